@@ -1,0 +1,180 @@
+"""Small questions and edits on onnx_ir graphs that the lowering needs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from ..ops import DOMAIN
+
+
+def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
+    """The value's array if it is an initializer or a Constant node, else None."""
+    if value is None or value.is_graph_input():
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def sole_consumer(value: ir.Value) -> ir.Node | None:
+    """The only node that reads the value, or None (several, none, a graph output)."""
+    uses = value.uses()
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    return uses[0].node
+
+
+def dims(value: ir.Value) -> list[int | None]:
+    """The value's shape with None for unknown dimensions; [] if the rank is unknown."""
+    if value.shape is None:
+        return []
+    return [dim if isinstance(dim, int) else None for dim in value.shape]
+
+
+def ints(node: ir.Node, name: str, default: list[int]) -> list[int]:
+    """An integer-list attribute, or the default."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else list(attribute.as_ints())
+
+
+def integer(node: ir.Node, name: str, default: int) -> int:
+    """An integer attribute, or the default."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_int()
+
+
+def real(node: ir.Node, name: str, default: float) -> float:
+    """A float attribute, or the default."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_float()
+
+
+def text(node: ir.Node, name: str, default: str) -> str:
+    """A string attribute, or the default."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_string()
+
+
+def layer_name(node: ir.Node) -> str:
+    """The path of the torch module that the node comes from, or the node's own name."""
+    for value in node.inputs[1:]:
+        if value is not None and value.is_initializer() and value.name:
+            module, dot, _ = value.name.rpartition(".")
+            if dot:
+                return module
+    scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes")
+    if scopes:
+        path = [part for part in ast.literal_eval(scopes)[:-1] if part]
+        if path:
+            return str(path[-1])
+    return node.name or node.outputs[0].name or node.op_type
+
+
+def producers(value: ir.Value) -> Iterator[ir.Node]:
+    """The nodes behind a value along first inputs, nearest first."""
+    node = value.producer()
+    while node is not None:
+        yield node
+        first = node.inputs[0] if node.inputs else None
+        node = first.producer() if first is not None else None
+
+
+class Editor:
+    """Adds nodes and constants to a graph under unique, readable names."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self._names = {value.name for value in graph.inputs} | set(graph.initializers)
+        for node in graph:
+            self._names.add(node.name)
+            self._names.update(output.name for output in node.outputs)
+
+    def unique(self, name: str) -> str:
+        """The name itself, or with a number behind it if it is taken."""
+        candidate, count = name, 1
+        while candidate in self._names:
+            count += 1
+            candidate = f"{name}.{count}"
+        self._names.add(candidate)
+        return candidate
+
+    def constant(self, array: NDArray[np.generic], name: str) -> ir.Value:
+        """A new initializer."""
+        unique = self.unique(name)
+        tensor = ir.tensor(array, name=unique)
+        value = ir.Value(
+            name=unique,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+        )
+        self.graph.register_initializer(value)
+        return value
+
+    def node(
+        self,
+        op_type: str,
+        inputs: list[ir.Value],
+        before: ir.Node,
+        name: str,
+        *,
+        domain: str = "",
+        dtype: ir.DataType,
+        shape: list[int | str | None],
+        **attributes: int | list[int],
+    ) -> ir.Value:
+        """A new node in front of another; returns its only output."""
+        unique = self.unique(name)
+        node = ir.Node(
+            domain,
+            op_type,
+            inputs,
+            ir.convenience.convert_attributes(attributes),
+            name=unique,
+        )
+        output = node.outputs[0]
+        output.name = self.unique(f"{unique}.out")
+        output.dtype = dtype
+        output.shape = ir.Shape(shape)
+        self.graph.insert_before(before, node)
+        return output
+
+    def sbn(
+        self,
+        op_type: str,
+        inputs: list[ir.Value],
+        before: ir.Node,
+        name: str,
+        *,
+        dtype: ir.DataType = ir.DataType.UINT64,
+        shape: list[int | str | None],
+        **attributes: int | list[int],
+    ) -> ir.Value:
+        """A new node of the `sbn` domain."""
+        return self.node(
+            op_type, inputs, before, name, domain=DOMAIN, dtype=dtype, shape=shape, **attributes
+        )
+
+    def replace(self, old: ir.Value, new: ir.Value) -> None:
+        """Lets every reader of `old` read `new`, graph outputs under their old name."""
+        if old.is_graph_output():
+            name = old.name
+            old.name = self.unique(f"{name}.old")
+            new.name = name
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+
+    def prune(self, node: ir.Node) -> None:
+        """Removes the node if nothing reads it, then what only it read."""
+        if node.graph is None:
+            return
+        if any(output.uses() or output.is_graph_output() for output in node.outputs):
+            return
+        sources = [value.producer() for value in node.inputs if value is not None]
+        self.graph.remove(node, safe=True)
+        for source in sources:
+            if source is not None:
+                self.prune(source)

@@ -1,0 +1,73 @@
+"""Writing a finished model: functions, metadata, checks, atomic save."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from sbn_runtime.errors import ModelError
+
+from .functions import attach_functions, register_schemas
+
+METADATA_KEY = "sbn"
+
+
+def finish(model: ir.Model, metadata: dict[str, object]) -> onnx.ModelProto:
+    """Adds functions and metadata, and runs onnx's full check.
+
+    Traces of where the graph came from (stack traces, host paths) are removed.
+
+    Raises ModelError if the check fails.
+    """
+    common.ClearMetadataAndDocStringPass()(model)
+    attach_functions(model)
+    model.metadata_props[METADATA_KEY] = json.dumps(metadata, sort_keys=True)
+    model.producer_name = "sbn-deploy"
+    model.producer_version = str(metadata.get("sbn_deploy", ""))
+    model.graph.name = str(metadata.get("arch", "sbn"))
+    proto = ir.serde.serialize_model(model)
+    register_schemas()
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the converted graph fails onnx's check: {error}") from error
+    return proto
+
+
+def save(proto: onnx.ModelProto, path: Path) -> None:
+    """Writes the file under a temporary name and renames it, so that no half file stays.
+
+    Raises ModelError if the folder cannot be written.
+    """
+    write_atomically(path, proto.SerializeToString())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes bytes to a file that either appears whole or not at all.
+
+    Raises ModelError if the folder does not exist or cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ModelError(
+            f"cannot write {path}: {error.strerror}; choose a folder that you can write to"
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ModelError(f"cannot write {path}: {error.strerror}") from error
+        raise

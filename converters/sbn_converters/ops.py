@@ -1,0 +1,353 @@
+"""The specification of every operator in the `sbn` domain, said once.
+
+From the specifications below come the tables that the C++ op library
+registers (`runtime/src/op_specs.inc`), the schemas that the onnx checker
+uses, the function bodies embedded in every exported file, docs/operators.md
+and the parametrised tests. `python -m sbn_converters.ops` writes the generated
+files; a test fails when they are stale.
+
+Conventions (all operators):
+
+- Channels are the last axis. Packed tensors are uint64 with channel c in word
+  c // 64, bit c % 64; a set bit means -1. Unused bits are 0.
+- A binary product of K terms is `dot = K - 2 * popcount(x xor w)`.
+- sign(0) = sign(-0.0) = sign(NaN) = +1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DOMAIN = "sbn"
+VERSION = 1
+ONNX_OPSET = 20
+# onnxruntime 1.17 reads at most this version.
+IR_VERSION = 9
+
+DType = Literal["float32", "uint64", "int32"]
+MAX_DIM = 1 << 20
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output: its name, element type and shape in words."""
+
+    name: str
+    dtype: DType
+    shape: str
+    doc: str
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A required integer attribute, or a list of `length` integers.
+
+    Every value lies in [minimum, maximum].
+    """
+
+    name: str
+    minimum: int
+    maximum: int
+    doc: str
+    length: int | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator: its interface and the ONNX function that defines it."""
+
+    name: str
+    doc: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    attributes: tuple[Attribute, ...]
+    body: str
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A function that bodies share; it has no kernel of its own."""
+
+    name: str
+    text: str
+
+
+_CHANNELS = Attribute("channels", 1, MAX_DIM, "number of input channels C")
+_CONV_ATTRIBUTES = (
+    _CHANNELS,
+    Attribute("strides", 1, 1 << 15, "[vertical, horizontal]", 2),
+    Attribute("dilations", 1, 1 << 15, "[vertical, horizontal]", 2),
+    Attribute("pads", 0, 1 << 15, "[top, left, bottom, right]", 4),
+    Attribute("group", 1, MAX_DIM, "number of groups; divides C and O"),
+    Attribute("pad_value", -1, 1, "value of every border element: -1, 0 or +1"),
+)
+_DENSE_ATTRIBUTES = (
+    Attribute(
+        "channels",
+        1,
+        1 << 26,
+        "number of products K in a row; at most 64 * Kw, the rest being unused bits",
+    ),
+)
+_POOL_ATTRIBUTES = (
+    Attribute("kernel_shape", 1, 1 << 15, "[vertical, horizontal]", 2),
+    Attribute("strides", 1, 1 << 15, "[vertical, horizontal]", 2),
+    Attribute("pads", 0, 1 << 15, "[top, left, bottom, right], each below the kernel's size", 4),
+)
+
+_CONV_X = Tensor("X", "uint64", "[N, H, W, ceil(C/64)]", "packed activations")
+_CONV_W = Tensor(
+    "W", "uint64", "[O, kh, kw, ceil(C/group/64)]", "packed weights, constant for best speed"
+)
+_DENSE_X = Tensor("X", "uint64", "[N, Kw]", "packed activations")
+_DENSE_W = Tensor("W", "uint64", "[O, Kw]", "packed weights, constant for best speed")
+_THRESHOLD = Tensor(
+    "T", "int32", "[O]", "smallest dot product whose sign is +1, for each output channel"
+)
+_SCALE = Tensor("scale", "float32", "[O]", "factor of each output channel")
+_BIAS = Tensor("bias", "float32", "[O]", "offset of each output channel")
+
+_CONV_CALL = (
+    "sbn.ConvAccumulate <channels: int = @channels, strides: ints = @strides,"
+    " dilations: ints = @dilations, pads: ints = @pads, group: int = @group,"
+    " pad_value: int = @pad_value> (X, W)"
+)
+_DENSE_CALL = "sbn.DenseAccumulate <channels: int = @channels> (X, W)"
+
+_THRESHOLD_BODY = """
+    A = {call}
+    below = Less (A, T)
+    Y = sbn.PackBits (below)
+"""
+# In double the product is exact, so this is the fused multiply-add of torch's
+# batch-norm but for a second rounding, which changes one result in about 2^28.
+_SCALE_BODY = """
+    A = {call}
+    a = Cast <to = 11> (A)
+    s = Cast <to = 11> (scale)
+    b = Cast <to = 11> (bias)
+    as = Mul (a, s)
+    y = Add (as, b)
+    Y = Cast <to = 1> (y)
+"""
+
+_SHIFTS = ", ".join(str(i) for i in range(64))
+_POWERS = ", ".join(str(1 << i) for i in range(32))
+
+HELPERS = (
+    Helper(
+        "UnpackBits",
+        f"""
+UnpackBits (X, count) => (Y)
+{{
+    shifts = Constant <value = uint64[64] {{{_SHIFTS}}}> ()
+    one = Constant <value = uint64 {{1}}> ()
+    last = Constant <value_ints = [-1]> ()
+    first = Constant <value_ints = [0]> ()
+    words = Unsqueeze (X, last)
+    shifted = BitShift <direction = "RIGHT"> (words, shifts)
+    bits = BitwiseAnd (shifted, one)
+    f = Cast <to = 1> (bits)
+    lead = Shape <start = 0, end = -1> (X)
+    shape = Concat <axis = 0> (lead, last)
+    all = Reshape (f, shape)
+    kept = Slice (all, first, count, last)
+    two = Constant <value = float {{2.0}}> ()
+    plus = Constant <value = float {{1.0}}> ()
+    twice = Mul (kept, two)
+    Y = Sub (plus, twice)
+}}""",
+    ),
+    # Sums of 32 powers of two are exact in double; onnxruntime's integer
+    # ReduceSum goes through floating point and is not exact for 64 bits.
+    Helper(
+        "PackBits",
+        f"""
+PackBits (X) => (Y)
+{{
+    powers = Constant <value = double[32] {{{_POWERS}}}> ()
+    zero = Constant <value_ints = [0]> ()
+    last = Constant <value_ints = [-1]> ()
+    tail = Constant <value_ints = [-1, 2, 32]> ()
+    word = Constant <value_ints = [64]> ()
+    count = Shape <start = -1> (X)
+    minus = Neg (count)
+    missing = Mod (minus, word)
+    pads = Concat <axis = 0> (zero, missing)
+    x = Cast <to = 11> (X)
+    padded = Pad (x, pads, , last)
+    lead = Shape <start = 0, end = -1> (X)
+    shape = Concat <axis = 0> (lead, tail)
+    halves = Reshape (padded, shape)
+    weighted = Mul (halves, powers)
+    sums = ReduceSum <keepdims = 0> (weighted, last)
+    whole = Cast <to = 13> (sums)
+    shifts = Constant <value = uint64[2] {{0, 32}}> ()
+    placed = BitShift <direction = "LEFT"> (whole, shifts)
+    low, high = Split <axis = -1, num_outputs = 2> (placed)
+    both = BitwiseOr (low, high)
+    Y = Squeeze (both, last)
+}}""",
+    ),
+    Helper(
+        "ConvAccumulate",
+        """
+ConvAccumulate <channels, strides, dilations, pads, group, pad_value> (X, W) => (A)
+{
+    axis0 = Constant <value_ints = [0]> ()
+    spatial = Constant <value_ints = [2, 3]> ()
+    c = Constant <value_int: int = @channels> ()
+    g = Constant <value_int: int = @group> ()
+    p = Constant <value_ints: ints = @pads> ()
+    v = Constant <value_int: int = @pad_value> ()
+    channels1 = Unsqueeze (c, axis0)
+    per_group = Div (channels1, g)
+    xs = sbn.UnpackBits (X, channels1)
+    ws = sbn.UnpackBits (W, per_group)
+    x = Transpose <perm = [0, 3, 1, 2]> (xs)
+    w = Transpose <perm = [0, 3, 1, 2]> (ws)
+    border = Cast <to = 1> (v)
+    padded = Pad (x, p, border, spatial)
+    y = Conv <strides: ints = @strides, dilations: ints = @dilations, group: int = @group> (padded, w)
+    exact = Round (y)
+    last = Transpose <perm = [0, 2, 3, 1]> (exact)
+    A = Cast <to = 6> (last)
+}""",
+    ),
+    # Unused bits are 0 on both sides and count as products of +1, which the
+    # last lines take off again.
+    Helper(
+        "DenseAccumulate",
+        """
+DenseAccumulate <channels> (X, W) => (A)
+{
+    everything = Constant <value_ints = [9223372036854775807]> ()
+    k = Constant <value_int: int = @channels> ()
+    x = sbn.UnpackBits (X, everything)
+    w = sbn.UnpackBits (W, everything)
+    wt = Transpose <perm = [1, 0]> (w)
+    y = MatMul (x, wt)
+    exact = Round (y)
+    all = Cast <to = 6> (exact)
+    bits = Shape <start = -1> (x)
+    unused = Sub (bits, k)
+    unused32 = Cast <to = 6> (unused)
+    A = Sub (all, unused32)
+}""",
+    ),
+)
+
+OPERATORS = (
+    Operator(
+        "Pack",
+        "Packs the signs of floats: bit 1 where X < 0, else 0 (so 0, -0.0 and NaN give +1).",
+        (Tensor("X", "float32", "[..., C]", "values"),),
+        (Tensor("Y", "uint64", "[..., ceil(C/64)]", "packed signs"),),
+        (),
+        """
+    zero = Constant <value = float {0.0}> ()
+    negative = Less (X, zero)
+    Y = sbn.PackBits (negative)
+""",
+    ),
+    Operator(
+        "PackThreshold",
+        "Packs floats by one interval for each channel: bit 1 (-1) where X < low or X > high,"
+        " else 0. It is what a batch-norm followed by a sign comes to.",
+        (
+            Tensor("X", "float32", "[..., C]", "values"),
+            Tensor("low", "float32", "[C]", "smallest value whose sign is +1"),
+            Tensor("high", "float32", "[C]", "largest value whose sign is +1"),
+        ),
+        (Tensor("Y", "uint64", "[..., ceil(C/64)]", "packed signs"),),
+        (),
+        """
+    under = Less (X, low)
+    over = Greater (X, high)
+    negative = Or (under, over)
+    Y = sbn.PackBits (negative)
+""",
+    ),
+    Operator(
+        "Unpack",
+        "Unpacks bits to floats: +1 for a clear bit, -1 for a set one.",
+        (Tensor("X", "uint64", "[..., ceil(C/64)]", "packed signs"),),
+        (Tensor("Y", "float32", "[..., C]", "+1 or -1"),),
+        (_CHANNELS,),
+        """
+    axis0 = Constant <value_ints = [0]> ()
+    c = Constant <value_int: int = @channels> ()
+    count = Unsqueeze (c, axis0)
+    Y = sbn.UnpackBits (X, count)
+""",
+    ),
+    Operator(
+        "MaxPool",
+        "Max-pools packed signs; elements beyond the border are ignored. Channels whose bit"
+        " in `minimum` is set are min-pooled instead, which is what a max-pool before a"
+        " batch-norm with negative scale comes to after the sign.",
+        (
+            Tensor("X", "uint64", "[N, H, W, ceil(C/64)]", "packed signs"),
+            Tensor("minimum", "uint64", "[ceil(C/64)]", "channels to min-pool"),
+        ),
+        (Tensor("Y", "uint64", "[N, OH, OW, ceil(C/64)]", "packed signs"),),
+        _POOL_ATTRIBUTES,
+        """
+    everything = Constant <value_ints = [9223372036854775807]> ()
+    xs = sbn.UnpackBits (X, everything)
+    m = sbn.UnpackBits (minimum, everything)
+    turned = Mul (xs, m)
+    x = Transpose <perm = [0, 3, 1, 2]> (turned)
+    pooled = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads> (x)
+    last = Transpose <perm = [0, 2, 3, 1]> (pooled)
+    back = Mul (last, m)
+    zero = Constant <value = float {0.0}> ()
+    negative = Less (back, zero)
+    Y = sbn.PackBits (negative)
+""",
+    ),
+    Operator(
+        "ConvThreshold",
+        "Binary convolution with a sign at the end: bit 1 (-1) where the dot product < T.",
+        (_CONV_X, _CONV_W, _THRESHOLD),
+        (Tensor("Y", "uint64", "[N, OH, OW, ceil(O/64)]", "packed signs"),),
+        _CONV_ATTRIBUTES,
+        _THRESHOLD_BODY.format(call=_CONV_CALL),
+    ),
+    Operator(
+        "ConvScale",
+        "Binary convolution to floats: dot * scale + bias, rounded once (fused multiply-add).",
+        (_CONV_X, _CONV_W, _SCALE, _BIAS),
+        (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled dot products"),),
+        _CONV_ATTRIBUTES,
+        _SCALE_BODY.format(call=_CONV_CALL),
+    ),
+    Operator(
+        "DenseThreshold",
+        "Binary matrix product with a sign at the end: bit 1 (-1) where the dot product < T.",
+        (_DENSE_X, _DENSE_W, _THRESHOLD),
+        (Tensor("Y", "uint64", "[N, ceil(O/64)]", "packed signs"),),
+        _DENSE_ATTRIBUTES,
+        _THRESHOLD_BODY.format(call=_DENSE_CALL),
+    ),
+    Operator(
+        "DenseScale",
+        "Binary matrix product to floats: dot * scale + bias, rounded once (fused multiply-add).",
+        (_DENSE_X, _DENSE_W, _SCALE, _BIAS),
+        (Tensor("Y", "float32", "[N, O]", "scaled dot products"),),
+        _DENSE_ATTRIBUTES,
+        _SCALE_BODY.format(call=_DENSE_CALL),
+    ),
+)
+
+BY_NAME = {operator.name: operator for operator in OPERATORS}
+
+
+def function_text(operator: Operator) -> str:
+    """The operator's function in ONNX's textual syntax."""
+    attributes = ", ".join(attribute.name for attribute in operator.attributes)
+    inputs = ", ".join(tensor.name for tensor in operator.inputs)
+    outputs = ", ".join(tensor.name for tensor in operator.outputs)
+    head = f"{operator.name} <{attributes}>" if attributes else operator.name
+    return f"{head} ({inputs}) => ({outputs})\n{{{operator.body}}}"

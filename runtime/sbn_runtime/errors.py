@@ -1,0 +1,39 @@
+"""Errors that sbn-deploy raises on bad input.
+
+Every message says what is wrong, where, and how to mend it. The command line
+prints the message on one line and exits with status 2.
+"""
+
+from __future__ import annotations
+
+
+class SbnError(Exception):
+    """Base class of every error that sbn-deploy raises on purpose."""
+
+
+class ModelError(SbnError):
+    """A model file is missing, truncated, or not what it should be."""
+
+
+class InputError(SbnError):
+    """Data given to a model has the wrong shape, dtype or values."""
+
+
+class IsaError(SbnError):
+    """A kernel set was asked for that does not exist or that this CPU lacks."""
+
+
+class ArtifactError(SbnError):
+    """A checkpoint or artifact is broken or belongs to another architecture."""
+
+
+class UnsupportedLayerError(SbnError):
+    """A layer cannot be converted exactly."""
+
+
+class ConfigError(SbnError):
+    """A configuration value is unknown, out of range, or contradicts another."""
+
+
+class MissingDependencyError(SbnError):
+    """An optional package is needed for what was asked."""

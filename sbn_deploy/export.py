@@ -1,0 +1,218 @@
+"""From a checkpoint to one ONNX file: load, materialise, trace, lower, write."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sbn_runtime import __version__
+from sbn_runtime.errors import ModelError, UnsupportedLayerError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import torch
+    from sbn_converters.onnx.lower import Layer
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written.
+
+    `layers` lists each layer of one member and what it became; `float_layers`
+    names those that stayed float and why.
+    """
+
+    path: Path
+    members: int
+    weights: str
+    file_bytes: int
+    layers: list[Layer]
+
+    @property
+    def float_layers(self) -> dict[str, str]:
+        """Layers that stayed float, each with the reason."""
+        return {layer.name: layer.why for layer in self.layers if layer.kind == "float"}
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON-able form."""
+        return {
+            "path": str(self.path),
+            "members": self.members,
+            "weights": self.weights,
+            "file_bytes": self.file_bytes,
+            "layers": [asdict(layer) for layer in self.layers],
+            "float_layers": self.float_layers,
+        }
+
+
+def export_checkpoint(
+    checkpoint: Path,
+    output: Path,
+    *,
+    weights: str = "threshold",
+    members: int = 1,
+    seed: int = 0,
+) -> ExportReport:
+    """Exports a trained checkpoint as one ONNX file with bit-packed operators.
+
+    weights: "threshold" takes the more probable sign of each weight, "sample"
+    draws `members` networks from the trained probabilities with `seed`.
+
+    Raises ArtifactError for a broken checkpoint, ModelError if the file cannot
+    be written, UnsupportedLayerError if the network cannot be traced.
+    """
+    from sbn_deploy.materialize import materialize_checkpoint
+
+    made = materialize_checkpoint(checkpoint, weights=weights, members=members, seed=seed)
+    metadata = {
+        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "arch": made.meta["arch"],
+        "config": made.meta["config"],
+        "data": made.meta.get("data"),
+        "weights": weights,
+        "seed": seed,
+        "activations": "deterministic",
+        "preprocess": made.meta["preprocess"],
+        "classes": made.meta["classes"],
+        "test_accuracy": made.test_accuracy,
+    }
+    return export_onnx(made.members, made.example, output, metadata=metadata)
+
+
+def export_onnx(
+    members: list[torch.nn.Module],
+    example: torch.Tensor,
+    output: Path,
+    *,
+    metadata: dict[str, object] | None = None,
+) -> ExportReport:
+    """Exports deterministic modules of one architecture as one file.
+
+    members: modules in evaluation mode whose binary layers hold fixed weights
+    of +1 and -1. example: float32 [N, ...], a valid input; the batch size of
+    the exported file is free.
+
+    Raises ModelError if the file cannot be written, UnsupportedLayerError if
+    torch cannot trace the module.
+    """
+    from sbn_converters.onnx import ensemble, lower, write
+
+    _check_writable(output)
+    traced = trace_program(members[0], example).model
+    lowered, layers = [], []
+    for index, member in enumerate(members):
+        model = with_weights(traced, member)
+        found = lower.lower(model)
+        if index == 0:
+            layers = found
+        lowered.append(model)
+    names = [f"member{index}" for index in range(len(members))]
+    recorded = [layer.to_json() for layer in layers]
+    if len(members) > 1:
+        for entry in recorded:
+            entry["node"] = f"{names[0]}/{entry['node']}"
+    model = ensemble.with_probabilities(lowered, names)
+    proto = write.finish(
+        model,
+        {
+            "weights": "threshold",
+            **(metadata or {}),
+            "sbn_deploy": __version__,
+            "members": len(members),
+            "layers": recorded,
+        },
+    )
+    write.save(proto, output)
+    return ExportReport(
+        output,
+        len(members),
+        str((metadata or {}).get("weights", "threshold")),
+        output.stat().st_size,
+        layers,
+    )
+
+
+def trace_program(module: torch.nn.Module, example: torch.Tensor) -> torch.onnx.ONNXProgram:
+    """Traces the module to an inference graph in standard ONNX, unoptimised.
+
+    The input is called `input`, its first dimension `N` is free, the output
+    `logits`. Initializers keep the names of the module's state.
+
+    Raises UnsupportedLayerError if torch cannot trace it.
+    """
+    import torch
+    from sbn_converters import ops
+
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module.eval(),
+                (torch.cat([example, example])[:2],),
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                opset_version=ops.ONNX_OPSET,
+                input_names=["input"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
+            )
+    except Exception as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise UnsupportedLayerError(
+            f"torch cannot trace {type(module).__name__}: {reason}; "
+            "use operations that torch.onnx.export(dynamo=True) accepts"
+        ) from error
+    assert program is not None
+    return program
+
+
+def with_weights(traced: ir.Model, module: torch.nn.Module) -> ir.Model:
+    """A copy of the traced graph with the state of another module of the same shape."""
+    import onnx_ir as ir
+    import torch
+
+    model = copy.deepcopy(ir.serde.serialize_model(traced))
+    copied = ir.serde.deserialize_model(model)
+    state = dict(module.named_parameters()) | dict(module.named_buffers())
+    for name, value in copied.graph.initializers.items():
+        if name in state:
+            array = state[name].detach().to(torch.float32).contiguous().numpy()
+            value.const_value = ir.tensor(array, name=name)
+    return copied
+
+
+def _check_writable(output: Path) -> None:
+    """Fails before the long work if the file could not be written after it."""
+    import os
+
+    folder = output.parent
+    if not folder.is_dir():
+        raise ModelError(f"cannot write {output}: the folder {folder} does not exist; create it")
+    if not os.access(folder, os.W_OK):
+        raise ModelError(
+            f"cannot write {output}: the folder {folder} is read-only; choose another"
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the tracer's remarks on its own internals off the screen."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
