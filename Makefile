@@ -1,0 +1,99 @@
+# Everything runs in .venv, made here, with the versions of constraints.txt.
+# pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS …) are honoured.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# The first Python that is new enough; `make PYTHON=…` takes another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMPS := .venv/stamps
+# What the installed library is built from.
+NATIVE := $(wildcard runtime/CMakeLists.txt) \
+	$(shell find runtime/src runtime/tests runtime/bench -type f 2>/dev/null)
+CMAKE_BUILD := build/native
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: help demo test lint native-test python-test bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+demo: $(STAMPS)/demo  ## train, export, validate and compare on handwritten digits (about 5 minutes)
+	$(BIN)/sbn demo
+
+test: lint native-test python-test  ## all that must pass: lint, native tests, Python tests
+
+lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
+	$(BIN)/ctest --test-dir $(CMAKE_BUILD) --output-on-failure
+
+python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+bench: $(CMAKE_BUILD)/built  ## time the C++ kernels of this machine, one core
+	$(CMAKE_BUILD)/sbn_bench
+
+clean:  ## delete what was built and installed here, and runs/
+	rm -rf .venv build dist runs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find sbn_deploy converters runtime tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# As root on Debian and Ubuntu, what is missing is installed; otherwise it is named.
+$(STAMPS)/venv:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed: apt-get install python3' >&2; exit 1; }
+	@missing=(); \
+	command -v c++ >/dev/null || missing+=(g++); \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		missing+=($$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')); \
+	if (( $${#missing[@]} )); then \
+		if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+			apt-get update -qq </dev/null; \
+			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$${missing[@]}" </dev/null; \
+		else \
+			echo "missing: $${missing[*]}. Type: sudo apt-get install $${missing[*]}" >&2; exit 1; \
+		fi; \
+	fi
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	mkdir -p $(STAMPS)
+	touch $@
+
+# The default torch for x86-64 Linux brings several GB of CUDA packages, which nothing here uses.
+# A CPU build comes from pip where its settings offer one, else through uv, which knows where they are.
+$(STAMPS)/torch: constraints.txt | $(STAMPS)/venv
+	@want=torch==$$(sed -n 's/^torch==//p' constraints.txt); \
+	if $(BIN)/python -c "from importlib.metadata import version; v = version('torch'); \
+		raise SystemExit('torch==' + v.split('+')[0] != '$$want')" 2>/dev/null; then \
+		echo "$$want is installed"; \
+	elif { $(PIP) index versions torch 2>/dev/null || true; } | grep -q "$${want#torch==}+cpu"; then \
+		$(PIP) install -c constraints.txt "$$want"; \
+	else \
+		$(PIP) install -c constraints.txt uv; \
+		$(BIN)/uv pip install --python $(BIN)/python --torch-backend cpu -c constraints.txt "$$want" || { \
+			echo 'No CPU build of torch within reach: taking the default one, with CUDA packages.' >&2; \
+			$(PIP) install -c constraints.txt "$$want"; }; \
+	fi
+	touch $@
+
+$(STAMPS)/demo: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
+	$(PIP) install -c constraints.txt -e '.[train,onnx,report]'
+	touch $@
+
+$(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
+	$(PIP) install -c constraints.txt -e '.[train,onnx,report,dev]'
+	touch $(STAMPS)/demo $@
+
+$(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev
+	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON -DSBN_BUILD_BENCH=ON
+	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
+	touch $@

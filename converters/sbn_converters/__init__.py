@@ -1,0 +1,1 @@
+"""Convert materialised binary networks to files that a device runs."""

@@ -1,0 +1,208 @@
+"""The wheel holds what it should, and the base install works by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from dataclasses import dataclass
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKSTATION_ONLY = (
+    "jinja2",
+    "matplotlib",
+    "onnx",
+    "onnxscript",
+    "PIL",
+    "pydantic",
+    "rich",
+    "safetensors",
+    "sklearn",
+    "tensorflow",
+    "torch",
+)
+PACKAGES = {
+    "sbn_deploy": ROOT / "sbn_deploy",
+    "sbn_converters": ROOT / "converters" / "sbn_converters",
+    "sbn_runtime": ROOT / "runtime" / "sbn_runtime",
+}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment; programs in it run outside the source tree."""
+
+    path: Path
+    workdir: Path
+
+    def run(self, program: str, *args: str) -> str:
+        """Standard output of a program that must exit with status 0."""
+        done = self.try_run(program, *args)
+        assert done.returncode == 0, f"{program} {args}: {done.returncode}\n{done.stderr}"
+        return done.stdout
+
+    def try_run(self, program: str, *args: str) -> subprocess.CompletedProcess[str]:
+        clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SBN_ISA")}
+        return subprocess.run(
+            [self.path / "bin" / program, *args],
+            cwd=self.workdir,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+
+def pip(python: Path | str, *args: str) -> None:
+    command = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"pip {args}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """What `pip install sbn-deploy` gives a device."""
+    folder = tmp_path_factory.mktemp("device")
+    environment = Environment(folder / "venv", folder)
+    venv.create(environment.path, with_pip=True, symlinks=True)
+    constraints = str(ROOT / "constraints.txt")
+    pip(environment.path / "bin" / "python", "install", "-c", constraints, str(wheel))
+    return environment
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return table
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_one_wheel_per_platform_serves_every_python(wheel: Path, project: dict[str, Any]) -> None:
+    name, version, python, abi, platform = wheel.stem.split("-", 4)
+    assert (name, version) == ("sbn_deploy", project["version"])
+    assert (python, abi) == ("py3", "none")
+    assert "linux" in platform
+
+
+def test_wheel_holds_every_module_and_the_library(names: set[str]) -> None:
+    modules = {
+        f"{package}/{path.relative_to(folder).as_posix()}"
+        for package, folder in PACKAGES.items()
+        for path in folder.rglob("*.py")
+    }
+    typed = {f"{package}/py.typed" for package in PACKAGES}
+    missing = (modules | typed | {"sbn_runtime/libsbn.so"}) - names
+    assert not missing
+
+
+def test_wheel_holds_nothing_else(names: set[str], project: dict[str, Any]) -> None:
+    known = (*PACKAGES, f"sbn_deploy-{project['version']}.dist-info")
+    assert {name.split("/")[0] for name in names} == set(known)
+    assert [name for name in names if name.endswith((".so", ".a"))] == ["sbn_runtime/libsbn.so"]
+    assert not [name for name in names if name.endswith((".pyc", ".cc", ".h", ".cmake"))]
+
+
+def test_base_install_requires_numpy_and_onnxruntime_only(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(path).decode())
+    base = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert sorted(line.split(">")[0] for line in base) == ["numpy", "onnxruntime"]
+    extras = set(metadata.get_all("Provides-Extra", []))
+    assert extras == {"train", "onnx", "tflite", "report", "all", "dev"}
+
+
+def test_every_part_states_the_version_of_the_project(
+    device: Environment, project: dict[str, Any]
+) -> None:
+    code = (
+        "import sbn_deploy, sbn_runtime; from sbn_runtime.native import native_version; "
+        "print(sbn_deploy.__version__, sbn_runtime.__version__, native_version())"
+    )
+    assert device.run("python", "-c", code).split() == [project["version"]] * 3
+
+
+def test_version_is_said_once(project: dict[str, Any]) -> None:
+    literal = f'"{project["version"]}"'
+    sources = [path for folder in PACKAGES.values() for path in folder.rglob("*.py")]
+    assert not [path for path in sources if literal in path.read_text()]
+
+
+def test_device_has_none_of_the_workstation_packages(device: Environment) -> None:
+    found = device.run(
+        "python",
+        "-c",
+        "import sys; from importlib.util import find_spec\n"
+        "print(*(name for name in sys.argv[1:] if find_spec(name)))",
+        *WORKSTATION_ONLY,
+    )
+    assert found.split() == []
+
+
+def test_runtime_finds_its_library_on_a_device(device: Environment) -> None:
+    printed = device.run(
+        "python",
+        "-c",
+        "import sbn_runtime as r; print(r.library_path(), r.isa(), *r.available_isas())",
+    )
+    path, isa, *available = printed.split()
+    assert Path(path).is_file()
+    assert Path(path).is_relative_to(device.path.resolve())
+    assert isa in available
+    assert available[0] == "scalar"
+
+
+def test_command_works_on_a_device(device: Environment) -> None:
+    assert "doctor" in device.run("sbn", "--help")
+    assert device.run("sbn", "doctor")
+    assert isinstance(json.loads(device.run("sbn", "doctor", "--json")), dict)
+
+
+@pytest.mark.parametrize("verb", ["train", "export", "validate", "demo"])
+def test_workstation_verb_on_a_device_names_what_is_missing(
+    device: Environment, verb: str, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.touch()
+    args = {
+        "train": ["--data", "digits", "--out", str(tmp_path)],
+        "export": [str(checkpoint), "-o", str(tmp_path / "model.onnx")],
+        "validate": [str(checkpoint), "--against", str(checkpoint)],
+        "demo": [],
+    }[verb]
+    done = device.try_run("sbn", verb, *args)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "pip install 'sbn-deploy[" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", ["sbn_runtime", "sbn_deploy.cli"])
+def test_import_loads_no_workstation_package(module: str) -> None:
+    """Also here, where all of them are installed."""
+    code = f"import sys, {module}; print(*({set(WORKSTATION_ONLY)!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
