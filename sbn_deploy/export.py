@@ -19,7 +19,9 @@ from sbn_runtime.errors import ModelError, UnsupportedLayerError
 if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
+
     from sbn_converters.onnx.lower import Layer
+    from sbn_deploy.materialize import Weights
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def export_checkpoint(
     checkpoint: Path,
     output: Path,
     *,
-    weights: str = "threshold",
+    weights: Weights = "threshold",
     members: int = 1,
     seed: int = 0,
 ) -> ExportReport:
@@ -149,6 +151,7 @@ def trace_program(module: torch.nn.Module, example: torch.Tensor) -> torch.onnx.
     Raises UnsupportedLayerError if torch cannot trace it.
     """
     import torch
+
     from sbn_converters import ops
 
     try:
@@ -197,9 +200,7 @@ def _check_writable(output: Path) -> None:
     if not folder.is_dir():
         raise ModelError(f"cannot write {output}: the folder {folder} does not exist; create it")
     if not os.access(folder, os.W_OK):
-        raise ModelError(
-            f"cannot write {output}: the folder {folder} is read-only; choose another"
-        )
+        raise ModelError(f"cannot write {output}: the folder {folder} is read-only; choose another")
 
 
 @contextlib.contextmanager

@@ -170,12 +170,13 @@ def _torch_values(
     logits = []
     program = trace_program(members[0], batch).exported_program
     assert program is not None
+    traced = program.module()
 
     class Recorder(torch.fx.Interpreter):
         """Keeps the values of the wanted nodes."""
 
         def __init__(self, wanted: dict[str, str]) -> None:
-            super().__init__(program.module())
+            super().__init__(traced)
             self.wanted = wanted
 
         def run_node(self, node: torch.fx.Node) -> Any:
@@ -187,9 +188,7 @@ def _torch_values(
             return result
 
     for index, member in enumerate(members):
-        wanted = {
-            source: node for node, (_, owner, source) in outputs.items() if owner == index
-        }
+        wanted = {source: node for node, (_, owner, source) in outputs.items() if owner == index}
         recorder = Recorder(wanted)
         recorder.module.load_state_dict(member.state_dict(), strict=False)
         with torch.no_grad():

@@ -3,7 +3,7 @@
 From the specifications below come the tables that the C++ op library
 registers (`runtime/src/op_specs.inc`), the schemas that the onnx checker
 uses, the function bodies embedded in every exported file, docs/operators.md
-and the parametrised tests. `python -m sbn_converters.ops` writes the generated
+and the parametrised tests. `python -m sbn_converters.generate` writes the generated
 files; a test fails when they are stale.
 
 Conventions (all operators):
@@ -209,7 +209,8 @@ ConvAccumulate <channels, strides, dilations, pads, group, pad_value> (X, W) => 
     w = Transpose <perm = [0, 3, 1, 2]> (ws)
     border = Cast <to = 1> (v)
     padded = Pad (x, p, border, spatial)
-    y = Conv <strides: ints = @strides, dilations: ints = @dilations, group: int = @group> (padded, w)
+    y = Conv <strides: ints = @strides, dilations: ints = @dilations,
+              group: int = @group> (padded, w)
     exact = Round (y)
     last = Transpose <perm = [0, 2, 3, 1]> (exact)
     A = Cast <to = 6> (last)
@@ -299,7 +300,8 @@ OPERATORS = (
     m = sbn.UnpackBits (minimum, everything)
     turned = Mul (xs, m)
     x = Transpose <perm = [0, 3, 1, 2]> (turned)
-    pooled = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads> (x)
+    pooled = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides,
+                      pads: ints = @pads> (x)
     last = Transpose <perm = [0, 2, 3, 1]> (pooled)
     back = Mul (last, m)
     zero = Constant <value = float {0.0}> ()

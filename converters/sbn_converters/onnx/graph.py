@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..ops import DOMAIN
+
+Dim = int | str | ir.SymbolicDim | None
 
 
 def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
@@ -25,7 +27,7 @@ def sole_consumer(value: ir.Value) -> ir.Node | None:
     uses = value.uses()
     if len(uses) != 1 or value.is_graph_output():
         return None
-    return uses[0].node
+    return next(iter(uses)).node
 
 
 def dims(value: ir.Value) -> list[int | None]:
@@ -74,15 +76,6 @@ def layer_name(node: ir.Node) -> str:
     return node.name or node.outputs[0].name or node.op_type
 
 
-def producers(value: ir.Value) -> Iterator[ir.Node]:
-    """The nodes behind a value along first inputs, nearest first."""
-    node = value.producer()
-    while node is not None:
-        yield node
-        first = node.inputs[0] if node.inputs else None
-        node = first.producer() if first is not None else None
-
-
 class Editor:
     """Adds nodes and constants to a graph under unique, readable names."""
 
@@ -124,7 +117,7 @@ class Editor:
         *,
         domain: str = "",
         dtype: ir.DataType,
-        shape: list[int | str | None],
+        shape: Sequence[Dim],
         **attributes: int | list[int],
     ) -> ir.Value:
         """A new node in front of another; returns its only output."""
@@ -151,7 +144,7 @@ class Editor:
         name: str,
         *,
         dtype: ir.DataType = ir.DataType.UINT64,
-        shape: list[int | str | None],
+        shape: Sequence[Dim],
         **attributes: int | list[int],
     ) -> ir.Value:
         """A new node of the `sbn` domain."""

@@ -86,9 +86,11 @@ def inspect_model(path: Path) -> list[LayerInfo]:
         )
     arrays = {tensor.name: tensor for tensor in graph.initializer}
     recorded = metadata(model).get("layers", [])
-    notes = {entry["node"]: entry for entry in recorded if isinstance(entry, dict)} if isinstance(
-        recorded, list
-    ) else {}
+    notes = (
+        {entry["node"]: entry for entry in recorded if isinstance(entry, dict)}
+        if isinstance(recorded, list)
+        else {}
+    )
     layers = []
     channels: dict[str, int] = {}
 

@@ -20,7 +20,7 @@ from onnxscript import optimizer
 
 from . import chains
 from .channelwise import ChannelStep, affine, direction_of
-from .graph import Editor, constant, dims, integer, ints, layer_name, sole_consumer, text
+from .graph import Dim, Editor, constant, dims, integer, ints, layer_name, sole_consumer, text
 from .packing import pack_bits, pack_signs, words
 from .thresholds import NotAThreshold, float_intervals, integer_thresholds
 
@@ -65,6 +65,11 @@ class _Packed:
     flattened: bool = False
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_value: int = 0
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the float value is [N, C, H, W]."""
+        return len(dims(self.value)) == 4
 
     @property
     def products(self) -> int:
@@ -244,7 +249,12 @@ class _Lowering:
         pads = constant(node.inputs[1])
         fill = constant(node.inputs[2]) if len(node.inputs) > 2 else np.float32(0)
         axes = constant(node.inputs[3]) if len(node.inputs) > 3 else np.arange(4)
-        if pads is None or fill is None or axes is None or text(node, "mode", "constant") != "constant":
+        if (
+            pads is None
+            or fill is None
+            or axes is None
+            or text(node, "mode", "constant") != "constant"
+        ):
             return
         count = len(axes)
         full = {int(a) % 4: (int(pads[i]), int(pads[i + count])) for i, a in enumerate(axes)}
@@ -312,7 +322,7 @@ class _Lowering:
             self.why[node] = "only two-dimensional convolutions with constant weights are binary"
             return
         packed = self._input(node)
-        if packed is None or packed.flattened or packed.height is None:
+        if packed is None or not packed.is_image:
             self.why[node] = "its input is not a tensor of signs"
             return
         if not self._all_signs(node, weights):
@@ -345,7 +355,7 @@ class _Lowering:
             self.why[node] = "only matrix products with constant weights are binary"
             return
         packed = self._input(node)
-        if packed is None or any(packed.pads) or (packed.height is not None and not packed.flattened):
+        if packed is None or any(packed.pads) or packed.is_image:
             self.why[node] = "its input is not a tensor of signs"
             return
         if not self._all_signs(node, weights):
@@ -376,7 +386,8 @@ class _Lowering:
         array = constant(node.inputs[2]) if len(node.inputs) > 2 else None
         if array is None or not array.any():
             return None
-        return np.broadcast_to(array.astype(np.float32).reshape(-1), (dims(node.outputs[0])[1],))
+        channels = dims(node.outputs[0])[1] or array.size
+        return np.broadcast_to(array.astype(np.float32).reshape(-1), (channels,))
 
     # What still has to be float
 
@@ -453,7 +464,7 @@ class _Lowering:
             array = pack_signs(weights)
         last = accumulator.outputs if epilogue == "Scale" else words(accumulator.outputs)
         batch = packed.value.shape[0] if packed.value.shape is not None else None
-        shape: list[int | str | None] = [batch, last]
+        shape: list[Dim] = [batch, last]
         if accumulator.is_convolution:
             height, width = self._spatial(accumulator.node.outputs[0])
             shape = [batch, height, width, last]
@@ -499,9 +510,7 @@ class _Lowering:
     def _channels_first(self, value: ir.Value, before: ir.Node, name: str) -> ir.Value:
         return self._transpose(value, [0, 3, 1, 2], before, f"{name}.channels_first")
 
-    def _transpose(
-        self, value: ir.Value, order: list[int], before: ir.Node, name: str
-    ) -> ir.Value:
+    def _transpose(self, value: ir.Value, order: list[int], before: ir.Node, name: str) -> ir.Value:
         if value.shape is None or len(value.shape) != 4:
             return value
         producer = value.producer()

@@ -23,7 +23,7 @@ def pack_bits(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
     return packed.view("<u8").astype(np.uint64, copy=False)
 
 
-def pack_signs(values: NDArray[np.floating]) -> NDArray[np.uint64]:
+def pack_signs(values: NDArray[np.float32]) -> NDArray[np.uint64]:
     """Packs the signs of floats [..., C]: bit 1 where the value is below 0."""
     return pack_bits(values < 0)
 

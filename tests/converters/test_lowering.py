@@ -1,0 +1,199 @@
+"""What the exporter makes of the patterns that networks are built from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sbn_converters.onnx.inspect import inspect_model, metadata
+from sbn_deploy.export import ExportReport, export_onnx
+from sbn_deploy.validate import validate_members
+from sbn_runtime.errors import ModelError, UnsupportedLayerError
+
+from .random_networks import BinaryDense, Sign, batch_norm, random_signs
+
+
+class Convolution(nn.Module):
+    """A binary 3x3 convolution with any weights."""
+
+    def __init__(self, weight: Tensor, padding: int = 1) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.weight, padding=self.padding)
+
+
+def _export(tmp_path: Path, network: nn.Module, shape: tuple[int, ...]) -> ExportReport:
+    torch.manual_seed(1)
+    return export_onnx([network.eval()], torch.randn(4, *shape), tmp_path / "model.onnx")
+
+
+def _agrees(path: Path, network: nn.Module, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(2)
+    x = torch.randn(3, *shape).numpy()
+    assert all(result.ok for result in validate_members(onnx.load(path), [network], x))
+
+
+def _head(features: int) -> list[nn.Module]:
+    return [nn.Flatten(), BinaryDense(features, 4)]
+
+
+def test_tensors_stay_packed_between_binary_layers(tmp_path: Path) -> None:
+    network = nn.Sequential(
+        Sign(),
+        Convolution(random_signs(70, 3, 3, 3)),
+        batch_norm(70, 27, two_dimensional=True),
+        Sign(),
+        nn.MaxPool2d(2),
+        Convolution(random_signs(5, 70, 3, 3)),
+        nn.MaxPool2d(2),
+        batch_norm(5, 630, two_dimensional=True),
+        Sign(),
+        *_head(20),
+    )
+    report = _export(tmp_path, network, (3, 8, 8))
+    ops = [node.op_type for node in onnx.load(report.path).graph.node]
+    assert ops == [
+        "Transpose",
+        "Pack",
+        "ConvThreshold",
+        "MaxPool",
+        "ConvThreshold",
+        "MaxPool",
+        "Reshape",
+        "DenseScale",
+        "Softmax",
+    ]
+    assert report.float_layers == {}
+    _agrees(report.path, network, (3, 8, 8))
+
+
+def test_residual_connections_keep_the_float_path(tmp_path: Path) -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sign = Sign()
+            self.conv = Convolution(random_signs(6, 6, 3, 3))
+            self.norm = batch_norm(6, 54, two_dimensional=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.norm(self.conv(self.sign(x)))
+
+    network = nn.Sequential(Residual(), Residual(), Sign(), *_head(150))
+    report = _export(tmp_path, network, (6, 5, 5))
+    ops = [node.op_type for node in onnx.load(report.path).graph.node]
+    assert ops.count("ConvScale") == 2
+    assert ops.count("Pack") == 3
+    assert "BatchNormalization" not in ops
+    assert "Conv" not in ops
+    _agrees(report.path, network, (6, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("weight", "why"),
+    [
+        (torch.randn(4, 3, 3, 3), "not all +1 or -1"),
+        (random_signs(4, 3, 3, 3) * 0.5, "not all +1 or -1"),
+    ],
+)
+def test_layers_with_other_weights_stay_float_and_say_why(
+    tmp_path: Path, weight: Tensor, why: str
+) -> None:
+    network = nn.Sequential(Sign(), Convolution(weight), Sign(), *_head(100))
+    report = _export(tmp_path, network, (3, 5, 5))
+    assert why in report.float_layers["1"]
+    layer = next(layer for layer in inspect_model(report.path) if layer.kind == "float")
+    assert why in layer.why
+    assert layer.float_macs == 4 * 27 * 25
+    _agrees(report.path, network, (3, 5, 5))
+
+
+def test_first_layer_on_real_input_stays_float_and_says_why(tmp_path: Path) -> None:
+    network = nn.Sequential(Convolution(random_signs(8, 1, 3, 3)), Sign(), *_head(128))
+    report = _export(tmp_path, network, (1, 4, 4))
+    assert report.float_layers == {"0": "its input is not a tensor of signs"}
+
+
+def test_inspect_counts_macs_and_bytes(tmp_path: Path) -> None:
+    network = nn.Sequential(
+        Sign(), Convolution(random_signs(70, 100, 3, 3), padding=0), Sign(), *_head(70 * 4)
+    )
+    report = _export(tmp_path, network, (100, 4, 4))
+    layers = {layer.name: layer for layer in inspect_model(report.path)}
+    conv, dense = layers["1"], layers["4"]
+    assert (conv.op, conv.kind) == ("sbn.ConvThreshold", "binary")
+    assert conv.input_shape == (4, 4, 100)
+    assert conv.output_shape == (2, 2, 70)
+    assert conv.binary_macs == 70 * 100 * 9 * 4
+    assert conv.packed_bytes == 70 * 9 * 2 * 8
+    assert dense.binary_macs == 280 * 4
+    assert dense.fused == ("Gemm",)
+
+
+def test_ensembles_share_what_members_have_in_common(tmp_path: Path) -> None:
+    first = Convolution(random_signs(8, 3, 3, 3))
+    members = [
+        nn.Sequential(Sign(), first, Sign(), nn.Flatten(), BinaryDense(200, 4)).eval()
+        for _ in range(3)
+    ]
+    x = torch.randn(6, 3, 5, 5)
+    path = tmp_path / "ensemble.onnx"
+    export_onnx(members, x, path)
+    model = onnx.load(path)
+    ops = [node.op_type for node in model.graph.node]
+    assert ops.count("ConvThreshold") == 1
+    assert ops.count("DenseScale") == 3
+    assert [output.name for output in model.graph.output] == ["member_logits", "probabilities"]
+    assert metadata(model)["members"] == 3
+    assert all(result.ok for result in validate_members(model, members, x.numpy()))
+
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    logits, probabilities = session.run(None, {"input": x.numpy()})
+    with torch.no_grad():
+        expected = torch.stack([member(x) for member in members])
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(probabilities, expected.softmax(-1).mean(0).numpy(), rtol=1e-5)
+
+
+def test_files_carry_no_trace_of_the_machine_they_were_made_on(tmp_path: Path) -> None:
+    report = _export(tmp_path, nn.Sequential(Sign(), *_head(12)), (3, 2, 2))
+    data = report.path.read_bytes()
+    assert b"site-packages" not in data
+    assert str(Path(__file__).parent).encode() not in data
+
+
+def test_an_untraceable_network_is_refused_in_one_line(tmp_path: Path) -> None:
+    class Branching(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(UnsupportedLayerError, match="cannot trace Branching"):
+        _export(tmp_path, Branching(), (3, 2, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_export_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        _export(tmp_path, nn.Sequential(Sign(), *_head(12)), (3, 2, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist; create it"):
+        _export(tmp_path / "nowhere", nn.Sequential(Sign(), *_head(12)), (3, 2, 2))

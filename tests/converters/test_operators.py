@@ -1,0 +1,214 @@
+"""The function bodies against a reference that reads like the definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from sbn_converters import ops
+from sbn_converters.onnx.functions import function_protos, register_schemas
+from sbn_converters.onnx.packing import pack_bits, pack_signs, unpack_signs, words
+
+Array = NDArray[Any]
+_TYPES = {
+    "float32": onnx.TensorProto.FLOAT,
+    "uint64": onnx.TensorProto.UINT64,
+    "int32": onnx.TensorProto.INT32,
+}
+
+
+def run_function(
+    name: str, inputs: list[Array], **attributes: int | list[int]
+) -> list[tuple[str, Array]]:
+    """One operator's function body in stock onnxruntime and in onnx's evaluator."""
+    operator = ops.BY_NAME[name]
+    names = [tensor.name for tensor in operator.inputs]
+    node = onnx.helper.make_node(name, names, ["Y"], domain=ops.DOMAIN, **attributes)
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [node],
+        "one",
+        [
+            info(t.name, _TYPES[t.dtype], a.shape)
+            for t, a in zip(operator.inputs, inputs, strict=True)
+        ],
+        [info("Y", _TYPES[operator.outputs[0].dtype], [None] * inputs[0].ndim)],
+    )
+    model = onnx.helper.make_model(
+        graph,
+        opset_imports=[
+            onnx.helper.make_opsetid("", ops.ONNX_OPSET),
+            onnx.helper.make_opsetid(ops.DOMAIN, ops.VERSION),
+        ],
+        functions=list(function_protos().values()),
+        ir_version=ops.IR_VERSION,
+    )
+    register_schemas()
+    onnx.checker.check_model(model)
+    feeds = dict(zip(names, inputs, strict=True))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return [
+        ("onnxruntime", session.run(None, feeds)[0]),
+        ("onnx", ReferenceEvaluator(model).run(None, feeds)[0]),
+    ]
+
+
+def check(expected: Array, results: list[tuple[str, Array]]) -> None:
+    """Every engine gives exactly the expected array."""
+    for engine, result in results:
+        assert result.dtype == expected.dtype, engine
+        np.testing.assert_array_equal(result, expected, err_msg=engine)
+
+
+def signs(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    """Uniform +1 and -1."""
+    return (rng.integers(0, 2, shape) * 2 - 1).astype(np.float32)
+
+
+def dot_convolution(
+    x: Array,
+    w: Array,
+    strides: list[int],
+    dilations: list[int],
+    pads: list[int],
+    group: int,
+    border: int,
+) -> Array:
+    """The definition: x [N, H, W, C], w [O, kh, kw, C / group] -> int32 [N, OH, OW, O]."""
+    top, left, bottom, right = pads
+    n = x.shape[0]
+    o, kh, kw, cg = w.shape
+    padded = np.pad(
+        x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=float(border)
+    )
+    height = (padded.shape[1] - dilations[0] * (kh - 1) - 1) // strides[0] + 1
+    width = (padded.shape[2] - dilations[1] * (kw - 1) - 1) // strides[1] + 1
+    y = np.zeros((n, height, width, o), np.int32)
+    for i in range(height):
+        for j in range(width):
+            rows = i * strides[0] + dilations[0] * np.arange(kh)
+            columns = j * strides[1] + dilations[1] * np.arange(kw)
+            window = padded[:, rows][:, :, columns]
+            for g in range(group):
+                part = window[..., g * cg : (g + 1) * cg]
+                outputs = slice(g * o // group, (g + 1) * o // group)
+                y[:, i, j, outputs] = np.einsum("nabc,oabc->no", part, w[outputs]).astype(np.int32)
+    return y
+
+
+@given(st.integers(0, 2**31), st.integers(1, 200))
+def test_packing_round_trips(seed: int, channels: int) -> None:
+    x = signs(np.random.default_rng(seed), 2, 3, channels)
+    packed = pack_signs(x)
+    assert packed.shape == (2, 3, words(channels))
+    np.testing.assert_array_equal(unpack_signs(packed, channels), x)
+    used = int(packed[..., -1].max()).bit_length()
+    assert used <= (channels - 1) % 64 + 1
+
+
+@pytest.mark.parametrize("channels", [1, 63, 64, 65, 130])
+def test_pack_and_unpack(channels: int) -> None:
+    rng = np.random.default_rng(channels)
+    x = rng.normal(size=(2, 3, channels)).astype(np.float32)
+    x[0, 0, 0], x[0, 1, 0], x[0, 2, 0] = 0.0, -0.0, np.nan
+    check(pack_bits(x < 0), run_function("Pack", [x]))
+    check(
+        np.where(x < 0, -1, 1).astype(np.float32),
+        run_function("Unpack", [pack_signs(x)], channels=channels),
+    )
+    low, high = (rng.normal(size=channels).astype(np.float32) for _ in range(2))
+    check(pack_bits((x < low) | (x > high)), run_function("PackThreshold", [x, low, high]))
+
+
+@pytest.mark.parametrize("border", [-1, 0, 1])
+@pytest.mark.parametrize(
+    ("channels", "outputs", "kernel", "strides", "dilations", "pads", "group"),
+    [
+        (1, 1, (1, 1), [1, 1], [1, 1], [0, 0, 0, 0], 1),
+        (65, 66, (3, 2), [2, 1], [1, 2], [1, 0, 2, 1], 1),
+        (6, 9, (2, 3), [1, 1], [1, 1], [1, 1, 1, 1], 3),
+    ],
+)
+def test_convolution(
+    border: int,
+    channels: int,
+    outputs: int,
+    kernel: tuple[int, int],
+    strides: list[int],
+    dilations: list[int],
+    pads: list[int],
+    group: int,
+) -> None:
+    rng = np.random.default_rng(outputs)
+    x = signs(rng, 2, 5, 6, channels)
+    w = signs(rng, outputs, *kernel, channels // group)
+    dot = dot_convolution(x, w, strides, dilations, pads, group, border)
+    attributes: dict[str, Any] = {
+        "channels": channels,
+        "strides": strides,
+        "dilations": dilations,
+        "pads": pads,
+        "group": group,
+        "pad_value": border,
+    }
+    packed = [pack_signs(x), pack_signs(w)]
+    threshold = rng.integers(-5, 6, outputs).astype(np.int32)
+    check(
+        pack_bits(dot < threshold),
+        run_function("ConvThreshold", [*packed, threshold], **attributes),
+    )
+    scale, bias = (rng.normal(size=outputs).astype(np.float32) for _ in range(2))
+    expected = (dot.astype(np.float64) * scale + bias).astype(np.float32)
+    check(expected, run_function("ConvScale", [*packed, scale, bias], **attributes))
+
+
+@pytest.mark.parametrize("channels", [1, 64, 100])
+def test_dense(channels: int) -> None:
+    rng = np.random.default_rng(channels)
+    x, w = signs(rng, 3, channels), signs(rng, 70, channels)
+    dot = (x @ w.T).astype(np.int32)
+    packed = [pack_signs(x), pack_signs(w)]
+    threshold = rng.integers(-5, 6, 70).astype(np.int32)
+    check(
+        pack_bits(dot < threshold),
+        run_function("DenseThreshold", [*packed, threshold], channels=channels),
+    )
+    scale, bias = (rng.normal(size=70).astype(np.float32) for _ in range(2))
+    expected = (dot.astype(np.float64) * scale + bias).astype(np.float32)
+    check(expected, run_function("DenseScale", [*packed, scale, bias], channels=channels))
+
+
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])
+def test_max_pool_takes_the_minimum_where_told(pads: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    channels = 70
+    x = signs(rng, 2, 5, 6, channels)
+    minimum = rng.integers(0, 2, channels).astype(np.bool_)
+    turned = np.where(minimum, -x, x)
+    top, left, bottom, right = pads
+    padded = np.pad(turned, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 3), (1, 2))[:, ::2, ::1]
+    pooled = windows.max(axis=(-1, -2))
+    expected = pack_bits(np.where(minimum, -pooled, pooled) < 0)
+    check(
+        expected,
+        run_function(
+            "MaxPool",
+            [pack_signs(x), pack_bits(minimum)],
+            kernel_shape=[2, 3],
+            strides=[2, 1],
+            pads=pads,
+        ),
+    )

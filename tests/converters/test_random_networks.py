@@ -1,0 +1,34 @@
+"""Random networks agree with torch in every engine, bit for bit.
+
+`make test` runs a few; `make sweep` runs a thousand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from hypothesis import HealthCheck, given, settings
+
+from sbn_deploy.export import export_onnx
+from sbn_deploy.validate import validate_members
+from sbn_runtime import available_isas
+
+from .random_networks import NetworkSpec, build, networks
+
+
+@given(networks())
+@settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+def test_every_engine_agrees_with_torch(tmp_path: Path, spec: NetworkSpec) -> None:
+    network, x = build(spec)
+    path = tmp_path / "network.onnx"
+    export_onnx([network], x, path)
+    results = validate_members(onnx.load(path), [network], x.numpy())
+    engines = {result.engine for result in results}
+    assert {f"sbn {isa}" for isa in available_isas()} < engines
+    assert len(engines) == len(available_isas()) + 2
+    assert all(result.compared_bits for result in results)
+    assert [result for result in results if not result.ok] == []
