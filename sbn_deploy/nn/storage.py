@@ -1,0 +1,97 @@
+"""safetensors files with one JSON header, written whole or not at all.
+
+The header is the JSON text under the key "sbn" of the safetensors metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from sbn_runtime.errors import ArtifactError, ConfigError
+
+HEADER_KEY = "sbn"
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` if need be and make sure that files can be written there.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot write {path}: {error.strerror}; choose a folder that can be written to"
+    )
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to a temporary file beside `path`, then rename it.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = file.name
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write named tensors and a JSON-able header.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(whole, {HEADER_KEY: json.dumps(header)}))
+
+
+def read(path: Path, *, format: str, version: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors and the header of a file of the given format.
+
+    Raises:
+        ArtifactError: missing or damaged file, another format, or a newer version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(text) if text else None
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged or no safetensors file: {error}") from error
+    if not isinstance(header, dict) or header.get("format") != format:
+        raise ArtifactError(f"{path} is no {format} file; `sbn train` and `sbn export` write them")
+    if header.get("version") != version:
+        raise ArtifactError(
+            f"{path} has format version {header.get('version')}; this sbn-deploy reads {version}"
+        )
+    return tensors, header

@@ -1,0 +1,1 @@
+"""Training of stochastic binary networks and their fp32 twins."""

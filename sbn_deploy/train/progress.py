@@ -1,0 +1,51 @@
+"""Progress on standard error: a bar where rich and a terminal are there, else plain lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Report = Callable[[str], None]
+"""Call once per finished unit of work with a short status."""
+
+PLAIN_LINES = 10
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Report]:
+    """Show how far `total` units of work have come."""
+    if sys.stderr.isatty():
+        try:
+            import rich.console
+            import rich.progress
+        except ImportError:
+            yield _plain(title, total)
+            return
+        with rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeRemainingColumn(),
+            rich.progress.TextColumn("{task.fields[status]}"),
+            console=rich.console.Console(stderr=True),
+        ) as bar:
+            task = bar.add_task(title, total=total, status="")
+            yield lambda status: bar.update(task, advance=1, status=status)
+    else:
+        yield _plain(title, total)
+
+
+def _plain(title: str, total: int) -> Report:
+    start = time.monotonic()
+    done = 0
+
+    def report(status: str) -> None:
+        nonlocal done
+        done += 1
+        if done * PLAIN_LINES // total > (done - 1) * PLAIN_LINES // total:
+            seconds = time.monotonic() - start
+            print(f"{title} {done}/{total} {seconds:.0f}s {status}", file=sys.stderr, flush=True)
+
+    return report

@@ -1,0 +1,142 @@
+"""Checkpoints and artifacts come back as they were, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sbn_deploy.materialize import artifact, materialize
+from sbn_deploy.nn import models
+from sbn_deploy.nn.models import Network
+from sbn_deploy.nn.storage import HEADER_KEY
+from sbn_deploy.train import checkpoint
+from sbn_runtime.errors import ArtifactError, ConfigError
+
+META = {"data": "digits", "classes": ["0", "1"], "seed": 3}
+
+
+def small(*, twin: bool = False) -> Network:
+    torch.manual_seed(0)
+    make = models.create_twin if twin else models.create
+    return make("digits-cnn", width=4)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoint.save(path, small(), META)
+    return path
+
+
+def with_header(path: Path, **changes: object) -> Path:
+    """A copy of the file whose header differs."""
+    _, header = checkpoint.load(path)
+    changed = path.with_name("changed.safetensors")
+    save_file(load_file(path), changed, {HEADER_KEY: json.dumps(header | changes)})
+    return changed
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_checkpoint_round_trip(tmp_path: Path, twin: bool) -> None:
+    model = small(twin=twin).eval()
+    path = tmp_path / "new" / "checkpoint.safetensors"
+    checkpoint.save(path, model, META)
+    state = torch.random.get_rng_state()
+    loaded, meta = checkpoint.load(path)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert meta.items() >= META.items()
+    assert (loaded.arch, loaded.kind, loaded.config) == (model.arch, model.kind, model.config)
+    x = torch.randn(5, 1, 8, 8)
+    assert torch.equal(loaded(x), model(x))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_same_network_gives_same_bytes(saved: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    checkpoint.save(again, small(), META)
+    assert again.read_bytes() == saved.read_bytes()
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"cannot read .*nothing"):
+        checkpoint.load(tmp_path / "nothing")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError):
+        checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.001, 0.02, 0.5, 0.999])
+def test_truncated_file(saved: Path, kept: float) -> None:
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(kept * len(data))])
+    with pytest.raises(ArtifactError, match="damaged"):
+        checkpoint.load(saved)
+
+
+def test_foreign_files(saved: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(1)}, foreign)
+    with pytest.raises(ArtifactError, match="no sbn-checkpoint file"):
+        checkpoint.load(foreign)
+    with pytest.raises(ArtifactError, match="no sbn-artifact file"):
+        artifact.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 2}, "format version 2"),
+        ({"arch": "resnet-900"}, "unknown architecture 'resnet-900'"),
+        ({"config": {"depth": 3}}, "no setting depth"),
+        ({"config": {"width": 8}}, "does not fit its architecture"),
+        ({"config": {"weight_noise": "pink"}}, "unknown noise 'pink'"),
+        ({"config": None}, "broken header"),
+        ({"kind": "fp16"}, "broken header"),
+        ({"kind": "fp32", "config": {"width": 4}}, "does not fit its architecture"),
+    ],
+)
+def test_other_architecture(saved: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        checkpoint.load(with_header(saved, **changes))
+
+
+def test_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = saved.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        checkpoint.save(saved, small(twin=True), {})
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="choose a folder"):
+        checkpoint.save(tmp_path / "file" / "x.safetensors", small(), {})
+
+
+def test_artifact_round_trip(tmp_path: Path) -> None:
+    members = materialize(small(), weights="sample", members=3, seed=5)
+    path = tmp_path / "ensemble.safetensors"
+    artifact.save(path, members, {"seed": 5})
+    loaded, header = artifact.load(path)
+    assert (header["seed"], header["members"], header["arch"]) == (5, 3, "digits-cnn")
+    x = torch.randn(4, 1, 8, 8)
+    for member, other in zip(members, loaded, strict=True):
+        assert torch.equal(member(x), other(x))
+
+
+def test_artifact_of_unregistered_modules(tmp_path: Path) -> None:
+    for members in ([], [torch.nn.Linear(1, 1)]):
+        with pytest.raises(ConfigError, match="registered architecture"):
+            artifact.save(tmp_path / "x.safetensors", members, {})

@@ -1,0 +1,76 @@
+"""The registry, and what every registered architecture promises."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sbn_deploy.nn import models
+from sbn_deploy.nn.models import Layers, Network
+from sbn_runtime.errors import ConfigError
+
+each_arch = pytest.mark.parametrize("arch", models.names())
+
+
+@each_arch
+def test_configuration_recreates_the_network(arch: str) -> None:
+    torch.manual_seed(0)
+    model = models.create(arch, activation_noise="uniform")
+    torch.manual_seed(0)
+    again = models.create(arch, **model.config)
+    assert again.config == model.config
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+
+
+@each_arch
+def test_twin_has_the_same_shapes(arch: str) -> None:
+    model = models.create(arch)
+    twin = models.create_twin(arch, **model.config)
+    assert (model.kind, twin.kind) == ("sbn", "fp32")
+    shapes = [tuple(p.shape) for p in model.parameters()]
+    assert [tuple(p.shape) for p in twin.parameters()] == shapes
+    config = model.config
+    x = torch.randn(3, config["channels"], config["size"], config["size"])
+    assert model(x).shape == twin(x).shape == (3, config["classes"])
+
+
+def test_first_layer_of_digits_cnn_is_exact() -> None:
+    model = models.create("digits-cnn").eval()
+    x = torch.randint(0, 17, (16, 1, 8, 8)) / 8 - 1
+    conv = model.stage1.conv
+    assert torch.equal(conv(x).double(), conv.double()(x.double()))
+
+
+def test_a_new_architecture_registers_itself() -> None:
+    class Tiny(Network, arch="test-tiny"):
+        def __init__(self, layers: Layers, *, channels: int, size: int, classes: int) -> None:
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.Flatten(), layers.activation(), layers.linear(channels * size**2, classes)
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.body(x)
+            return out
+
+    model = models.create("test-tiny", channels=2, size=3, classes=4)
+    assert isinstance(model, Tiny)
+    assert model(torch.randn(5, 2, 3, 3)).shape == (5, 4)
+    with pytest.raises(ConfigError, match="exists"):
+
+        class Other(Tiny, arch="digits-cnn"):
+            pass
+
+    with pytest.raises(ConfigError, match="test-tiny needs channels, size"):
+        models.create("test-tiny", classes=2)
+
+
+def test_bad_arguments_are_errors() -> None:
+    with pytest.raises(ConfigError, match="unknown architecture 'vgg'; choose one of digits-cnn"):
+        models.create("vgg")
+    with pytest.raises(ConfigError, match="no setting depth"):
+        models.create("digits-cnn", depth=2)
+    with pytest.raises(ConfigError, match="size >= 4"):
+        models.create("digits-cnn", size=3)
