@@ -8,6 +8,7 @@ signs inside torch, labels exactly, logits to a stated tolerance.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -133,11 +134,11 @@ def _instrument(
     """A copy whose packed signs are outputs: node name -> (value, member, traced source)."""
     import onnx
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    nodes = {node.name: node for node in copy.graph.node}
+    instrumented = onnx.ModelProto()
+    instrumented.CopyFrom(proto)
+    nodes = {node.name: node for node in instrumented.graph.node}
     found: dict[str, tuple[str, int, str]] = {}
-    present = {output.name for output in copy.graph.output}
+    present = {output.name for output in instrumented.graph.output}
     for member in range(members):
         for layer in layers:
             node_name = layer["node"].replace("member0/", f"member{member}/", 1)
@@ -147,12 +148,12 @@ def _instrument(
             found[node_name] = (node.output[0], member, layer["source"])
             if node.output[0] not in present:
                 present.add(node.output[0])
-                copy.graph.output.append(
+                instrumented.graph.output.append(
                     onnx.helper.make_tensor_value_info(
                         node.output[0], onnx.TensorProto.UINT64, None
                     )
                 )
-    return copy, found
+    return instrumented, found
 
 
 def _torch_values(
@@ -168,7 +169,8 @@ def _torch_values(
     batch = torch.from_numpy(images)
     packed: dict[str, NDArray[np.uint64]] = {}
     logits = []
-    program = trace_program(members[0], batch).exported_program
+    # The traced program shares its tensors with the module; each member's state goes into it.
+    program = trace_program(copy.deepcopy(members[0]), batch).exported_program
     assert program is not None
     traced = program.module()
 
