@@ -1,7 +1,5 @@
-"""Train, materialise, export and measure stochastic binary networks.
+"""Train stochastic binary networks, export them bit-packed, run and measure them."""
 
-The workstation side. Importing this package loads no torch; the subpackages
-`nn`, `train` and `materialize` do.
-"""
+from sbn_runtime import __version__
 
-__version__ = "0.1.0"
+__all__ = ["__version__"]

@@ -1,0 +1,55 @@
+"""Run exported stochastic binary networks with bit-packed kernels.
+
+    from sbn_runtime import Session
+
+    session = Session("digits.onnx", threads=1)
+    probabilities = session.predict_proba(session.preprocess(images))
+
+Needs numpy and onnxruntime, nothing else. People who drive onnxruntime
+themselves register `library_path()` with their own session options.
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    ArtifactError,
+    ConfigError,
+    InputError,
+    IsaError,
+    MissingDependencyError,
+    ModelError,
+    SbnError,
+    UnsupportedLayerError,
+)
+from .native import available_isas, isa, library_path
+from .preprocess import Preprocess
+from .session import Session, TensorInfo
+
+__all__ = [
+    "ArtifactError",
+    "ConfigError",
+    "InputError",
+    "IsaError",
+    "MissingDependencyError",
+    "ModelError",
+    "Preprocess",
+    "SbnError",
+    "Session",
+    "TensorInfo",
+    "UnsupportedLayerError",
+    "available_isas",
+    "isa",
+    "library_path",
+]
+
+
+def __getattr__(name: str) -> str:
+    # Reading the version takes longer than loading all of this package.
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("sbn-deploy")
+        except PackageNotFoundError:
+            return "0+source"  # a source tree that was never installed
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

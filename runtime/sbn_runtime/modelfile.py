@@ -1,0 +1,82 @@
+"""A first look at an ONNX file, without the onnx package.
+
+Reads just enough of the protobuf encoding to say which operator domains a
+model imports, at a cost that does not depend on the size of the weights.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import ModelError
+
+# Field numbers in onnx.proto.
+_MODEL_OPSET_IMPORT = 8
+_OPSET_DOMAIN = 1
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def imported_domains(path: Path) -> set[str]:
+    """The operator domains that the model at `path` imports.
+
+    Raises:
+        ModelError: the file is missing, unreadable, or no complete ONNX model.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            imports = [
+                data[begin:end]
+                for number, begin, end in _fields(data, len(data))
+                if number == _MODEL_OPSET_IMPORT
+            ]
+        return {
+            opset[begin:end].decode()
+            for opset in imports
+            for number, begin, end in _fields(opset, len(opset))
+            if number == _OPSET_DOMAIN
+        }
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, IndexError) as error:
+        raise ModelError(
+            f"{path}: not an ONNX model, or a truncated one; export it again"
+        ) from error
+
+
+def _fields(data: mmap.mmap | bytes, size: int) -> Iterator[tuple[int, int, int]]:
+    """Number, begin and end of each field of a message.
+
+    Raises ValueError or IndexError when the bytes are no complete message.
+    """
+    at = 0
+    while at < size:
+        key, at = _varint(data, at)
+        number, wire = key >> 3, key & 7
+        begin = at
+        if wire == _VARINT:
+            _, end = _varint(data, at)
+        elif wire == _BYTES:
+            length, begin = _varint(data, at)
+            end = begin + length
+        elif wire in (_FIXED32, _FIXED64):
+            end = at + (4 if wire == _FIXED32 else 8)
+        else:
+            raise ValueError(f"wire type {wire}")
+        if end > size:
+            raise ValueError("truncated")
+        yield number, begin, end
+        at = end
+
+
+def _varint(data: mmap.mmap | bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("varint too long")

@@ -1,0 +1,94 @@
+"""The native operator library: where it is and which kernel set it uses."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from .errors import IsaError, MissingDependencyError
+
+ISA_VARIABLE = "SBN_ISA"
+ISAS = ("scalar", "avx2", "avx512", "neon")
+
+
+def library_path() -> Path:
+    """Path of the onnxruntime custom-operator library.
+
+    Pass it to `onnxruntime.SessionOptions.register_custom_ops_library`.
+
+    Raises:
+        MissingDependencyError: this installation has no native library.
+    """
+    path = Path(str(files(__package__).joinpath("libsbn.so")))
+    if not path.is_file():
+        raise MissingDependencyError(f"{path}: the native library is missing; reinstall sbn-deploy")
+    return path
+
+
+def available_isas() -> tuple[str, ...]:
+    """The kernel sets that this CPU can run, slowest first."""
+    library = _library()
+    return tuple(name for name in ISAS if library.sbn_isa_available(name.encode()))
+
+
+def isa() -> str:
+    """The kernel set that a session started now would use.
+
+    It is the fastest one of this CPU unless the environment variable SBN_ISA
+    names another.
+
+    Raises:
+        IsaError: SBN_ISA names a kernel set that is unknown or that this CPU lacks.
+    """
+    select_isa()
+    return _current(_library())
+
+
+def native_version() -> str:
+    """Version that the native library was built as."""
+    library = _library()
+    return bytes(library.sbn_version()).decode()
+
+
+def select_isa() -> None:
+    """Makes kernels created from now on follow SBN_ISA. Raises IsaError."""
+    wanted = os.environ.get(ISA_VARIABLE, "")
+    status = _library().sbn_set_isa((wanted or _fastest()).encode())
+    if status == 1:
+        raise IsaError(
+            f"{ISA_VARIABLE}={wanted!r}: no such kernel set; choose one of {', '.join(ISAS)}"
+        )
+    if status:
+        raise IsaError(
+            f"{ISA_VARIABLE}={wanted!r}: this CPU cannot run it;"
+            f" it can run {', '.join(available_isas())}"
+        )
+
+
+def _current(library: ctypes.CDLL) -> str:
+    return bytes(library.sbn_isa()).decode()
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    path = library_path()
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise MissingDependencyError(
+            f"{path}: the native library does not load ({error}); reinstall sbn-deploy"
+        ) from error
+    library.sbn_version.restype = ctypes.c_char_p
+    library.sbn_isa.restype = ctypes.c_char_p
+    library.sbn_set_isa.argtypes = [ctypes.c_char_p]
+    library.sbn_isa_available.argtypes = [ctypes.c_char_p]
+    return library
+
+
+@cache
+def _fastest() -> str:
+    """The library's own choice, read before anything has overridden it."""
+    return _current(_library())

@@ -1,0 +1,87 @@
+"""From pixels to the numbers that a network was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError, ModelError
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Image size and normalisation: input = (pixel / pixel_max - mean) / std, in float32.
+
+    Attributes:
+        channels, height, width: size of one image.
+        pixel_max: the pixel value that stands for full intensity, 1 to 255.
+        mean, std: one value for each channel, std above 0.
+    """
+
+    channels: int
+    height: int
+    width: int
+    pixel_max: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Normalises images.
+
+        Args:
+            images: uint8 [N, H, W, C], values 0 to `pixel_max`.
+
+        Returns:
+            float32 [N, C, H, W], contiguous.
+
+        Raises:
+            InputError: wrong dtype, shape, or a pixel above `pixel_max`.
+        """
+        if images.dtype != np.uint8:
+            raise InputError(f"images must be uint8, these are {images.dtype}")
+        expected = (self.height, self.width, self.channels)
+        if images.ndim != 4 or images.shape[1:] != expected:
+            raise InputError(
+                f"images must have shape [N, {', '.join(map(str, expected))}]"
+                f" (height, width, channels), these have {list(images.shape)}"
+            )
+        if images.size and (brightest := int(images.max())) > self.pixel_max:
+            raise InputError(
+                f"pixel value {brightest} is above the model's largest, {self.pixel_max};"
+                " rescale the images"
+            )
+        scaled = images.astype(np.float32) / np.float32(self.pixel_max)
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        normal = (scaled - mean) / std
+        return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Preprocess:
+        """The inverse of `to_json`. Raises ModelError on missing or impossible fields."""
+        try:
+            self = cls(
+                channels=int(fields["channels"]),
+                height=int(fields["height"]),
+                width=int(fields["width"]),
+                pixel_max=int(fields["pixel_max"]),
+                mean=tuple(float(value) for value in fields["mean"]),
+                std=tuple(float(value) for value in fields["std"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"preprocessing description is damaged: {error!r}") from error
+        if not (
+            min(self.channels, self.height, self.width) > 0
+            and 0 < self.pixel_max <= 255
+            and len(self.mean) == len(self.std) == self.channels
+            and all(value > 0 for value in self.std)
+        ):
+            raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
+        return self

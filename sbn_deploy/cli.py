@@ -1,0 +1,108 @@
+"""The `sbn` command.
+
+Each verb lives in `sbn_deploy.commands.<verb>` as `add_parser` and `run`, and
+is imported only when it is asked for, so that `sbn predict` starts fast and
+works where only numpy and onnxruntime are installed.
+
+Exit status: 0 done, 1 a check failed, 2 bad usage or input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from sbn_runtime.errors import MissingDependencyError, SbnError
+
+VERBS = {
+    "train": "train a stochastic binary network",
+    "export": "turn a checkpoint into an ONNX file with bit-packed operators",
+    "validate": "compare an exported file with its checkpoint, bit for bit",
+    "predict": "classify images",
+    "evaluate": "measure accuracy on a test set",
+    "benchmark": "measure latency and throughput",
+    "inspect": "list a model's layers, multiply-accumulates and packed bytes",
+    "doctor": "show what this machine offers and what is missing",
+    "demo": "train, export, validate and compare with fp32, in a few minutes",
+}
+
+# The extra that brings an optional package.
+EXTRAS = {
+    "torch": "train",
+    "safetensors": "train",
+    "sklearn": "train",
+    "pydantic": "train",
+    "PIL": "train",
+    "onnx": "onnx",
+    "onnx_ir": "onnx",
+    "onnxscript": "onnx",
+    "matplotlib": "report",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong on one line, instead of the usage before it."""
+        self.exit(2, f"sbn: error: {message} (see `{self.prog} --help`)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except SbnError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away; keep the interpreter from complaining again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+
+
+def _run(arguments: list[str]) -> int:
+    parser = _Parser(
+        prog="sbn",
+        description="Stochastic binary networks: train, export, run, measure.",
+        epilog="`sbn VERB --help` explains a verb. Start with `sbn demo`.",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    module = None
+    for verb, summary in VERBS.items():
+        if verb == chosen:
+            module = import_module(f"sbn_deploy.commands.{verb}")
+            module.add_parser(verbs)
+        else:
+            verbs.add_parser(verb, help=summary)
+    options = parser.parse_args(arguments)
+    assert module is not None  # argparse has left by now when no verb was named
+    try:
+        status: int = module.run(options)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise MissingDependencyError(
+            f"`sbn {options.verb}` needs {package}, which is not installed:"
+            f" pip install 'sbn-deploy[{EXTRAS[package]}]'"
+        ) from error
+    return status
+
+
+def _fail(message: str) -> int:
+    print("sbn: error:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What the verbs share: their parser, and how results and progress are shown.
+
+Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sbn_runtime.errors import InputError
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+# Text of a number, which a table aligns to the right.
+_NUMBER = re.compile(r"-|[-+]?[\d,]+(\.\d+)?(e[-+]\d+)?( kB|%|×)?")
+
+
+def new_parser(
+    subparsers: Subparsers, verb: str, *, description: str, example: str
+) -> argparse.ArgumentParser:
+    """The parser of a verb, with `--json` and an example in its help."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        verb,
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="write the result as JSON")
+    return parser
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """An argparse type: an integer not below `minimum`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} up")
+        return value
+
+    return parse
+
+
+def writable(path: Path) -> Path:
+    """`path`, if a file can be written there; said before long work, not after it.
+
+    Raises:
+        InputError: the folder does not exist or is read-only, or `path` is a folder.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: cannot write in this folder")
+    return path
+
+
+def say(text: str) -> None:
+    """Tells a person what is going on."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_json(value: Any) -> None:
+    """Writes a result as JSON."""
+    print(json.dumps(value, indent=2, default=_plain))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Writes a result as a table: a drawn one in a terminal, aligned text elsewhere."""
+    cells = [[_text(cell) for cell in row] for row in rows]
+    numeric = [all(_NUMBER.fullmatch(row[i]) for row in cells) for i in range(len(columns))]
+    if sys.stdout.isatty() and _draw(columns, cells, numeric):
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    for line in [list(columns), *cells]:
+        aligned = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        )
+        print("  ".join(aligned).rstrip())
+
+
+def show_records(records: Sequence[Any]) -> None:
+    """Writes dataclass instances of one type as a table with their fields as columns."""
+    names = [field.name for field in dataclasses.fields(records[0])] if records else []
+    show_table(
+        [name.replace("_", " ") for name in names],
+        [[getattr(record, name) for name in names] for record in records],
+    )
+
+
+def _draw(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> bool:
+    try:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+    except ModuleNotFoundError:
+        return False
+    table = Table(box=box.SIMPLE_HEAD)
+    for column, right in zip(columns, numeric, strict=True):
+        table.add_column(column, justify="right" if right else "left")
+    for row in cells:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)
+    return True
+
+
+def _text(cell: object) -> str:
+    match cell:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if cell else "no"
+        case int():
+            return f"{cell:,}"
+        case float():
+            return f"{cell:.4g}"
+        case tuple() | list():
+            return "×".join(map(str, cell))
+    return str(cell)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return value.tolist()
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")

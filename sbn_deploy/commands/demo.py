@@ -1,0 +1,202 @@
+"""`sbn demo`: the whole way, from handwritten digits to a comparison with fp32."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .common import at_least, new_parser, say, show_json, show_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sbn_deploy.data import Dataset
+    from sbn_deploy.measure.report import Row
+
+    from .common import Subparsers
+
+MEMBERS = 8
+THROUGHPUT_BATCH = 64
+STEPS = 6
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the verb's options."""
+    parser = new_parser(
+        subparsers,
+        "demo",
+        description="Trains a stochastic binary network and its fp32 twin on handwritten digits,"
+        " exports, validates, and compares accuracy, size and speed.",
+        example="sbn demo --out runs/demo",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="DIR",
+        help="where everything is written (default: runs/demo)",
+    )
+    parser.add_argument(
+        "--epochs", type=at_least(1), default=100, metavar="N", help="of training (default: 100)"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="(default: 0)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does all steps anew; returns 1 when an exported file disagrees with torch."""
+    from sbn_deploy import data
+    from sbn_deploy.export import export_checkpoint
+    from sbn_deploy.measure import report, rivals
+    from sbn_deploy.measure.machine import describe
+    from sbn_deploy.train import checkpoint
+    from sbn_deploy.train.loop import TrainConfig, train
+    from sbn_deploy.validate import validate
+
+    folder: Path = options.out
+    images = data.load("digits", "train+validation")
+    test = data.load("digits", "test")
+
+    def trained(name: str, *, twin: bool) -> Path:
+        config = TrainConfig(out=folder / name, twin=twin, epochs=options.epochs, seed=options.seed)
+        return train(config).checkpoint_path
+
+    _heading(
+        1,
+        "Train a stochastic binary network",
+        f"{len(images)} handwritten digits of 8×8 pixels. Every weight is a probability of being"
+        " +1 or -1;\nevery activation is the sign of a noisy sum. Mirror descent moves the"
+        " probabilities.",
+    )
+    binary = trained("sbn", twin=False)
+    _heading(
+        2,
+        "Train its fp32 twin",
+        "The same layers with real weights and rectified linear units, to compare with.",
+    )
+    twin = trained("fp32", twin=True)
+
+    _heading(
+        3,
+        "Export",
+        "Threshold each probability to one network of signs, or draw an ensemble of"
+        f" {MEMBERS} from them.\nBatch-norm and sign become integer thresholds, 64 weights share"
+        " a word. The twin goes to\nonnxruntime as float32, and quantised to 8 bits.",
+    )
+    files = {
+        "fp32 twin": folder / "digits-fp32.onnx",
+        "int8 twin": folder / "digits-int8.onnx",
+        "SBN thresholded": folder / "digits-threshold.onnx",
+        f"SBN ensemble of {MEMBERS}": folder / f"digits-ensemble{MEMBERS}.onnx",
+    }
+    fp32, int8, threshold, ensemble = files.values()
+    size = images.preprocess
+    rivals.export_fp32(checkpoint.load(twin)[0], (size.channels, size.height, size.width), fp32)
+    rivals.quantise_int8(fp32, int8, images.inputs()[:256])
+    export_checkpoint(binary, threshold)
+    export_checkpoint(binary, ensemble, weights="sample", members=MEMBERS, seed=options.seed)
+    for file in files.values():
+        say(f"{file}  {file.stat().st_size / 1000:,.0f} kB")
+
+    _heading(
+        4,
+        "Validate",
+        "torch, our kernels with every instruction set of this CPU, stock onnxruntime and onnx's"
+        "\nreference must agree: every bit between binary layers, and every label.",
+    )
+    for file in (threshold, ensemble):
+        validation = validate(file, binary, samples=16, seed=options.seed)
+        for result in validation.results:
+            verdict = (
+                f"all {result.compared_bits:,} bits agree"
+                if result.ok
+                else f"{result.differing_bits:,} bits differ, first at {result.first_layer}"
+            )
+            say(f"{file.name}  {result.engine}: {verdict}")
+        if not validation.ok:
+            say("stopping: an engine disagrees with torch")
+            return 1
+
+    _heading(
+        5,
+        "Measure",
+        f"Accuracy on {len(test)} digits that training has not seen. Latency of one digit on one"
+        " thread,\nthe four models in turns.",
+    )
+    rows = _measure(files, test)
+    settings = {"seed": options.seed, "epochs": options.epochs, "data": "digits"}
+    details = {"machine": describe(), "settings": settings}
+    title = "Stochastic binary network and fp32 twin on digits"
+    written = report.write_report(folder, title, rows, details)
+
+    _heading(6, "The hardest digits", "Those of which the ensemble is least sure.")
+    _show_hardest(ensemble, test)
+
+    say("")
+    if options.json:
+        show_json({"rows": rows, **details})
+    else:
+        show_table(report.COLUMNS, [row.cells() for row in rows])
+    say("\nwritten: " + ", ".join(map(str, written)))
+    return 0
+
+
+def _measure(files: dict[str, Path], test: Dataset) -> list[Row]:
+    from sbn_deploy.measure.accuracy import evaluate
+    from sbn_deploy.measure.benchmark import measure, pinned
+    from sbn_deploy.measure.engines import sbn_engine, stock_engine
+    from sbn_deploy.measure.report import Row
+
+    x = test.inputs()
+    with pinned(1):
+        engines = [
+            (sbn_engine if name.startswith("SBN") else stock_engine)(name, file, threads=1)
+            for name, file in files.items()
+        ]
+        single = measure(engines, x[:1], runs=1000, warmup=50)
+        batched = measure(engines, x[:THROUGHPUT_BATCH], runs=100, warmup=5)
+    rows = []
+    for engine, one, many in zip(engines, single, batched, strict=True):
+        score = evaluate(engine.predict_proba, x, test.labels)
+        rows.append(
+            Row(
+                model=engine.name,
+                accuracy=score.accuracy,
+                low=score.low,
+                high=score.high,
+                file_bytes=files[engine.name].stat().st_size,
+                median_ms=one.median_ms,
+                p95_ms=one.p95_ms,
+                images_per_s=many.images_per_s,
+            )
+        )
+    return rows
+
+
+def _show_hardest(model: Path, test: Dataset) -> None:
+    from sbn_runtime import Session
+
+    probabilities = Session(model, threads=1).predict_proba(test.inputs())
+    hardest = probabilities.max(axis=1).argsort()[:5]
+    drawn = [_draw(test.images[index]) for index in hardest]
+    for line in zip(*drawn, strict=True):
+        say("   ".join(line))
+    captions = [
+        f"{test.classes[probabilities[index].argmax()]}? {probabilities[index].max():.0%},"
+        f" is {test.classes[test.labels[index]]}"
+        for index in hardest
+    ]
+    say("   ".join(caption.ljust(len(drawn[0][0])) for caption in captions))
+
+
+def _draw(image: NDArray[np.uint8]) -> list[str]:
+    """An 8×8 image as text, two characters for each pixel."""
+    shades = " ░▒▓█"
+    return ["".join(shades[int(pixel) // 4] * 2 for pixel in row) for row in image[:, :, 0]]
+
+
+def _heading(number: int, title: str, why: str) -> None:
+    bold, plain = ("\033[1m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    say(f"\n{bold}{number}/{STEPS} {title}{plain}\n{why}\n")

@@ -1,0 +1,81 @@
+"""`sbn doctor`: is this machine ready?"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from .common import new_parser, show_json, show_table
+
+if TYPE_CHECKING:
+    from .common import Subparsers
+
+# What each extra brings, by distribution name.
+OPTIONAL = {
+    "train": ("torch", "safetensors", "scikit-learn", "pydantic", "pillow", "rich"),
+    "onnx": ("onnx", "onnxscript"),
+    "report": ("matplotlib",),
+}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the verb's options."""
+    new_parser(
+        subparsers,
+        "doctor",
+        description="Shows the CPU, the kernel sets it can run, versions, and what is missing"
+        " for which verbs. Exit status 1 when models cannot be run here.",
+        example="sbn doctor",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Describes the machine; returns 1 when the kernels do not load."""
+    from sbn_deploy.measure.machine import describe, version_of
+    from sbn_runtime import SbnError, available_isas
+    from sbn_runtime.session import session_options
+
+    problem: str | None = None
+    machine: dict[str, Any] = {}
+    isas: tuple[str, ...] = ()
+    try:
+        session_options()
+        machine = describe()
+        isas = available_isas()
+    except SbnError as error:
+        problem = str(error)
+    packages = [
+        {"package": package, "version": version_of(package), "extra": extra}
+        for extra, names in OPTIONAL.items()
+        for package in names
+    ]
+    if options.json:
+        show_json(
+            {
+                "ok": problem is None,
+                "problem": problem,
+                "machine": machine,
+                "available_isas": isas,
+                "optional": packages,
+            }
+        )
+    else:
+        show_table(
+            ("this machine", ""),
+            [(name.replace("_", " "), value) for name, value in machine.items()]
+            + [("available isas", ", ".join(isas))],
+        )
+        print()
+        show_table(
+            ("optional package", "version", "to install"),
+            [
+                (
+                    entry["package"],
+                    entry["version"] or "missing",
+                    "" if entry["version"] else f"pip install 'sbn-deploy[{entry['extra']}]'",
+                )
+                for entry in packages
+            ],
+        )
+        print(f"\n{problem or 'models run here'}")
+    return 1 if problem else 0

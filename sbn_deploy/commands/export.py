@@ -1,0 +1,80 @@
+"""`sbn export`: a checkpoint becomes an ONNX file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .common import at_least, new_parser, say, show_json, show_table, writable
+
+if TYPE_CHECKING:
+    from .common import Subparsers
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the verb's options."""
+    parser = new_parser(
+        subparsers,
+        "export",
+        description="Fixes the weights of a trained network and writes it as one ONNX file with"
+        " bit-packed operators. The file is checked against torch before it appears.",
+        example="sbn export runs/digits/checkpoint.safetensors -o digits.onnx"
+        " --weights sample --members 8",
+    )
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file of `sbn train`")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", required=True, help="ONNX file to write"
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("threshold", "sample"),
+        default="threshold",
+        help="threshold: each weight's more probable sign (default); sample: drawn from the"
+        " weight's probability",
+    )
+    parser.add_argument(
+        "--members",
+        type=at_least(1),
+        default=1,
+        metavar="M",
+        help="with `--weights sample`: networks drawn, whose probabilities are averaged"
+        " (default: 1)",
+    )
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="S", help="seed of the draw (default: 0)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exports, and reports what was written."""
+    output = writable(options.output)
+    from sbn_deploy.export import export_checkpoint
+
+    say(f"exporting {options.checkpoint}")
+    report = export_checkpoint(
+        options.checkpoint,
+        output,
+        weights=options.weights,
+        members=options.members,
+        seed=options.seed,
+    )
+    if options.json:
+        show_json(report.to_json())
+        return 0
+    show_table(
+        ("file", "bytes", "weights", "members", "binary layers", "float layers"),
+        [
+            (
+                report.path,
+                report.file_bytes,
+                report.weights,
+                report.members,
+                sum(layer.kind == "binary" for layer in report.layers),
+                len(report.float_layers),
+            )
+        ],
+    )
+    for layer, reason in report.float_layers.items():
+        say(f"{layer} stays float: {reason}")
+    return 0

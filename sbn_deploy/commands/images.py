@@ -1,0 +1,70 @@
+"""Reads the files that `sbn predict` classifies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbn_runtime import InputError, ModelError, Preprocess, Session
+
+PIXEL_MODES = {1: "L", 3: "RGB"}
+
+
+def read_input(file: Path, session: Session) -> NDArray[Any]:
+    """What `session` computes on, float32 [N, C, H, W], from an image or .npy file.
+
+    Numbers in a .npy file that are not uint8 are returned as they are.
+
+    Raises:
+        InputError: the file is missing, damaged, or does not fit the model.
+        ModelError: an image is given to a model that does not say how to normalise it.
+    """
+    try:
+        array = _read_npy(file) if file.suffix == ".npy" else _read_image(file, session)
+        return session.preprocess(_as_batch(array)) if array.dtype == np.uint8 else array
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or 'not a readable image'}") from error
+
+
+def _read_npy(file: Path) -> NDArray[Any]:
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError("not a readable .npy array") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError("not a .npy array")
+    return array
+
+
+def _as_batch(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if images.ndim == 2:
+        images = images[:, :, np.newaxis]
+    return images[np.newaxis] if images.ndim == 3 else images
+
+
+def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        # Pillow alone is enough on a device, where the training extra would be out of place.
+        raise InputError("reading images needs Pillow: pip install pillow") from None
+
+    fields = session.metadata.get("preprocess")
+    if not isinstance(fields, dict):
+        raise ModelError("the model does not say how images are normalised; give it a .npy file")
+    wanted = Preprocess.from_json(fields)
+    mode = PIXEL_MODES.get(wanted.channels)
+    if mode is None:
+        raise InputError(f"the model takes {wanted.channels} channels; give it a .npy file")
+    with Image.open(file) as opened:
+        image = opened.convert(mode)
+    if image.size != (wanted.width, wanted.height):
+        image = image.resize((wanted.width, wanted.height), Image.Resampling.BOX)
+    pixels = np.asarray(image, np.uint8).reshape(wanted.height, wanted.width, wanted.channels)
+    scaled: NDArray[np.uint8] = np.rint(pixels * (wanted.pixel_max / 255)).astype(np.uint8)
+    return scaled

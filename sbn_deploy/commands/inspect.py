@@ -1,0 +1,65 @@
+"""`sbn inspect`: what a model file is made of."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .common import new_parser, show_json, show_table
+
+if TYPE_CHECKING:
+    from .common import Subparsers
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the verb's options."""
+    parser = new_parser(
+        subparsers,
+        "inspect",
+        description="Lists a model's layers: shapes, binary and float multiply-accumulates,"
+        " packed bytes, and why a layer stays float.",
+        example="sbn inspect digits.onnx",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Lists the layers and their sums."""
+    from sbn_converters.onnx.inspect import inspect_model
+    from sbn_runtime import Session
+
+    metadata = Session(options.model).metadata
+    layers = inspect_model(options.model)
+    totals = {
+        "file_bytes": options.model.stat().st_size,
+        "binary_macs": sum(layer.binary_macs for layer in layers),
+        "float_macs": sum(layer.float_macs for layer in layers),
+        "packed_bytes": sum(layer.packed_bytes for layer in layers),
+    }
+    if options.json:
+        show_json({"metadata": metadata, "layers": layers, "totals": totals})
+        return 0
+    show_table(
+        ("layer", "op", "kind", "input", "output", "binary MACs", "float MACs", "bytes", "why"),
+        [
+            (
+                layer.name,
+                layer.op,
+                layer.kind,
+                layer.input_shape,
+                layer.output_shape,
+                layer.binary_macs,
+                layer.float_macs,
+                layer.packed_bytes,
+                layer.why or "",
+            )
+            for layer in layers
+        ],
+    )
+    print(
+        f"\n{totals['binary_macs']:,} binary and {totals['float_macs']:,} float"
+        f" multiply-accumulates a sample; {totals['packed_bytes']:,} packed bytes,"
+        f" {totals['file_bytes']:,} bytes in the file"
+    )
+    return 0

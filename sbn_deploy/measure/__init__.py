@@ -1,0 +1,1 @@
+"""Measures models: accuracy, latency, and the rivals to compare them with."""

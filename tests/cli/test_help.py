@@ -1,0 +1,75 @@
+"""What the command says about itself."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from sbn_deploy import cli
+
+from .conftest import sbn
+
+
+def test_help_lists_every_verb() -> None:
+    outcome = sbn("--help")
+    assert outcome.status == 0
+    assert outcome.stderr == ""
+    for verb, summary in cli.VERBS.items():
+        assert f"    {verb}" in outcome.stdout
+        assert summary in outcome.stdout
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_an_example_that_parses(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([verb, "--help"])
+    text = capsys.readouterr().out
+    assert "--json" in text
+    program, *arguments = shlex.split(text.partition("example:\n")[2])
+    assert program == "sbn"
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([*arguments, "--help"])
+
+
+@pytest.mark.parametrize(
+    "verb", ["train", "export", "validate", "evaluate", "benchmark", "inspect", "demo"]
+)
+def test_help_loads_no_heavy_package(verb: str) -> None:
+    code = (
+        "import sys; from sbn_deploy import cli\n"
+        f"try: cli.main([{verb!r}, '--help'])\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    loaded = set(output.splitlines()[-1].split())
+    assert not {"torch", "onnx", "pydantic", "rich", "sklearn", "matplotlib"} & loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "arguments are required: VERB"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["--frob", "doctor"], "unrecognized arguments: --frob"),
+        (["predict", "model.onnx"], "arguments are required: FILE"),
+        (["predict", "m", "f", "--top", "0"], "--top: '0' is not a whole number from 1 up"),
+        (["predict", "m", "f", "--threads", "two"], "--threads: 'two' is not a whole number"),
+        (["export", "checkpoint"], "arguments are required: -o"),
+        (["export", "c", "-o", "f", "--weights", "mean"], "invalid choice: 'mean'"),
+        (["export", "c", "-o", "f", "--members", "0"], "--members: '0' is not a whole number"),
+        (["validate", "m"], "arguments are required: --against"),
+        (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8"),
+        (["benchmark", "m", "--runs", "0"], "--runs: '0' is not a whole number"),
+    ],
+)
+def test_bad_usage(arguments: list[str], message: str) -> None:
+    line = sbn(*arguments).refused()
+    assert message in line
+    assert "--help`" in line

@@ -1,0 +1,101 @@
+"""Small ONNX files with sbn operators, written without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from sbn_converters import ops
+from sbn_converters.onnx.functions import function_protos
+
+CLASSES = ("circle", "cross", "line")
+SIZE = 4
+PREPROCESS = {
+    "channels": 1,
+    "height": SIZE,
+    "width": SIZE,
+    "pixel_max": 16,
+    "mean": [0.5],
+    "std": [0.5],
+}
+GRAPH = """
+<ir_version: 9, opset_import: ["": 20, "sbn": 1]>
+classifier (float[N, 1, 4, 4] input) => (float[N, K] logits, float[N, K] probabilities)
+{
+    rows = Flatten <axis = 1> (input)
+    packed = sbn.Pack (rows)
+    logits = sbn.DenseScale <channels = {channels}> (packed, W, scale, bias)
+    probabilities = Softmax <axis = 1> (logits)
+}
+"""
+FLOAT_GRAPH = """
+<ir_version: 9, opset_import: ["": 20]>
+plain (float[N, 1, 4, 4] input) => (float[N, 1, 4, 4] logits)
+{
+    logits = Relu (input)
+}
+"""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """One binary dense layer: signs of a 4×4 image to three classes."""
+
+    signs: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    @classmethod
+    def random(cls, seed: int = 0) -> Classifier:
+        rng = np.random.default_rng(seed)
+        signs = rng.choice(np.float32([-1, 1]), (len(CLASSES), SIZE * SIZE))
+        # Powers of two: every logit is exact in float32.
+        scale = rng.choice(np.float32([0.25, 0.5, -0.125]), len(CLASSES))
+        return cls(signs, scale, rng.integers(-3, 4, len(CLASSES)).astype(np.float32))
+
+    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the model means, float32 [N, K]."""
+        activations = np.where(x.reshape(len(x), -1) < 0, np.float32(-1), np.float32(1))
+        return activations @ self.signs.T * self.scale + self.bias
+
+    def write(
+        self,
+        path: Path,
+        *,
+        metadata: dict[str, Any] | str | None = None,
+        channels: int = SIZE * SIZE,
+        words: int = 1,
+    ) -> Path:
+        """Writes the model; `channels` and `words` other than the defaults break it."""
+        bits = (self.signs < 0).astype(np.uint64) << np.arange(SIZE * SIZE, dtype=np.uint64)
+        packed = np.zeros((len(CLASSES), words), np.uint64)
+        packed[:, 0] = bits.sum(axis=1, dtype=np.uint64)
+        model = onnx.parser.parse_model(GRAPH.replace("{channels}", str(channels)))
+        values = {"W": packed, "scale": self.scale, "bias": self.bias}
+        for name, value in values.items():
+            model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        model.functions.extend(function_protos().values())
+        if metadata is None:
+            metadata = {"classes": CLASSES, "preprocess": PREPROCESS, "members": 1}
+        text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+        onnx.helper.set_model_props(model, {ops.DOMAIN: text})
+        onnx.save(model, path)
+        return path
+
+
+def write_float_model(path: Path) -> Path:
+    """Writes a model that has nothing to do with sbn."""
+    onnx.save(onnx.parser.parse_model(FLOAT_GRAPH), path)
+    return path
+
+
+def random_images(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """uint8 [count, 4, 4, 1], 0 to 16."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 17, (count, SIZE, SIZE, 1)).astype(np.uint8)
