@@ -17,6 +17,7 @@ from sbn_runtime import __version__
 from sbn_runtime.errors import ModelError, UnsupportedLayerError
 
 if TYPE_CHECKING:
+    import onnx
     import onnx_ir as ir
     import torch
 
@@ -132,6 +133,7 @@ def export_onnx(
             "layers": recorded,
         },
     )
+    _check(proto, members, example)
     write.save(proto, output)
     return ExportReport(
         output,
@@ -190,6 +192,32 @@ def with_weights(traced: ir.Model, module: torch.nn.Module) -> ir.Model:
             array = state[name].detach().to(torch.float32).contiguous().numpy()
             value.const_value = ir.tensor(array, name=name)
     return copied
+
+
+def _check(proto: onnx.ModelProto, members: list[torch.nn.Module], example: torch.Tensor) -> None:
+    """Runs the finished model on the example and compares its logits with torch's.
+
+    Raises ModelError if they differ; no file is written then.
+    """
+    import numpy as np
+    import onnxruntime
+    import torch
+
+    from sbn_deploy.validate import LOGITS_TOLERANCE
+    from sbn_runtime.session import session_options
+
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"]
+    )
+    found = session.run([proto.graph.output[0].name], {"input": example.numpy()})[0]
+    with torch.no_grad():
+        expected = torch.stack([member(example) for member in members]).numpy()
+    difference = float(np.abs(found.reshape(expected.shape) - expected).max())
+    if not difference <= LOGITS_TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ModelError(
+            f"the exported network's logits differ from torch's by {difference:.3g};"
+            " no file was written; `sbn doctor` shows the kernels in use"
+        )
 
 
 def _check_writable(output: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -100,6 +101,8 @@ def inspect_model(path: Path) -> list[LayerInfo]:
         return (*shape[:-1], channels[name]) if shape and name in channels else shape
 
     for node in graph.node:
+        if node.op_type == "Reshape" and node.input[0] in channels:
+            channels[node.output[0]] = math.prod(logical(node.input[0]))
         _note_channels(node, arrays, shapes, channels)
         ours = node.domain == DOMAIN
         if not ours and node.op_type not in _FLOAT_LAYERS:
