@@ -1,0 +1,281 @@
+// Speed of every kernel of the table that this machine has: binary MACs a cycle, and
+// what part of its instruction set's peak that is. The peak is measured in the same
+// run, on a tile whose operands stay in the first-level cache.
+//
+//   kernel_bench --benchmark_filter=conv_threshold_avx512
+#include <benchmark/benchmark.h>
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "cycles.h"
+#include "kernels/product/scalar.h"
+#include "problem.h"
+#if SBN_X86
+#include "kernels/product/avx2.h"
+#include "kernels/product/avx512.h"
+#endif
+
+namespace sbn::bench {
+namespace {
+
+using test::Guarded;
+using test::Random;
+
+constexpr double kSliceSeconds = 200e-6;
+
+// Work per cycle, from the median of many slices.
+double work_per_cycle(double work_per_call, const std::function<void()>& call) {
+  std::vector<double> rates;
+  call();
+  const double once = measure(1, call).seconds;
+  const auto calls = static_cast<int64_t>(kSliceSeconds / once) + 1;
+  for (int i = 0; i < 50; ++i) rates.push_back(work_per_call / measure(calls, call).cycles);
+  return median(rates);
+}
+
+// The innermost loops on the same few operands.
+constexpr int64_t kPeakSteps = 63;
+alignas(64) uint64_t g_operands[1 << 11];
+
+template <class Count>
+SBN_INLINE void scalar_peak_body() {
+  int64_t mismatches[scalar::kLanes] = {};
+  scalar::accumulate<Count>(mismatches, g_operands, g_operands + 64, kPeakSteps);
+  benchmark::DoNotOptimize(mismatches);
+}
+void portable_peak() { scalar_peak_body<scalar::Portable>(); }
+#if SBN_X86
+SBN_TARGET_POPCNT void popcnt_peak() { scalar_peak_body<scalar::Instruction>(); }
+
+SBN_TARGET_AVX2 void avx2_peak() {
+  static const uint16_t index[kPeakSteps] = {};
+  avx2::Sums<avx2::kRegisters> sums;
+  avx2::clear(sums);
+  avx2::add_run(sums, index, reinterpret_cast<const uint8_t*>(g_operands), kPeakSteps);
+  benchmark::DoNotOptimize(sums);
+}
+
+SBN_TARGET_AVX512 void avx512_peak() {
+  const uint64_t* x[avx512::kPixels] = {g_operands, g_operands + 1, g_operands + 2,
+                                        g_operands + 3};
+  avx512::Tile<avx512::kPixels, 4> tile;
+  avx512::clear<avx512::kPixels, 4>(tile);
+  avx512::accumulate<avx512::kPixels, 4>(tile, x, 0, g_operands, kPeakSteps);
+  benchmark::DoNotOptimize(tile);
+}
+#endif
+
+// MACs a cycle of the register tile that a kernel's products run on.
+double peak(const KernelRow& row) {
+  static std::map<std::string, double> known;
+  const bool portable = row.isa == Isa::scalar && !(row.features & kPopcnt);
+  double& rate = known[portable ? "portable" : isa_name(row.isa)];
+  if (rate != 0) return rate;
+  const auto steps = static_cast<double>(kPeakSteps);
+  constexpr double kWord = 64;
+  if (portable) return rate = work_per_cycle(steps * kWord * scalar::kLanes, portable_peak);
+#if SBN_X86
+  switch (row.isa) {
+    case Isa::avx512:
+      rate = work_per_cycle(steps * kWord * avx512::kPixels * avx512::kBlock, avx512_peak);
+      break;
+    case Isa::avx2:
+      rate = work_per_cycle(steps * 4 * 2 * avx2::kBlock, avx2_peak);
+      break;
+    default:
+      rate = work_per_cycle(steps * kWord * scalar::kLanes, popcnt_peak);
+  }
+#endif
+  return rate;
+}
+
+// Runs `call` in slices, one an iteration, and reports the medians.
+void run(benchmark::State& state, const std::function<void()>& call, const char* unit,
+         double work, double best) {
+  call();
+  const double once = measure(1, call).seconds;
+  const auto calls = static_cast<int64_t>(kSliceSeconds / once) + 1;
+  std::vector<double> rates, times;
+  for (auto _ : state) {
+    const Cost cost = measure(calls, call);
+    state.SetIterationTime(cost.seconds);
+    rates.push_back(work / cost.cycles);
+    times.push_back(cost.seconds);
+  }
+  state.counters[unit] = median(rates);
+  state.counters["us"] = median(times) * 1e6;
+  if (best > 0) state.counters["% of peak"] = 100 * median(rates) / best;
+}
+
+void add(const std::string& name, const std::function<void(benchmark::State&)>& body) {
+  benchmark::RegisterBenchmark(name.c_str(), body)
+      ->UseManualTime()
+      ->Iterations(60)
+      ->Unit(benchmark::kMicrosecond);
+}
+
+struct ConvCase {
+  const char* name;
+  int64_t size, channels, outputs, kernel, stride, pad_value, batch;
+};
+
+constexpr ConvCase kConvCases[] = {
+    {"64->64@56", 56, 64, 64, 3, 1, 1, 1},
+    {"128->128@32", 32, 128, 128, 3, 1, 1, 1},
+    {"128->128@32/zero", 32, 128, 128, 3, 1, 0, 1},
+    {"128->128@32/batch8", 32, 128, 128, 3, 1, 1, 8},
+    {"128->256@16", 16, 128, 256, 3, 1, 1, 1},
+    {"256->256@16", 16, 256, 256, 3, 1, 1, 1},
+    {"256->512@8", 8, 256, 512, 3, 1, 1, 1},
+    {"512->512@8", 8, 512, 512, 3, 1, 1, 1},
+    {"128->256@28/stride2", 28, 128, 256, 3, 2, 1, 1},
+    {"32->32@56", 56, 32, 32, 3, 1, 1, 1},
+    {"256->256@14/1x1", 14, 256, 256, 1, 1, 1, 1},
+    {"512->512@7", 7, 512, 512, 3, 1, 1, 1},
+};
+
+ConvShape shape_of(const ConvCase& c) {
+  ConvShape s = {};
+  s.groups = s.dilation_h = s.dilation_w = 1;
+  s.channels = c.channels, s.outputs = c.outputs;
+  s.kernel_h = s.kernel_w = c.kernel;
+  s.stride_h = s.stride_w = c.stride;
+  s.pad_top = s.pad_left = s.pad_bottom = s.pad_right = c.kernel / 2;
+  s.pad_value = c.pad_value;
+  s.batch = c.batch, s.height = s.width = c.size;
+  conv_fix(&s);
+  conv_resize(&s);
+  return s;
+}
+
+void bench_conv(benchmark::State& state, const KernelRow& row, const ConvCase& c) {
+  const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
+  const bool to_bits = row.op == Op::conv_threshold;
+  Random random(0);
+  const test::ConvProblem problem(random, shape_of(c), 0);
+  ConvNode node = problem.node(kernel, to_bits);
+  Guarded weights(test::whole_lines(kernel.weight_bytes(problem.shape)));
+  kernel.pack_weights(problem.shape, node.w, weights.as<void>());
+  node.packed_weights = weights.as<void>();
+  std::vector<int32_t> taps(static_cast<size_t>(conv_tap_bytes(problem.shape)) / 4);
+  conv_tap_dots(problem.shape, node.w, taps.data());
+  node.taps = taps.data();
+  Guarded y(problem.output_bytes(to_bits));
+  Guarded scratch(test::whole_lines(conv_scratch(node).value()));
+  const auto call = [&] {
+    conv_execute(node, problem.x.as<const uint64_t>(), y.as<void>(), scratch.as<void>(),
+                 test::serial());
+  };
+  run(state, call, "MAC/cycle", problem.macs(), peak(row));
+}
+
+struct DenseCase {
+  int64_t rows, products, outputs;
+};
+
+constexpr DenseCase kDenseCases[] = {
+    {1, 8192, 1024}, {1, 1024, 1024}, {1, 1024, 10}, {32, 8192, 1024}};
+
+void bench_dense(benchmark::State& state, const KernelRow& row, const DenseCase& c) {
+  const auto& kernel = *static_cast<const DenseKernel*>(row.kernel);
+  const bool to_bits = row.op == Op::dense_threshold;
+  Random random(0);
+  const test::DenseProblem problem(random, test::dense_shape(c.rows, c.products, c.outputs), 0);
+  DenseNode node = problem.node(kernel, to_bits);
+  Guarded weights(test::whole_lines(kernel.weight_bytes(problem.shape)));
+  kernel.pack_weights(problem.shape, node.w, weights.as<void>());
+  node.packed_weights = weights.as<void>();
+  Guarded y(problem.output_bytes(to_bits));
+  Guarded scratch(test::whole_lines(dense_scratch(node).value()));
+  const auto call = [&] {
+    dense_execute(node, problem.x.as<const uint64_t>(), y.as<void>(), scratch.as<void>(),
+                  test::serial());
+  };
+  run(state, call, "MAC/cycle", problem.macs(), peak(row));
+}
+
+void bench_pack(benchmark::State& state, const KernelRow& row, int64_t rows, int64_t channels) {
+  Random random(0);
+  // Masked loads that reach into an unreadable page are right but slow: keep away from it.
+  constexpr size_t kSlack = 64;
+  const Guarded floats(test::bytes_of(rows * channels, 4), kSlack);
+  const Guarded low(test::bytes_of(channels, 4), kSlack);
+  const Guarded high(test::bytes_of(channels, 4), kSlack);
+  const Guarded bits(test::bytes_of(rows * words_of(channels), 8), kSlack);
+  test::fill_floats(random, floats.as<void>(), rows * channels);
+  test::fill_floats(random, low.as<void>(), channels);
+  test::fill_floats(random, high.as<void>(), channels);
+  test::fill_bits(random, bits.as<void>(), rows, channels);
+  const auto call = [&] {
+    if (row.op == Op::pack) {
+      static_cast<const PackKernel*>(row.kernel)
+          ->run(floats.as<const float>(), bits.as<uint64_t>(), rows, channels);
+    } else if (row.op == Op::pack_threshold) {
+      static_cast<const PackThresholdKernel*>(row.kernel)
+          ->run(floats.as<const float>(), low.as<const float>(), high.as<const float>(),
+                bits.as<uint64_t>(), rows, channels);
+    } else {
+      static_cast<const UnpackKernel*>(row.kernel)
+          ->run(bits.as<const uint64_t>(), floats.as<float>(), rows, channels);
+    }
+  };
+  run(state, call, "floats/cycle", static_cast<double>(rows * channels), 0);
+}
+
+void bench_max_pool(benchmark::State& state, const KernelRow& row, int64_t size,
+                    int64_t channels) {
+  const int64_t words = words_of(channels);
+  const MaxPoolShape s = {1, size, size, words, 2, 2, 2, 2, 0, 0, size / 2, size / 2};
+  Random random(0);
+  const Guarded x(test::bytes_of(size * size * words, 8));
+  const Guarded minimum(test::bytes_of(words, 8));
+  const Guarded y(test::bytes_of(size * size / 4 * words, 8));
+  test::fill_bits(random, x.as<void>(), size * size, channels);
+  const auto call = [&] {
+    static_cast<const MaxPoolKernel*>(row.kernel)
+        ->run(s, x.as<const uint64_t>(), minimum.as<const uint64_t>(), y.as<uint64_t>(),
+              {0, s.out_h});
+  };
+  run(state, call, "words/cycle", static_cast<double>(size * size * words), 0);
+}
+
+void register_row(const KernelRow& row) {
+  const std::string prefix = std::string(row.name) + "/";
+  switch (row.op) {
+    case Op::conv_threshold:
+    case Op::conv_scale:
+      for (const ConvCase& c : kConvCases) {
+        add(prefix + c.name, [&](benchmark::State& state) { bench_conv(state, row, c); });
+      }
+      break;
+    case Op::dense_threshold:
+    case Op::dense_scale:
+      for (const DenseCase& c : kDenseCases) {
+        const std::string name = std::to_string(c.products) + "->" + std::to_string(c.outputs) +
+                                 "/rows" + std::to_string(c.rows);
+        add(prefix + name, [&](benchmark::State& state) { bench_dense(state, row, c); });
+      }
+      break;
+    case Op::max_pool:
+      add(prefix + "128@32", [&](benchmark::State& s) { bench_max_pool(s, row, 32, 128); });
+      add(prefix + "512@8", [&](benchmark::State& s) { bench_max_pool(s, row, 8, 512); });
+      break;
+    default:
+      add(prefix + "1024x128", [&](benchmark::State& s) { bench_pack(s, row, 1024, 128); });
+      add(prefix + "1024x100", [&](benchmark::State& s) { bench_pack(s, row, 1024, 100); });
+  }
+}
+
+}  // namespace
+}  // namespace sbn::bench
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  for (size_t i = 0; i < sbn::kKernelCount; ++i) {
+    if (sbn::kernel_available(sbn::kKernelTable[i])) sbn::bench::register_row(sbn::kKernelTable[i]);
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

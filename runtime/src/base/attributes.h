@@ -1,0 +1,21 @@
+// Compiler attributes that raise the instruction set of single functions.
+//
+// Every translation unit is compiled at the ABI floor (x86-64 baseline), so no
+// newer instruction can leak into shared code. A function that needs more says
+// so with one of the SBN_TARGET macros, and runs only where cpu.h found the
+// features that the kernel's row in kernels/table.inc asks for.
+#pragma once
+
+#define SBN_INLINE inline __attribute__((always_inline))
+#define SBN_UNROLL _Pragma("GCC unroll 16")
+
+#if defined(__x86_64__)
+#define SBN_X86 1
+#define SBN_TARGET_POPCNT __attribute__((target("popcnt")))
+#define SBN_TARGET_AVX2 __attribute__((target("avx2,fma,popcnt")))
+#define SBN_TARGET_AVX512                                                       \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq," \
+                        "avx2,fma,popcnt")))
+#else
+#define SBN_X86 0
+#endif

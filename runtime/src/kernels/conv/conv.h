@@ -1,0 +1,148 @@
+// Binary convolution: what it computes, and the interface of its kernels.
+//
+// Notation: a kernel counts, for each output pixel and channel, the mismatches
+//   m = popcount(x xor w)
+// over all K = kernel_h * kernel_w * group_channels products, so that the dot
+// product is K - 2 m. Border elements of value +1 and -1 are real elements of a
+// padded copy of the input. A border of 0 is computed as +1, and what its taps
+// added to the dot product is taken off again through the offsets below.
+//
+// Each output pixel has one row of offsets, an int32 for each output channel:
+//   threshold: the bit is set where m > offset
+//   scale:     dot = offset - 2 m
+// Without zero padding all pixels share one row. With it, a pixel's row depends
+// on which taps fall outside the image: its border class.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arithmetic.h"
+#include "kernels/parallel.h"
+
+namespace sbn {
+
+struct ConvShape {
+  // Fixed when the node is created.
+  int64_t channels, outputs, groups;
+  int64_t kernel_h, kernel_w;
+  int64_t stride_h, stride_w;
+  int64_t dilation_h, dilation_w;
+  int64_t pad_top, pad_left, pad_bottom, pad_right;
+  int64_t pad_value;  // -1, 0 or +1
+
+  // Known when it runs.
+  int64_t batch, height, width;
+
+  // Derived by conv_fix and conv_resize.
+  int64_t group_channels, group_outputs;
+  int64_t group_words;   // of one group, in weights and prepared inputs
+  int64_t input_words;   // of one pixel of X
+  int64_t output_words;  // of one pixel of a packed Y
+  int64_t products;      // K
+  int64_t padded_h, padded_w;
+  int64_t out_h, out_w;
+};
+
+// More products than any kernel's arithmetic holds: exact_fma needs 29 bits.
+constexpr int64_t kMaxProducts = int64_t{1} << 28;
+
+// Derive what the weights determine, and what the input's size determines.
+// They return null, or what is wrong with the shape.
+const char* conv_fix(ConvShape* shape);
+const char* conv_resize(ConvShape* shape);
+
+struct ConvRun;
+
+struct ConvKernel {
+  // Largest K that the kernel's counters hold.
+  int64_t max_products;
+  // Output channels of one block. Bits of a block are stored without looking at
+  // their neighbours where every group's outputs start at a multiple of `alignment`.
+  int64_t block_channels;
+  int64_t alignment;
+
+  // Weights: bytes and contents of the packed copy; `w` is [O, kh, kw, group_words].
+  int64_t (*weight_bytes)(const ConvShape& shape);
+  void (*pack_weights)(const ConvShape& shape, const uint64_t* w, void* packed);
+
+  // One row of offsets as the kernel wants it.
+  int64_t (*offset_bytes)(const ConvShape& shape);
+  void (*pack_offsets)(const ConvShape& shape, const int32_t* offsets, void* packed);
+
+  // An index made from the padded input, row by row; null where the kernel reads
+  // the padded input itself. `row` counts batch * padded_h rows.
+  int64_t (*index_bytes)(const ConvShape& shape);
+  void (*build_index)(const ConvShape& shape, const uint64_t* padded_row, int64_t row,
+                      void* index);
+
+  // Number of units of output that can be computed apart (pixels, pairs of pixels).
+  int64_t (*units)(const ConvShape& shape);
+
+  // Computes blocks x units.
+  void (*run)(const ConvRun& run, Range blocks, Range units);
+};
+
+// What a kernel works on.
+struct ConvRun {
+  const ConvShape* shape;
+  const uint64_t* input;  // padded, [batch, padded_h, padded_w, groups * group_words]
+  const void* index;
+  const void* weights;
+  const void* offsets;
+  const int64_t* row_offset;     // bytes into `offsets` by output row
+  const int64_t* column_offset;  // and by output column, to be added
+  const float* scale;            // of a scale kernel
+  const float* bias;
+  void* y;
+  bool merge;  // threshold kernels: merge bits into a zeroed Y instead of storing blocks
+};
+
+// Words of weights of one output channel.
+SBN_INLINE int64_t conv_steps(const ConvShape& s) {
+  return s.kernel_h * s.kernel_w * s.group_words;
+}
+
+// One block of output channels, which all belong to one group.
+struct ConvBlock {
+  int64_t index;
+  int64_t group;
+  int64_t channel;  // first
+  int64_t count;    // of channels in use
+};
+
+SBN_INLINE int64_t conv_blocks(const ConvShape& s, int64_t block_channels) {
+  return s.groups * div_up(s.group_outputs, block_channels);
+}
+
+SBN_INLINE ConvBlock conv_block(const ConvShape& s, int64_t index, int64_t block_channels) {
+  const int64_t per_group = div_up(s.group_outputs, block_channels);
+  const int64_t group = index / per_group;
+  const int64_t first = index % per_group * block_channels;
+  return {index, group, group * s.group_outputs + first, min(block_channels, s.group_outputs - first)};
+}
+
+// The dot product of each tap's weights with +1, [kh * kw, O]; needed for a zero
+// border only.
+int64_t conv_tap_bytes(const ConvShape& shape);
+void conv_tap_dots(const ConvShape& shape, const uint64_t* w, int32_t* taps);
+
+// What a node computes with.
+struct ConvNode {
+  const ConvKernel* kernel;
+  const ConvShape* shape;
+  const uint64_t* w;            // as in the model, used where `packed` is null
+  const void* packed_weights;   // by kernel->pack_weights, or null
+  const int32_t* taps;          // by conv_tap_dots, or null
+  const int32_t* threshold;     // of a threshold node, else null
+  const float* scale;           // of a scale node, else null
+  const float* bias;
+};
+
+// Bytes of scratch, aligned to kScratchAlignment, that conv_execute needs.
+Size conv_scratch(const ConvNode& node);
+
+void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratch,
+                  const Parallel& parallel);
+
+}  // namespace sbn

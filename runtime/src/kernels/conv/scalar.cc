@@ -1,0 +1,95 @@
+#include "kernels/product/scalar.h"
+
+#include "kernels/conv/cursor.h"
+#include "kernels/product/lanes.h"
+#include "kernels/registry.h"
+
+namespace sbn {
+namespace {
+
+using scalar::kLanes;
+
+int64_t weight_bytes(const ConvShape& s) {
+  return conv_blocks(s, kLanes) * kLanes * conv_steps(s) * 8;
+}
+
+void pack_weights(const ConvShape& s, const uint64_t* w, void* packed) {
+  pack_lanes<scalar::Layout>(w, s.groups, s.group_outputs, conv_steps(s), packed);
+}
+
+int64_t offset_bytes(const ConvShape& s) { return scalar::offset_bytes(s.outputs); }
+
+void pack_offsets(const ConvShape& s, const int32_t* offsets, void* packed) {
+  scalar::pack_offsets(s.outputs, offsets, packed);
+}
+
+int64_t units(const ConvShape& s) { return s.batch * s.out_h * s.out_w; }
+
+template <class Count, class Epilogue>
+SBN_INLINE void run_blocks(const ConvRun& run, Range blocks, Range pixels, Epilogue epilogue) {
+  const ConvShape& s = *run.shape;
+  const Taps taps(s);
+  const int64_t block_words = conv_steps(s) * kLanes;
+  for (int64_t index = blocks.begin; index < blocks.end; ++index) {
+    const ConvBlock block = conv_block(s, index, kLanes);
+    const uint64_t* weights = static_cast<const uint64_t*>(run.weights) + index * block_words;
+    PixelCursor cursor(run, pixels.begin, block.group);
+    for (int64_t pixel = pixels.begin; pixel < pixels.end; ++pixel, cursor.next()) {
+      int64_t mismatches[kLanes] = {};
+      const uint64_t* w = weights;
+      for (int64_t i = 0; i < taps.rows; ++i) {
+        const uint64_t* x = cursor.input() + i * taps.row_step;
+        for (int64_t j = 0; j < taps.columns; ++j, x += taps.column_step) {
+          w = scalar::accumulate<Count>(mismatches, x, w, taps.length);
+        }
+      }
+      epilogue(mismatches, reinterpret_cast<const int32_t*>(cursor.offsets()) + block.channel,
+               pixel, block.channel, block.count);
+    }
+  }
+}
+
+template <class Count>
+SBN_INLINE void run_threshold(const ConvRun& run, Range blocks, Range pixels) {
+  run_blocks<Count>(run, blocks, pixels,
+                    scalar::Threshold{static_cast<uint64_t*>(run.y), run.shape->output_words,
+                                      run.merge});
+}
+
+template <class Count>
+SBN_INLINE void run_scale(const ConvRun& run, Range blocks, Range pixels) {
+  run_blocks<Count>(run, blocks, pixels,
+                    scalar::Scale{static_cast<float*>(run.y), run.shape->outputs, run.scale,
+                                  run.bias});
+}
+
+constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
+  return {kMaxProducts, kLanes,  kLanes,  weight_bytes, pack_weights, offset_bytes,
+          pack_offsets, nullptr, nullptr, units,        run};
+}
+
+void threshold_portable(const ConvRun& run, Range blocks, Range pixels) {
+  run_threshold<scalar::Portable>(run, blocks, pixels);
+}
+void scale_portable(const ConvRun& run, Range blocks, Range pixels) {
+  run_scale<scalar::Portable>(run, blocks, pixels);
+}
+#if SBN_X86
+SBN_TARGET_POPCNT void threshold_popcnt(const ConvRun& run, Range blocks, Range pixels) {
+  run_threshold<scalar::Instruction>(run, blocks, pixels);
+}
+SBN_TARGET_POPCNT void scale_popcnt(const ConvRun& run, Range blocks, Range pixels) {
+  run_scale<scalar::Instruction>(run, blocks, pixels);
+}
+#endif
+
+}  // namespace
+
+const ConvKernel conv_threshold_scalar = kernel(threshold_portable);
+const ConvKernel conv_scale_scalar = kernel(scale_portable);
+#if SBN_X86
+const ConvKernel conv_threshold_popcnt = kernel(threshold_popcnt);
+const ConvKernel conv_scale_popcnt = kernel(scale_popcnt);
+#endif
+
+}  // namespace sbn

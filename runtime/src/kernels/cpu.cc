@@ -1,0 +1,101 @@
+#include "kernels/cpu.h"
+
+#include "base/attributes.h"
+#include "base/text.h"
+
+#if SBN_X86
+#include <cpuid.h>
+#endif
+
+namespace sbn {
+namespace {
+
+constexpr const char* kNames[] = {"scalar", "avx2", "avx512", "neon"};
+static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(Isa::count), "one name each");
+
+// -1: the best available.
+int32_t g_chosen = -1;
+
+#if SBN_X86
+uint64_t extended_control_register() {
+  uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t{high} << 32 | low;
+}
+
+uint32_t detect() {
+  uint32_t a, b, c, d;
+  uint32_t found = kNone;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return found;
+  const bool popcnt = c & bit_POPCNT;
+  if (popcnt) found |= kPopcnt;
+  const bool fma = c & bit_FMA;
+  const bool system_saves = c & bit_OSXSAVE;
+  if (!system_saves || !popcnt || !fma) return found;
+  const uint64_t saved = extended_control_register();
+  constexpr uint64_t kYmmState = 0x6, kZmmState = 0xe6;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
+  if ((saved & kYmmState) == kYmmState && (b & bit_AVX2)) found |= kAvx2;
+  constexpr uint32_t kAvx512Bits = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+  if ((saved & kZmmState) == kZmmState && (found & kAvx2) && (b & kAvx512Bits) == kAvx512Bits &&
+      (c & bit_AVX512VPOPCNTDQ)) {
+    found |= kAvx512;
+  }
+  return found;
+}
+#else
+uint32_t detect() { return kNone; }
+#endif
+
+}  // namespace
+
+uint32_t cpu_features() {
+  // Detected once; two threads that race here store the same value.
+  constexpr uint32_t kKnown = 1u << 31;
+  static uint32_t cached = 0;
+  uint32_t features = __atomic_load_n(&cached, __ATOMIC_RELAXED);
+  if (!(features & kKnown)) {
+    features = detect() | kKnown;
+    __atomic_store_n(&cached, features, __ATOMIC_RELAXED);
+  }
+  return features & ~kKnown;
+}
+
+const char* isa_name(Isa isa) { return kNames[static_cast<int32_t>(isa)]; }
+
+bool isa_of_name(const char* name, Isa* isa) {
+  for (int32_t i = 0; i < static_cast<int32_t>(Isa::count); ++i) {
+    if (same_text(name, kNames[i])) {
+      *isa = static_cast<Isa>(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool isa_available(Isa isa) {
+  switch (isa) {
+    case Isa::scalar:
+      return true;
+    case Isa::avx2:
+      return cpu_features() & kAvx2;
+    case Isa::avx512:
+      return cpu_features() & kAvx512;
+    default:
+      return false;
+  }
+}
+
+Isa current_isa() {
+  const int32_t chosen = __atomic_load_n(&g_chosen, __ATOMIC_RELAXED);
+  if (chosen >= 0) return static_cast<Isa>(chosen);
+  auto best = Isa::scalar;
+  for (int32_t i = 0; i < static_cast<int32_t>(Isa::count); ++i) {
+    if (isa_available(static_cast<Isa>(i))) best = static_cast<Isa>(i);
+  }
+  return best;
+}
+
+void set_isa(Isa isa) { __atomic_store_n(&g_chosen, static_cast<int32_t>(isa), __ATOMIC_RELAXED); }
+
+}  // namespace sbn

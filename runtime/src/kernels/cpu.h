@@ -1,0 +1,34 @@
+// What the CPU and the operating system can run, and the kernel set in use.
+#pragma once
+
+#include <stdint.h>
+
+namespace sbn {
+
+// Kernel sets in order of preference; the names are those of sbn_set_isa.
+enum class Isa : int32_t { scalar, avx2, avx512, neon, count };
+
+// CPU features that a kernel may need (bits).
+enum Feature : uint32_t {
+  kNone = 0,
+  kPopcnt = 1u << 0,
+  kAvx2 = 1u << 1,     // AVX2, FMA, and ymm state saved by the system
+  kAvx512 = 1u << 2,   // F, BW, DQ, VL, VPOPCNTDQ, and zmm state saved
+};
+
+// The features of this machine.
+uint32_t cpu_features();
+
+const char* isa_name(Isa isa);
+
+// Finds an ISA by name; false when there is none of that name.
+bool isa_of_name(const char* name, Isa* isa);
+
+// Whether this machine can run the kernel set.
+bool isa_available(Isa isa);
+
+// The kernel set in use: the one set last, or else the best available.
+Isa current_isa();
+void set_isa(Isa isa);
+
+}  // namespace sbn

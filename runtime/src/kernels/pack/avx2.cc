@@ -1,0 +1,87 @@
+#include <immintrin.h>
+
+#include "base/arithmetic.h"
+#include "base/bits.h"
+#include "kernels/registry.h"
+
+namespace sbn {
+namespace {
+
+struct Sign {
+  SBN_TARGET_AVX2 SBN_INLINE __m256 operator()(__m256 x, int64_t) const {
+    return _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
+  }
+  bool operator()(float x, int64_t) const { return x < 0; }
+};
+
+struct OutsideInterval {
+  const float* low;
+  const float* high;
+
+  SBN_TARGET_AVX2 SBN_INLINE __m256 operator()(__m256 x, int64_t channel) const {
+    const __m256 below = _mm256_cmp_ps(x, _mm256_loadu_ps(low + channel), _CMP_LT_OQ);
+    return _mm256_or_ps(below, _mm256_cmp_ps(x, _mm256_loadu_ps(high + channel), _CMP_GT_OQ));
+  }
+  bool operator()(float x, int64_t channel) const {
+    return x < load<float>(low + channel) || x > load<float>(high + channel);
+  }
+};
+
+template <class Negative>
+SBN_TARGET_AVX2 SBN_INLINE void pack_rows(const float* x, uint64_t* y, int64_t rows,
+                                          int64_t channels, Negative negative) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t first = 0; first < channels; first += 64) {
+      const int64_t count = min(channels - first, 64);
+      uint64_t word = 0;
+      int64_t part = 0;
+      for (; part + 8 <= count; part += 8) {
+        const __m256 set = negative(_mm256_loadu_ps(x + first + part), first + part);
+        word |= uint64_t{static_cast<uint32_t>(_mm256_movemask_ps(set))} << part;
+      }
+      for (; part < count; ++part) {
+        word |= uint64_t{negative(load<float>(x + first + part), first + part)} << part;
+      }
+      store(y++, word);
+    }
+    x += channels;
+  }
+}
+
+SBN_TARGET_AVX2 void pack(const float* x, uint64_t* y, int64_t rows, int64_t channels) {
+  pack_rows(x, y, rows, channels, Sign{});
+}
+
+SBN_TARGET_AVX2 void pack_threshold(const float* x, const float* low, const float* high,
+                                    uint64_t* y, int64_t rows, int64_t channels) {
+  pack_rows(x, y, rows, channels, OutsideInterval{low, high});
+}
+
+SBN_TARGET_AVX2 void unpack(const uint64_t* x, float* y, int64_t rows, int64_t channels) {
+  const __m256i select = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256 one = _mm256_set1_ps(1.0f);
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t first = 0; first < channels; first += 64) {
+      const uint64_t word = load<uint64_t>(x++);
+      const int64_t count = min(channels - first, 64);
+      int64_t part = 0;
+      for (; part + 8 <= count; part += 8) {
+        const __m256i byte = _mm256_set1_epi32(static_cast<int>(word >> part & 255));
+        const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(byte, select), select);
+        const __m256 flip = _mm256_and_ps(_mm256_castsi256_ps(set), sign);
+        _mm256_storeu_ps(y + part, _mm256_or_ps(one, flip));
+      }
+      for (; part < count; ++part) store(y + part, word >> part & 1 ? -1.0f : 1.0f);
+      y += count;
+    }
+  }
+}
+
+}  // namespace
+
+const PackKernel pack_avx2 = {pack};
+const PackThresholdKernel pack_threshold_avx2 = {pack_threshold};
+const UnpackKernel unpack_avx2 = {unpack};
+
+}  // namespace sbn

@@ -1,0 +1,52 @@
+#include "base/arithmetic.h"
+#include "base/bits.h"
+#include "kernels/registry.h"
+
+namespace sbn {
+namespace {
+
+// Packs rows; `negative(value, channel)` says which bits are set.
+template <class Negative>
+SBN_INLINE void pack_rows(const float* x, uint64_t* y, int64_t rows, int64_t channels,
+                          Negative negative) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t first = 0; first < channels; first += 64) {
+      const int64_t count = min(channels - first, 64);
+      uint64_t word = 0;
+      for (int64_t i = 0; i < count; ++i) {
+        word |= uint64_t{negative(load<float>(x + first + i), first + i)} << i;
+      }
+      store(y++, word);
+    }
+    x += channels;
+  }
+}
+
+void pack(const float* x, uint64_t* y, int64_t rows, int64_t channels) {
+  pack_rows(x, y, rows, channels, [](float value, int64_t) { return value < 0; });
+}
+
+void pack_threshold(const float* x, const float* low, const float* high, uint64_t* y, int64_t rows,
+                    int64_t channels) {
+  pack_rows(x, y, rows, channels, [=](float value, int64_t channel) {
+    return value < load<float>(low + channel) || value > load<float>(high + channel);
+  });
+}
+
+void unpack(const uint64_t* x, float* y, int64_t rows, int64_t channels) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t first = 0; first < channels; first += 64) {
+      const uint64_t word = load<uint64_t>(x++);
+      const int64_t count = min(channels - first, 64);
+      for (int64_t i = 0; i < count; ++i) store(y++, word >> i & 1 ? -1.0f : 1.0f);
+    }
+  }
+}
+
+}  // namespace
+
+const PackKernel pack_scalar = {pack};
+const PackThresholdKernel pack_threshold_scalar = {pack_threshold};
+const UnpackKernel unpack_scalar = {unpack};
+
+}  // namespace sbn

@@ -1,0 +1,92 @@
+// The scalar product: one pixel by eight output channels, in general registers.
+// Four instructions a word (load, xor, popcount, add): 64 MAC a cycle where one
+// popcount a cycle is the limit, as on Intel.
+#pragma once
+
+#include <stdint.h>
+
+#include "base/arithmetic.h"
+#include "base/attributes.h"
+#include "base/bits.h"
+#include "base/exact_fma.h"
+
+namespace sbn::scalar {
+
+constexpr int64_t kLanes = 8;
+
+struct Layout {
+  static constexpr int64_t kLanes = scalar::kLanes;
+  static constexpr int64_t lanes(int64_t) { return kLanes; }
+  static constexpr int64_t channel(int64_t lane) { return lane; }
+};
+
+// How bits are counted: by hand, or by the instruction where the function that
+// this is inlined into has it.
+struct Portable {
+  static SBN_INLINE int64_t count(uint64_t x) { return count_bits(x); }
+};
+struct Instruction {
+  static SBN_INLINE int64_t count(uint64_t x) { return __builtin_popcountll(x); }
+};
+
+// Adds the mismatches of `length` words of x; returns the weights that come next.
+template <class Count>
+SBN_INLINE const uint64_t* accumulate(int64_t (&mismatches)[kLanes], const uint64_t* x,
+                                      const uint64_t* w, int64_t length) {
+  for (int64_t step = 0; step < length; ++step, w += kLanes) {
+    const uint64_t word = load<uint64_t>(x + step);
+    SBN_UNROLL
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      mismatches[lane] += Count::count(word ^ w[lane]);
+    }
+  }
+  return w;
+}
+
+// Epilogues: what becomes of the mismatches of output channels
+// [channel, channel + count) of a pixel.
+struct Threshold {
+  uint64_t* y;
+  int64_t pixel_words;
+  bool merge;
+
+  SBN_INLINE void operator()(const int64_t (&mismatches)[kLanes], const int32_t* offsets,
+                             int64_t pixel, int64_t channel, int64_t count) const {
+    uint64_t bits = 0;
+    SBN_UNROLL
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      bits |= uint64_t{mismatches[lane] > offsets[lane]} << lane;
+    }
+    bits &= low_bits(count);
+    uint64_t* to = y + pixel * pixel_words;
+    if (merge) return merge_bits(to, channel, bits);
+    store(reinterpret_cast<char*>(to) + channel / 8, static_cast<uint8_t>(bits));
+  }
+};
+
+struct Scale {
+  float* y;
+  int64_t outputs;
+  const float* scale;
+  const float* bias;
+
+  SBN_INLINE void operator()(const int64_t (&mismatches)[kLanes], const int32_t* offsets,
+                             int64_t pixel, int64_t channel, int64_t count) const {
+    float* to = y + pixel * outputs + channel;
+    for (int64_t lane = 0; lane < count; ++lane) {
+      const auto dot = static_cast<int32_t>(offsets[lane] - 2 * mismatches[lane]);
+      store(to + lane, exact_fma(dot, load<float>(scale + channel + lane),
+                                 load<float>(bias + channel + lane)));
+    }
+  }
+};
+
+// Rows of offsets are read in whole blocks, from any channel on.
+SBN_INLINE int64_t offset_bytes(int64_t outputs) { return (outputs + kLanes) * 4; }
+
+inline void pack_offsets(int64_t outputs, const int32_t* offsets, void* packed) {
+  auto* to = static_cast<int32_t*>(packed);
+  for (int64_t o = 0; o < outputs + kLanes; ++o) to[o] = o < outputs ? offsets[o] : 0;
+}
+
+}  // namespace sbn::scalar

@@ -1,0 +1,92 @@
+#include "ort/product_ops.h"
+
+namespace sbn::ort {
+
+// Checks W and derives from it the shape and the kernel.
+template <Op op>
+Status* DenseOp<op>::set_weights(const Node& node, const Tensor& w, DenseShape* s,
+                                 const DenseKernel** chosen) const {
+  const int64_t dims[] = {-1, -1};
+  SBN_TRY(node.expect(1, w, 2, dims));
+  s->outputs = w.dims[0];
+  s->words = w.dims[1];
+  s->output_words = words_of(s->outputs);
+  if (s->outputs == 0) return node.invalid("input W is empty");
+  const Size bits = Size(s->words) * 64;
+  if (!bits.valid() || bits.value() > kMaxProducts) return node.invalid("a row of W exceeds 2^28 bits");
+  if (s->products > bits.value()) {
+    Message text = node.message();
+    return node.invalid(text << "channels = " << s->products << " needs "
+                             << words_of(s->products) << " words in a row, but W has shape " << w);
+  }
+  *chosen = select_kernel<op>(
+      isa, [&](const DenseKernel& candidate) { return candidate.max_bits >= bits.value(); });
+  return nullptr;
+}
+
+template <Op op>
+Status* DenseOp<op>::create(const Node& node, const Attributes& attributes,
+                            const KernelInfo* info) {
+  isa = current_isa();
+  shape.products = attributes.channels;
+  bool found = false;
+  Tensor w;
+  SBN_TRY(node.constant(info, 1, &found, &w));
+  if (!found) return nullptr;
+  SBN_TRY(set_weights(node, w, &shape, &kernel));
+  SBN_TRY(node.allocate(kernel->weight_bytes(shape), &weights));
+  kernel->pack_weights(shape, w.as<uint64_t>(), weights);
+  return nullptr;
+}
+
+template <Op op>
+void DenseOp<op>::destroy(const Node& node) {
+  if (weights) node.release(weights);
+}
+
+template <Op op>
+Status* DenseOp<op>::compute(Call& call) const {
+  const Node& node = call.node();
+  DenseShape s = shape;
+  DenseNode work = {};
+  work.kernel = kernel;
+  work.shape = &s;
+  work.packed_weights = weights;
+  if (!kernel) {
+    Tensor w;
+    SBN_TRY(call.input(1, &w));
+    SBN_TRY(set_weights(node, w, &s, &work.kernel));
+    work.w = w.as<uint64_t>();
+  }
+  SBN_TRY(read_epilogue(call, kThreshold, s.outputs, &work));
+
+  Tensor x;
+  SBN_TRY(call.input(0, &x));
+  const int64_t wanted[] = {-1, s.words};
+  SBN_TRY(node.expect(0, x, 2, wanted));
+  s.rows = x.dims[0];
+  const int64_t dims[] = {s.rows, kThreshold ? s.output_words : s.outputs};
+  void* y = nullptr;
+  SBN_TRY(call.output(2, dims, &y));
+  if (s.rows == 0) return nullptr;
+  Scratch scratch(node);
+  SBN_TRY(scratch.allocate(dense_scratch(work)));
+  return call.with_threads([&](const Parallel& parallel) {
+    dense_execute(work, x.as<uint64_t>(), y, scratch.data(), parallel);
+  });
+}
+
+template <Op op>
+bool DenseOp<op>::infer(const Attributes&, const KnownShape* inputs, KnownShape* output) {
+  const KnownShape& x = inputs[0];
+  const KnownShape& w = inputs[1];
+  if (x.rank != 2 || w.rank != 2) return false;
+  *output = x;
+  output->set(1, !w.known(0) ? -1 : kThreshold ? words_of(w.dims[0]) : w.dims[0]);
+  return true;
+}
+
+template struct DenseOp<Op::dense_threshold>;
+template struct DenseOp<Op::dense_scale>;
+
+}  // namespace sbn::ort

@@ -1,0 +1,80 @@
+// The functions that the library exports.
+#include "kernels/cpu.h"
+#include "ort/custom_op.h"
+#include "ort/max_pool_op.h"
+#include "ort/pack_ops.h"
+#include "ort/product_ops.h"
+
+#define SBN_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace sbn::ort {
+
+Api g_api;
+
+namespace {
+
+constexpr RegisteredOp kOps[] = {
+    Adapter<PackOp>::op(kPack),
+    Adapter<PackThresholdOp>::op(kPackThreshold),
+    Adapter<UnpackOp>::op(kUnpack),
+    Adapter<MaxPoolOp>::op(kMaxPool),
+    Adapter<ConvOp<Op::conv_threshold>>::op(kConvThreshold),
+    Adapter<ConvOp<Op::conv_scale>>::op(kConvScale),
+    Adapter<DenseOp<Op::dense_threshold>>::op(kDenseThreshold),
+    Adapter<DenseOp<Op::dense_scale>>::op(kDenseScale),
+};
+static_assert(sizeof kOps / sizeof *kOps == kOpCount, "every specified operator is registered");
+
+Status* register_ops(const Api& api, SessionOptions* options) {
+  CustomOpDomain* domain = nullptr;
+  SBN_TRY(api.CreateCustomOpDomain(kDomain, &domain));
+  Status* failure = nullptr;
+  for (const RegisteredOp& op : kOps) {
+    if (!failure) failure = api.CustomOpDomain_Add(domain, static_cast<const CustomOp*>(&op));
+  }
+  if (!failure) failure = api.AddCustomOpDomain(options, domain);
+  if (failure) api.ReleaseCustomOpDomain(domain);
+  return failure;
+}
+
+}  // namespace
+}  // namespace sbn::ort
+
+// Called by onnxruntime's register_custom_ops_library. The domain belongs to the
+// process: sessions use it for as long as the library is loaded.
+SBN_EXPORT sbn::ort::Status* RegisterCustomOps(sbn::ort::SessionOptions* options,
+                                               const sbn::ort::ApiBase* base) {
+  using namespace sbn::ort;
+  const void* table = base->get_api(kApiVersion);
+  if (!table) {
+    // Version 1 of the API can at least say so.
+    const Api oldest(base->get_api(1));
+    sbn::Message text;
+    text << "libsbn needs onnxruntime 1.17 or newer, this is " << base->version()
+         << "; upgrade onnxruntime";
+    return oldest.CreateStatus(ErrorCode::kNotImplemented, text.text());
+  }
+  g_api = Api(table);
+  return register_ops(g_api, options);
+}
+
+SBN_EXPORT const char* sbn_version() { return SBN_VERSION; }
+
+// The name of the kernel set in use.
+SBN_EXPORT const char* sbn_isa() { return sbn::isa_name(sbn::current_isa()); }
+
+// Whether this machine can run the kernel set of that name.
+SBN_EXPORT int sbn_isa_available(const char* name) {
+  sbn::Isa isa;
+  return sbn::isa_of_name(name, &isa) && sbn::isa_available(isa);
+}
+
+// Sets the kernel set for sessions created from now on. Returns 0, or 1 for an
+// unknown name, or 2 for a kernel set that this machine cannot run.
+SBN_EXPORT int sbn_set_isa(const char* name) {
+  sbn::Isa isa;
+  if (!sbn::isa_of_name(name, &isa)) return 1;
+  if (!sbn::isa_available(isa)) return 2;
+  sbn::set_isa(isa);
+  return 0;
+}

@@ -1,0 +1,279 @@
+// Runs every kernel of the table that this machine has on random problems and
+// compares it bit for bit with the definition of its op. Inputs end at a page that
+// cannot be read, or are unaligned.
+//
+//   kernel_test [problems per kernel] [seed]
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <string>
+#include <thread>
+
+#include "reference.h"
+
+namespace sbn::test {
+namespace {
+
+int g_failures = 0;
+
+void check(const KernelRow& row, const void* got, const void* wanted, size_t size,
+           const std::string& problem) {
+  if (memcmp(got, wanted, size) == 0) return;
+  size_t at = 0;
+  while (static_cast<const char*>(got)[at] == static_cast<const char*>(wanted)[at]) ++at;
+  printf("FAILED %s: byte %zu of %zu differs, %s\n", row.name, at, size, problem.c_str());
+  ++g_failures;
+}
+
+template <class... Numbers>
+std::string describe(Numbers... numbers) {
+  std::string text;
+  ((text += std::to_string(numbers) + " "), ...);
+  return text;
+}
+
+// Three threads, each taking every third task.
+Parallel threaded() {
+  const auto run = [](void*, size_t count, Parallel::Task task, void* state) {
+    std::vector<std::thread> threads;
+    for (size_t first = 0; first < 3; ++first) {
+      threads.emplace_back([=] {
+        for (size_t i = first; i < count; i += 3) task(state, i);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  };
+  return {run, nullptr};
+}
+
+size_t random_slack(Random& random) {
+  return random() % 2 ? 0 : static_cast<size_t>(uniform(random, 1, 63));
+}
+
+// Executes a node into memory full of garbage.
+template <class Node, class Execute>
+void execute(Random& random, const Node& node, Size scratch_size, const Guarded& x, Guarded& y,
+             Execute execute_node) {
+  Guarded scratch(whole_lines(scratch_size.value()));
+  memset(scratch.as<char>(), 0xa5, scratch.size());
+  memset(y.as<char>(), 0x5a, y.size());
+  execute_node(node, x.as<const uint64_t>(), y.as<void>(), scratch.as<void>(),
+               random() % 2 ? serial() : threaded());
+}
+
+void test_conv(const KernelRow& row, Random& random, ConvShape s) {
+  const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
+  if (conv_fix(&s) || conv_resize(&s) || s.products > kernel.max_products) return;
+  const bool to_bits = row.op == Op::conv_threshold;
+  const ConvProblem problem(random, s, random_slack(random));
+  ConvNode node = problem.node(kernel, to_bits);
+  Guarded weights(whole_lines(kernel.weight_bytes(s)));
+  Guarded taps(whole_lines(conv_tap_bytes(s)));
+  if (random() % 2) {  // as for constant weights
+    kernel.pack_weights(s, node.w, weights.as<void>());
+    node.packed_weights = weights.as<void>();
+    conv_tap_dots(s, node.w, taps.as<int32_t>());
+    node.taps = taps.as<int32_t>();
+  }
+  Guarded y(problem.output_bytes(to_bits), random_slack(random));
+  execute(random, node, conv_scratch(node), problem.x, y, conv_execute);
+  std::vector<char> wanted(y.size());
+  reference(problem, to_bits, wanted.data());
+  check(row, y.as<char>(), wanted.data(), y.size(),
+        "C O G kernel stride dilation pads value N H W: " +
+            describe(s.channels, s.outputs, s.groups, s.kernel_h, s.kernel_w, s.stride_h,
+                     s.stride_w, s.dilation_h, s.dilation_w, s.pad_top, s.pad_left, s.pad_bottom,
+                     s.pad_right, s.pad_value, s.batch, s.height, s.width));
+}
+
+ConvShape random_conv(Random& random) {
+  ConvShape s = {};
+  s.groups = random() % 3 ? 1 : uniform(random, 1, 4);
+  const int64_t most = random() % 8 ? 150 : 700;
+  s.channels = s.groups * uniform(random, 1, most / s.groups);
+  s.outputs = s.groups * uniform(random, 1, 150 / s.groups);
+  s.kernel_h = uniform(random, 1, 5), s.kernel_w = uniform(random, 1, 5);
+  s.stride_h = uniform(random, 1, 3), s.stride_w = uniform(random, 1, 3);
+  s.dilation_h = uniform(random, 1, 3), s.dilation_w = uniform(random, 1, 3);
+  s.pad_top = uniform(random, 0, 4), s.pad_left = uniform(random, 0, 4);
+  s.pad_bottom = uniform(random, 0, 4), s.pad_right = uniform(random, 0, 4);
+  s.pad_value = uniform(random, -1, 1);
+  s.batch = uniform(random, 1, 3);
+  s.height = uniform(random, 1, 7), s.width = uniform(random, 1, 7);
+  return s;
+}
+
+// A 1x1 convolution without a border reads the input itself.
+ConvShape pointwise(int64_t channels, int64_t outputs) {
+  ConvShape s = {};
+  s.groups = s.kernel_h = s.kernel_w = s.stride_h = s.stride_w = s.dilation_h = s.dilation_w = 1;
+  s.channels = channels, s.outputs = outputs;
+  s.batch = 1, s.height = 1, s.width = 3, s.pad_value = 1;
+  return s;
+}
+
+void test_dense(const KernelRow& row, Random& random, const DenseShape& s) {
+  const auto& kernel = *static_cast<const DenseKernel*>(row.kernel);
+  if (s.words * 64 > kernel.max_bits) return;
+  const bool to_bits = row.op == Op::dense_threshold;
+  const DenseProblem problem(random, s, random_slack(random));
+  DenseNode node = problem.node(kernel, to_bits);
+  Guarded weights(whole_lines(kernel.weight_bytes(s)));
+  if (random() % 2) {
+    kernel.pack_weights(s, node.w, weights.as<void>());
+    node.packed_weights = weights.as<void>();
+  }
+  Guarded y(problem.output_bytes(to_bits), random_slack(random));
+  execute(random, node, dense_scratch(node), problem.x, y, dense_execute);
+  std::vector<char> wanted(y.size());
+  reference(problem, to_bits, wanted.data());
+  check(row, y.as<char>(), wanted.data(), y.size(),
+        "rows K O: " + describe(s.rows, s.products, s.outputs));
+}
+
+// Pack, PackThreshold and Unpack of `rows` rows.
+void test_pack(const KernelRow& row, Random& random, int64_t rows, int64_t channels) {
+  const int64_t words = words_of(channels);
+  const size_t slack = random_slack(random);
+  const Guarded floats(bytes_of(rows * channels, 4), slack);
+  const Guarded low(bytes_of(channels, 4), slack), high(bytes_of(channels, 4), slack);
+  const Guarded bits(bytes_of(rows * words, 8), slack);
+  fill_floats(random, floats.as<void>(), rows * channels);
+  fill_floats(random, low.as<void>(), channels);
+  fill_floats(random, high.as<void>(), channels);
+  fill_bits(random, bits.as<void>(), rows, channels);
+  store(floats.as<float>() + uniform(random, 0, rows * channels - 1), NAN);
+
+  const bool packs = row.op != Op::unpack;
+  Guarded y(packs ? bytes_of(rows * words, 8) : bytes_of(rows * channels, 4), slack);
+  memset(y.as<char>(), 0x5a, y.size());
+  const auto* x = floats.as<const float>();
+  if (row.op == Op::pack) {
+    static_cast<const PackKernel*>(row.kernel)->run(x, y.as<uint64_t>(), rows, channels);
+  } else if (row.op == Op::pack_threshold) {
+    static_cast<const PackThresholdKernel*>(row.kernel)
+        ->run(x, low.as<const float>(), high.as<const float>(), y.as<uint64_t>(), rows, channels);
+  } else {
+    static_cast<const UnpackKernel*>(row.kernel)
+        ->run(bits.as<const uint64_t>(), y.as<float>(), rows, channels);
+  }
+
+  std::vector<char> wanted(y.size());
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t c = 0; c < channels; ++c) {
+      if (!packs) {
+        const auto sign = static_cast<float>(sign_at(bits.as<void>(), i * words * 64 + c));
+        store(reinterpret_cast<float*>(wanted.data()) + i * channels + c, sign);
+        continue;
+      }
+      const float value = load<float>(x + i * channels + c);
+      const bool negative = row.op == Op::pack
+                                ? value < 0
+                                : value < load<float>(low.as<float>() + c) ||
+                                      value > load<float>(high.as<float>() + c);
+      auto* word = reinterpret_cast<uint64_t*>(wanted.data()) + i * words + c / 64;
+      store(word, load<uint64_t>(word) | uint64_t{negative} << c % 64);
+    }
+  }
+  check(row, y.as<char>(), wanted.data(), y.size(), "rows C: " + describe(rows, channels));
+}
+
+void test_max_pool(const KernelRow& row, Random& random, int64_t channels) {
+  MaxPoolShape s = {};
+  s.batch = uniform(random, 1, 3), s.height = uniform(random, 1, 9);
+  s.width = uniform(random, 1, 9), s.words = words_of(channels);
+  s.kernel_h = uniform(random, 1, 4), s.kernel_w = uniform(random, 1, 4);
+  s.stride_h = uniform(random, 1, 3), s.stride_w = uniform(random, 1, 3);
+  s.pad_top = uniform(random, 0, s.kernel_h - 1), s.pad_left = uniform(random, 0, s.kernel_w - 1);
+  const int64_t bottom = uniform(random, 0, s.kernel_h - 1);
+  const int64_t right = uniform(random, 0, s.kernel_w - 1);
+  s.out_h = (s.height + s.pad_top + bottom - s.kernel_h) / s.stride_h + 1;
+  s.out_w = (s.width + s.pad_left + right - s.kernel_w) / s.stride_w + 1;
+  if (s.height + s.pad_top + bottom < s.kernel_h || s.width + s.pad_left + right < s.kernel_w) {
+    return;
+  }
+  const size_t slack = random_slack(random);
+  const int64_t pixel_bits = s.words * 64;
+  const Guarded x(bytes_of(s.batch * s.height * s.width * s.words, 8), slack);
+  const Guarded minimum(bytes_of(s.words, 8), slack);
+  fill_bits(random, x.as<void>(), s.batch * s.height * s.width, channels);
+  fill_bits(random, minimum.as<void>(), 1, channels);
+  Guarded y(bytes_of(s.batch * s.out_h * s.out_w * s.words, 8), slack);
+  memset(y.as<char>(), 0x5a, y.size());
+  const int64_t rows = s.batch * s.out_h;
+  const Range halves[] = {{0, rows / 2}, {rows / 2, rows}};
+  for (const Range& half : halves) {
+    static_cast<const MaxPoolKernel*>(row.kernel)
+        ->run(s, x.as<const uint64_t>(), minimum.as<const uint64_t>(), y.as<uint64_t>(), half);
+  }
+
+  std::vector<char> wanted(y.size());
+  for (int64_t out = 0; out < rows * s.out_w; ++out) {
+    const int64_t image = out / s.out_w / s.out_h;
+    const int64_t top = out / s.out_w % s.out_h * s.stride_h - s.pad_top;
+    const int64_t left = out % s.out_w * s.stride_w - s.pad_left;
+    for (int64_t c = 0; c < channels; ++c) {
+      int plus = 0, minus = 0;
+      for (int64_t i = max(top, 0); i < min(top + s.kernel_h, s.height); ++i) {
+        for (int64_t j = max(left, 0); j < min(left + s.kernel_w, s.width); ++j) {
+          const int64_t pixel = (image * s.height + i) * s.width + j;
+          (sign_at(x.as<void>(), pixel * pixel_bits + c) > 0 ? plus : minus) += 1;
+        }
+      }
+      const bool smallest = sign_at(minimum.as<void>(), c) < 0;
+      const bool negative = smallest ? minus > 0 : plus == 0;
+      auto* word = reinterpret_cast<uint64_t*>(wanted.data()) + out * s.words + c / 64;
+      store(word, load<uint64_t>(word) | uint64_t{negative} << c % 64);
+    }
+  }
+  check(row, y.as<char>(), wanted.data(), y.size(),
+        "C N H W kernel stride pads: " + describe(channels, s.batch, s.height, s.width, s.kernel_h,
+                                                  s.kernel_w, s.stride_h, s.stride_w, s.pad_top,
+                                                  s.pad_left, bottom, right));
+}
+
+// Inner sizes 1 to 1025: all of them where `problems` is large enough.
+void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
+  Random random(seed);
+  for (int64_t i = 0; i < problems; ++i) {
+    const int64_t inner = problems >= 1025 ? i % 1025 + 1 : uniform(random, 1, 1025);
+    switch (row.op) {
+      case Op::conv_threshold:
+      case Op::conv_scale:
+        test_conv(row, random, random_conv(random));
+        test_conv(row, random, pointwise(inner, uniform(random, 1, 40)));
+        test_conv(row, random, pointwise(uniform(random, 1, 70), inner));
+        break;
+      case Op::dense_threshold:
+      case Op::dense_scale:
+        test_dense(row, random, dense_shape(uniform(random, 1, 9), inner, uniform(random, 1, 40)));
+        test_dense(row, random, dense_shape(1, uniform(random, 1, 200), inner));
+        break;
+      case Op::max_pool:
+        test_max_pool(row, random, inner);
+        break;
+      default:
+        test_pack(row, random, uniform(random, 1, 5), inner);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sbn::test
+
+int main(int argc, char** argv) {
+  using namespace sbn;
+  const int64_t problems = argc > 1 ? atoll(argv[1]) : 100;
+  const uint64_t seed = argc > 2 ? strtoull(argv[2], nullptr, 10) : 0;
+  for (size_t i = 0; i < kKernelCount; ++i) {
+    const KernelRow& row = kKernelTable[i];
+    if (!kernel_available(row)) {
+      printf("skipped %s: not on this machine\n", row.name);
+      continue;
+    }
+    test::test_row(row, problems, seed);
+    printf("tested %s\n", row.name);
+  }
+  printf("%d failures\n", test::g_failures);
+  return test::g_failures ? 1 : 0;
+}
