@@ -20,7 +20,7 @@ NATIVE := $(wildcard runtime/CMakeLists.txt) \
 CMAKE_BUILD := build/native
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test bench clean
+.PHONY: help demo test lint native-test python-test sweep bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -41,6 +41,9 @@ native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit (about an hour)
+	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough tests/converters/test_random_networks.py
 
 bench: $(CMAKE_BUILD)/built  ## time the C++ kernels of this machine, one core
 	$(CMAKE_BUILD)/sbn_bench
