@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import at_least, new_parser, show_json, show_table
+from .common import at_least, new_parser, say, show_json, show_table
 
 if TYPE_CHECKING:
     from .common import Subparsers
+
+TERMINATED = 143
+"""Exit status after SIGTERM, as shells report it."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -18,19 +22,28 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "train",
         description="Trains a stochastic binary network, or its fp32 twin, and scores it on the "
-        "test split. Writes checkpoint.safetensors and metrics.json.",
-        example="sbn train --arch digits-cnn --data digits --out runs/digits",
-    )
-    parser.add_argument("--arch", default="digits-cnn", help="architecture (default: %(default)s)")
-    parser.add_argument(
-        "--data", default="digits", metavar="SET", help="data set (default: %(default)s)"
+        "test split. Writes checkpoint.safetensors, metrics.json and history.csv. Settings come "
+        "from the defaults, then --config, then --set, then the other options.",
+        example="sbn train --config models/digits-cnn/recipe.toml --out runs/digits",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
+        "--config", type=Path, metavar="FILE", help="recipe: a TOML file of settings"
     )
     parser.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="S", help="random seed (default: 0)"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of the recipe; can be repeated",
     )
+    parser.add_argument("--arch", help="architecture (default: digits-cnn)")
+    parser.add_argument(
+        "--data",
+        metavar="SET",
+        help="digits, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH (default: digits)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
+    parser.add_argument("--seed", type=at_least(0), metavar="S", help="random seed (default: 0)")
     parser.add_argument(
         "--epochs",
         type=at_least(1),
@@ -38,25 +51,38 @@ def add_parser(subparsers: Subparsers) -> None:
         help="passes over the data (default: the recipe's)",
     )
     parser.add_argument(
-        "--twin", action="store_true", help="train the fp32 twin of the same shape instead"
+        "--twin",
+        action="store_true",
+        default=None,
+        help="train the fp32 twin of the same shape instead",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in DIR, if there is one"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Trains, and shows the scores."""
-    from sbn_deploy.train.loop import TrainConfig, train
+    from sbn_deploy.train import config
+    from sbn_deploy.train.loop import Stopped, train
 
-    recipe = {} if options.epochs is None else {"epochs": options.epochs}
-    result = train(
-        TrainConfig(
-            arch=options.arch,
-            data=options.data,
-            out=options.out,
-            seed=options.seed,
-            twin=options.twin,
-            **recipe,
-        )
+    recipe = config.load(
+        options.config,
+        options.set,
+        arch=options.arch,
+        data=options.data,
+        out=options.out,
+        seed=options.seed,
+        epochs=options.epochs,
+        twin=options.twin,
     )
+    try:
+        result = train(recipe, resume=options.resume)
+    except Stopped as stopped:
+        say(str(stopped))
+        return TERMINATED
+    if os.environ.get("RANK", "0") != "0":
+        return 0
     if options.json:
         show_json({"checkpoint": str(result.checkpoint_path), **result.metrics})
     else:

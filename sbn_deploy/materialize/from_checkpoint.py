@@ -22,10 +22,15 @@ from sbn_runtime.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class Materialized:
-    """Members of an ensemble and the header of the checkpoint they come from."""
+    """Members of an ensemble and the header of the checkpoint they come from.
+
+    `recorded_accuracy` is the test accuracy that training found for the same
+    members, in [0, 1], if it tried them.
+    """
 
     members: list[nn.Module]
     meta: dict[str, Any]
+    recorded_accuracy: float | None = None
 
     @property
     def example(self) -> Tensor:
@@ -36,11 +41,11 @@ class Materialized:
     def test_accuracy(self) -> float | None:
         """Accuracy of the averaged probabilities on the test split, in [0, 1].
 
-        None where the data is not at hand.
+        Where the data is not at hand: what training recorded, or None.
         """
         test = self._test_images()
         if test is None:
-            return None
+            return self.recorded_accuracy
         inputs, labels = torch.from_numpy(test.inputs()), torch.from_numpy(test.labels)
         return evaluate(self.members, inputs, labels).accuracy
 
@@ -78,9 +83,29 @@ def materialize_checkpoint(
 ) -> Materialized:
     """`materialize` for the network of a checkpoint file.
 
+    Where the checkpoint holds calibration images, the batch-norm statistics of
+    each member are estimated again from them.
+
     Raises:
         ArtifactError: missing, damaged or foreign file.
         ConfigError: an argument is out of range.
     """
-    model, meta = checkpoint.load(path)
-    return Materialized(materialize(model, weights=weights, members=members, seed=seed), meta)
+    model, meta, images = checkpoint.load_all(path)
+    calibration = None
+    if images is not None:
+        preprocess = Preprocess.from_json(meta["preprocess"])
+        calibration = torch.from_numpy(preprocess.apply(images))
+    made = materialize(model, weights=weights, members=members, seed=seed, calibration=calibration)
+    return Materialized(made, meta, _recorded(meta, weights, members, seed))
+
+
+def _recorded(meta: dict[str, Any], weights: Weights, members: int, seed: int) -> float | None:
+    """The accuracy in the header of a checkpoint for the very same members."""
+    scores = meta.get("metrics", {})
+    if weights == "threshold":
+        found = scores.get("thresholded", scores.get("fp32"))
+    else:
+        found = scores.get("ensemble")
+        if found and (found["members"], meta.get("seed")) != (members, seed):
+            found = None
+    return None if found is None else float(found["accuracy"])

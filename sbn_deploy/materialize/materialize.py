@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sbn_deploy.materialize.batchnorm import reestimate
-from sbn_deploy.nn import BinaryLayer, StochasticSign
+from sbn_deploy.nn import BinaryLayer, Int8Conv2d, SignActivation
 from sbn_deploy.nn.estimator import sign
 from sbn_runtime.errors import ArtifactError, ConfigError
 
@@ -62,7 +62,7 @@ def _member(
     replacements: dict[nn.Module, nn.Module] = {}
     layers = 0
     for name, module in model.named_modules():
-        if isinstance(module, StochasticSign):
+        if isinstance(module, (SignActivation, Int8Conv2d)):
             replacements[module] = module.fixed()
         elif isinstance(module, BinaryLayer):
             latent = module.latent.detach()
@@ -79,6 +79,8 @@ def _member(
     # wherever the network refers to it.
     memo = {id(old): new for old, new in replacements.items()}
     member = copy.deepcopy(model, memo).eval().requires_grad_(False)
+    # Training may have used another layout; results shall not depend on it.
+    member.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     if calibration is not None:
         reestimate(member, calibration)
     return member

@@ -42,27 +42,38 @@ def sign(a: Tensor) -> Tensor:
     return torch.where(a < 0, -1.0, 1.0).to(a.dtype)
 
 
-def sample_sign(mean: Tensor) -> Tensor:
+def sample_sign(mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Independent x in {-1, +1} with E[x] = mean, for mean in [-1, 1].
 
-    Draws 16 random bits per element, four elements from one 64-bit draw, about
-    three times faster than `torch.rand`. Probabilities are thereby rounded to
-    the nearest multiple of 2^-16, and means of -1 and +1 are certain.
+    Draws 16 random bits per element, four elements from one 64-bit draw, and
+    compares in 16-bit integers: several times faster than `torch.rand`.
+    Probabilities are rounded towards 1/2 to a multiple of 2^-15; means of -1
+    and +1 are certain. A mean that is not a number gives -1 or +1.
     """
     words = (mean.numel() + 3) // 4
-    bits = torch.empty(words, dtype=torch.int64, device=mean.device).random_(-(2**63), None)
+    bits = torch.empty(words, dtype=torch.int64, device=mean.device)
+    bits.random_(-(2**63), None, generator=generator)
+    # Keep 15 bits of each element: v in [0, 2^15). Then the sum t + v with
+    # t = 2^14 (mean - 1) does not overflow, and is >= 0 with probability (1 + mean) / 2.
+    bits.bitwise_and_(0x7FFF_7FFF_7FFF_7FFF)
     # The memory order of the input: no transposition for channels-last tensors.
     strides = torch.empty_like(mean, device="meta").stride()
-    uniform = bits.view(torch.int16).as_strided(mean.shape, strides)
-    # Half-precision formats cannot tell neighbouring 16-bit integers apart.
-    exact = mean.float() if mean.dtype.itemsize < 4 else mean
-    positive = exact.mul(2.0**15).sub_(0.5) > uniform
-    return positive.to(mean.dtype).mul_(2).sub_(1)
+    total = bits.view(torch.int16).as_strided(mean.shape, strides)
+    total.add_(mean.mul(2.0**14).to(torch.int16).sub_(2**14))
+    # The sign bit, spread over the word: -1 or 0, and then -1 or +1.
+    return total.bitwise_right_shift_(15).bitwise_or_(1).to(mean.dtype)
 
 
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, noise: Noise, forward: Forward, identity: bool) -> Tensor:
+    def forward(
+        ctx: Any,
+        a: Tensor,
+        noise: Noise,
+        forward: Forward,
+        identity: bool,
+        generator: torch.Generator | None,
+    ) -> Tensor:
         if forward == "deterministic":
             x = sign(a)
             if ctx.needs_input_grad[0] and not identity:
@@ -73,18 +84,23 @@ class _StraightThrough(torch.autograd.Function):
             ctx.save_for_backward(slope)
         else:
             mean = noise.mean(a)
-        return sample_sign(mean) if forward == "sampled" else mean
+        return sample_sign(mean, generator) if forward == "sampled" else mean
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = gradients
         for slope in ctx.saved_tensors:
             gradient = gradient * slope
-        return gradient, None, None, None
+        return gradient, None, None, None, None
 
 
 def straight_through(
-    a: Tensor, noise: Noise, forward: Forward, *, identity: bool = False
+    a: Tensor,
+    noise: Noise,
+    forward: Forward,
+    *,
+    identity: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """The stochastic sign of `a`, any shape, with its straight-through gradient.
 
@@ -94,6 +110,7 @@ def straight_through(
         forward: sampled, deterministic or mean.
         identity: pass gradients unchanged (with respect to the mean) instead
             of multiplying them by the slope 2p(a) (with respect to a).
+        generator: where samples are drawn from; None is torch's default.
     """
-    x = _StraightThrough.apply(a, noise, forward, identity)  # type: ignore[no-untyped-call]
+    x = _StraightThrough.apply(a, noise, forward, identity, generator)  # type: ignore[no-untyped-call]
     return cast(Tensor, x)

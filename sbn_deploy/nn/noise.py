@@ -131,7 +131,7 @@ class Logistic(Noise, name="logistic"):
 
     def mean_and_slope(self, a: Tensor) -> tuple[Tensor, Tensor]:
         mean = torch.tanh(a)
-        return mean, 1 - mean.square()
+        return mean, torch.addcmul(mean.new_ones(()), mean, mean, value=-1)
 
 
 class Uniform(Noise, name="uniform"):

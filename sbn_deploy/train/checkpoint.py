@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 import sbn_deploy
 from sbn_deploy.nn import models, storage
 from sbn_deploy.nn.models import Network
@@ -14,11 +19,22 @@ FORMAT = "sbn-checkpoint"
 VERSION = 1
 
 
-def save(path: str | Path, model: Network, meta: Mapping[str, Any]) -> None:
+# Stands beside the tensors of the network, whose names have a dot or are parameters.
+CALIBRATION = "calibration images"
+
+
+def save(
+    path: str | Path,
+    model: Network,
+    meta: Mapping[str, Any],
+    calibration: NDArray[np.uint8] | None = None,
+) -> None:
     """Write parameters and buffers (latents, not sampled weights) and the header.
 
-    `meta` is JSON-able: data, classes, preprocess, metrics, seed. The same
-    network and meta give the same bytes.
+    `meta` is JSON-able: data, classes, preprocess, metrics, seed. `calibration`
+    are training images, uint8 [N, H, W, C], from which batch-norm statistics are
+    estimated again whenever the checkpoint is materialised. The same network,
+    meta and images give the same bytes.
 
     Raises:
         ConfigError: the folder cannot be written to.
@@ -32,7 +48,10 @@ def save(path: str | Path, model: Network, meta: Mapping[str, Any]) -> None:
         "config": model.config,
         "kind": model.kind,
     }
-    storage.write(Path(path), model.state_dict(), header)
+    tensors: dict[str, Tensor] = dict(model.state_dict())
+    if calibration is not None:
+        tensors[CALIBRATION] = torch.from_numpy(calibration)
+    storage.write(Path(path), tensors, header)
 
 
 def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
@@ -41,7 +60,18 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
     Raises:
         ArtifactError: missing, damaged or foreign file, or another architecture.
     """
+    model, header, _ = load_all(path)
+    return model, header
+
+
+def load_all(path: str | Path) -> tuple[Network, dict[str, Any], NDArray[np.uint8] | None]:
+    """The network, in evaluation mode, the whole header, and the calibration images.
+
+    Raises:
+        ArtifactError: missing, damaged or foreign file, or another architecture.
+    """
     tensors, header = storage.read(Path(path), format=FORMAT, version=VERSION)
+    images = tensors.pop(CALIBRATION, None)
     model = models.from_header(header, path)
     models.load_state(model, tensors, path)
-    return model, header
+    return model, header, None if images is None else images.numpy()

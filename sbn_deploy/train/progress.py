@@ -14,14 +14,14 @@ PLAIN_LINES = 10
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Report]:
-    """Show how far `total` units of work have come."""
+def progress(title: str, total: int, *, first: int = 0) -> Iterator[Report]:
+    """Show how far `total` units of work have come, `first` of them before now."""
     if sys.stderr.isatty():
         try:
             import rich.console
             import rich.progress
         except ImportError:
-            yield _plain(title, total)
+            yield _plain(title, total, first)
             return
         with rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -31,21 +31,26 @@ def progress(title: str, total: int) -> Iterator[Report]:
             rich.progress.TextColumn("{task.fields[status]}"),
             console=rich.console.Console(stderr=True),
         ) as bar:
-            task = bar.add_task(title, total=total, status="")
+            task = bar.add_task(title, total=total, completed=first, status="")
             yield lambda status: bar.update(task, advance=1, status=status)
     else:
-        yield _plain(title, total)
+        yield _plain(title, total, first)
 
 
-def _plain(title: str, total: int) -> Report:
+def _plain(title: str, total: int, first: int) -> Report:
     start = time.monotonic()
-    done = 0
+    done = first
 
     def report(status: str) -> None:
         nonlocal done
         done += 1
         if done * PLAIN_LINES // total > (done - 1) * PLAIN_LINES // total:
             seconds = time.monotonic() - start
-            print(f"{title} {done}/{total} {seconds:.0f}s {status}", file=sys.stderr, flush=True)
+            left = seconds / (done - first) * (total - done)
+            print(
+                f"{title} {done}/{total} {seconds:.0f}s left {left:.0f}s {status}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return report

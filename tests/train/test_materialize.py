@@ -137,3 +137,14 @@ def test_bad_arguments_are_errors(model: models.Network) -> None:
         model.stage2.conv.latent[0, 0, 0, 0] = math.nan
     with pytest.raises(ArtifactError, match=r"stage2\.conv"):
         materialize(model)
+
+
+def test_calibration_does_not_depend_on_memory_layout() -> None:
+    torch.manual_seed(0)
+    model = models.create("cifar-vgg-s", width=4, size=16)
+    x = (2 * torch.randint(0, 256, (100, 3, 16, 16)) - 255) / 255
+    (plain,) = materialize(model, calibration=x)
+    model.to(memory_format=torch.channels_last)
+    (other,) = materialize(model, calibration=x.contiguous(memory_format=torch.channels_last))
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name

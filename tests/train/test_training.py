@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
+from PIL import Image
 
 from sbn_deploy.commands import train as verb
 from sbn_deploy.materialize import materialize_checkpoint
-from sbn_deploy.train import checkpoint
-from sbn_deploy.train.augment import random_shift
+from sbn_deploy.train import checkpoint, curves, state
+from sbn_deploy.train.diagnose import bad_gradient
+from sbn_deploy.train.logs import HISTORY
 from sbn_deploy.train.loop import CHECKPOINT, METRICS, TrainConfig, train
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, MissingDependencyError
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +45,20 @@ def test_a_few_epochs_learn(run: Path) -> None:
     assert metrics["metrics"]["ensemble"]["accuracy"] > 0.9
 
 
-def test_only_checkpoint_and_metrics_are_written(run: Path) -> None:
-    assert {file.name for file in run.iterdir()} == {CHECKPOINT, METRICS}
+def test_checkpoint_metrics_and_history_are_written(run: Path) -> None:
+    assert {file.name for file in run.iterdir()} == {CHECKPOINT, METRICS, HISTORY}
+    lines = (run / HISTORY).read_text().splitlines()
+    assert lines[0].startswith("epoch,loss,accuracy")
+    assert len(lines) == 13
+
+
+def test_curves_of_a_run(run: Path, tmp_path: Path) -> None:
+    (tmp_path / HISTORY).write_text((run / HISTORY).read_text())
+    picture = curves.draw(tmp_path)
+    with Image.open(picture) as image:
+        assert image.size[0] > image.size[1] > 100
+    with pytest.raises(ConfigError, match="cannot read"):
+        curves.draw(tmp_path / "nothing")
 
 
 def test_checkpoint_gives_the_reported_accuracy(run: Path) -> None:
@@ -52,6 +70,17 @@ def test_checkpoint_gives_the_reported_accuracy(run: Path) -> None:
         run / CHECKPOINT, weights="sample", members=scores["ensemble"]["members"], seed=meta["seed"]
     )
     assert ensemble.test_accuracy == scores["ensemble"]["accuracy"]
+    assert threshold.recorded_accuracy == scores["thresholded"]["accuracy"]
+    assert ensemble.recorded_accuracy == scores["ensemble"]["accuracy"]
+
+
+def test_accuracy_without_the_data_is_the_recorded_one(run: Path) -> None:
+    threshold = materialize_checkpoint(run / CHECKPOINT)
+    threshold.meta["data"] = "elsewhere"
+    assert threshold.test_accuracy == threshold.meta["metrics"]["thresholded"]["accuracy"]
+    other = materialize_checkpoint(run / CHECKPOINT, weights="sample", members=2, seed=9)
+    other.meta["data"] = "elsewhere"
+    assert other.test_accuracy is None
 
 
 def test_inputs_of_a_materialised_checkpoint(run: Path) -> None:
@@ -126,6 +155,11 @@ def test_verb_refuses_numbers_out_of_range(tmp_path: Path, arguments: list[str])
     assert exit_.value.code == 2
 
 
+def test_verb_needs_a_folder() -> None:
+    with pytest.raises(ConfigError, match="--out DIR"):
+        verb.run(options("--epochs", "1"))
+
+
 @pytest.mark.parametrize(
     "setting",
     [{"epochs": 0}, {"seed": -1}, {"batch_size": 1}, {"step": 0.0}, {"latent_step": float("nan")}],
@@ -141,26 +175,93 @@ def test_batches_larger_than_the_data(tmp_path: Path) -> None:
 
 
 def test_divergence_is_an_error_and_leaves_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"loss is (nan|inf) in epoch 1"):
+    with pytest.raises(ConfigError, match=r"loss is (nan|inf) in step 2 of epoch 1, .* head\.norm"):
         train(TrainConfig(out=tmp_path, epochs=1, step=3e37))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_random_shift_moves_images_over_their_background() -> None:
-    torch.manual_seed(0)
-    images = torch.zeros(200, 2, 5, 6)
-    images[:, 0, 2, 3] = 1.0
-    images[:, 1, 2, 3] = 2.0
-    background = torch.tensor([-1.0, 3.0])
-    shifted = random_shift(images, 1, background)
-    assert shifted.shape == images.shape
-    found = (shifted[:, 0] == 1).nonzero()
-    assert torch.equal(found[:, 0], torch.arange(200))
-    offsets = {tuple(row) for row in (found[:, 1:] - torch.tensor([2, 3])).tolist()}
-    assert offsets == {(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)}
-    assert torch.equal(shifted[:, 0] == 1, shifted[:, 1] == 2)
-    for image, (_, row, _) in zip(shifted, found.tolist(), strict=True):
-        if row == 3:  # moved down: the first row is uncovered
-            assert (image[0, 0] == -1).all()
-            assert (image[1, 0] == 3).all()
-    assert random_shift(images, 0, background) is images
+def test_gradients_that_are_not_finite_name_their_layer() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+    model(torch.ones(1, 3)).sum().backward()
+    assert bad_gradient(model) is None
+    model[0].weight.grad[1, 1] = float("nan")
+    assert bad_gradient(model) == "0"
+    model[1].bias.grad[0] = float("inf")
+    assert bad_gradient(model) == "1"
+
+
+def test_too_little_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nearly_full(_: object) -> SimpleNamespace:
+        return SimpleNamespace(free=1000)
+
+    monkeypatch.setattr("shutil.disk_usage", nearly_full)
+    with pytest.raises(ConfigError, match="0 MB left, and training needs 4 MB"):
+        train(TrainConfig(out=tmp_path, epochs=1))
+
+
+def test_disk_that_fills_up_keeps_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(out=tmp_path, epochs=2, model={"width": 4})
+    save, calls = state.save, []
+
+    def full(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            monkeypatch.setattr("os.replace", Mock(side_effect=OSError(28, "No space left")))
+        save(*arguments)
+
+    monkeypatch.setattr(state, "save", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        train(config)
+    assert state.Saved(tmp_path / state.STATE).position.epoch == 1
+
+
+def test_settings_of_the_data_cannot_be_contradicted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.classes is 7, but digits has 10"):
+        train(TrainConfig(out=tmp_path, model={"classes": 7}))
+    with pytest.raises(ConfigError, match="no setting depth"):
+        train(TrainConfig(out=tmp_path, model={"depth": 7}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {
+            "optimizer": "projected",
+            "latent_step": 0.3,
+            "model": {"weight_noise": "uniform", "init_std": 0.5},
+        },
+        {"optimizer": "bop", "weights": "deterministic", "latent_step": 1e-3},
+        {"moments": "sgd", "latent_step": 300.0, "latent_decay": 1e-5},
+        {"model": {"surrogate": "approx-sign"}, "weights": "deterministic"},
+        {"model": {"first": "real", "last": "real"}, "deterministic_epochs": 2},
+        {"model": {"local_reparametrization": True, "estimator": "proxy"}, "latent_step": 0.2},
+        {"accumulate": 2, "ema": 0.9, "label_smoothing": 0.1, "calibration": 300},
+        {"precision": "bfloat16", "channels_last": True, "calibration": 300, "warmup": 1},
+        {"schedule": "step", "milestones": (4,), "activations": "mean"},
+    ],
+)
+def test_every_way_to_train_learns(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings = {"epochs": 5, **settings}
+    settings["model"] = {"width": 16, **settings.get("model", {})}
+    result = train(TrainConfig(out=tmp_path, members=2, **settings))
+    # Chance is 10 %.
+    assert result.metrics["metrics"]["thresholded"]["accuracy"] > 0.3
+    threshold = materialize_checkpoint(result.checkpoint_path)
+    assert threshold.test_accuracy == result.metrics["metrics"]["thresholded"]["accuracy"]
+
+
+def test_validation_images_are_scored_and_left_out(tmp_path: Path) -> None:
+    config = TrainConfig(out=tmp_path, epochs=2, validation=True, model={"width": 4}, ema=0.5)
+    history = train(config).metrics["history"]
+    assert all(0 <= record["validation_accuracy"] <= 1 for record in history)
+    assert [record["epoch"] for record in history] == [1, 2]
+
+
+def test_tensorboard_is_asked_for_but_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingDependencyError, match="pip install tensorboard"):
+        train(TrainConfig(out=tmp_path, tensorboard=True))

@@ -1,8 +1,11 @@
 """The registry of architectures: `names()`, `create(arch, …)`, `create_twin(arch, …)`."""
 
+from sbn_deploy.nn.models.birealnet import BiRealNet18
+from sbn_deploy.nn.models.cifar_vgg import CifarVgg, CifarVggSmall
 from sbn_deploy.nn.models.digits_cnn import DigitsCnn
 from sbn_deploy.nn.models.network import (
     BinaryLayers,
+    BinaryOptions,
     Layers,
     Network,
     RealLayers,
@@ -10,13 +13,21 @@ from sbn_deploy.nn.models.network import (
     create_twin,
     names,
 )
+from sbn_deploy.nn.models.quicknet import QuickNet, QuickNetLarge, QuickNetSmall
 from sbn_deploy.nn.models.restore import from_header, load_state
 
 __all__ = [
+    "BiRealNet18",
     "BinaryLayers",
+    "BinaryOptions",
+    "CifarVgg",
+    "CifarVggSmall",
     "DigitsCnn",
     "Layers",
     "Network",
+    "QuickNet",
+    "QuickNetLarge",
+    "QuickNetSmall",
     "RealLayers",
     "create",
     "create_twin",

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from torch import Tensor, nn
 
-from sbn_deploy.nn.models.network import Layers, Network
+from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice
 from sbn_runtime.errors import ConfigError
 
 
 class DigitsCnn(Network, arch="digits-cnn"):
-    """width - width, pool - 2 width - 2 width, pool - 4 width - classes; all of it binary.
+    """width - width, pool - 2 width - 2 width, pool - 4 width - classes.
 
     3x3 convolutions, each followed by batch-norm and sign; pooling precedes
     the batch-norm. Inputs that are multiples of 1/8 keep the pre-activations
     of the first layer exact in float32. Background (-1) surrounds the image.
+
+    Args:
+        channels, size, classes: of the images; size is at least 4.
+        width: channels of the first convolution.
+        first, last: weights of the first and last layer, "binary" or "real".
     """
 
     def __init__(
@@ -24,6 +31,8 @@ class DigitsCnn(Network, arch="digits-cnn"):
         size: int = 8,
         classes: int = 10,
         width: int = 32,
+        first: Last = "binary",
+        last: Last = "binary",
     ) -> None:
         super().__init__()
         if size < 4 or min(channels, classes, width) < 1:
@@ -32,12 +41,16 @@ class DigitsCnn(Network, arch="digits-cnn"):
                 f"got size={size}, channels={channels}, classes={classes}, width={width}"
             )
 
-        def convolution(inputs: int, outputs: int, padding_value: float, pool: bool) -> nn.Module:
+        check_choice("first", first, get_args(Last))
+        check_choice("last", last, get_args(Last))
+
+        def convolution(inputs: int, outputs: int, *, pool: bool) -> nn.Module:
+            layer = layers.conv2d(inputs, outputs, 3, padding=1, padding_value=1.0)
+            return stage_of(layer, outputs, pool=pool)
+
+        def stage_of(layer: nn.Module, outputs: int, *, pool: bool) -> nn.Module:
             stage = nn.Sequential()
-            stage.add_module(
-                "conv",
-                layers.conv2d(inputs, outputs, 3, padding=1, padding_value=padding_value),
-            )
+            stage.add_module("conv", layer)
             if pool:
                 stage.add_module("pool", nn.MaxPool2d(2))
             stage.add_module("norm", nn.BatchNorm2d(outputs))
@@ -45,17 +58,22 @@ class DigitsCnn(Network, arch="digits-cnn"):
             return stage
 
         features = 2 * width * (size // 4) ** 2
-        self.stage1 = convolution(channels, width, -1.0, pool=False)
-        self.stage2 = convolution(width, width, 1.0, pool=True)
-        self.stage3 = convolution(width, 2 * width, 1.0, pool=False)
-        self.stage4 = convolution(2 * width, 2 * width, 1.0, pool=True)
+        entry = (
+            layers.conv2d(channels, width, 3, padding=1, padding_value=-1.0)
+            if first == "binary"
+            else nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        )
+        self.stage1 = stage_of(entry, width, pool=False)
+        self.stage2 = convolution(width, width, pool=True)
+        self.stage3 = convolution(width, 2 * width, pool=False)
+        self.stage4 = convolution(2 * width, 2 * width, pool=True)
         self.flatten = nn.Flatten()
         self.stage5 = nn.Sequential()
         self.stage5.add_module("linear", layers.linear(features, 4 * width))
         self.stage5.add_module("norm", nn.BatchNorm1d(4 * width))
         self.stage5.add_module("sign", layers.activation())
         self.head = nn.Sequential()
-        self.head.add_module("linear", layers.linear(4 * width, classes))
+        self.head.add_module("linear", layers.output_linear(4 * width, classes, weights=last))
         self.head.add_module("norm", nn.BatchNorm1d(classes))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,16 +8,23 @@ same shape.
 from __future__ import annotations
 
 import inspect
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Protocol
 
 from torch import nn
 
-from sbn_deploy.nn import noise as noises
-from sbn_deploy.nn.activation import StochasticSign
-from sbn_deploy.nn.binary import BinaryConv2d, BinaryLinear
+from sbn_deploy.nn.activation import DeterministicSign, StochasticSign
+from sbn_deploy.nn.binary import BinaryConv2d, BinaryLinear, Estimator, WeightOptions
+from sbn_deploy.nn.input import InputConv2d
 from sbn_runtime.errors import ConfigError
 
 Kind = Literal["sbn", "fp32"]
+
+First = Literal["int8", "binary", "real"]
+"""Weights of the first layer."""
+
+Last = Literal["binary", "real"]
+"""Weights of the last layer."""
 
 
 class Layers(Protocol):
@@ -26,15 +33,59 @@ class Layers(Protocol):
     kind: Kind
 
     def conv2d(
-        self, inputs: int, outputs: int, kernel: int, *, padding: int, padding_value: float
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        stride: int = 1,
     ) -> nn.Module:
         """A convolution without bias; the twin pads with zeros."""
+
+    def input_conv2d(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        weights: First,
+        stride: int = 1,
+    ) -> nn.Module:
+        """A convolution of images without bias; the twin's has real weights."""
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
         """A linear layer without bias."""
 
+    def output_linear(self, inputs: int, outputs: int, *, weights: Last) -> nn.Module:
+        """The last linear layer, without bias; the twin's has real weights."""
+
     def activation(self) -> nn.Module:
         """The nonlinearity that follows a batch-norm."""
+
+
+@dataclass(frozen=True)
+class BinaryOptions:
+    """Settings that every stochastic binary network has, besides those of its architecture.
+
+    weight_noise, activation_noise: names of noises.
+    surrogate: name of a surrogate gradient; with one, activations are
+        deterministic in training and their noise does not count.
+    init_std, estimator, local_reparametrization: see `sbn_deploy.nn.binary.WeightOptions`.
+    """
+
+    weight_noise: str = "logistic"
+    activation_noise: str = "logistic"
+    surrogate: str = ""
+    init_std: float = 2.0
+    estimator: Estimator = "identity"
+    local_reparametrization: bool = False
+
+
+BINARY_OPTIONS = frozenset(field.name for field in fields(BinaryOptions))
 
 
 class BinaryLayers:
@@ -42,27 +93,71 @@ class BinaryLayers:
 
     kind: Kind = "sbn"
 
-    def __init__(self, weight_noise: str, activation_noise: str) -> None:
-        self.weight_noise = noises.get(weight_noise)
-        self.activation_noise = noises.get(activation_noise)
+    def __init__(self, options: BinaryOptions) -> None:
+        self.options = options
+        self.weights: WeightOptions = {
+            "noise": options.weight_noise,
+            "init_std": options.init_std,
+            "estimator": options.estimator,
+            "local_reparametrization": options.local_reparametrization,
+        }
 
     def conv2d(
-        self, inputs: int, outputs: int, kernel: int, *, padding: int, padding_value: float
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        stride: int = 1,
     ) -> nn.Module:
         return BinaryConv2d(
             inputs,
             outputs,
             kernel,
+            stride=stride,
             padding=padding,
             padding_value=padding_value,
-            noise=self.weight_noise,
+            **self.weights,
+        )
+
+    def input_conv2d(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        weights: First,
+        stride: int = 1,
+    ) -> nn.Module:
+        if weights == "real":
+            return nn.Conv2d(inputs, outputs, kernel, stride, padding=padding, bias=False)
+        return InputConv2d(
+            inputs,
+            outputs,
+            kernel,
+            weights=weights,
+            stride=stride,
+            padding=padding,
+            padding_value=padding_value,
+            **self.weights,
         )
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
-        return BinaryLinear(inputs, outputs, noise=self.weight_noise)
+        return BinaryLinear(inputs, outputs, **self.weights)
+
+    def output_linear(self, inputs: int, outputs: int, *, weights: Last) -> nn.Module:
+        if weights == "real":
+            return nn.Linear(inputs, outputs, bias=False)
+        return self.linear(inputs, outputs)
 
     def activation(self) -> nn.Module:
-        return StochasticSign(self.activation_noise)
+        if self.options.surrogate:
+            return DeterministicSign(self.options.surrogate)
+        return StochasticSign(self.options.activation_noise)
 
 
 class RealLayers:
@@ -71,12 +166,35 @@ class RealLayers:
     kind: Kind = "fp32"
 
     def conv2d(
-        self, inputs: int, outputs: int, kernel: int, *, padding: int, padding_value: float
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        stride: int = 1,
     ) -> nn.Module:
-        return nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False)
+        return nn.Conv2d(inputs, outputs, kernel, stride, padding=padding, bias=False)
+
+    def input_conv2d(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        weights: First,
+        stride: int = 1,
+    ) -> nn.Module:
+        return nn.Conv2d(inputs, outputs, kernel, stride, padding=padding, bias=False)
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
         return nn.Linear(inputs, outputs, bias=False)
+
+    def output_linear(self, inputs: int, outputs: int, *, weights: Last) -> nn.Module:
+        return self.linear(inputs, outputs)
 
     def activation(self) -> nn.Module:
         return nn.ReLU()
@@ -109,32 +227,43 @@ class Network(nn.Module):
 _REGISTRY: dict[str, type[Network]] = {}
 
 
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises ConfigError if a setting of an architecture is not among its choices."""
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
+
+
 def names() -> tuple[str, ...]:
     """Names of all registered architectures."""
     return tuple(_REGISTRY)
 
 
-def create(
-    arch: str, *, weight_noise: str = "logistic", activation_noise: str = "logistic", **config: Any
-) -> Network:
+def create(arch: str, **config: Any) -> Network:
     """A new stochastic binary network, its latents drawn from torch's generator.
 
+    Args:
+        config: fields of `BinaryOptions`, and settings of the architecture.
+
     Raises:
-        ConfigError: unknown architecture, noise or configuration key.
+        ConfigError: unknown architecture, noise, surrogate or configuration key.
     """
-    network = _build(arch, BinaryLayers(weight_noise, activation_noise), config)
-    network.config |= {"weight_noise": weight_noise, "activation_noise": activation_noise}
+    options = BinaryOptions(**{key: config[key] for key in config.keys() & BINARY_OPTIONS})
+    network = _build(arch, BinaryLayers(options), _shape(config))
+    network.config |= asdict(options)
     return network
 
 
 def create_twin(arch: str, **config: Any) -> Network:
-    """The fp32 twin of the same shape; the noises in `config` do not concern it.
+    """The fp32 twin of the same shape; the `BinaryOptions` in `config` do not concern it.
 
     Raises:
         ConfigError: unknown architecture or configuration key.
     """
-    shape = {key: config[key] for key in config.keys() - {"weight_noise", "activation_noise"}}
-    return _build(arch, RealLayers(), shape)
+    return _build(arch, RealLayers(), _shape(config))
+
+
+def _shape(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in config.keys() - BINARY_OPTIONS}
 
 
 def _build(arch: str, layers: Layers, config: dict[str, Any]) -> Network:

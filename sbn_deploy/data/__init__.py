@@ -1,0 +1,69 @@
+"""Labelled images with their normalisation, split into train, validation and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from sbn_deploy.data.dataset import Dataset, Split
+from sbn_runtime.errors import ConfigError
+from sbn_runtime.preprocess import Preprocess
+
+__all__ = ["Dataset", "Preprocess", "Split", "load", "names"]
+
+KINDS = ("cifar10", "folder", "npz", "hf-parquet")
+
+
+def names() -> tuple[str, ...]:
+    """What `load` accepts."""
+    return ("digits", *(f"{kind}:PATH" for kind in KINDS))
+
+
+def load(spec: str, split: Split) -> Dataset:
+    """One split of a data set.
+
+    - `digits`: the 1797 8x8 images bundled with scikit-learn.
+    - `cifar10:PATH`: CIFAR-10, as parquet files or as the original binary batches.
+    - `folder:PATH`: image files in PATH/train/CLASS and PATH/test/CLASS, or PATH/CLASS.
+    - `npz:PATH`: a NumPy archive with `images` and `labels`.
+    - `hf-parquet:PATH`: a folder of parquet files as on the Hugging Face hub.
+
+    Where the data has no such parts itself, each fifth image of a class is for
+    testing and each tenth of the rest for validation. "train" is what is left;
+    "train+validation" is all that is not for testing.
+
+    Raises:
+        ConfigError: unknown data set or split, missing or broken files.
+        MissingDependencyError: a package that the data set needs is missing.
+    """
+    if split not in get_args(Split):
+        raise ConfigError(f"unknown split {split!r}; choose one of {', '.join(get_args(Split))}")
+    if spec == "digits":
+        from sbn_deploy.data import digits
+
+        return digits.load(split)
+    kind, _, location = spec.partition(":")
+    if kind not in KINDS:
+        raise ConfigError(f"unknown data set {spec!r}; choose one of {', '.join(names())}")
+    path = Path(location).expanduser()
+    if not location or not path.exists():
+        raise ConfigError(
+            f"no data at {location!r}; give the data set as {kind}:PATH with a PATH that exists"
+        )
+    match kind:
+        case "cifar10":
+            from sbn_deploy.data import cifar10
+
+            return cifar10.load(path, split)
+        case "folder":
+            from sbn_deploy.data import folder
+
+            return folder.load(path, split)
+        case "npz":
+            from sbn_deploy.data import npz
+
+            return npz.load(path, split)
+        case _:
+            from sbn_deploy.data import parquet
+
+            return parquet.load(path, split, f"hf-parquet:{path.name}")

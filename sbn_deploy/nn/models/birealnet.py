@@ -1,0 +1,89 @@
+"""Bi-Real Net: a binary residual network with a shortcut around every convolution."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from torch import Tensor, nn
+
+from sbn_deploy.nn.models.network import First, Layers, Network, check_choice
+from sbn_runtime.errors import ConfigError
+
+
+class BiRealNet18(Network, arch="birealnet18"):
+    """The 18-layer network of arXiv 1808.00278, section 3.
+
+    7x7 convolution with stride 2, batch-norm, 3x3 max-pool with stride 2; 16
+    binary 3x3 convolutions in four sections of width, 2, 4 and 8 width
+    channels, with a shortcut around each; mean over the image; a linear layer
+    with real weights. The first convolution of the later sections has stride 2,
+    and its shortcut a 2x2 average pool and a real 1x1 convolution.
+
+    Binary convolutions are surrounded by +1, which keeps every operand binary.
+    Their outputs have no scale of their own: the batch-norm after them has one.
+
+    Args:
+        channels, size, classes: of the images; size is a multiple of 32.
+        width: channels of the first section.
+        first: weights of the first convolution, as in `cifar-vgg`.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        *,
+        channels: int = 3,
+        size: int = 224,
+        classes: int = 1000,
+        width: int = 64,
+        first: First = "int8",
+    ) -> None:
+        super().__init__()
+        if size < 32 or size % 32 or min(channels, classes, width) < 1:
+            raise ConfigError(
+                "birealnet18 needs a size that is a multiple of 32 and at least one channel, "
+                f"class and unit; got size={size}, channels={channels}, classes={classes}, "
+                f"width={width}"
+            )
+        check_choice("first", first, get_args(First))
+        self.stem = nn.Sequential()
+        entry = layers.input_conv2d(
+            channels, width, 7, stride=2, padding=3, padding_value=-1.0, weights=first
+        )
+        self.stem.add_module("conv", entry)
+        self.stem.add_module("norm", nn.BatchNorm2d(width))
+        self.stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
+        self.blocks = nn.Sequential()
+        inputs = width
+        for outputs in (width, 2 * width, 4 * width, 8 * width):
+            for _ in range(4):
+                self.blocks.append(_Block(layers, inputs, outputs))
+                inputs = outputs
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.head = nn.Linear(inputs, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.stem(x))
+        logits: Tensor = self.head(self.flatten(self.pool(x)))
+        return logits
+
+
+class _Block(nn.Module):
+    """shortcut(x) + norm(conv(sign(x))); halves the image where channels change."""
+
+    def __init__(self, layers: Layers, inputs: int, outputs: int) -> None:
+        super().__init__()
+        stride = 1 if inputs == outputs else 2
+        self.sign = layers.activation()
+        self.conv = layers.conv2d(inputs, outputs, 3, stride=stride, padding=1, padding_value=1.0)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride > 1:
+            self.shortcut.add_module("pool", nn.AvgPool2d(2))
+            self.shortcut.add_module("conv", nn.Conv2d(inputs, outputs, 1, bias=False))
+            self.shortcut.add_module("norm", nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.conv(self.sign(x))) + self.shortcut(x)
+        return y

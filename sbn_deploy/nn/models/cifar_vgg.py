@@ -1,0 +1,114 @@
+"""Convolution networks in the style of VGG for small colour images."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from torch import Tensor, nn
+
+from sbn_deploy.nn.models.network import First, Last, Layers, Network, check_choice
+from sbn_runtime.errors import ConfigError
+
+
+class CifarVgg(Network, arch="cifar-vgg"):
+    """2 x width - pool - 2 x 2 width - pool - 2 x 4 width - pool - 8 width - 8 width - classes.
+
+    3x3 convolutions and linear layers, each followed by batch-norm and sign;
+    pooling precedes the batch-norm. At the default width this is the network
+    for CIFAR-10 of arXiv 2006.06880: 2x128, 2x256, 2x512, 1024, 1024, 10.
+
+    Args:
+        channels, size, classes: of the images; size is a multiple of 8.
+        width: channels of the first convolution.
+        first: "int8" and "binary" take 8-bit images as the integers 2 pixel - 255
+            (normalised with mean and std 0.5), so that pre-activations are exact
+            integers; black surrounds the image. "real" takes any numbers, and
+            zeros surround the image.
+        last: weights of the last layer, "binary" or "real".
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        *,
+        channels: int = 3,
+        size: int = 32,
+        classes: int = 10,
+        width: int = 128,
+        first: First = "int8",
+        last: Last = "binary",
+    ) -> None:
+        super().__init__()
+        if size < 8 or size % 8 or min(channels, classes, width) < 1:
+            raise ConfigError(
+                f"{self.arch} needs a size that is a multiple of 8 and at least one channel, "
+                f"class and unit; got size={size}, channels={channels}, classes={classes}, "
+                f"width={width}"
+            )
+        check_choice("first", first, get_args(First))
+        check_choice("last", last, get_args(Last))
+
+        def stage(layer: nn.Module, norm: nn.Module, *, pool: bool = False) -> nn.Sequential:
+            made = nn.Sequential()
+            made.add_module("linear" if isinstance(norm, nn.BatchNorm1d) else "conv", layer)
+            if pool:
+                made.add_module("pool", nn.MaxPool2d(2))
+            made.add_module("norm", norm)
+            made.add_module("sign", layers.activation())
+            return made
+
+        def convolution(inputs: int, outputs: int, *, pool: bool) -> nn.Sequential:
+            layer = layers.conv2d(inputs, outputs, 3, padding=1, padding_value=1.0)
+            return stage(layer, nn.BatchNorm2d(outputs), pool=pool)
+
+        def dense(inputs: int, outputs: int) -> nn.Sequential:
+            return stage(layers.linear(inputs, outputs), nn.BatchNorm1d(outputs))
+
+        entry = layers.input_conv2d(
+            channels, width, 3, padding=1, padding_value=-1.0, weights=first
+        )
+        self.stage1 = stage(entry, nn.BatchNorm2d(width))
+        self.stage2 = convolution(width, width, pool=True)
+        self.stage3 = convolution(width, 2 * width, pool=False)
+        self.stage4 = convolution(2 * width, 2 * width, pool=True)
+        self.stage5 = convolution(2 * width, 4 * width, pool=False)
+        self.stage6 = convolution(4 * width, 4 * width, pool=True)
+        self.flatten = nn.Flatten()
+        self.stage7 = dense(4 * width * (size // 8) ** 2, 8 * width)
+        self.stage8 = dense(8 * width, 8 * width)
+        self.head = nn.Sequential()
+        self.head.add_module("linear", layers.output_linear(8 * width, classes, weights=last))
+        self.head.add_module("norm", nn.BatchNorm1d(classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stage2(self.stage1(x))
+        x = self.stage4(self.stage3(x))
+        x = self.stage6(self.stage5(x))
+        x = self.stage8(self.stage7(self.flatten(x)))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+class CifarVggSmall(CifarVgg, arch="cifar-vgg-s"):
+    """`cifar-vgg` at a third of its width, for training on a CPU."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        *,
+        channels: int = 3,
+        size: int = 32,
+        classes: int = 10,
+        width: int = 43,
+        first: First = "int8",
+        last: Last = "binary",
+    ) -> None:
+        super().__init__(
+            layers,
+            channels=channels,
+            size=size,
+            classes=classes,
+            width=width,
+            first=first,
+            last=last,
+        )

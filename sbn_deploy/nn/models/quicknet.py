@@ -1,0 +1,183 @@
+"""QuickNet: binary residual networks that spend little on their float layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import torch
+from torch import Tensor, nn
+
+from sbn_deploy.nn.models.network import First, Layers, Network, check_choice
+from sbn_runtime.errors import ConfigError
+
+
+class QuickNet(Network, arch="quicknet"):
+    """The network of arXiv 2011.09398, section 5.
+
+    A stem that divides the size by four (3x3 convolution, depthwise 3x3
+    convolution, 1x1 convolution); sections of residual blocks, each a binary
+    3x3 convolution; transitions between them that halve the size (max-pool
+    with stride 1, fixed blur with stride 2, 1x1 convolution); mean over the
+    image; a linear layer. All but the blocks has real weights.
+
+    Args:
+        channels, size, classes: of the images; size is a multiple of 32.
+        widths, blocks: channels and residual blocks of each section.
+        first: weights of the first convolution, as in `cifar-vgg`.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        *,
+        channels: int = 3,
+        size: int = 224,
+        classes: int = 1000,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        blocks: Sequence[int] = (4, 4, 4, 4),
+        first: First = "int8",
+    ) -> None:
+        super().__init__()
+        if size < 32 or size % 32 or min(channels, classes) < 1:
+            raise ConfigError(
+                f"{self.arch} needs a size that is a multiple of 32 and at least one channel "
+                f"and class; got size={size}, channels={channels}, classes={classes}"
+            )
+        if len(widths) != len(blocks) or not 1 <= len(blocks) <= 4 or min(blocks) < 1:
+            raise ConfigError(
+                f"{self.arch} has one to four sections, each with a width and at least one block; "
+                f"got widths={list(widths)}, blocks={list(blocks)}"
+            )
+        if any(width < 4 or width % 4 for width in widths[:1]) or min(widths) < 1:
+            raise ConfigError(
+                f"{self.arch} needs a first width that is a multiple of 4; got {list(widths)}"
+            )
+        check_choice("first", first, get_args(First))
+        self.stem = _stem(layers, channels, widths[0], first)
+        self.sections = nn.Sequential()
+        inputs = widths[0]
+        for width, count in zip(widths, blocks, strict=True):
+            section = nn.Sequential()
+            if len(self.sections):
+                section.append(_transition(inputs, width))
+            section.extend(_Block(layers, width) for _ in range(count))
+            self.sections.append(section)
+            inputs = width
+        self.head = nn.Sequential()
+        self.head.add_module("relu", nn.ReLU())
+        self.head.add_module("pool", nn.AdaptiveAvgPool2d(1))
+        self.head.add_module("flatten", nn.Flatten())
+        self.head.add_module("linear", nn.Linear(inputs, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.sections(self.stem(x)))
+        return logits
+
+
+class QuickNetSmall(QuickNet, arch="quicknet-small"):
+    """`quicknet` with narrower early sections."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        *,
+        channels: int = 3,
+        size: int = 224,
+        classes: int = 1000,
+        widths: Sequence[int] = (32, 64, 256, 512),
+        blocks: Sequence[int] = (4, 4, 4, 4),
+        first: First = "int8",
+    ) -> None:
+        super().__init__(
+            layers,
+            channels=channels,
+            size=size,
+            classes=classes,
+            widths=widths,
+            blocks=blocks,
+            first=first,
+        )
+
+
+class QuickNetLarge(QuickNet, arch="quicknet-large"):
+    """`quicknet` with more blocks."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        *,
+        channels: int = 3,
+        size: int = 224,
+        classes: int = 1000,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        blocks: Sequence[int] = (6, 8, 12, 6),
+        first: First = "int8",
+    ) -> None:
+        super().__init__(
+            layers,
+            channels=channels,
+            size=size,
+            classes=classes,
+            widths=widths,
+            blocks=blocks,
+            first=first,
+        )
+
+
+class _Block(nn.Module):
+    """x + norm(relu(conv(sign(x)))).
+
+    The fp32 twin, which has a rectifier in place of the sign, has none before
+    the batch-norm: that would only keep engines from folding it.
+    """
+
+    def __init__(self, layers: Layers, width: int) -> None:
+        super().__init__()
+        self.sign = layers.activation()
+        self.conv = layers.conv2d(width, width, 3, padding=1, padding_value=1.0)
+        self.relu = nn.ReLU() if layers.kind == "sbn" else nn.Identity()
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.relu(self.conv(self.sign(x))))
+        return x + y
+
+
+def _stem(layers: Layers, channels: int, width: int, first: First) -> nn.Sequential:
+    """[N, C, H, W] -> [N, width, H / 4, W / 4]."""
+    inner = width // 4
+    entry = layers.input_conv2d(
+        channels, inner, 3, stride=2, padding=1, padding_value=-1.0, weights=first
+    )
+    stem = nn.Sequential()
+    stem.add_module("conv", entry)
+    stem.add_module("norm", nn.BatchNorm2d(inner))
+    stem.add_module("relu", nn.ReLU())
+    depthwise = nn.Conv2d(inner, inner, 3, stride=2, padding=1, groups=inner, bias=False)
+    stem.add_module("depthwise", depthwise)
+    stem.add_module("depthwise_norm", nn.BatchNorm2d(inner, affine=False))
+    stem.add_module("pointwise", nn.Conv2d(inner, width, 1, bias=False))
+    stem.add_module("pointwise_norm", nn.BatchNorm2d(width))
+    return stem
+
+
+def _transition(inputs: int, outputs: int) -> nn.Sequential:
+    """[N, inputs, H, W] -> [N, outputs, H / 2, W / 2]."""
+    transition = nn.Sequential()
+    transition.add_module("relu", nn.ReLU())
+    transition.add_module("pool", nn.MaxPool2d(2, stride=1))
+    transition.add_module("blur", _blur(inputs))
+    transition.add_module("conv", nn.Conv2d(inputs, outputs, 1, bias=False))
+    transition.add_module("norm", nn.BatchNorm2d(outputs))
+    return transition
+
+
+def _blur(channels: int) -> nn.Conv2d:
+    """The binomial 3x3 filter with stride 2, not trained (arXiv 1904.11486)."""
+    line = torch.tensor([1.0, 2.0, 1.0]) / 4
+    blur = nn.Conv2d(channels, channels, 3, stride=2, padding=1, groups=channels, bias=False)
+    blur.weight = nn.Parameter(
+        torch.outer(line, line).expand(channels, 1, 3, 3).clone(), requires_grad=False
+    )
+    return blur

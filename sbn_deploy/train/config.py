@@ -1,0 +1,241 @@
+"""What to train and how: every setting of a recipe, its range and its meaning."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sbn_deploy.nn.estimator import Forward
+from sbn_runtime.errors import ConfigError
+
+
+class TrainConfig(BaseModel):
+    """The settings of a training run. The defaults train a small network on the digits.
+
+    `latent_step` and `step` fall from their value as `schedule` says.
+
+    Raises:
+        ConfigError: an unknown setting, a value out of range, or settings that
+            contradict each other.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    out: Path = Field(description="folder for the results; made if it does not exist")
+    arch: str = Field("digits-cnn", description="architecture")
+    model: dict[str, Any] = Field(
+        default_factory=dict,
+        description="settings of the architecture: width, first, last, weight_noise, …",
+    )
+    data: str = Field(
+        "digits",
+        description="digits, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH",
+    )
+    validation: bool = Field(
+        False, description="hold out the validation images and score them after each epoch"
+    )
+    twin: bool = Field(False, description="train the fp32 twin instead")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="fixes initial values, order, augmentation and all noise"
+    )
+
+    epochs: int = Field(100, ge=1, description="passes over the training images")
+    batch_size: int = Field(
+        64, ge=2, description="images in a step; the last incomplete batch is left out"
+    )
+    accumulate: int = Field(
+        1, ge=1, description="parts in which a batch is computed, to save memory"
+    )
+
+    optimizer: Literal["mirror", "projected", "bop"] = Field(
+        "mirror",
+        description="of the latents: mirror descent, projected gradient (latents clipped to "
+        "[-1, 1]) or Bop",
+    )
+    moments: Literal["adam", "sgd"] = Field(
+        "adam", description="of the latents' gradients; sgd has a momentum of 0.9"
+    )
+    latent_step: float = Field(1.0, gt=0, allow_inf_nan=False, description="step on the latents")
+    latent_decay: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight of KL(theta, 1/2) in the loss, for mirror descent",
+    )
+    weight_step: float = Field(
+        1e-3, gt=0, allow_inf_nan=False, description="Adam step on real weights"
+    )
+    step: float = Field(
+        0.01, gt=0, allow_inf_nan=False, description="Adam step on the rest (batch-norm)"
+    )
+    schedule: Literal["cosine", "step", "constant"] = Field(
+        "cosine", description="how steps fall: half a cosine to zero, at milestones, or not"
+    )
+    milestones: tuple[int, ...] = Field(
+        (), description="epochs after which steps are multiplied by step_factor"
+    )
+    step_factor: float = Field(0.1, gt=0, lt=1, description="see milestones")
+    warmup: int = Field(0, ge=0, description="epochs over which steps rise from zero")
+
+    norm_scale: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="batch-norm scales at the start"
+    )
+    activations: Forward = Field(
+        "sampled", description="of activations in training: sampled, deterministic or mean"
+    )
+    weights: Forward = Field(
+        "sampled", description="of weights in training: sampled, deterministic or mean"
+    )
+    deterministic_epochs: int = Field(
+        0, ge=0, description="last epochs in which activations are deterministic"
+    )
+
+    shift: int = Field(1, ge=0, description="images are shifted by up to so many pixels")
+    flip: bool = Field(False, description="half of the images are mirrored left to right")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the other labels")
+    teacher: Path | None = Field(
+        None, description="checkpoint of this project, or safetensors file of a state dict"
+    )
+    teacher_arch: str = Field(
+        "",
+        description="network of a state dict: an architecture (its fp32 twin) or torchvision:NAME",
+    )
+    teacher_weight: float = Field(
+        0.5, ge=0, le=1, description="weight of the teacher in the loss; labels have the rest"
+    )
+    teacher_temperature: float = Field(
+        2.0, gt=0, allow_inf_nan=False, description="divides logits before comparing"
+    )
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="decay of the running mean of parameters that is kept; 0: off"
+    )
+
+    calibration: int = Field(
+        0,
+        ge=0,
+        description="training images kept in the checkpoint, from which batch-norm statistics "
+        "are estimated again after materialising; 0: statistics stay as trained",
+    )
+    members: int = Field(8, ge=1, description="size of the ensembles that are scored")
+
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of training arithmetic; bfloat16 by autocast"
+    )
+    channels_last: bool = Field(False, description="memory layout; faster for large images")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train")
+    threads: int = Field(
+        1,
+        ge=1,
+        description="CPU threads; with one, results do not depend on the number of cores",
+    )
+    same_weights: bool = Field(
+        False, description="with several processes: all sample the same weights in a step"
+    )
+    tensorboard: bool = Field(False, description="log for TensorBoard too, not only as CSV")
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from None
+
+    def model_post_init(self, _: Any) -> None:
+        if problem := self._contradiction():
+            raise ConfigError(problem)
+
+    def _contradiction(self) -> str | None:
+        """The first pair of settings that exclude each other."""
+        problems = {
+            f"warmup of {self.warmup} epochs leaves none of {self.epochs} to train": (
+                self.warmup >= self.epochs
+            ),
+            "milestones need schedule 'step', and it needs milestones": (
+                (self.schedule == "step") != bool(self.milestones)
+            ),
+            f"deterministic_epochs is {self.deterministic_epochs}, but there are only "
+            f"{self.epochs} epochs": self.deterministic_epochs > self.epochs,
+            "optimizer 'bop' needs weights 'deterministic'": (
+                self.optimizer == "bop" and self.weights != "deterministic"
+            ),
+            "latent_decay needs optimizer 'mirror'": (
+                self.latent_decay > 0 and self.optimizer != "mirror"
+            ),
+            "teacher_arch needs a teacher": bool(self.teacher_arch) and self.teacher is None,
+            f"a batch of {self.batch_size} in {self.accumulate} parts leaves less than two "
+            "images in a part; batch-norm needs two": self.batch_size < 2 * self.accumulate,
+            f"batch_size {self.batch_size} is no multiple of accumulate {self.accumulate}": (
+                self.batch_size % self.accumulate != 0
+            ),
+        }
+        for key in ("weights", "activations", "latent_decay", "deterministic_epochs"):
+            if self.twin and getattr(self, key) != type(self).model_fields[key].default:
+                return f"{key} does not concern the fp32 twin; leave it out with twin"
+        return next((text for text, wrong in problems.items() if wrong), None)
+
+
+def load(path: Path | None, assignments: Sequence[str] = (), **explicit: Any) -> TrainConfig:
+    """A configuration from a TOML file, then `key=value` texts, then explicit values.
+
+    Args:
+        path: TOML file of settings; none for the defaults.
+        assignments: texts such as "epochs=20" or "model.width=32"; values are
+            TOML, and anything that is not is taken as text.
+        explicit: settings by name; those that are None are left out.
+
+    Raises:
+        ConfigError: a file that cannot be read, or wrong settings.
+    """
+    settings: dict[str, Any] = {}
+    if path is not None:
+        try:
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path} is no TOML: {error}") from error
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"cannot set {text!r}; write key=value")
+        *tables, last = key.strip().split(".")
+        table = settings
+        for name in tables:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"cannot set {key.strip()}: {name} is no table")
+        table[last] = _value(value.strip())
+    settings |= {key: value for key, value in explicit.items() if value is not None}
+    if "out" not in settings:
+        raise ConfigError("no folder for the results; give one with --out DIR")
+    return TrainConfig(**settings)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The known name that looks like `name`, as an ending of a message."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem in one sentence."""
+    problem = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = TrainConfig.model_fields
+        return f"unknown setting {name!r}{suggest(name, known) or '; known: ' + ', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"setting {name!r} is missing"
+    text = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"setting {name} is {problem['input']!r}: {text}"

@@ -1,0 +1,92 @@
+"""Several processes that train one network, as started by torchrun."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sbn_deploy.train.config import TrainConfig
+from sbn_runtime.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together, and its device."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over all processes; every process must call."""
+        if self.count > 1:
+            value = value.to(self.device)
+            dist.all_reduce(value)
+        return value
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in some process; every process must call."""
+        if self.count == 1:
+            return flag
+        return bool(self.total(torch.tensor(int(flag))).item())
+
+    def wait(self) -> None:
+        """Returns when every process has come here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def gather(self, value: Tensor) -> list[Tensor]:
+        """The tensors of all processes, of one shape, in the order of ranks."""
+        if self.count == 1:
+            return [value]
+        parts = [torch.empty_like(value, device=self.device) for _ in range(self.count)]
+        dist.all_gather(parts, value.to(self.device))
+        return [part.cpu() for part in parts]
+
+
+@contextmanager
+def ranks(config: TrainConfig) -> Iterator[Ranks]:
+    """Join the processes that torchrun started, if any, and choose the device.
+
+    Raises:
+        ConfigError: no CUDA device, or a batch that cannot be shared equally.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', but torch finds none; use 'cpu' or 'auto'")
+    cuda = config.device != "cpu" and torch.cuda.is_available()
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu")
+    if config.batch_size % (count * config.accumulate):
+        raise ConfigError(
+            f"batch_size {config.batch_size} does not divide among {count} processes with "
+            f"{config.accumulate} parts each; make it a multiple of {count * config.accumulate}"
+        )
+    if config.batch_size < 2 * count * config.accumulate:
+        raise ConfigError(
+            f"batch_size {config.batch_size} leaves less than two images to a part of each of "
+            f"{count} processes; batch-norm needs two"
+        )
+    if count == 1:
+        yield Ranks(0, 1, device)
+        return
+    if cuda:
+        torch.cuda.set_device(device)
+    # Sizes of one have no one stride; the layout is right all the same.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), count, device)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,49 @@
+"""Projected gradient descent on the means of binary weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from sbn_deploy.train.optim.moments import MomentOptimizer, Moments
+from sbn_runtime.errors import ConfigError
+
+
+class ProjectedGradient(MomentOptimizer):
+    """eta <- clip(eta - step * direction, -bound, bound).
+
+    With uniform weight noise the latent is the mean of the weight on [-1, 1],
+    and this is projected gradient descent on it (BinaryConnect).
+
+    Args:
+        latents: latent parameters, or parameter groups of them.
+        lr: step on the latents, > 0; on [-1, 1] small steps are right.
+        moments, betas, eps: see `MomentOptimizer`.
+        bound: largest magnitude of a latent, > 0.
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        latents: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float = 0.01,
+        moments: Moments = "adam",
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        bound: float = 1.0,
+    ) -> None:
+        super().__init__(latents, lr=lr, moments=moments, betas=betas, eps=eps, bound=bound)
+
+    def check(self, group: dict[str, Any]) -> None:
+        super().check(group)
+        if not group["bound"] > 0:
+            raise ConfigError(f"ProjectedGradient needs bound > 0; got {group['bound']}")
+
+    def update(self, latent: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        self.descend(latent, state, group)
+        latent.clamp_(-group["bound"], group["bound"])

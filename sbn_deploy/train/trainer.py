@@ -1,0 +1,333 @@
+"""The training loop: steps, epochs, what is saved in between."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Adam, Optimizer
+
+from sbn_deploy.data import Dataset
+from sbn_deploy.materialize import materialize
+from sbn_deploy.nn import set_train_forward, set_weight_generator
+from sbn_deploy.nn.models import Network
+from sbn_deploy.train import state
+from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.train.diagnose import bad_gradient, bad_layer
+from sbn_deploy.train.distill import Loss, load_teacher
+from sbn_deploy.train.distributed import Ranks
+from sbn_deploy.train.ema import Ema
+from sbn_deploy.train.evaluation import evaluate
+from sbn_deploy.train.images import Normalize, TrainingImages
+from sbn_deploy.train.logs import HISTORY, TENSORBOARD, TensorBoard, write_csv
+from sbn_deploy.train.optim import Bop, MirrorDescent, ProjectedGradient, split_parameters
+from sbn_deploy.train.progress import Report, progress
+from sbn_deploy.train.schedule import factor
+from sbn_runtime.errors import ConfigError
+
+MOMENTUM = 0.9
+
+
+class Stopped(Exception):
+    """Training was stopped by SIGTERM after a step; its state is saved."""
+
+
+class Trainer:
+    """Trains a network in place.
+
+    Args:
+        model: new, on the CPU, drawn from the same seed in every process.
+        images: to train on.
+        validation: to score after each epoch, if any.
+        group: the processes that train together.
+
+    Attributes:
+        position: how far training has come.
+        steps: steps in one epoch.
+
+    Raises:
+        ArtifactError, ConfigError, MissingDependencyError: the teacher or
+            TensorBoard cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        images: Dataset,
+        validation: Dataset | None,
+        config: TrainConfig,
+        group: Ranks,
+    ) -> None:
+        self.config = config
+        self.group = group
+        self.device = group.device
+        self.loss = Loss(config, load_teacher(config, images, self.device))
+        self.images = TrainingImages(images, self.device, shift=config.shift, flip=config.flip)
+        self.validation = validation
+        self.steps = len(images) // config.batch_size
+        self.position = state.Position()
+        self.model = model.to(self.device)
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        set_train_forward(self.model, weights=config.weights)
+        self.optimizers = _optimizers(self.model, config)
+        self.rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in self.optimizers]
+        weight_generator = None
+        if group.count > 1:
+            # Each process has its own noise, and weights of all if asked for.
+            torch.manual_seed(config.seed * group.count + group.rank)
+            if config.same_weights:
+                weight_generator = torch.Generator(self.device).manual_seed(config.seed)
+                set_weight_generator(self.model, weight_generator)
+        self.live = state.Live(
+            self.model,
+            self.optimizers,
+            Ema(self.model, config.ema) if config.ema else None,
+            weight_generator,
+        )
+        self.board = (
+            TensorBoard(config.out / TENSORBOARD) if config.tensorboard and group.first else None
+        )
+
+    def restore(self, saved: state.Saved) -> None:
+        """Go on where a saved run was.
+
+        Raises:
+            ArtifactError, ConfigError: it does not fit.
+        """
+        random = saved.restore(self.live, self.group.rank, self.group.count)
+        self.position = saved.position
+        self._set_random_state(random)
+
+    def fit(self) -> None:
+        """Train to the end; the model then has the parameters that are to be kept.
+
+        Raises:
+            ConfigError: numbers that are no longer finite, or a full disk.
+            Stopped: SIGTERM came.
+        """
+        wrapped = DistributedDataParallel(self.model) if self.group.count > 1 else self.model
+        try:
+            self._fit(wrapped)
+        finally:
+            # Its communication threads must end before the process group does.
+            del wrapped
+            gc.collect()
+        self.group.wait()
+        if self.live.ema is not None:
+            self.live.ema.swap()
+
+    def _fit(self, wrapped: nn.Module) -> None:
+        title = f"{self.config.arch} {self.model.kind}"
+        with _until_terminated() as terminated, contextlib.ExitStack() as stack:
+            report: Report = lambda _: None  # noqa: E731
+            if self.group.first:
+                report = stack.enter_context(
+                    progress(title, self.config.epochs, first=self.position.epoch)
+                )
+            while self.position.epoch < self.config.epochs:
+                self._epoch(wrapped, terminated)
+                record = self._finish_epoch()
+                report(
+                    " ".join(
+                        f"{key.replace('_', ' ')} {value:.4g}"
+                        for key, value in record.items()
+                        if key not in ("epoch", "seconds", "rate")
+                    )
+                )
+
+    def _epoch(self, wrapped: nn.Module, terminated: threading.Event) -> None:
+        config, position = self.config, self.position
+        last = config.epochs - position.epoch <= config.deterministic_epochs
+        set_train_forward(self.model, activations="deterministic" if last else config.activations)
+        self.model.train()
+        order = self._order()
+        start = time.perf_counter() - position.seconds
+        while position.step < self.steps:
+            loss, correct = self._step(wrapped, order)
+            position.step += 1
+            position.loss += loss
+            position.correct += correct
+            if self.group.any(terminated.is_set()):
+                position.seconds = time.perf_counter() - start
+                self._save()
+                raise Stopped(
+                    f"stopped in epoch {position.epoch + 1} after step {position.step} of "
+                    f"{self.steps}; go on with --resume"
+                )
+        position.seconds = time.perf_counter() - start
+
+    def _order(self) -> Tensor:
+        """This process's image indices in the order of the epoch, [steps, parts, part]."""
+        config, group = self.config, self.group
+        # A generator of its own: the same order in all processes and after resuming.
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.position.epoch)
+        order = torch.randperm(len(self.images), generator=generator)
+        order = order[: self.steps * config.batch_size]
+        own = order.view(self.steps, group.count, -1)[:, group.rank]
+        return own.reshape(self.steps, config.accumulate, -1)
+
+    def _step(self, wrapped: nn.Module, order: Tensor) -> tuple[float, int]:
+        """One step; the loss of its batch and how many labels were right, in this process."""
+        config, position = self.config, self.position
+        number = position.epoch * self.steps + position.step
+        share = factor(config, number, self.steps)
+        for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * share
+            optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        parts = order[position.step]
+        for index, part in enumerate(parts):
+            x, labels = self.images.batch(part)
+            if config.channels_last:
+                x = x.contiguous(memory_format=torch.channels_last)
+            # Gradients are exchanged with the last part only.
+            waiting = isinstance(wrapped, DistributedDataParallel) and index + 1 < len(parts)
+            with wrapped.no_sync() if waiting else contextlib.nullcontext():  # type: ignore[operator]
+                with torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
+                ):
+                    logits = wrapped(x)
+                loss = self.loss(logits, x, labels) / len(parts)
+                torch.autograd.backward(loss)
+            total += loss.detach()
+            correct += (logits.argmax(1) == labels).sum()
+        value = total.item()
+        where = f"in step {position.step + 1} of epoch {position.epoch + 1}"
+        if not math.isfinite(value):
+            first = bad_layer(self.model, x)
+            raise ConfigError(f"the loss is {value} {where}, caused by {first}; use smaller steps")
+        if layer := bad_gradient(self.model):
+            raise ConfigError(f"the gradient of {layer} is not finite {where}; use smaller steps")
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.live.ema is not None:
+            self.live.ema.update()
+        return value, int(correct.item())
+
+    def _finish_epoch(self) -> dict[str, Any]:
+        """Record, log and save an epoch; its record."""
+        config, position = self.config, self.position
+        sums = self.group.total(
+            torch.tensor([position.loss / self.group.count, position.correct], dtype=torch.float64)
+        )
+        record: dict[str, Any] = {
+            "epoch": position.epoch + 1,
+            "loss": sums[0].item() / self.steps,
+            "accuracy": sums[1].item() / (self.steps * config.batch_size),
+            "rate": self.optimizers[0].param_groups[0]["lr"],
+            "seconds": position.seconds,
+            "images_per_second": self.steps * config.batch_size / position.seconds,
+        }
+        if self.validation is not None and self.group.first:
+            record["validation_accuracy"] = self._validate(self.validation)
+        self.position = state.Position(
+            epoch=position.epoch + 1, history=[*position.history, record]
+        )
+        self._save()
+        if self.group.first:
+            write_csv(config.out / HISTORY, self.position.history)
+            if self.board is not None:
+                self.board.add(record)
+        return record
+
+    def _validate(self, images: Dataset) -> float:
+        """Accuracy of the deterministic network, with the mean of parameters if one is kept."""
+        applied = self.live.ema.applied() if self.live.ema else contextlib.nullcontext()
+        random = self._random_state()
+        normalize = Normalize(images.preprocess, torch.device("cpu"))
+        calibration = None
+        if self.config.calibration:
+            chosen = self.images.evenly(self.config.calibration)
+            calibration = normalize(chosen.permute(0, 3, 1, 2)).to(self.device)
+        with applied:
+            members = materialize(self.model, calibration=calibration)
+        inputs = torch.from_numpy(images.inputs()).to(self.device)
+        labels = torch.from_numpy(images.labels).to(self.device)
+        accuracy = evaluate(members, inputs, labels).accuracy
+        self._set_random_state(random)
+        return accuracy
+
+    def _save(self) -> None:
+        random = self.group.gather(self._random_state())
+        if self.group.first:
+            path = self.config.out / state.STATE
+            state.save(path, self.live, self.position, self.config, random)
+
+    def _random_state(self) -> Tensor:
+        if self.device.type == "cuda":
+            return torch.cat([torch.get_rng_state(), torch.cuda.get_rng_state(self.device)])
+        return torch.get_rng_state()
+
+    def _set_random_state(self, saved: Tensor) -> None:
+        size = len(torch.get_rng_state())
+        torch.set_rng_state(saved[:size])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(saved[size:], self.device)
+
+
+def _optimizers(model: Network, config: TrainConfig) -> list[Optimizer]:
+    latents, others = split_parameters(model)
+    # Real weights are matrices and kernels, batch-norm parameters vectors.
+    weights = [parameter for parameter in others if parameter.ndim > 1]
+    vectors = [parameter for parameter in others if parameter.ndim <= 1]
+    groups = [
+        {"params": parameters, "lr": rate}
+        for parameters, rate in ((weights, config.weight_step), (vectors, config.step))
+        if parameters
+    ]
+    adam = Adam(groups)
+    betas = (MOMENTUM, 0.999)
+    if not latents:
+        return [adam]
+    match config.optimizer:
+        case "mirror":
+            return [
+                MirrorDescent(
+                    latents,
+                    lr=config.latent_step,
+                    moments=config.moments,
+                    betas=betas,
+                    decay=config.latent_decay,
+                ),
+                adam,
+            ]
+        case "projected":
+            return [
+                ProjectedGradient(
+                    latents, lr=config.latent_step, moments=config.moments, betas=betas
+                ),
+                adam,
+            ]
+        case "bop":
+            return [Bop(latents, lr=config.latent_step), adam]
+
+
+@contextlib.contextmanager
+def _until_terminated() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, instead of ending the process."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # handlers can be installed in the main thread only
+        return
+
+    def handle(_: int, __: FrameType | None) -> None:
+        event.set()
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGTERM, before)
