@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from .base import Estimator
 from .study import HIDDEN, Result, Score
 from .training import Moment
@@ -112,7 +114,9 @@ def _unbiased(result: Result, ranked: Sequence[Estimator], chosen: Score) -> lis
         return []
     rival = min(unbiased, key=lambda score: score.variance)
     count = break_even(chosen, rival)
-    ratio = rival.variance / chosen.variance if chosen.variance else math.inf
+    # Below, a variance is rounding error: the estimator is deterministic.
+    noise = np.finfo(np.float64).eps * rival.variance
+    ratio = rival.variance / chosen.variance if chosen.variance > noise else math.inf
     times = f"{ratio:.2g} times the" if math.isfinite(ratio) else "more"
     if math.isinf(count):
         return [f"{rival.estimator} is unbiased too but has {times} variance."]

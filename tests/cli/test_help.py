@@ -37,7 +37,8 @@ def test_every_verb_has_an_example_that_parses(
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "estimators", "export", "validate", "evaluate", "benchmark", "inspect", "demo"]
+    "verb",
+    ["train", "estimators", "export", "validate", "evaluate", "benchmark", "inspect", "demo"],
 )
 def test_help_loads_no_heavy_package(verb: str) -> None:
     code = (

@@ -19,7 +19,8 @@ class ProjectedGradient(MomentOptimizer):
 
     Args:
         latents: latent parameters, or parameter groups of them.
-        lr: step on the latents, > 0; on [-1, 1] small steps are right.
+        lr: step on the latents, > 0; with Adam moments, steps near 3 learned best on
+            the digits and steps up to 0.03 not at all (docs/training.md).
         moments, betas, eps: see `MomentOptimizer`.
         bound: largest magnitude of a latent, > 0.
 
