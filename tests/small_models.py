@@ -30,8 +30,17 @@ classifier (float[N, 1, 4, 4] input) => (float[N, K] logits, float[N, K] probabi
 {
     rows = Flatten <axis = 1> (input)
     packed = sbn.Pack (rows)
-    logits = sbn.DenseScale <channels = {channels}> (packed, W, scale, bias)
+    logits = sbn.DenseScale <channels = {channels}, dot_range = [-2147483648, 2147483647]>
+        (packed, W, scale, bias)
     probabilities = Softmax <axis = 1> (logits)
+}
+"""
+PIXEL_GRAPH = """
+<ir_version: 9, opset_import: ["": 20, "sbn": 1]>
+pixels (uint8[N, 4, 4, 1] input) => (float[N, 2, 2, 3] sums)
+{
+    sums = sbn.PixelConvScale <strides = [2, 2], dilations = [1, 1], pads = [0, 0, 0, 0],
+        pad_value = 0> (input, W, scale, bias)
 }
 """
 FLOAT_GRAPH = """
@@ -87,6 +96,18 @@ class Classifier:
         onnx.helper.set_model_props(model, {ops.DOMAIN: text})
         onnx.save(model, path)
         return path
+
+
+def write_pixel_model(path: Path, weights: NDArray[np.int8]) -> Path:
+    """Writes a convolution on pixels, int8 weights [3, 2, 2, 1], stride 2, scale 1, bias 0."""
+    model = onnx.parser.parse_model(PIXEL_GRAPH)
+    values = {"W": weights, "scale": np.ones(3, np.float32), "bias": np.zeros(3, np.float32)}
+    for name, value in values.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    model.functions.extend(function_protos().values())
+    onnx.helper.set_model_props(model, {ops.DOMAIN: json.dumps({"preprocess": PREPROCESS})})
+    onnx.save(model, path)
+    return path
 
 
 def write_float_model(path: Path) -> Path:

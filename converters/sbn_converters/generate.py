@@ -15,7 +15,13 @@ from pathlib import Path
 from sbn_converters import ops
 
 _HEADER = "Generated from converters/sbn_converters/ops.py by sbn_converters.generate; do not edit."
-_ELEMENT_TYPES = {"float32": "kFloat", "int32": "kInt32", "uint64": "kUint64"}
+_ELEMENT_TYPES = {
+    "float32": "kFloat",
+    "int8": "kInt8",
+    "int32": "kInt32",
+    "uint8": "kUint8",
+    "uint64": "kUint64",
+}
 
 
 def _tensors(name: str, tensors: tuple[ops.Tensor, ...]) -> str:

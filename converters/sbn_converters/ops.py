@@ -25,7 +25,7 @@ ONNX_OPSET = 20
 # onnxruntime 1.17 reads at most this version.
 IR_VERSION = 9
 
-DType = Literal["float32", "uint64", "int32"]
+DType = Literal["float32", "uint64", "int32", "uint8", "int8"]
 MAX_DIM = 1 << 20
 
 
@@ -90,6 +90,14 @@ _DENSE_ATTRIBUTES = (
         "number of products K in a row; at most 64 * Kw, the rest being unused bits",
     ),
 )
+_DOT_RANGE = Attribute(
+    "dot_range",
+    -(1 << 31),
+    (1 << 31) - 1,
+    "[low, high]: the dot product is raised to low, then lowered to high, before it is scaled;"
+    " the full range where nothing is clamped",
+    2,
+)
 _POOL_ATTRIBUTES = (
     Attribute("kernel_shape", 1, 1 << 15, "[vertical, horizontal]", 2),
     Attribute("strides", 1, 1 << 15, "[vertical, horizontal]", 2),
@@ -108,6 +116,21 @@ _THRESHOLD = Tensor(
 _SCALE = Tensor("scale", "float32", "[O]", "factor of each output channel")
 _BIAS = Tensor("bias", "float32", "[O]", "offset of each output channel")
 
+_LOW = Tensor("low", "float32", "[O]", "smallest result of each output channel")
+_HIGH = Tensor("high", "float32", "[O]", "largest result of each output channel")
+_SLOPE = Tensor("slope", "float32", "[O]", "factor of negative results, for each output channel")
+_PIXELS = Tensor("X", "uint8", "[N, H, W, C]", "an 8-bit image")
+_PIXEL_W = Tensor("W", "int8", "[O, kh, kw, C]", "weights, constant for best speed")
+_PIXEL_THRESHOLD = Tensor(
+    "T", "int32", "[O]", "smallest sum whose sign is +1, for each output channel"
+)
+_PIXEL_ATTRIBUTES = (
+    Attribute("strides", 1, 1 << 15, "[vertical, horizontal]", 2),
+    Attribute("dilations", 1, 1 << 15, "[vertical, horizontal]", 2),
+    Attribute("pads", 0, 1 << 15, "[top, left, bottom, right]", 4),
+    Attribute("pad_value", 0, 255, "value of every border pixel"),
+)
+
 _CONV_CALL = (
     "sbn.ConvAccumulate <channels: int = @channels, strides: ints = @strides,"
     " dilations: ints = @dilations, pads: ints = @pads, group: int = @group,"
@@ -120,17 +143,108 @@ _THRESHOLD_BODY = """
     below = Less (A, T)
     Y = sbn.PackBits (below)
 """
-# In double the product is exact, so this is the fused multiply-add of torch's
-# batch-norm but for a second rounding, which changes one result in about 2^28.
-_SCALE_BODY = """
-    A = {call}
-    a = Cast <to = 11> (A)
-    s = Cast <to = 11> (scale)
-    b = Cast <to = 11> (bias)
-    as = Mul (a, s)
-    y = Add (as, b)
-    Y = Cast <to = 1> (y)
+_CLAMP_DOT = "sbn.ClampDot <dot_range: ints = @dot_range> (all)"
+_PIXEL_CALL = (
+    "sbn.PixelAccumulate <strides: ints = @strides, dilations: ints = @dilations,"
+    " pads: ints = @pads, pad_value: int = @pad_value> (X, W)"
+)
+
+_SCALE_BODY = f"""
+    all = {{call}}
+    A = {_CLAMP_DOT}
+    Y = sbn.ScaleAndBias (A, scale, bias)
 """
+_CLAMP_BODY = f"""
+    all = {{call}}
+    A = {_CLAMP_DOT}
+    v = sbn.ScaleAndBias (A, scale, bias)
+    below = Less (v, low)
+    raised = Where (below, low, v)
+    above = Greater (raised, high)
+    Y = Where (above, high, raised)
+"""
+_PRELU_BODY = f"""
+    all = {{call}}
+    A = {_CLAMP_DOT}
+    v = sbn.ScaleAndBias (A, scale, bias)
+    zero = Constant <value = float {{{{0.0}}}}> ()
+    negative = Less (v, zero)
+    sloped = Mul (v, slope)
+    Y = Where (negative, sloped, v)
+"""
+_RESIDUAL_BODY = f"""
+    all = {{call}}
+    A = {_CLAMP_DOT}
+    v = sbn.ScaleAndBias (A, scale, bias)
+    Y = Add (v, R)
+    zero = Constant <value = float {{{{0.0}}}}> ()
+    negative = Less (Y, zero)
+    P = sbn.PackBits (negative)
+"""
+
+
+def _products(
+    kind: str,
+    x: Tensor,
+    w: Tensor,
+    lead: str,
+    attributes: tuple[Attribute, ...],
+    call: str,
+) -> tuple[Operator, ...]:
+    """The operators of one kind of binary product, one for each epilogue."""
+    what = {"Conv": "Binary convolution", "Dense": "Binary matrix product"}[kind]
+    ranged = (*attributes, _DOT_RANGE)
+    packed = f"[{lead}, ceil(O/64)]"
+    floats = Tensor("Y", "float32", f"[{lead}, O]", "scaled dot products")
+    return (
+        Operator(
+            f"{kind}Threshold",
+            f"{what} with a sign at the end: bit 1 (-1) where the dot product < T.",
+            (x, w, _THRESHOLD),
+            (Tensor("Y", "uint64", packed, "packed signs"),),
+            attributes,
+            _THRESHOLD_BODY.format(call=call),
+        ),
+        Operator(
+            f"{kind}Scale",
+            f"{what} to floats: dot * scale + bias, rounded once (fused multiply-add).",
+            (x, w, _SCALE, _BIAS),
+            (floats,),
+            ranged,
+            _SCALE_BODY.format(call=call),
+        ),
+        Operator(
+            f"{kind}ScaleClamp",
+            f"{what} to floats in an interval: v = dot * scale + bias, rounded once, then"
+            " min(max(v, low), high).",
+            (x, w, _SCALE, _BIAS, _LOW, _HIGH),
+            (floats,),
+            ranged,
+            _CLAMP_BODY.format(call=call),
+        ),
+        Operator(
+            f"{kind}ScalePRelu",
+            f"{what} to floats with a PReLU: v = dot * scale + bias, rounded once, then"
+            " v * slope where v < 0.",
+            (x, w, _SCALE, _BIAS, _SLOPE),
+            (floats,),
+            ranged,
+            _PRELU_BODY.format(call=call),
+        ),
+        Operator(
+            f"{kind}Residual",
+            f"{what} with a shortcut: Y = (dot * scale + bias, rounded once) + R, and the signs"
+            " of Y packed: bit 1 (-1) where Y < 0.",
+            (x, w, _SCALE, _BIAS, Tensor("R", "float32", f"[{lead}, O]", "shortcut, added last")),
+            (
+                Tensor("Y", "float32", f"[{lead}, O]", "sums"),
+                Tensor("P", "uint64", packed, "packed signs of Y"),
+            ),
+            ranged,
+            _RESIDUAL_BODY.format(call=call),
+        ),
+    )
+
 
 _SHIFTS = ", ".join(str(i) for i in range(64))
 _POWERS = ", ".join(str(1 << i) for i in range(32))
@@ -237,6 +351,55 @@ DenseAccumulate <channels> (X, W) => (A)
     A = Sub (all, unused32)
 }""",
     ),
+    Helper(
+        "ClampDot",
+        """
+ClampDot <dot_range> (A) => (Y)
+{
+    wide = Constant <value_ints: ints = @dot_range> ()
+    range = Cast <to = 6> (wide)
+    low, high = Split <axis = 0, num_outputs = 2> (range)
+    raised = Max (A, low)
+    Y = Min (raised, high)
+}""",
+    ),
+    # In double the product is exact, so this is the fused multiply-add of torch's
+    # batch-norm but for a second rounding, which changes one result in about 2^28.
+    Helper(
+        "ScaleAndBias",
+        """
+ScaleAndBias (A, scale, bias) => (Y)
+{
+    a = Cast <to = 11> (A)
+    s = Cast <to = 11> (scale)
+    b = Cast <to = 11> (bias)
+    as = Mul (a, s)
+    y = Add (as, b)
+    Y = Cast <to = 1> (y)
+}""",
+    ),
+    # Sums of at most 514 products are below 2^24, hence exact in float in any order;
+    # onnxruntime's ConvInteger saturates on some CPUs.
+    Helper(
+        "PixelAccumulate",
+        """
+PixelAccumulate <strides, dilations, pads, pad_value> (X, W) => (A)
+{
+    spatial = Constant <value_ints = [2, 3]> ()
+    p = Constant <value_ints: ints = @pads> ()
+    v = Constant <value_int: int = @pad_value> ()
+    xs = Cast <to = 1> (X)
+    ws = Cast <to = 1> (W)
+    x = Transpose <perm = [0, 3, 1, 2]> (xs)
+    w = Transpose <perm = [0, 3, 1, 2]> (ws)
+    border = Cast <to = 1> (v)
+    padded = Pad (x, p, border, spatial)
+    y = Conv <strides: ints = @strides, dilations: ints = @dilations> (padded, w)
+    exact = Round (y)
+    last = Transpose <perm = [0, 2, 3, 1]> (exact)
+    A = Cast <to = 6> (last)
+}""",
+    ),
 )
 
 OPERATORS = (
@@ -309,37 +472,32 @@ OPERATORS = (
     Y = sbn.PackBits (negative)
 """,
     ),
+    *_products("Conv", _CONV_X, _CONV_W, "N, OH, OW", _CONV_ATTRIBUTES, _CONV_CALL),
+    *_products("Dense", _DENSE_X, _DENSE_W, "N", _DENSE_ATTRIBUTES, _DENSE_CALL),
     Operator(
-        "ConvThreshold",
-        "Binary convolution with a sign at the end: bit 1 (-1) where the dot product < T.",
-        (_CONV_X, _CONV_W, _THRESHOLD),
+        "PixelConvThreshold",
+        "Convolution of an 8-bit image with 8-bit weights and a sign at the end: bit 1 (-1)"
+        " where the sum of pixel * weight < T. At most 514 products in a sum.",
+        (_PIXELS, _PIXEL_W, _PIXEL_THRESHOLD),
         (Tensor("Y", "uint64", "[N, OH, OW, ceil(O/64)]", "packed signs"),),
-        _CONV_ATTRIBUTES,
-        _THRESHOLD_BODY.format(call=_CONV_CALL),
+        _PIXEL_ATTRIBUTES,
+        f"""
+    A = {_PIXEL_CALL}
+    below = Less (A, T)
+    Y = sbn.PackBits (below)
+""",
     ),
     Operator(
-        "ConvScale",
-        "Binary convolution to floats: dot * scale + bias, rounded once (fused multiply-add).",
-        (_CONV_X, _CONV_W, _SCALE, _BIAS),
-        (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled dot products"),),
-        _CONV_ATTRIBUTES,
-        _SCALE_BODY.format(call=_CONV_CALL),
-    ),
-    Operator(
-        "DenseThreshold",
-        "Binary matrix product with a sign at the end: bit 1 (-1) where the dot product < T.",
-        (_DENSE_X, _DENSE_W, _THRESHOLD),
-        (Tensor("Y", "uint64", "[N, ceil(O/64)]", "packed signs"),),
-        _DENSE_ATTRIBUTES,
-        _THRESHOLD_BODY.format(call=_DENSE_CALL),
-    ),
-    Operator(
-        "DenseScale",
-        "Binary matrix product to floats: dot * scale + bias, rounded once (fused multiply-add).",
-        (_DENSE_X, _DENSE_W, _SCALE, _BIAS),
-        (Tensor("Y", "float32", "[N, O]", "scaled dot products"),),
-        _DENSE_ATTRIBUTES,
-        _SCALE_BODY.format(call=_DENSE_CALL),
+        "PixelConvScale",
+        "Convolution of an 8-bit image with 8-bit weights to floats: sum * scale + bias,"
+        " rounded once (fused multiply-add). At most 514 products in a sum.",
+        (_PIXELS, _PIXEL_W, _SCALE, _BIAS),
+        (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled sums"),),
+        _PIXEL_ATTRIBUTES,
+        f"""
+    A = {_PIXEL_CALL}
+    Y = sbn.ScaleAndBias (A, scale, bias)
+""",
     ),
 )
 

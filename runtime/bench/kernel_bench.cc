@@ -6,7 +6,6 @@
 #include <benchmark/benchmark.h>
 
 #include <functional>
-#include <map>
 #include <string>
 
 #include "cycles.h"
@@ -15,6 +14,7 @@
 #if SBN_X86
 #include "kernels/product/avx2.h"
 #include "kernels/product/avx512.h"
+#include "kernels/product/avx512bw.h"
 #endif
 
 namespace sbn::bench {
@@ -23,17 +23,9 @@ namespace {
 using test::Guarded;
 using test::Random;
 
+// Masked loads that reach into an unreadable page are right but slow: keep away from it.
+constexpr size_t kSlack = 64;
 constexpr double kSliceSeconds = 200e-6;
-
-// Work per cycle, from the median of many slices.
-double work_per_cycle(double work_per_call, const std::function<void()>& call) {
-  std::vector<double> rates;
-  call();
-  const double once = measure(1, call).seconds;
-  const auto calls = static_cast<int64_t>(kSliceSeconds / once) + 1;
-  for (int i = 0; i < 50; ++i) rates.push_back(work_per_call / measure(calls, call).cycles);
-  return median(rates);
-}
 
 // The innermost loops on the same few operands.
 constexpr int64_t kPeakSteps = 63;
@@ -50,10 +42,23 @@ void portable_peak() { scalar_peak_body<scalar::Portable>(); }
 SBN_TARGET_POPCNT void popcnt_peak() { scalar_peak_body<scalar::Instruction>(); }
 
 SBN_TARGET_AVX2 void avx2_peak() {
-  static const uint16_t index[kPeakSteps] = {};
-  avx2::Sums<avx2::kRegisters> sums;
+  static const uint16_t zeros[kPeakSteps] = {};
+  const uint16_t* index[] = {zeros, zeros};
+  const auto* w = reinterpret_cast<const uint8_t*>(g_operands);
+  avx2::Sums<2, 2> sums;
   avx2::clear(sums);
-  avx2::add_run(sums, index, reinterpret_cast<const uint8_t*>(g_operands), kPeakSteps);
+  avx2::add_run(sums, index, w, kPeakSteps);
+  benchmark::DoNotOptimize(sums);
+}
+
+SBN_TARGET_AVX512BW void avx512bw_peak() {
+  static const uint16_t zeros[kPeakSteps] = {};
+  const uint16_t* index[] = {zeros, zeros, zeros, zeros};
+  benchmark::DoNotOptimize(index);  // the pairs might differ
+  const auto* w = reinterpret_cast<const uint8_t*>(g_operands);
+  avx512bw::Sums<4, avx512bw::kRegisters> sums;
+  avx512bw::clear(sums);
+  avx512bw::add_run(sums, index, w, kPeakSteps);
   benchmark::DoNotOptimize(sums);
 }
 
@@ -67,36 +72,39 @@ SBN_TARGET_AVX512 void avx512_peak() {
 }
 #endif
 
-// MACs a cycle of the register tile that a kernel's products run on.
-double peak(const KernelRow& row) {
-  static std::map<std::string, double> known;
-  const bool portable = row.isa == Isa::scalar && !(row.features & kPopcnt);
-  double& rate = known[portable ? "portable" : isa_name(row.isa)];
-  if (rate != 0) return rate;
+// One call of the register tile that a kernel's products run on.
+struct Peak {
+  double macs;
+  void (*call)();
+};
+
+Peak peak_of(const KernelRow& row) {
   const auto steps = static_cast<double>(kPeakSteps);
   constexpr double kWord = 64;
-  if (portable) return rate = work_per_cycle(steps * kWord * scalar::kLanes, portable_peak);
 #if SBN_X86
   switch (row.isa) {
     case Isa::avx512:
-      rate = work_per_cycle(steps * kWord * avx512::kPixels * avx512::kBlock, avx512_peak);
-      break;
+      return {steps * kWord * avx512::kPixels * avx512::kBlock, avx512_peak};
+    case Isa::avx512bw:
+      return {steps * 4 * 2 * 4 * avx512bw::kBlock, avx512bw_peak};
     case Isa::avx2:
-      rate = work_per_cycle(steps * 4 * 2 * avx2::kBlock, avx2_peak);
-      break;
+      return {steps * 4 * 2 * 2 * avx2::kBlock, avx2_peak};
     default:
-      rate = work_per_cycle(steps * kWord * scalar::kLanes, popcnt_peak);
+      if (row.features & kPopcnt) return {steps * kWord * scalar::kLanes, popcnt_peak};
   }
 #endif
-  return rate;
+  return {steps * kWord * scalar::kLanes, portable_peak};
+}
+
+int64_t calls_in_slice(const std::function<void()>& call) {
+  call();
+  return static_cast<int64_t>(kSliceSeconds / measure(1, call).seconds) + 1;
 }
 
 // Runs `call` in slices, one an iteration, and reports the medians.
 void run(benchmark::State& state, const std::function<void()>& call, const char* unit,
-         double work, double best) {
-  call();
-  const double once = measure(1, call).seconds;
-  const auto calls = static_cast<int64_t>(kSliceSeconds / once) + 1;
+         double work) {
+  const int64_t calls = calls_in_slice(call);
   std::vector<double> rates, times;
   for (auto _ : state) {
     const Cost cost = measure(calls, call);
@@ -106,7 +114,28 @@ void run(benchmark::State& state, const std::function<void()>& call, const char*
   }
   state.counters[unit] = median(rates);
   state.counters["us"] = median(times) * 1e6;
-  if (best > 0) state.counters["% of peak"] = 100 * median(rates) / best;
+}
+
+// The same for a product, with a slice of the peak next to each: whatever else runs on
+// the machine slows both down.
+void run(benchmark::State& state, const KernelRow& row, const std::function<void()>& call,
+         double macs) {
+  const Peak peak = peak_of(row);
+  const int64_t calls = calls_in_slice(call), peak_calls = calls_in_slice(peak.call);
+  std::vector<double> rates, times, shares, peaks;
+  for (auto _ : state) {
+    const Cost best = measure(peak_calls, peak.call);
+    const Cost cost = measure(calls, call);
+    state.SetIterationTime(cost.seconds);
+    rates.push_back(macs / cost.cycles);
+    times.push_back(cost.seconds);
+    peaks.push_back(peak.macs / best.cycles);
+    shares.push_back(100 * rates.back() / peaks.back());
+  }
+  state.counters["MAC/cycle"] = median(rates);
+  state.counters["us"] = median(times) * 1e6;
+  state.counters["peak"] = median(peaks);
+  state.counters["% of peak"] = median(shares);
 }
 
 void add(const std::string& name, const std::function<void(benchmark::State&)>& body) {
@@ -152,23 +181,25 @@ ConvShape shape_of(const ConvCase& c) {
 
 void bench_conv(benchmark::State& state, const KernelRow& row, const ConvCase& c) {
   const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
-  const bool to_bits = row.op == Op::conv_threshold;
   Random random(0);
-  const test::ConvProblem problem(random, shape_of(c), 0);
-  ConvNode node = problem.node(kernel, to_bits);
-  Guarded weights(test::whole_lines(kernel.weight_bytes(problem.shape)));
+  const test::ConvProblem problem(random, row.op, shape_of(c), kSlack);
+  const Guarded signs(test::sign_bytes(row.op, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded y(test::output_bytes(row.op, problem.pixels(), problem.shape.outputs), kSlack);
+  ConvNode node = problem.node(kernel, signs.as<void>());
+  node.epilogue.dot_low = INT32_MIN, node.epilogue.dot_high = INT32_MAX;
+  const Guarded weights(test::whole_lines(kernel.weight_bytes(problem.shape)));
   kernel.pack_weights(problem.shape, node.w, weights.as<void>());
   node.packed_weights = weights.as<void>();
-  std::vector<int32_t> taps(static_cast<size_t>(conv_tap_bytes(problem.shape)) / 4);
-  conv_tap_dots(problem.shape, node.w, taps.data());
-  node.taps = taps.data();
-  Guarded y(problem.output_bytes(to_bits));
-  Guarded scratch(test::whole_lines(conv_scratch(node).value()));
+  const Guarded preparing(test::whole_lines(conv_prepare_scratch(node).value()));
+  const Guarded offsets(test::whole_lines(conv_prepared_bytes(node)));
+  conv_prepare_offsets(node, preparing.as<void>(), offsets.as<void>());
+  node.packed_offsets = offsets.as<void>();
+  const Guarded scratch(test::whole_lines(conv_scratch(node).value()));
   const auto call = [&] {
     conv_execute(node, problem.x.as<const uint64_t>(), y.as<void>(), scratch.as<void>(),
                  test::serial());
   };
-  run(state, call, "MAC/cycle", problem.macs(), peak(row));
+  run(state, row, call, problem.macs());
 }
 
 struct DenseCase {
@@ -180,26 +211,53 @@ constexpr DenseCase kDenseCases[] = {
 
 void bench_dense(benchmark::State& state, const KernelRow& row, const DenseCase& c) {
   const auto& kernel = *static_cast<const DenseKernel*>(row.kernel);
-  const bool to_bits = row.op == Op::dense_threshold;
   Random random(0);
-  const test::DenseProblem problem(random, test::dense_shape(c.rows, c.products, c.outputs), 0);
-  DenseNode node = problem.node(kernel, to_bits);
-  Guarded weights(test::whole_lines(kernel.weight_bytes(problem.shape)));
+  const test::DenseProblem problem(random, row.op,
+                                   test::dense_shape(c.rows, c.products, c.outputs), kSlack);
+  const Guarded signs(test::sign_bytes(row.op, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded y(test::output_bytes(row.op, problem.pixels(), problem.shape.outputs), kSlack);
+  DenseNode node = problem.node(kernel, signs.as<void>());
+  node.epilogue.dot_low = INT32_MIN, node.epilogue.dot_high = INT32_MAX;
+  const Guarded weights(test::whole_lines(kernel.weight_bytes(problem.shape)));
   kernel.pack_weights(problem.shape, node.w, weights.as<void>());
   node.packed_weights = weights.as<void>();
-  Guarded y(problem.output_bytes(to_bits));
-  Guarded scratch(test::whole_lines(dense_scratch(node).value()));
+  const Guarded offsets(test::whole_lines(kernel.offset_bytes(problem.shape)));
+  std::vector<int32_t> preparing(static_cast<size_t>(problem.shape.outputs));
+  dense_prepare_offsets(node, preparing.data(), offsets.as<void>());
+  node.packed_offsets = offsets.as<void>();
+  const Guarded scratch(test::whole_lines(dense_scratch(node).value()));
   const auto call = [&] {
     dense_execute(node, problem.x.as<const uint64_t>(), y.as<void>(), scratch.as<void>(),
                   test::serial());
   };
-  run(state, call, "MAC/cycle", problem.macs(), peak(row));
+  run(state, row, call, problem.macs());
+}
+
+// The first layers of cifar-vgg and of ResNet-like networks.
+constexpr PixelConvShape kFirst32 = {3, 128, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 32, 32,
+                                     0, 0,   0, 0};
+constexpr PixelConvShape kFirst224 = {3, 64, 7, 7, 2, 2, 1, 1, 3, 3, 3, 3, 0, 1, 224, 224,
+                                      0, 0,  0, 0};
+
+void bench_pixel_conv(benchmark::State& state, const KernelRow& row, PixelConvShape s) {
+  const auto& kernel = *static_cast<const PixelConvKernel*>(row.kernel);
+  pixel_conv_fix(&s);
+  pixel_conv_resize(&s);
+  Random random(0);
+  const test::PixelConvProblem problem(random, row.op, s, kSlack);
+  const Guarded y(test::output_bytes(row.op, problem.pixels(), s.outputs), kSlack);
+  PixelConvNode node = problem.node(kernel);
+  const Guarded weights(test::whole_lines(kernel.weight_bytes(s)));
+  kernel.pack_weights(s, node.w, weights.as<void>());
+  node.packed_weights = weights.as<void>();
+  const auto call = [&] {
+    pixel_conv_execute(node, problem.x.as<const uint8_t>(), y.as<void>(), nullptr, test::serial());
+  };
+  run(state, call, "MAC/cycle", problem.macs());
 }
 
 void bench_pack(benchmark::State& state, const KernelRow& row, int64_t rows, int64_t channels) {
   Random random(0);
-  // Masked loads that reach into an unreadable page are right but slow: keep away from it.
-  constexpr size_t kSlack = 64;
   const Guarded floats(test::bytes_of(rows * channels, 4), kSlack);
   const Guarded low(test::bytes_of(channels, 4), kSlack);
   const Guarded high(test::bytes_of(channels, 4), kSlack);
@@ -221,7 +279,7 @@ void bench_pack(benchmark::State& state, const KernelRow& row, int64_t rows, int
           ->run(bits.as<const uint64_t>(), floats.as<float>(), rows, channels);
     }
   };
-  run(state, call, "floats/cycle", static_cast<double>(rows * channels), 0);
+  run(state, call, "floats/cycle", static_cast<double>(rows * channels));
 }
 
 void bench_max_pool(benchmark::State& state, const KernelRow& row, int64_t size,
@@ -238,33 +296,31 @@ void bench_max_pool(benchmark::State& state, const KernelRow& row, int64_t size,
         ->run(s, x.as<const uint64_t>(), minimum.as<const uint64_t>(), y.as<uint64_t>(),
               {0, s.out_h});
   };
-  run(state, call, "words/cycle", static_cast<double>(size * size * words), 0);
+  run(state, call, "words/cycle", static_cast<double>(size * size * words));
 }
 
 void register_row(const KernelRow& row) {
   const std::string prefix = std::string(row.name) + "/";
-  switch (row.op) {
-    case Op::conv_threshold:
-    case Op::conv_scale:
-      for (const ConvCase& c : kConvCases) {
-        add(prefix + c.name, [&](benchmark::State& state) { bench_conv(state, row, c); });
-      }
-      break;
-    case Op::dense_threshold:
-    case Op::dense_scale:
-      for (const DenseCase& c : kDenseCases) {
-        const std::string name = std::to_string(c.products) + "->" + std::to_string(c.outputs) +
-                                 "/rows" + std::to_string(c.rows);
-        add(prefix + name, [&](benchmark::State& state) { bench_dense(state, row, c); });
-      }
-      break;
-    case Op::max_pool:
-      add(prefix + "128@32", [&](benchmark::State& s) { bench_max_pool(s, row, 32, 128); });
-      add(prefix + "512@8", [&](benchmark::State& s) { bench_max_pool(s, row, 8, 512); });
-      break;
-    default:
-      add(prefix + "1024x128", [&](benchmark::State& s) { bench_pack(s, row, 1024, 128); });
-      add(prefix + "1024x100", [&](benchmark::State& s) { bench_pack(s, row, 1024, 100); });
+  if (is_conv(row.op)) {
+    for (const ConvCase& c : kConvCases) {
+      add(prefix + c.name, [&](benchmark::State& state) { bench_conv(state, row, c); });
+    }
+  } else if (is_dense(row.op)) {
+    for (const DenseCase& c : kDenseCases) {
+      const std::string name = std::to_string(c.products) + "->" + std::to_string(c.outputs) +
+                               "/rows" + std::to_string(c.rows);
+      add(prefix + name, [&](benchmark::State& state) { bench_dense(state, row, c); });
+    }
+  } else if (is_pixel_conv(row.op)) {
+    add(prefix + "3->128@32", [&](benchmark::State& s) { bench_pixel_conv(s, row, kFirst32); });
+    add(prefix + "3->64@224/7x7/stride2",
+        [&](benchmark::State& s) { bench_pixel_conv(s, row, kFirst224); });
+  } else if (row.op == Op::max_pool) {
+    add(prefix + "128@32", [&](benchmark::State& s) { bench_max_pool(s, row, 32, 128); });
+    add(prefix + "512@8", [&](benchmark::State& s) { bench_max_pool(s, row, 8, 512); });
+  } else {
+    add(prefix + "1024x128", [&](benchmark::State& s) { bench_pack(s, row, 1024, 128); });
+    add(prefix + "1024x100", [&](benchmark::State& s) { bench_pack(s, row, 1024, 100); });
   }
 }
 

@@ -18,6 +18,7 @@ from .errors import (
     IsaError,
     MissingDependencyError,
     ModelError,
+    OutputError,
     SbnError,
     UnsupportedLayerError,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "IsaError",
     "MissingDependencyError",
     "ModelError",
+    "OutputError",
     "Preprocess",
     "SbnError",
     "Session",

@@ -35,5 +35,9 @@ class ConfigError(SbnError):
     """A configuration value is unknown, out of range, or contradicts another."""
 
 
+class OutputError(SbnError):
+    """A file or folder cannot be written."""
+
+
 class MissingDependencyError(SbnError):
     """An optional package is needed for what was asked."""

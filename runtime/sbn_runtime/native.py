@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 from .errors import IsaError, MissingDependencyError
 
 ISA_VARIABLE = "SBN_ISA"
-ISAS = ("scalar", "avx2", "avx512", "neon")
+ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon")
 
 
 def library_path() -> Path:
@@ -56,7 +58,7 @@ def native_version() -> str:
 def select_isa() -> None:
     """Makes kernels created from now on follow SBN_ISA. Raises IsaError."""
     wanted = os.environ.get(ISA_VARIABLE, "")
-    status = _library().sbn_set_isa((wanted or _fastest()).encode())
+    status = _library().sbn_set_isa((wanted or available_isas()[-1]).encode())
     if status == 1:
         raise IsaError(
             f"{ISA_VARIABLE}={wanted!r}: no such kernel set; choose one of {', '.join(ISAS)}"
@@ -66,6 +68,26 @@ def select_isa() -> None:
             f"{ISA_VARIABLE}={wanted!r}: this CPU cannot run it;"
             f" it can run {', '.join(available_isas())}"
         )
+
+
+@contextmanager
+def forced_isa(name: str) -> Iterator[None]:
+    """Sessions started inside use the kernel set `name`, as if SBN_ISA named it.
+
+    Raises:
+        IsaError: the kernel set is unknown or this CPU lacks it.
+    """
+    before = os.environ.get(ISA_VARIABLE)
+    os.environ[ISA_VARIABLE] = name
+    try:
+        select_isa()
+        yield
+    finally:
+        if before is None:
+            del os.environ[ISA_VARIABLE]
+        else:
+            os.environ[ISA_VARIABLE] = before
+        select_isa()
 
 
 def _current(library: ctypes.CDLL) -> str:
@@ -86,9 +108,3 @@ def _library() -> ctypes.CDLL:
     library.sbn_set_isa.argtypes = [ctypes.c_char_p]
     library.sbn_isa_available.argtypes = [ctypes.c_char_p]
     return library
-
-
-@cache
-def _fastest() -> str:
-    """The library's own choice, read before anything has overridden it."""
-    return _current(_library())

@@ -41,6 +41,14 @@ class Preprocess:
         Raises:
             InputError: wrong dtype, shape, or a pixel above `pixel_max`.
         """
+        self.check(images)
+        scaled = images.astype(np.float32) / np.float32(self.pixel_max)
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        normal = (scaled - mean) / std
+        return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
+
+    def check(self, images: NDArray[np.uint8]) -> None:
+        """Raises InputError for a wrong dtype or shape, or a pixel above `pixel_max`."""
         if images.dtype != np.uint8:
             raise InputError(f"images must be uint8, these are {images.dtype}")
         expected = (self.height, self.width, self.channels)
@@ -54,10 +62,6 @@ class Preprocess:
                 f"pixel value {brightest} is above the model's largest, {self.pixel_max};"
                 " rescale the images"
             )
-        scaled = images.astype(np.float32) / np.float32(self.pixel_max)
-        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
-        normal = (scaled - mean) / std
-        return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""

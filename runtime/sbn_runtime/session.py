@@ -93,9 +93,9 @@ class Session:
         """All outputs of the model, by name.
 
         Args:
-            x: the batch, of the dtype and shape that `inputs` states (float32
-               [N, C, H, W] for image models), already normalised; `preprocess`
-               makes it from images.
+            x: the batch, of the dtype and shape that `inputs` states: float32
+               [N, C, H, W], normalised, or uint8 [N, H, W, C] if the model takes
+               pixels. `preprocess` makes it from images.
 
         Raises:
             InputError: wrong dtype or shape, an empty batch, or NaN.
@@ -110,7 +110,7 @@ class Session:
             ) from error
         return dict(zip(self._output_names, values, strict=True))
 
-    def predict_proba(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict_proba(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Class probabilities, float32 [N, K]; the mean over the members of an ensemble.
 
         Raises what `run` raises, and ModelError when the model is no classifier.
@@ -122,19 +122,20 @@ class Session:
             )
         return self.run(x)["probabilities"]
 
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
+    def predict(self, x: NDArray[Any]) -> NDArray[np.int64]:
         """Most probable class of each sample, int64 [N]. Raises what `predict_proba` raises."""
         labels: NDArray[np.int64] = self.predict_proba(x).argmax(axis=1)
         return labels
 
-    def preprocess(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Normalises images as the model was trained on them.
+    def preprocess(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """Brings images into the form that the model takes.
 
         Args:
             images: uint8 [N, H, W, C].
 
         Returns:
-            float32 [N, C, H, W].
+            float32 [N, C, H, W], normalised as the model was trained on; the
+            images themselves if the model takes pixels.
 
         Raises:
             InputError: wrong dtype, shape or range.
@@ -145,7 +146,11 @@ class Session:
             raise ModelError(
                 f"{self._path}: does not say how images are normalised; give it float32 input"
             )
-        return Preprocess.from_json(fields).apply(images)
+        preprocess = Preprocess.from_json(fields)
+        if self._dtype == np.uint8:
+            preprocess.check(images)
+            return images
+        return preprocess.apply(images)
 
     def __repr__(self) -> str:
         return f"<sbn_runtime.Session {str(self._path)!r}>"

@@ -18,7 +18,7 @@ int g_failures = 0;
 
 void check(const KernelRow& row, const void* got, const void* wanted, size_t size,
            const std::string& problem) {
-  if (memcmp(got, wanted, size) == 0) return;
+  if (size == 0 || memcmp(got, wanted, size) == 0) return;
   size_t at = 0;
   while (static_cast<const char*>(got)[at] == static_cast<const char*>(wanted)[at]) ++at;
   printf("FAILED %s: byte %zu of %zu differs, %s\n", row.name, at, size, problem.c_str());
@@ -50,40 +50,61 @@ size_t random_slack(Random& random) {
   return random() % 2 ? 0 : static_cast<size_t>(uniform(random, 1, 63));
 }
 
-// Executes a node into memory full of garbage.
-template <class Node, class Execute>
-void execute(Random& random, const Node& node, Size scratch_size, const Guarded& x, Guarded& y,
+// The outputs of a product, full of garbage.
+struct Outputs {
+  Guarded y, signs;
+
+  template <class Problem>
+  Outputs(Random& random, const Problem& p)
+      : y(output_bytes(p.epilogue.op, p.pixels(), p.shape.outputs), random_slack(random)),
+        signs(sign_bytes(p.epilogue.op, p.pixels(), p.shape.outputs), random_slack(random)) {
+    memset(y.as<char>(), 0x5a, y.size());
+    memset(signs.as<char>(), 0x5a, signs.size());
+  }
+
+  template <class Problem>
+  void check(const KernelRow& row, const Problem& p, const std::string& problem) const {
+    std::vector<char> wanted(y.size()), wanted_signs(signs.size());
+    reference(p, wanted.data(), wanted_signs.data());
+    test::check(row, y.as<char>(), wanted.data(), y.size(), problem);
+    test::check(row, signs.as<char>(), wanted_signs.data(), signs.size(), problem + "(signs)");
+  }
+};
+
+// Executes a node with scratch memory full of garbage.
+template <class Node, class X, class Execute>
+void execute(Random& random, const Node& node, Size scratch_size, const X* x, void* y,
              Execute execute_node) {
   Guarded scratch(whole_lines(scratch_size.value()));
   memset(scratch.as<char>(), 0xa5, scratch.size());
-  memset(y.as<char>(), 0x5a, y.size());
-  execute_node(node, x.as<const uint64_t>(), y.as<void>(), scratch.as<void>(),
-               random() % 2 ? serial() : threaded());
+  execute_node(node, x, y, scratch.as<void>(), random() % 2 ? serial() : threaded());
 }
 
 void test_conv(const KernelRow& row, Random& random, ConvShape s) {
   const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
   if (conv_fix(&s) || conv_resize(&s) || s.products > kernel.max_products) return;
-  const bool to_bits = row.op == Op::conv_threshold;
-  const ConvProblem problem(random, s, random_slack(random));
-  ConvNode node = problem.node(kernel, to_bits);
+  const ConvProblem problem(random, row.op, s, random_slack(random));
+  const Outputs outputs(random, problem);
+  ConvNode node = problem.node(kernel, outputs.signs.as<void>());
   Guarded weights(whole_lines(kernel.weight_bytes(s)));
-  Guarded taps(whole_lines(conv_tap_bytes(s)));
-  if (random() % 2) {  // as for constant weights
+  Guarded offsets(whole_lines(conv_prepared_bytes(node)));
+  if (random() % 2) {  // as for constant inputs
     kernel.pack_weights(s, node.w, weights.as<void>());
     node.packed_weights = weights.as<void>();
-    conv_tap_dots(s, node.w, taps.as<int32_t>());
-    node.taps = taps.as<int32_t>();
+    Guarded scratch(whole_lines(conv_prepare_scratch(node).value()));
+    if (offsets.size() && random() % 4) {
+      conv_prepare_offsets(node, scratch.as<void>(), offsets.as<void>());
+      node.packed_offsets = offsets.as<void>();
+      node.w = nullptr;
+    }
   }
-  Guarded y(problem.output_bytes(to_bits), random_slack(random));
-  execute(random, node, conv_scratch(node), problem.x, y, conv_execute);
-  std::vector<char> wanted(y.size());
-  reference(problem, to_bits, wanted.data());
-  check(row, y.as<char>(), wanted.data(), y.size(),
-        "C O G kernel stride dilation pads value N H W: " +
-            describe(s.channels, s.outputs, s.groups, s.kernel_h, s.kernel_w, s.stride_h,
-                     s.stride_w, s.dilation_h, s.dilation_w, s.pad_top, s.pad_left, s.pad_bottom,
-                     s.pad_right, s.pad_value, s.batch, s.height, s.width));
+  execute(random, node, conv_scratch(node), problem.x.as<const uint64_t>(), outputs.y.as<void>(),
+          conv_execute);
+  outputs.check(row, problem,
+                "C O G kernel stride dilation pads value N H W: " +
+                    describe(s.channels, s.outputs, s.groups, s.kernel_h, s.kernel_w, s.stride_h,
+                             s.stride_w, s.dilation_h, s.dilation_w, s.pad_top, s.pad_left,
+                             s.pad_bottom, s.pad_right, s.pad_value, s.batch, s.height, s.width));
 }
 
 ConvShape random_conv(Random& random) {
@@ -115,20 +136,53 @@ ConvShape pointwise(int64_t channels, int64_t outputs) {
 void test_dense(const KernelRow& row, Random& random, const DenseShape& s) {
   const auto& kernel = *static_cast<const DenseKernel*>(row.kernel);
   if (s.words * 64 > kernel.max_bits) return;
-  const bool to_bits = row.op == Op::dense_threshold;
-  const DenseProblem problem(random, s, random_slack(random));
-  DenseNode node = problem.node(kernel, to_bits);
+  const DenseProblem problem(random, row.op, s, random_slack(random));
+  const Outputs outputs(random, problem);
+  DenseNode node = problem.node(kernel, outputs.signs.as<void>());
+  Guarded weights(whole_lines(kernel.weight_bytes(s)));
+  Guarded offsets(whole_lines(kernel.offset_bytes(s)));
+  if (random() % 2) {
+    kernel.pack_weights(s, node.w, weights.as<void>());
+    node.packed_weights = weights.as<void>();
+    std::vector<int32_t> scratch(static_cast<size_t>(s.outputs));
+    dense_prepare_offsets(node, scratch.data(), offsets.as<void>());
+    node.packed_offsets = offsets.as<void>();
+    node.w = nullptr;
+  }
+  execute(random, node, dense_scratch(node), problem.x.as<const uint64_t>(), outputs.y.as<void>(),
+          dense_execute);
+  outputs.check(row, problem, "rows K O: " + describe(s.rows, s.products, s.outputs));
+}
+
+void test_pixel_conv(const KernelRow& row, Random& random, int64_t outputs) {
+  const auto& kernel = *static_cast<const PixelConvKernel*>(row.kernel);
+  PixelConvShape s = {};
+  s.channels = uniform(random, 1, random() % 4 ? 4 : 20), s.outputs = outputs;
+  s.kernel_h = uniform(random, 1, 5), s.kernel_w = uniform(random, 1, 5);
+  s.stride_h = uniform(random, 1, 3), s.stride_w = uniform(random, 1, 3);
+  s.dilation_h = uniform(random, 1, 2), s.dilation_w = uniform(random, 1, 2);
+  s.pad_top = uniform(random, 0, 4), s.pad_left = uniform(random, 0, 4);
+  s.pad_bottom = uniform(random, 0, 4), s.pad_right = uniform(random, 0, 4);
+  s.pad_value = uniform(random, 0, 255);
+  s.batch = uniform(random, 1, 3);
+  s.height = uniform(random, 1, 9), s.width = uniform(random, 1, 9);
+  if (pixel_conv_fix(&s) || pixel_conv_resize(&s)) return;
+  const PixelConvProblem problem(random, row.op, s, random_slack(random));
+  const Outputs result(random, problem);
+  PixelConvNode node = problem.node(kernel);
   Guarded weights(whole_lines(kernel.weight_bytes(s)));
   if (random() % 2) {
     kernel.pack_weights(s, node.w, weights.as<void>());
     node.packed_weights = weights.as<void>();
+    node.w = nullptr;
   }
-  Guarded y(problem.output_bytes(to_bits), random_slack(random));
-  execute(random, node, dense_scratch(node), problem.x, y, dense_execute);
-  std::vector<char> wanted(y.size());
-  reference(problem, to_bits, wanted.data());
-  check(row, y.as<char>(), wanted.data(), y.size(),
-        "rows K O: " + describe(s.rows, s.products, s.outputs));
+  execute(random, node, pixel_conv_scratch(node), problem.x.as<const uint8_t>(),
+          result.y.as<void>(), pixel_conv_execute);
+  result.check(row, problem,
+               "C O kernel stride dilation pads value N H W: " +
+                   describe(s.channels, s.outputs, s.kernel_h, s.kernel_w, s.stride_h, s.stride_w,
+                            s.dilation_h, s.dilation_w, s.pad_top, s.pad_left, s.pad_bottom,
+                            s.pad_right, s.pad_value, s.batch, s.height, s.width));
 }
 
 // Pack, PackThreshold and Unpack of `rows` rows.
@@ -237,23 +291,19 @@ void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
   Random random(seed);
   for (int64_t i = 0; i < problems; ++i) {
     const int64_t inner = problems >= 1025 ? i % 1025 + 1 : uniform(random, 1, 1025);
-    switch (row.op) {
-      case Op::conv_threshold:
-      case Op::conv_scale:
-        test_conv(row, random, random_conv(random));
-        test_conv(row, random, pointwise(inner, uniform(random, 1, 40)));
-        test_conv(row, random, pointwise(uniform(random, 1, 70), inner));
-        break;
-      case Op::dense_threshold:
-      case Op::dense_scale:
-        test_dense(row, random, dense_shape(uniform(random, 1, 9), inner, uniform(random, 1, 40)));
-        test_dense(row, random, dense_shape(1, uniform(random, 1, 200), inner));
-        break;
-      case Op::max_pool:
-        test_max_pool(row, random, inner);
-        break;
-      default:
-        test_pack(row, random, uniform(random, 1, 5), inner);
+    if (is_conv(row.op)) {
+      test_conv(row, random, random_conv(random));
+      test_conv(row, random, pointwise(inner, uniform(random, 1, 40)));
+      test_conv(row, random, pointwise(uniform(random, 1, 70), inner));
+    } else if (is_dense(row.op)) {
+      test_dense(row, random, dense_shape(uniform(random, 1, 9), inner, uniform(random, 1, 40)));
+      test_dense(row, random, dense_shape(1, uniform(random, 1, 200), inner));
+    } else if (is_pixel_conv(row.op)) {
+      test_pixel_conv(row, random, inner % 200 + 1);
+    } else if (row.op == Op::max_pool) {
+      test_max_pool(row, random, inner);
+    } else {
+      test_pack(row, random, uniform(random, 1, 5), inner);
     }
   }
 }

@@ -67,91 +67,163 @@ inline size_t whole_lines(int64_t bytes) {
   return align_up(static_cast<size_t>(bytes), kScratchAlignment);
 }
 
+// What an epilogue computes with, for `pixels` of `outputs` channels.
+struct EpilogueProblem {
+  Op op;
+  Guarded threshold, scale, bias, low, high, slope, residual;
+  int32_t dot_low, dot_high;
+
+  EpilogueProblem(Random& random, Op which, int64_t outputs, int64_t pixels, int64_t products,
+                  size_t slack)
+      : op(which),
+        threshold(bytes_of(outputs, 4), slack),
+        scale(bytes_of(outputs, 4), slack),
+        bias(bytes_of(outputs, 4), slack),
+        low(bytes_of(outputs, 4), slack),
+        high(bytes_of(outputs, 4), slack),
+        slope(bytes_of(outputs, 4), slack),
+        residual(bytes_of(is_residual(op) ? outputs * pixels : 0, 4), slack) {
+    fill_thresholds(random, threshold.as<void>(), outputs, products);
+    for (const Guarded* floats : {&scale, &bias, &low, &high, &slope, &residual}) {
+      fill_floats(random, floats->as<void>(), static_cast<int64_t>(floats->size() / 4));
+    }
+    const bool full = random() % 2;
+    dot_low = full ? INT32_MIN : static_cast<int32_t>(uniform(random, -9, 1));
+    dot_high = full ? INT32_MAX : static_cast<int32_t>(uniform(random, 0, 9));
+  }
+
+  // `signs` is where a residual's signs go.
+  Epilogue epilogue(void* signs) const {
+    Epilogue e = {};
+    e.dot_low = dot_low, e.dot_high = dot_high;
+    if (is_threshold(op)) {
+      e.threshold = threshold.as<const int32_t>();
+      return e;
+    }
+    e.scale = scale.as<const float>();
+    e.bias = bias.as<const float>();
+    if (is_clamp(op)) e.low = low.as<const float>(), e.high = high.as<const float>();
+    if (is_prelu(op)) e.slope = slope.as<const float>();
+    if (is_residual(op)) {
+      e.residual = residual.as<const float>();
+      e.signs = static_cast<uint64_t*>(signs);
+    }
+    return e;
+  }
+};
+
+// Sizes of Y and of a residual's signs.
+inline size_t output_bytes(Op op, int64_t pixels, int64_t outputs) {
+  return is_threshold(op) ? bytes_of(pixels * words_of(outputs), 8) : bytes_of(pixels * outputs, 4);
+}
+inline size_t sign_bytes(Op op, int64_t pixels, int64_t outputs) {
+  return is_residual(op) ? bytes_of(pixels * words_of(outputs), 8) : 0;
+}
+
 struct ConvProblem {
   ConvShape shape;
-  Guarded x, w, threshold, scale, bias;
+  Guarded x, w;
+  EpilogueProblem epilogue;
 
   // The shape needs all but what conv_fix and conv_resize derive.
-  ConvProblem(Random& random, const ConvShape& given, size_t slack)
+  ConvProblem(Random& random, Op op, const ConvShape& given, size_t slack)
       : shape(given),
         x(bytes_of(given.batch * given.height * given.width * given.input_words, 8), slack),
         w(bytes_of(given.outputs * conv_steps(given), 8), slack),
-        threshold(bytes_of(given.outputs, 4), slack),
-        scale(bytes_of(given.outputs, 4), slack),
-        bias(bytes_of(given.outputs, 4), slack) {
+        epilogue(random, op, given.outputs, given.batch * given.out_h * given.out_w,
+                 given.products, slack) {
     fill_bits(random, x.as<void>(), shape.batch * shape.height * shape.width, shape.channels);
     fill_bits(random, w.as<void>(), shape.outputs * shape.kernel_h * shape.kernel_w,
               shape.group_channels);
-    fill_thresholds(random, threshold.as<void>(), shape.outputs, shape.products);
-    fill_floats(random, scale.as<void>(), shape.outputs);
-    fill_floats(random, bias.as<void>(), shape.outputs);
   }
 
-  ConvNode node(const ConvKernel& kernel, bool to_bits) const {
+  ConvNode node(const ConvKernel& kernel, void* signs) const {
     ConvNode node = {};
     node.kernel = &kernel;
     node.shape = &shape;
     node.w = w.as<const uint64_t>();
-    if (to_bits) {
-      node.threshold = threshold.as<const int32_t>();
-    } else {
-      node.scale = scale.as<const float>();
-      node.bias = bias.as<const float>();
-    }
+    node.epilogue = epilogue.epilogue(signs);
     return node;
   }
 
-  size_t output_bytes(bool to_bits) const {
-    const int64_t pixels = shape.batch * shape.out_h * shape.out_w;
-    return to_bits ? bytes_of(pixels * shape.output_words, 8) : bytes_of(pixels * shape.outputs, 4);
-  }
-
+  int64_t pixels() const { return shape.batch * shape.out_h * shape.out_w; }
   double macs() const {
-    return static_cast<double>(shape.batch * shape.out_h * shape.out_w) *
-           static_cast<double>(shape.outputs) * static_cast<double>(shape.products);
+    return static_cast<double>(pixels()) * static_cast<double>(shape.outputs) *
+           static_cast<double>(shape.products);
   }
 };
 
 struct DenseProblem {
   DenseShape shape;
-  Guarded x, w, threshold, scale, bias;
+  Guarded x, w;
+  EpilogueProblem epilogue;
 
-  DenseProblem(Random& random, const DenseShape& given, size_t slack)
+  DenseProblem(Random& random, Op op, const DenseShape& given, size_t slack)
       : shape(given),
         x(bytes_of(given.rows * given.words, 8), slack),
         w(bytes_of(given.outputs * given.words, 8), slack),
-        threshold(bytes_of(given.outputs, 4), slack),
-        scale(bytes_of(given.outputs, 4), slack),
-        bias(bytes_of(given.outputs, 4), slack) {
+        epilogue(random, op, given.outputs, given.rows, given.products, slack) {
     fill_bits(random, x.as<void>(), shape.rows, shape.products);
     fill_bits(random, w.as<void>(), shape.outputs, shape.products);
-    fill_thresholds(random, threshold.as<void>(), shape.outputs, shape.products);
-    fill_floats(random, scale.as<void>(), shape.outputs);
-    fill_floats(random, bias.as<void>(), shape.outputs);
   }
 
-  DenseNode node(const DenseKernel& kernel, bool to_bits) const {
+  DenseNode node(const DenseKernel& kernel, void* signs) const {
     DenseNode node = {};
     node.kernel = &kernel;
     node.shape = &shape;
     node.w = w.as<const uint64_t>();
-    if (to_bits) {
-      node.threshold = threshold.as<const int32_t>();
-    } else {
-      node.scale = scale.as<const float>();
-      node.bias = bias.as<const float>();
-    }
+    node.epilogue = epilogue.epilogue(signs);
     return node;
   }
 
-  size_t output_bytes(bool to_bits) const {
-    return to_bits ? bytes_of(shape.rows * shape.output_words, 8)
-                   : bytes_of(shape.rows * shape.outputs, 4);
-  }
-
+  int64_t pixels() const { return shape.rows; }
   double macs() const {
     return static_cast<double>(shape.rows) * static_cast<double>(shape.outputs) *
            static_cast<double>(shape.products);
+  }
+};
+
+struct PixelConvProblem {
+  PixelConvShape shape;
+  Guarded x, w;
+  EpilogueProblem epilogue;
+
+  // The shape needs all but what pixel_conv_fix and pixel_conv_resize derive.
+  PixelConvProblem(Random& random, Op op, const PixelConvShape& given, size_t slack)
+      : shape(given),
+        x(bytes_of(given.batch * given.height * given.width * given.channels, 1), slack),
+        w(bytes_of(given.outputs * given.products, 1), slack),
+        epilogue(random, op, given.outputs, given.batch * given.out_h * given.out_w,
+                 given.products, slack) {
+    // Mostly the extremes, where 16 bits would overflow.
+    const auto fill = [&](const Guarded& bytes, int64_t low, int64_t high) {
+      for (size_t i = 0; i < bytes.size(); ++i) {
+        const int64_t kind = uniform(random, 0, 3);
+        const int64_t value = kind == 0 ? low : kind == 1 ? high : uniform(random, low, high);
+        bytes.as<uint8_t>()[i] = static_cast<uint8_t>(value);
+      }
+    };
+    fill(x, 0, 255);
+    fill(w, -128, 127);
+    for (int64_t o = 0; o < shape.outputs; ++o) {
+      const int64_t value = uniform(random, -40000, 40000);
+      if (o % 8) store(epilogue.threshold.as<int32_t>() + o, static_cast<int32_t>(value));
+    }
+    epilogue.dot_low = INT32_MIN, epilogue.dot_high = INT32_MAX;
+  }
+
+  PixelConvNode node(const PixelConvKernel& kernel) const {
+    PixelConvNode node = {};
+    node.kernel = &kernel;
+    node.shape = &shape;
+    node.w = w.as<const int8_t>();
+    node.epilogue = epilogue.epilogue(nullptr);
+    return node;
+  }
+
+  int64_t pixels() const { return shape.batch * shape.out_h * shape.out_w; }
+  double macs() const {
+    return static_cast<double>(pixels()) * static_cast<double>(shape.outputs * shape.products);
   }
 };
 

@@ -12,27 +12,38 @@ inline int sign_at(const void* words, int64_t bit) {
   return load<uint64_t>(static_cast<const uint64_t*>(words) + bit / 64) >> bit % 64 & 1 ? -1 : 1;
 }
 
-// Writes output element `channel` of pixel `pixel`; Y was zeroed.
-template <class Problem>
-void reference_epilogue(const Problem& p, bool to_bits, int64_t dot, int64_t pixel,
-                        int64_t channel, void* y) {
-  if (to_bits) {
-    if (dot < load<int32_t>(p.threshold.template as<int32_t>() + channel)) {
-      uint64_t* word = static_cast<uint64_t*>(y) + pixel * p.shape.output_words + channel / 64;
-      store(word, load<uint64_t>(word) | uint64_t{1} << channel % 64);
-    }
+// Writes output element `channel` of pixel `pixel`; Y and the signs were zeroed.
+inline void reference_epilogue(const EpilogueProblem& p, int64_t outputs, int64_t dot,
+                               int64_t pixel, int64_t channel, void* y, void* signs) {
+  const auto set_bit = [&](void* words) {
+    uint64_t* word = static_cast<uint64_t*>(words) + pixel * words_of(outputs) + channel / 64;
+    store(word, load<uint64_t>(word) | uint64_t{1} << channel % 64);
+  };
+  if (is_threshold(p.op)) {
+    if (dot < load<int32_t>(p.threshold.as<int32_t>() + channel)) set_bit(y);
     return;
   }
-  const float value = fmaf(static_cast<float>(dot), load<float>(p.scale.template as<float>() + channel),
-                           load<float>(p.bias.template as<float>() + channel));
-  store(static_cast<float*>(y) + pixel * p.shape.outputs + channel, value);
+  const auto at = [&](const Guarded& values) { return load<float>(values.as<float>() + channel); };
+  const int64_t at_least = max(dot, p.dot_low);
+  const auto ranged = static_cast<float>(min(at_least, p.dot_high));
+  float v = fmaf(ranged, at(p.scale), at(p.bias));
+  const int64_t element = pixel * outputs + channel;
+  if (is_clamp(p.op)) {
+    v = v < at(p.low) ? at(p.low) : v;
+    v = v > at(p.high) ? at(p.high) : v;
+  }
+  if (is_prelu(p.op)) v = v < 0 ? v * at(p.slope) : v;
+  if (is_residual(p.op)) {
+    v += load<float>(p.residual.as<float>() + element);
+    if (v < 0) set_bit(signs);
+  }
+  store(static_cast<float*>(y) + element, v);
 }
 
-inline void reference(const ConvProblem& p, bool to_bits, void* y) {
+inline void reference(const ConvProblem& p, void* y, void* signs) {
   const ConvShape& s = p.shape;
   const int64_t pixel_bits = s.input_words * 64;
   const int64_t tap_bits = s.group_words * 64;
-  memset(y, 0, p.output_bytes(to_bits));
   int64_t pixel = 0;
   for (int64_t n = 0; n < s.batch; ++n) {
     for (int64_t oy = 0; oy < s.out_h; ++oy) {
@@ -55,16 +66,15 @@ inline void reference(const ConvProblem& p, bool to_bits, void* y) {
               }
             }
           }
-          reference_epilogue(p, to_bits, dot, pixel, o, y);
+          reference_epilogue(p.epilogue, s.outputs, dot, pixel, o, y, signs);
         }
       }
     }
   }
 }
 
-inline void reference(const DenseProblem& p, bool to_bits, void* y) {
+inline void reference(const DenseProblem& p, void* y, void* signs) {
   const DenseShape& s = p.shape;
-  memset(y, 0, p.output_bytes(to_bits));
   for (int64_t row = 0; row < s.rows; ++row) {
     for (int64_t o = 0; o < s.outputs; ++o) {
       int64_t dot = 0;
@@ -72,7 +82,34 @@ inline void reference(const DenseProblem& p, bool to_bits, void* y) {
         dot += sign_at(p.x.as<void>(), row * s.words * 64 + k) *
                sign_at(p.w.as<void>(), o * s.words * 64 + k);
       }
-      reference_epilogue(p, to_bits, dot, row, o, y);
+      reference_epilogue(p.epilogue, s.outputs, dot, row, o, y, signs);
+    }
+  }
+}
+
+inline void reference(const PixelConvProblem& p, void* y, void* signs) {
+  const PixelConvShape& s = p.shape;
+  int64_t pixel = 0;
+  for (int64_t n = 0; n < s.batch; ++n) {
+    for (int64_t oy = 0; oy < s.out_h; ++oy) {
+      for (int64_t ox = 0; ox < s.out_w; ++ox, ++pixel) {
+        for (int64_t o = 0; o < s.outputs; ++o) {
+          const int8_t* w = p.w.as<int8_t>() + o * s.products;
+          int64_t sum = 0;
+          for (int64_t i = 0; i < s.kernel_h; ++i) {
+            for (int64_t j = 0; j < s.kernel_w; ++j) {
+              const int64_t yy = oy * s.stride_h + i * s.dilation_h - s.pad_top;
+              const int64_t xx = ox * s.stride_w + j * s.dilation_w - s.pad_left;
+              const bool inside = yy >= 0 && yy < s.height && xx >= 0 && xx < s.width;
+              const int64_t at = ((n * s.height + yy) * s.width + xx) * s.channels;
+              for (int64_t c = 0; c < s.channels; ++c) {
+                sum += (inside ? p.x.as<uint8_t>()[at + c] : s.pad_value) * *w++;
+              }
+            }
+          }
+          reference_epilogue(p.epilogue, s.outputs, sum, pixel, o, y, signs);
+        }
+      }
     }
   }
 }

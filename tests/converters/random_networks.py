@@ -30,7 +30,11 @@ def random_signs(*shape: int) -> Tensor:
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One convolution block; `pool` is "", "before" or "after" the batch-norm's sign."""
+    """One convolution block.
+
+    `pool` is "", "before" the batch-norm or "after" its sign; `activation` is "",
+    "relu" before the batch-norm, or "hardtanh" or "prelu" after it.
+    """
 
     channels: int
     kernel: int
@@ -42,6 +46,7 @@ class ConvSpec:
     pool: str
     bias: bool
     residual: bool
+    activation: str
 
 
 @dataclass(frozen=True)
@@ -111,13 +116,18 @@ class ConvBlock(nn.Module):
         products = inputs // spec.groups * spec.kernel**2
         self.norm = batch_norm(spec.channels, products, two_dimensional=True)
         self.pool = nn.MaxPool2d(2) if spec.pool else nn.Identity()
+        self.relu = nn.ReLU() if spec.activation == "relu" else nn.Identity()
+        self.after = {
+            "hardtanh": nn.Hardtanh(-0.5, 1),
+            "prelu": nn.PReLU(spec.channels, init=0.25),
+        }.get(spec.activation, nn.Identity())
         self.sign = Sign()
         self.before = spec.pool == "before"
         self.residual = spec.residual
 
     def forward(self, x: Tensor) -> Tensor:
-        a = self.conv(x)
-        a = self.norm(self.pool(a)) if self.before else self.norm(a)
+        a = self.relu(self.conv(x))
+        a = self.after(self.norm(self.pool(a)) if self.before else self.norm(a))
         if self.residual and a.shape == x.shape:
             a = a + x
         x = self.sign(a)
@@ -196,6 +206,7 @@ def networks(draw: st.DrawFn) -> NetworkSpec:
                 pool=pool,
                 bias=draw(st.booleans()),
                 residual=residual,
+                activation=draw(st.sampled_from(["", "", "relu", "hardtanh", "prelu"])),
             )
         )
         channels = outputs

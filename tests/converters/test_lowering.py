@@ -14,7 +14,7 @@ from torch.nn import functional
 from sbn_converters.onnx.inspect import inspect_model, metadata
 from sbn_deploy.export import ExportReport, export_onnx
 from sbn_deploy.validate import validate_members
-from sbn_runtime.errors import ModelError, UnsupportedLayerError
+from sbn_runtime.errors import OutputError, UnsupportedLayerError
 
 from .random_networks import BinaryDense, Sign, batch_norm, random_signs
 
@@ -76,25 +76,122 @@ def test_tensors_stay_packed_between_binary_layers(tmp_path: Path) -> None:
     _agrees(report.path, network, (3, 8, 8))
 
 
-def test_residual_connections_keep_the_float_path(tmp_path: Path) -> None:
-    class Residual(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.sign = Sign()
-            self.conv = Convolution(random_signs(6, 6, 3, 3))
-            self.norm = batch_norm(6, 54, two_dimensional=True)
+class Residual(nn.Module):
+    """x + norm(activation(conv(sign(x))))."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            return x + self.norm(self.conv(self.sign(x)))
+    def __init__(self, activation: nn.Module | None = None) -> None:
+        super().__init__()
+        self.sign = Sign()
+        self.conv = Convolution(random_signs(6, 6, 3, 3))
+        self.activation = activation or nn.Identity()
+        self.norm = batch_norm(6, 54, two_dimensional=True)
 
-    network = nn.Sequential(Residual(), Residual(), Sign(), *_head(150))
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.activation(self.conv(self.sign(x))))
+
+
+@pytest.mark.parametrize("activation", [None, nn.ReLU(), nn.Hardtanh(-7, 9)])
+def test_residual_blocks_are_one_operator_each(
+    tmp_path: Path, activation: nn.Module | None
+) -> None:
+    blocks = [Residual(activation) for _ in range(3)]
+    network = nn.Sequential(*blocks, Sign(), *_head(150))
     report = _export(tmp_path, network, (6, 5, 5))
     ops = [node.op_type for node in onnx.load(report.path).graph.node]
-    assert ops.count("ConvScale") == 2
-    assert ops.count("Pack") == 3
-    assert "BatchNormalization" not in ops
-    assert "Conv" not in ops
+    # The image is turned to channels last for its signs and as first shortcut, then nothing is.
+    assert ops == [
+        *["Transpose", "Pack", "ConvResidual", "ConvResidual", "ConvResidual"],
+        *["Reshape", "DenseScale", "Softmax"],
+    ]
     _agrees(report.path, network, (6, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("steps", "op"),
+    [
+        ([nn.PReLU(6, init=0.3)], "ConvScalePRelu"),
+        ([nn.PReLU(6, init=-0.3)], "ConvScalePRelu"),
+        ([nn.Hardtanh()], "ConvScaleClamp"),
+        ([nn.ReLU6()], "ConvScaleClamp"),
+        ([nn.ReLU()], "ConvScaleClamp"),
+        ([], "ConvScale"),
+    ],
+)
+def test_activations_are_computed_with_the_convolution(
+    tmp_path: Path, steps: list[nn.Module], op: str
+) -> None:
+    norm = batch_norm(6, 27, two_dimensional=True)
+    convolution = Convolution(random_signs(6, 3, 3, 3))
+    network = nn.Sequential(Sign(), convolution, norm, *steps, nn.AvgPool2d(2), nn.Flatten())
+    report = _export(tmp_path, network, (3, 4, 4))
+    ops = [node.op_type for node in onnx.load(report.path).graph.node]
+    expected = ["Transpose", "Pack", op, "Transpose", "AveragePool", "Reshape", "Softmax"]
+    assert ops == expected
+    _agrees(report.path, network, (3, 4, 4))
+
+
+class PixelConvolution(nn.Module):
+    """Whole-number weights on round(255 x) with a black or white border."""
+
+    def __init__(self, outputs: int, border: float, stride: int = 1) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randint(-127, 128, (outputs, 3, 3, 3)).float())
+        self.border, self.stride = border, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.pad(torch.round(x * 255), (1, 1, 1, 1), value=255 * self.border)
+        return functional.conv2d(x, self.weight, stride=self.stride)
+
+
+def _pixels(*shape: int) -> Tensor:
+    return (2 * torch.randint(0, 256, shape) - 255).float() / 255
+
+
+@pytest.mark.parametrize("border", [-1.0, 1.0])
+@pytest.mark.parametrize("pool", [False, True])
+def test_first_layers_compute_on_pixels(tmp_path: Path, border: float, pool: bool) -> None:
+    torch.manual_seed(3)
+    norm = batch_norm(9, 27 * 127**2 * 200**2, two_dimensional=True)
+    between: list[nn.Module] = [nn.MaxPool2d(2)] if pool else []
+    features = 9 * 16 // (4 if pool else 1)
+    network = nn.Sequential(
+        PixelConvolution(9, border), *between, norm, Sign(), *_head(features)
+    ).eval()
+    x = _pixels(5, 3, 4, 4)
+    path = tmp_path / "model.onnx"
+    report = export_onnx([network], x, path)
+    model = onnx.load(path)
+    ops = [node.op_type for node in model.graph.node]
+    assert ops[0] == "PixelConvThreshold"
+    assert "Transpose" not in ops
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert report.float_layers == {}
+    assert all(result.ok for result in validate_members(model, [network], x.numpy()))
+
+
+def test_first_layers_on_pixels_give_floats_too(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    norm = batch_norm(8, 27 * 127**2 * 200**2, two_dimensional=True)
+    network = nn.Sequential(PixelConvolution(8, -1.0, 2), norm, Residual8(), *_head(32)).eval()
+    x = _pixels(3, 3, 4, 4)
+    path = tmp_path / "model.onnx"
+    export_onnx([network], x, path)
+    model = onnx.load(path)
+    ops = [node.op_type for node in model.graph.node]
+    assert ops[:3] == ["PixelConvScale", "Pack", "ConvResidual"]
+    assert all(result.ok for result in validate_members(model, [network], x.numpy()))
+
+
+class Residual8(nn.Module):
+    """A residual block of 8 channels and the signs of its result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = Convolution(random_signs(8, 8, 3, 3))
+        self.sign = Sign()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sign(x + self.conv(self.sign(x)))
 
 
 @pytest.mark.parametrize(
@@ -194,6 +291,7 @@ def test_an_interrupted_export_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_folder_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="does not exist; create it"):
-        _export(tmp_path / "nowhere", nn.Sequential(Sign(), *_head(12)), (3, 2, 2))
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="choose a folder that can be written to"):
+        _export(tmp_path / "file", nn.Sequential(Sign(), *_head(12)), (3, 2, 2))

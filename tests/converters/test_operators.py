@@ -22,16 +22,20 @@ _TYPES = {
     "float32": onnx.TensorProto.FLOAT,
     "uint64": onnx.TensorProto.UINT64,
     "int32": onnx.TensorProto.INT32,
+    "uint8": onnx.TensorProto.UINT8,
+    "int8": onnx.TensorProto.INT8,
 }
 
 
 def run_function(
     name: str, inputs: list[Array], **attributes: int | list[int]
-) -> list[tuple[str, Array]]:
+) -> list[tuple[str, list[Array]]]:
     """One operator's function body in stock onnxruntime and in onnx's evaluator."""
     operator = ops.BY_NAME[name]
     names = [tensor.name for tensor in operator.inputs]
-    node = onnx.helper.make_node(name, names, ["Y"], domain=ops.DOMAIN, **attributes)
+    node = onnx.helper.make_node(
+        name, names, [t.name for t in operator.outputs], domain=ops.DOMAIN, **attributes
+    )
     info = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         [node],
@@ -40,7 +44,7 @@ def run_function(
             info(t.name, _TYPES[t.dtype], a.shape)
             for t, a in zip(operator.inputs, inputs, strict=True)
         ],
-        [info("Y", _TYPES[operator.outputs[0].dtype], [None] * inputs[0].ndim)],
+        [info(t.name, _TYPES[t.dtype], [None] * inputs[0].ndim) for t in operator.outputs],
     )
     model = onnx.helper.make_model(
         graph,
@@ -60,16 +64,54 @@ def run_function(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return [
-        ("onnxruntime", session.run(None, feeds)[0]),
-        ("onnx", ReferenceEvaluator(model).run(None, feeds)[0]),
+        ("onnxruntime", session.run(None, feeds)),
+        ("onnx", ReferenceEvaluator(model).run(None, feeds)),
     ]
 
 
-def check(expected: Array, results: list[tuple[str, Array]]) -> None:
-    """Every engine gives exactly the expected array."""
-    for engine, result in results:
-        assert result.dtype == expected.dtype, engine
-        np.testing.assert_array_equal(result, expected, err_msg=engine)
+def check(expected: Array | list[Array], results: list[tuple[str, list[Array]]]) -> None:
+    """Every engine gives exactly the expected arrays."""
+    wanted = expected if isinstance(expected, list) else [expected]
+    for engine, arrays in results:
+        for array, one in zip(arrays, wanted, strict=True):
+            assert array.dtype == one.dtype, engine
+            np.testing.assert_array_equal(array, one, err_msg=engine)
+
+
+def check_epilogues(
+    rng: np.random.Generator,
+    kind: str,
+    dot: NDArray[np.int32],
+    products: list[Array],
+    **attributes: int | list[int],
+) -> None:
+    """All operators of a kind of product, whose dot products [..., O] are given."""
+    outputs = dot.shape[-1]
+    threshold = rng.integers(-5, 6, outputs).astype(np.int32)
+    check(
+        pack_bits(dot < threshold),
+        run_function(f"{kind}Threshold", [*products, threshold], **attributes),
+    )
+    scale, bias, low, high, slope = (rng.normal(size=outputs).astype(np.float32) for _ in range(5))
+    shortcut = rng.normal(size=dot.shape).astype(np.float32)
+    for dot_range in ([-(2**31), 2**31 - 1], [0, 2**31 - 1], [-3, 2]):
+        ranged = np.minimum(np.maximum(dot, dot_range[0]), dot_range[1])
+        v = (ranged.astype(np.float64) * scale + bias).astype(np.float32)
+        inputs = [*products, scale, bias]
+        options = {**attributes, "dot_range": dot_range}
+        check(v, run_function(f"{kind}Scale", inputs, **options))
+        check(
+            np.minimum(np.maximum(v, low), high),
+            run_function(f"{kind}ScaleClamp", [*inputs, low, high], **options),
+        )
+        check(
+            np.where(v < 0, v * slope, v),
+            run_function(f"{kind}ScalePRelu", [*inputs, slope], **options),
+        )
+        check(
+            [v + shortcut, pack_bits(v + shortcut < 0)],
+            run_function(f"{kind}Residual", [*inputs, shortcut], **options),
+        )
 
 
 def signs(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
@@ -90,9 +132,7 @@ def dot_convolution(
     top, left, bottom, right = pads
     n = x.shape[0]
     o, kh, kw, cg = w.shape
-    padded = np.pad(
-        x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=float(border)
-    )
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=border)
     height = (padded.shape[1] - dilations[0] * (kh - 1) - 1) // strides[0] + 1
     width = (padded.shape[2] - dilations[1] * (kw - 1) - 1) // strides[1] + 1
     y = np.zeros((n, height, width, o), np.int32)
@@ -163,15 +203,7 @@ def test_convolution(
         "group": group,
         "pad_value": border,
     }
-    packed = [pack_signs(x), pack_signs(w)]
-    threshold = rng.integers(-5, 6, outputs).astype(np.int32)
-    check(
-        pack_bits(dot < threshold),
-        run_function("ConvThreshold", [*packed, threshold], **attributes),
-    )
-    scale, bias = (rng.normal(size=outputs).astype(np.float32) for _ in range(2))
-    expected = (dot.astype(np.float64) * scale + bias).astype(np.float32)
-    check(expected, run_function("ConvScale", [*packed, scale, bias], **attributes))
+    check_epilogues(rng, "Conv", dot, [pack_signs(x), pack_signs(w)], **attributes)
 
 
 @pytest.mark.parametrize("channels", [1, 64, 100])
@@ -179,15 +211,48 @@ def test_dense(channels: int) -> None:
     rng = np.random.default_rng(channels)
     x, w = signs(rng, 3, channels), signs(rng, 70, channels)
     dot = (x @ w.T).astype(np.int32)
-    packed = [pack_signs(x), pack_signs(w)]
-    threshold = rng.integers(-5, 6, 70).astype(np.int32)
-    check(
-        pack_bits(dot < threshold),
-        run_function("DenseThreshold", [*packed, threshold], channels=channels),
+    check_epilogues(rng, "Dense", dot, [pack_signs(x), pack_signs(w)], channels=channels)
+
+
+@pytest.mark.parametrize("pad_value", [0, 7, 255])
+@pytest.mark.parametrize(
+    ("channels", "kernel", "strides", "dilations", "pads"),
+    [
+        (1, (1, 1), [1, 1], [1, 1], [0, 0, 0, 0]),
+        (3, (3, 2), [2, 1], [1, 2], [1, 0, 2, 1]),
+        (514, (1, 1), [1, 1], [1, 1], [0, 0, 0, 1]),
+    ],
+)
+def test_pixel_convolution(
+    pad_value: int,
+    channels: int,
+    kernel: tuple[int, int],
+    strides: list[int],
+    dilations: list[int],
+    pads: list[int],
+) -> None:
+    rng = np.random.default_rng(channels)
+    outputs = 70
+    x = rng.choice(np.array([0, 1, 254, 255], np.uint8), (2, 5, 6, channels))
+    w = rng.choice(np.array([-128, -1, 0, 127], np.int8), (outputs, *kernel, channels))
+    x[0, 0, 0], w[0] = 255, -128  # the largest sum
+    total = dot_convolution(
+        x.astype(np.int64), w.astype(np.int64), strides, dilations, pads, 1, pad_value
     )
-    scale, bias = (rng.normal(size=70).astype(np.float32) for _ in range(2))
-    expected = (dot.astype(np.float64) * scale + bias).astype(np.float32)
-    check(expected, run_function("DenseScale", [*packed, scale, bias], channels=channels))
+    attributes: dict[str, Any] = {
+        "strides": strides,
+        "dilations": dilations,
+        "pads": pads,
+        "pad_value": pad_value,
+    }
+    threshold = rng.integers(-9999, 9999, outputs).astype(np.int32)
+    check(
+        pack_bits(total < threshold),
+        run_function("PixelConvThreshold", [x, w, threshold], **attributes),
+    )
+    scale, bias = (rng.normal(size=outputs).astype(np.float32) for _ in range(2))
+    expected = (total.astype(np.float64) * scale + bias).astype(np.float32)
+    check(expected, run_function("PixelConvScale", [x, w, scale, bias], **attributes))
 
 
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])

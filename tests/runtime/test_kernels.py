@@ -36,9 +36,13 @@ _TYPES = {
     "float32": onnx.TensorProto.FLOAT,
     "uint64": onnx.TensorProto.UINT64,
     "int32": onnx.TensorProto.INT32,
+    "uint8": onnx.TensorProto.UINT8,
+    "int8": onnx.TensorProto.INT8,
 }
 SEEDS = st.integers(0, 2**32 - 1)
 CHANNELS = st.integers(1, 200)
+FULL_RANGE = [-(2**31), 2**31 - 1]
+EPILOGUES = ["Threshold", "Scale", "ScaleClamp", "ScalePRelu", "Residual"]
 
 
 def model(
@@ -54,7 +58,11 @@ def model(
     info = onnx.helper.make_tensor_value_info
     operator = ops.BY_NAME[name]
     node = onnx.helper.make_node(
-        name, [t.name for t in operator.inputs], ["Y"], name="the_node", domain=ops.DOMAIN
+        name,
+        [t.name for t in operator.inputs],
+        [t.name for t in operator.outputs],
+        name="the_node",
+        domain=ops.DOMAIN,
     )
     node.attribute.extend(
         onnx.helper.make_attribute(key, value) for key, value in attributes.items()
@@ -67,7 +75,7 @@ def model(
             for t in operator.inputs
             if t.name not in constants
         ],
-        [info("Y", _TYPES[operator.outputs[0].dtype], None)],
+        [info(t.name, _TYPES[t.dtype], None) for t in operator.outputs],
         [onnx.numpy_helper.from_array(inputs[key], key) for key in constants],
     )
     return onnx.helper.make_model(
@@ -106,13 +114,17 @@ def session(
         return onnxruntime.InferenceSession(serialized, options, ["CPUExecutionProvider"])
 
 
-def run(proto: onnx.ModelProto, inputs: dict[str, Array], isa: str | None) -> Array:
-    """The output, with two threads where our kernels run."""
+def run_all(proto: onnx.ModelProto, inputs: dict[str, Array], isa: str | None) -> list[Array]:
+    """The outputs, with two threads where our kernels run."""
     names = {value.name for value in proto.graph.input}
     feeds = {key: value for key, value in inputs.items() if key in names}
-    engine = session(proto, isa, threads=1 if isa is None else 2)
-    output: Array = engine.run(None, feeds)[0]
-    return output
+    outputs: list[Array] = session(proto, isa, threads=1 if isa is None else 2).run(None, feeds)
+    return outputs
+
+
+def run(proto: onnx.ModelProto, inputs: dict[str, Array], isa: str | None) -> Array:
+    """The first output."""
+    return run_all(proto, inputs, isa)[0]
 
 
 def check(
@@ -120,15 +132,12 @@ def check(
 ) -> None:
     """Every kernel set gives exactly what the function body gives."""
     proto = model(name, inputs, attributes, constants=constants)
-    expected = run(proto, inputs, None)
+    wanted = run_all(proto, inputs, None)
     for isa in ISAS:
-        actual = run(proto, inputs, isa)
-        assert actual.dtype == expected.dtype
-        np.testing.assert_array_equal(
-            actual.view(np.uint32 if actual.dtype == np.float32 else actual.dtype),
-            expected.view(np.uint32 if expected.dtype == np.float32 else expected.dtype),
-            err_msg=isa,
-        )
+        for actual, expected in zip(run_all(proto, inputs, isa), wanted, strict=True):
+            assert actual.dtype == expected.dtype
+            # Zeros are equal whatever their sign, which onnxruntime's Where loses.
+            np.testing.assert_array_equal(actual, expected, err_msg=isa)
 
 
 def words(channels: int) -> int:
@@ -143,14 +152,32 @@ def packed(rng: np.random.Generator, *shape: int) -> NDArray[np.uint64]:
     return np.packbits(bits, axis=-1, bitorder="little").view(np.uint64)
 
 
-def epilogue(rng: np.random.Generator, name: str, outputs: int) -> dict[str, Array]:
-    """T, or a scale and bias for which the function body's double is exact."""
+def epilogue(
+    rng: np.random.Generator, name: str, outputs: int, lead: tuple[int, ...] = ()
+) -> dict[str, Array]:
+    """The inputs after X and W; scale and bias are such that the function body's double is exact.
+
+    `lead` is the shape of Y without its channels.
+    """
     if name.endswith("Threshold"):
         thresholds = rng.integers(-12, 12, outputs)
         thresholds[:2] = rng.choice([-(2**31), 2**31 - 1, 0, 1], 2)[:outputs]
         return {"T": thresholds.astype(np.int32)}
-    scale, bias = (rng.integers(-999, 999, outputs).astype(np.float32) / 64 for _ in range(2))
-    return {"scale": scale, "bias": bias}
+    shapes = {
+        tensor.name: (*lead, outputs) if tensor.name == "R" else (outputs,)
+        for tensor in ops.BY_NAME[name].inputs[2:]
+    }
+    return {
+        key: rng.integers(-999, 999, shape).astype(np.float32) / 64 for key, shape in shapes.items()
+    }
+
+
+def dot_range(rng: np.random.Generator, name: str) -> Attributes:
+    """The attribute, where the operator has it: the full range, or a part of it."""
+    if name.endswith("Threshold"):
+        return {}
+    some = [int(rng.integers(-9, 2)), int(rng.integers(0, 9))]
+    return {"dot_range": FULL_RANGE if rng.integers(0, 2) else some}
 
 
 @st.composite
@@ -180,7 +207,16 @@ def convolutions(draw: st.DrawFn) -> tuple[dict[str, int], Attributes]:
     return sizes, attributes
 
 
-@pytest.mark.parametrize("name", ["ConvThreshold", "ConvScale"])
+def output_size(sizes: dict[str, int], attributes: Attributes) -> tuple[int, int, int]:
+    """Batch, height and width of a convolution's output."""
+    pads = attributes["pads"]
+    reach = [attributes["dilations"][i] * (sizes["kh" if i == 0 else "kw"] - 1) for i in range(2)]
+    space = [sizes[key] + pads[i] + pads[i + 2] for i, key in enumerate(["height", "width"])]
+    height, width = ((space[i] - reach[i] - 1) // attributes["strides"][i] + 1 for i in range(2))
+    return sizes["batch"], height, width
+
+
+@pytest.mark.parametrize("name", [f"Conv{name}" for name in EPILOGUES])
 @given(problem=convolutions(), constant=st.booleans(), seed=SEEDS)
 def test_convolution(
     name: str, problem: tuple[dict[str, int], Attributes], constant: bool, seed: int
@@ -191,12 +227,54 @@ def test_convolution(
     inputs: dict[str, Array] = {
         "X": packed(rng, sizes["batch"], sizes["height"], sizes["width"], channels),
         "W": packed(rng, outputs, sizes["kh"], sizes["kw"], channels // group),
-        **epilogue(rng, name, outputs),
+        **epilogue(rng, name, outputs, output_size(sizes, attributes)),
     }
-    check(name, inputs, attributes, ("W",) if constant else ())
+    constants = tuple(key for key in inputs if key not in ("X", "R")) if constant else ()
+    check(name, inputs, attributes | dot_range(rng, name), constants)
 
 
-@pytest.mark.parametrize("name", ["DenseThreshold", "DenseScale"])
+@pytest.mark.parametrize("name", ["PixelConvThreshold", "PixelConvScale"])
+@given(
+    problem=convolutions(),
+    channels=st.integers(1, 5),
+    pad_value=st.integers(0, 255),
+    constant=st.booleans(),
+    seed=SEEDS,
+)
+def test_pixel_convolution(
+    name: str,
+    problem: tuple[dict[str, int], Attributes],
+    channels: int,
+    pad_value: int,
+    constant: bool,
+    seed: int,
+) -> None:
+    sizes, attributes = problem
+    rng = np.random.default_rng(seed)
+    shape = (sizes["batch"], sizes["height"], sizes["width"], channels)
+    weights = (sizes["outputs"], sizes["kh"], sizes["kw"], channels)
+    inputs: dict[str, Array] = {
+        "X": rng.choice(np.array([0, 1, 100, 254, 255], np.uint8), shape),
+        "W": rng.choice(np.array([-128, -127, -5, 0, 1, 126, 127], np.int8), weights),
+        **epilogue(rng, name, sizes["outputs"]),
+    }
+    kept = {key: attributes[key] for key in ("strides", "dilations", "pads")}
+    constants = tuple(key for key in inputs if key != "X") if constant else ()
+    check(name, inputs, {**kept, "pad_value": pad_value}, constants)
+
+
+def test_pixel_convolutions_have_few_products() -> None:
+    attributes = {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0], "pad_value": 0}
+    inputs: dict[str, Array] = {
+        "X": np.zeros((1, 1, 1, 515), np.uint8),
+        "W": np.zeros((1, 1, 1, 515), np.int8),
+        "T": np.zeros(1, np.int32),
+    }
+    proto = model("PixelConvThreshold", inputs, attributes, functions=False)
+    assert "exceeds 514" in error_of(proto, inputs)
+
+
+@pytest.mark.parametrize("name", [f"Dense{name}" for name in EPILOGUES])
 @given(
     rows=st.integers(1, 9),
     channels=st.integers(1, 1025),
@@ -219,9 +297,10 @@ def test_dense(
     inputs: dict[str, Array] = {
         "X": np.pad(packed(rng, rows, channels), unused),
         "W": np.pad(packed(rng, outputs, channels), unused),
-        **epilogue(rng, name, outputs),
+        **epilogue(rng, name, outputs, (rows,)),
     }
-    check(name, inputs, {"channels": channels}, ("W",) if constant else ())
+    constants = tuple(key for key in inputs if key not in ("X", "R")) if constant else ()
+    check(name, inputs, {"channels": channels, **dot_range(rng, name)}, constants)
 
 
 @given(lead=st.lists(st.integers(1, 4), max_size=3), channels=st.integers(1, 1025), seed=SEEDS)
@@ -273,7 +352,7 @@ def small_convolution(name: str = "ConvScale") -> tuple[dict[str, Array], Attrib
     inputs: dict[str, Array] = {
         "X": packed(rng, 2, 6, 5, 70),
         "W": packed(rng, 33, 3, 3, 70),
-        **epilogue(rng, name, 33),
+        **epilogue(rng, name, 33, (2, 6, 5)),
     }
     return inputs, {
         "channels": 70,
@@ -282,6 +361,7 @@ def small_convolution(name: str = "ConvScale") -> tuple[dict[str, Array], Attrib
         "pads": [1, 1, 1, 1],
         "group": 1,
         "pad_value": 0,
+        **({} if name == "ConvThreshold" else {"dot_range": FULL_RANGE}),
     }
 
 
@@ -301,7 +381,7 @@ def test_scale_and_bias_round_once(isa: str, seed: int) -> None:
         "scale": scale,
         "bias": bias,
     }
-    proto = model("DenseScale", inputs, {"channels": channels})
+    proto = model("DenseScale", inputs, {"channels": channels, "dot_range": FULL_RANGE})
     differ = np.unpackbits((inputs["X"][:, None] ^ inputs["W"][None]).view(np.uint8), axis=-1).sum(
         -1, dtype=np.int64
     )
@@ -392,6 +472,8 @@ def error_of(proto: onnx.ModelProto, inputs: dict[str, Array]) -> str:
         ("pads", None, "'pads' is missing"),
         ("pad_value", 2, r"'pad_value' is 2, must lie in \[-1, 1\]"),
         ("group", 3, "group must divide"),
+        ("dot_range", [0, 2**31], r"'dot_range' is 2147483648, must lie in \[-2147483648, 21"),
+        ("dot_range", [0], "'dot_range' has 1 integers, needs 2"),
     ],
 )
 def test_bad_attributes(attribute: str, value: Any, message: str) -> None:
@@ -434,8 +516,26 @@ def test_bad_shapes(
         (
             "DenseScale",
             {"X": (1, 3), "W": (4, 2), "scale": (4,), "bias": (4,)},
-            {"channels": 100},
+            {"channels": 100, "dot_range": FULL_RANGE},
             r"X has shape \[1, 3\]",
+        ),
+        (
+            "DenseScaleClamp",
+            {"X": (1, 2), "W": (4, 2), "scale": (4,), "bias": (4,), "low": (4,), "high": (1,)},
+            {"channels": 100, "dot_range": FULL_RANGE},
+            r"high has shape \[1\], needs \[O\] = \[4\]",
+        ),
+        (
+            "DenseResidual",
+            {"X": (1, 2), "W": (4, 2), "scale": (4,), "bias": (4,), "R": (2, 4)},
+            {"channels": 100, "dot_range": FULL_RANGE},
+            r"R has shape \[2, 4\], needs \[N, O\] = \[1, 4\]",
+        ),
+        (
+            "PixelConvScale",
+            {"X": (1, 4, 4, 2), "W": (4, 3, 3, 3), "scale": (4,), "bias": (4,)},
+            {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0], "pad_value": 0},
+            r"X has shape \[1, 4, 4, 2\].* = \[any, any, any, 3\]",
         ),
         (
             "DenseThreshold",

@@ -32,6 +32,7 @@ from ..small_models import (
     Classifier,
     random_images,
     write_float_model,
+    write_pixel_model,
 )
 
 CLASSIFIER = Classifier.random()
@@ -133,6 +134,22 @@ def test_preprocess(model: Path) -> None:
     assert x.flags.c_contiguous
     # Multiples of 1/8 are exact, so no tolerance is needed.
     np.testing.assert_array_equal(x, images.transpose(0, 3, 1, 2) / 8 - 1)
+
+
+def test_models_on_pixels_take_images_as_they_are(tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).integers(-127, 128, (3, 2, 2, 1)).astype(np.int8)
+    session = Session(write_pixel_model(tmp_path / "pixels.onnx", weights))
+    assert session.inputs[0].dtype == "uint8"
+    images = random_images(5)
+    given = session.preprocess(images)
+    assert given is images
+    blocks = images.reshape(5, 2, 2, 2, 2, 1).astype(np.int64)
+    expected = np.einsum("nyaxbc,oabc->nyxo", blocks, weights.astype(np.int64))
+    np.testing.assert_array_equal(session.run(given)["sums"], expected)
+    with pytest.raises(InputError, match="above the model's largest, 16"):
+        session.preprocess(images + np.uint8(200))
+    with pytest.raises(InputError, match="must be uint8, this is float32"):
+        session.run(images.astype(np.float32))
 
 
 def test_preprocess_survives_json() -> None:

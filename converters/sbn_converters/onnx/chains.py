@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from .channelwise import Add, BatchNorm, ChannelStep, Clip, Div, Mul, PRelu, affine
+from .channelwise import Add, BatchNorm, ChannelStep, Clip, Div, Mul, PRelu
 from .graph import constant, dims, integer, ints, real, sole_consumer, text
 
 
@@ -80,13 +80,12 @@ def walk(end: ir.Value, accumulators: Collection[ir.Value]) -> Chain:
     Stops at an accumulator, at a value that something else reads too, or
     where a node is no channel step.
     """
-    chain = _collect(end, accumulators, pools=True)
-    return chain
+    return _collect(end, accumulators, pools=True)
 
 
-def without_pools(end: ir.Value) -> Chain:
-    """Like `walk`, but stops at a max-pool and never at an accumulator."""
-    return _collect(end, (), pools=False)
+def without_pools(end: ir.Value, accumulators: Collection[ir.Value] = ()) -> Chain:
+    """Like `walk`, but stops at a max-pool too."""
+    return _collect(end, accumulators, pools=False)
 
 
 def _collect(end: ir.Value, accumulators: Collection[ir.Value], *, pools: bool) -> Chain:
@@ -114,23 +113,6 @@ def _collect(end: ir.Value, accumulators: Collection[ir.Value], *, pools: bool) 
         else:
             chain.steps.append(item)
     return chain
-
-
-def forward_affine(value: ir.Value) -> tuple[ir.Value, list[ChannelStep], list[str]]:
-    """The affine steps that follow a value and alone read it: their end, the steps, names."""
-    steps: list[ChannelStep] = []
-    names: list[str] = []
-    while (node := sole_consumer(value)) is not None:
-        found = channel_step(node)
-        if found is None or found[0] is not value:
-            break
-        _, name, step = found
-        if affine([step], dims(value)[1] or 0) is None:
-            break
-        steps.append(step)
-        names.append(name)
-        value = node.outputs[0]
-    return value, steps, names
 
 
 def channel_step(node: ir.Node) -> tuple[ir.Value, str, ChannelStep] | None:

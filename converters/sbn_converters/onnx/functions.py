@@ -65,12 +65,14 @@ def register_schemas() -> None:
 
 
 def _schema(operator: ops.Operator) -> onnx.defs.OpSchema:
-    types = {"float32": "tensor(float)", "uint64": "tensor(uint64)", "int32": "tensor(int32)"}
+    types = {"float32": "tensor(float)"}
 
     def parameters(tensors: tuple[ops.Tensor, ...]) -> list[onnx.defs.OpSchema.FormalParameter]:
         return [
             onnx.defs.OpSchema.FormalParameter(
-                tensor.name, types[tensor.dtype], f"{tensor.shape}: {tensor.doc}"
+                tensor.name,
+                types.get(tensor.dtype, f"tensor({tensor.dtype})"),
+                f"{tensor.shape}: {tensor.doc}",
             )
             for tensor in tensors
         ]

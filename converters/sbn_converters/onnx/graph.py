@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ..ops import DOMAIN
 
 Dim = int | str | ir.SymbolicDim | None
+Attributes = Mapping[str, int | list[int]]
 
 
 def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
@@ -118,16 +120,18 @@ class Editor:
         domain: str = "",
         dtype: ir.DataType,
         shape: Sequence[Dim],
-        **attributes: int | list[int],
+        num_outputs: int = 1,
+        attributes: Attributes = MappingProxyType({}),
     ) -> ir.Value:
-        """A new node in front of another; returns its only output."""
+        """A new node in front of another; returns its first output."""
         unique = self.unique(name)
         node = ir.Node(
             domain,
             op_type,
             inputs,
-            ir.convenience.convert_attributes(attributes),
+            ir.convenience.convert_attributes(dict(attributes)),
             name=unique,
+            num_outputs=num_outputs,
         )
         output = node.outputs[0]
         output.name = self.unique(f"{unique}.out")
@@ -145,11 +149,20 @@ class Editor:
         *,
         dtype: ir.DataType = ir.DataType.UINT64,
         shape: Sequence[Dim],
-        **attributes: int | list[int],
+        num_outputs: int = 1,
+        attributes: Attributes = MappingProxyType({}),
     ) -> ir.Value:
         """A new node of the `sbn` domain."""
         return self.node(
-            op_type, inputs, before, name, domain=DOMAIN, dtype=dtype, shape=shape, **attributes
+            op_type,
+            inputs,
+            before,
+            name,
+            domain=DOMAIN,
+            dtype=dtype,
+            shape=shape,
+            num_outputs=num_outputs,
+            attributes=attributes,
         )
 
     def replace(self, old: ir.Value, new: ir.Value) -> None:

@@ -24,8 +24,9 @@ class LayerInfo:
     """One layer of an exported file.
 
     Shapes are without the batch, -1 for an unknown dimension. MACs are for one
-    input. `kind` is "binary", "float" or "other"; `why` says why a layer that
-    could have been binary stayed float; `fused` names the steps it contains.
+    input. `kind` is "binary", "int8" (a first layer on pixels), "float" or
+    "other"; `why` says why a layer that could have been binary stayed float;
+    `fused` names the steps it contains.
     """
 
     name: str
@@ -34,6 +35,7 @@ class LayerInfo:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     binary_macs: int
+    int8_macs: int
     float_macs: int
     packed_bytes: int
     float_bytes: int
@@ -110,7 +112,7 @@ def inspect_model(path: Path) -> list[LayerInfo]:
         weights = arrays.get(node.input[1]) if len(node.input) > 1 else None
         output = shapes.get(node.output[0], ())
         macs = _macs(node, weights, output)
-        binary = ours and node.op_type.startswith(("Conv", "Dense"))
+        kind = _kind(node)
         constants = [arrays[name] for name in node.input if name in arrays]
         packed = [t for t in constants if t.data_type == onnx.TensorProto.UINT64]
         note = notes.get(node.name, {})
@@ -118,11 +120,12 @@ def inspect_model(path: Path) -> list[LayerInfo]:
             LayerInfo(
                 name=node.name,
                 op=f"{DOMAIN}.{node.op_type}" if ours else node.op_type,
-                kind="binary" if binary else "other" if ours else "float",
+                kind=kind,
                 input_shape=logical(node.input[0]),
                 output_shape=logical(node.output[0]),
-                binary_macs=macs if binary else 0,
-                float_macs=macs if not ours else 0,
+                binary_macs=macs if kind == "binary" else 0,
+                int8_macs=macs if kind == "int8" else 0,
+                float_macs=macs if kind == "float" else 0,
                 packed_bytes=sum(8 * int(np.prod(t.dims)) for t in packed),
                 float_bytes=sum(_bytes(t) for t in constants if t not in packed),
                 fused=tuple(note.get("fused", ())),
@@ -130,6 +133,14 @@ def inspect_model(path: Path) -> list[LayerInfo]:
             )
         )
     return layers
+
+
+def _kind(node: onnx.NodeProto) -> str:
+    if node.domain != DOMAIN:
+        return "float"
+    if node.op_type.startswith("Pixel"):
+        return "int8"
+    return "binary" if node.op_type.startswith(("Conv", "Dense")) else "other"
 
 
 def _note_channels(
@@ -160,6 +171,8 @@ def _macs(node: onnx.NodeProto, weights: onnx.TensorProto | None, output: tuple[
         return 0
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     dims = list(weights.dims)
+    if node.op_type.startswith("PixelConv"):
+        return int(np.prod(dims)) * output[1] * output[2] if min(output[1:3]) > 0 else 0
     if node.domain == DOMAIN and node.op_type.startswith("Conv"):
         area = output[1] * output[2] if min(output[1:3]) > 0 else 0
         per_group = attributes["channels"] // attributes["group"]

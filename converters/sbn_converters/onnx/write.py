@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import onnx
@@ -12,6 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from sbn_runtime.errors import ModelError
+from sbn_runtime.files import write_atomically
 
 from .functions import attach_functions, register_schemas
 
@@ -43,31 +42,6 @@ def finish(model: ir.Model, metadata: dict[str, object]) -> onnx.ModelProto:
 def save(proto: onnx.ModelProto, path: Path) -> None:
     """Writes the file under a temporary name and renames it, so that no half file stays.
 
-    Raises ModelError if the folder cannot be written.
+    Raises OutputError if the folder cannot be written.
     """
     write_atomically(path, proto.SerializeToString())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes bytes to a file that either appears whole or not at all.
-
-    Raises ModelError if the folder does not exist or cannot be written.
-    """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ModelError(
-            f"cannot write {path}: {error.strerror}; choose a folder that you can write to"
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ModelError(f"cannot write {path}: {error.strerror}") from error
-        raise

@@ -13,6 +13,10 @@
 #define SBN_X86 1
 #define SBN_TARGET_POPCNT __attribute__((target("popcnt")))
 #define SBN_TARGET_AVX2 __attribute__((target("avx2,fma,popcnt")))
+#define SBN_TARGET_AVX512BW \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")))
+#define SBN_TARGET_AVX512VNNI \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,popcnt")))
 #define SBN_TARGET_AVX512                                                       \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq," \
                         "avx2,fma,popcnt")))

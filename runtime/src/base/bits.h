@@ -27,7 +27,7 @@ SBN_INLINE int64_t count_bits(uint64_t x) {
   return static_cast<int64_t>((x * 0x0101010101010101) >> 56);
 }
 
-// Sets `count` <= 32 bits of a zeroed bit string from bit `at` on; bits outside
+// Sets at most 64 bits of a zeroed bit string from bit `at` on; bits outside
 // are kept. Words are the unit: the string is made of whole 64-bit words.
 SBN_INLINE void merge_bits(uint64_t* words, int64_t at, uint64_t bits) {
   uint64_t* word = words + at / 64;

@@ -10,7 +10,7 @@
 namespace sbn {
 namespace {
 
-constexpr const char* kNames[] = {"scalar", "avx2", "avx512", "neon"};
+constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "neon"};
 static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(Isa::count), "one name each");
 
 // -1: the best available.
@@ -37,9 +37,10 @@ uint32_t detect() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
   if ((saved & kYmmState) == kYmmState && (b & bit_AVX2)) found |= kAvx2;
   constexpr uint32_t kAvx512Bits = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-  if ((saved & kZmmState) == kZmmState && (found & kAvx2) && (b & kAvx512Bits) == kAvx512Bits &&
-      (c & bit_AVX512VPOPCNTDQ)) {
-    found |= kAvx512;
+  if ((saved & kZmmState) == kZmmState && (found & kAvx2) && (b & kAvx512Bits) == kAvx512Bits) {
+    found |= kAvx512bw;
+    if (c & bit_AVX512VNNI) found |= kAvx512vnni;
+    if (c & bit_AVX512VPOPCNTDQ) found |= kAvx512;
   }
   return found;
 }
@@ -79,6 +80,8 @@ bool isa_available(Isa isa) {
       return true;
     case Isa::avx2:
       return cpu_features() & kAvx2;
+    case Isa::avx512bw:
+      return cpu_features() & kAvx512bw;
     case Isa::avx512:
       return cpu_features() & kAvx512;
     default:

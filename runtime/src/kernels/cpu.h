@@ -6,14 +6,16 @@
 namespace sbn {
 
 // Kernel sets in order of preference; the names are those of sbn_set_isa.
-enum class Isa : int32_t { scalar, avx2, avx512, neon, count };
+enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, neon, count };
 
 // CPU features that a kernel may need (bits).
 enum Feature : uint32_t {
   kNone = 0,
   kPopcnt = 1u << 0,
-  kAvx2 = 1u << 1,     // AVX2, FMA, and ymm state saved by the system
-  kAvx512 = 1u << 2,   // F, BW, DQ, VL, VPOPCNTDQ, and zmm state saved
+  kAvx2 = 1u << 1,        // AVX2, FMA, and ymm state saved by the system
+  kAvx512bw = 1u << 2,    // AVX2 and AVX-512 F, BW, DQ, VL, and zmm state saved
+  kAvx512vnni = 1u << 3,  // the same and VNNI
+  kAvx512 = 1u << 4,      // the same as kAvx512bw and VPOPCNTDQ
 };
 
 // The features of this machine.

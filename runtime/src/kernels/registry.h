@@ -3,11 +3,14 @@
 
 #include <stddef.h>
 
+#include <type_traits>
+
 #include "kernels/conv/conv.h"
 #include "kernels/cpu.h"
 #include "kernels/dense/dense.h"
 #include "kernels/max_pool/max_pool.h"
 #include "kernels/pack/pack.h"
+#include "kernels/pixel_conv/pixel_conv.h"
 
 namespace sbn {
 
@@ -18,13 +21,43 @@ enum class Op {
   max_pool,
   conv_threshold,
   conv_scale,
+  conv_scale_clamp,
+  conv_scale_prelu,
+  conv_residual,
   dense_threshold,
   dense_scale,
+  dense_scale_clamp,
+  dense_scale_prelu,
+  dense_residual,
+  pixel_conv_threshold,
+  pixel_conv_scale,
 };
+
+constexpr bool is_conv(Op op) { return op >= Op::conv_threshold && op <= Op::conv_residual; }
+constexpr bool is_dense(Op op) { return op >= Op::dense_threshold && op <= Op::dense_residual; }
+constexpr bool is_pixel_conv(Op op) {
+  return op == Op::pixel_conv_threshold || op == Op::pixel_conv_scale;
+}
+
+// What the ops of a kind write.
+constexpr bool is_threshold(Op op) {
+  return op == Op::conv_threshold || op == Op::dense_threshold || op == Op::pixel_conv_threshold;
+}
+constexpr bool is_residual(Op op) { return op == Op::conv_residual || op == Op::dense_residual; }
+constexpr bool is_clamp(Op op) {
+  return op == Op::conv_scale_clamp || op == Op::dense_scale_clamp;
+}
+constexpr bool is_prelu(Op op) {
+  return op == Op::conv_scale_prelu || op == Op::dense_scale_prelu;
+}
 
 // The type of an op's kernels.
 template <Op op>
-struct KernelType;
+struct KernelType {
+  using Other = std::conditional_t<is_dense(op), DenseKernel, PixelConvKernel>;
+  using type = std::conditional_t<is_conv(op), ConvKernel, Other>;
+  static_assert(is_conv(op) || is_dense(op) || is_pixel_conv(op), "others have types of their own");
+};
 template <>
 struct KernelType<Op::pack> { using type = PackKernel; };
 template <>
@@ -33,14 +66,6 @@ template <>
 struct KernelType<Op::unpack> { using type = UnpackKernel; };
 template <>
 struct KernelType<Op::max_pool> { using type = MaxPoolKernel; };
-template <>
-struct KernelType<Op::conv_threshold> { using type = ConvKernel; };
-template <>
-struct KernelType<Op::conv_scale> { using type = ConvKernel; };
-template <>
-struct KernelType<Op::dense_threshold> { using type = DenseKernel; };
-template <>
-struct KernelType<Op::dense_scale> { using type = DenseKernel; };
 
 template <Op op>
 using KernelOf = typename KernelType<op>::type;

@@ -25,7 +25,14 @@ struct ShapeContext;
 struct Attribute;
 
 enum class ErrorCode : int { kFail = 1, kInvalidArgument = 2, kNotImplemented = 9 };
-enum class ElementType : int { kUndefined = 0, kFloat = 1, kInt32 = 6, kUint64 = 13 };
+enum class ElementType : int {
+  kUndefined = 0,
+  kFloat = 1,
+  kUint8 = 2,
+  kInt8 = 3,
+  kInt32 = 6,
+  kUint64 = 13,
+};
 enum class Characteristic : int { kRequired = 0 };
 enum class MemoryType : int { kDefault = 0 };
 enum class AttributeType : int { kInt = 1, kInts = 2 };

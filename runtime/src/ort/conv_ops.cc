@@ -3,7 +3,8 @@
 namespace sbn::ort {
 namespace {
 
-void set_attributes(const ConvThresholdAttributes& a, ConvShape* s) {
+template <class Attributes>
+void set_attributes(const Attributes& a, ConvShape* s) {
   s->channels = a.channels;
   s->groups = a.group;
   s->stride_h = a.strides[0], s->stride_w = a.strides[1];
@@ -30,9 +31,9 @@ Status* ConvOp<op>::set_weights(const Node& node, const Tensor& w, ConvShape* s,
 }
 
 template <Op op>
-Status* ConvOp<op>::create(const Node& node, const Attributes& attributes,
-                           const KernelInfo* info) {
+Status* ConvOp<op>::create(const Node& node, const Attributes& given, const KernelInfo* info) {
   isa = current_isa();
+  attributes = given;
   set_attributes(attributes, &shape);
   if (shape.channels % shape.groups) return node.invalid("group must divide the number of channels");
   bool found = false;
@@ -40,20 +41,32 @@ Status* ConvOp<op>::create(const Node& node, const Attributes& attributes,
   SBN_TRY(node.constant(info, 1, &found, &w));
   if (!found) return nullptr;
   SBN_TRY(set_weights(node, w, &shape, &kernel));
-  SBN_TRY(node.allocate(kernel->weight_bytes(shape), &weights));
-  kernel->pack_weights(shape, w.as<uint64_t>(), weights);
-  if (shape.pad_value != 0) return nullptr;
-  void* memory = nullptr;
-  SBN_TRY(node.allocate(conv_tap_bytes(shape), &memory));
-  taps = static_cast<int32_t*>(memory);
-  conv_tap_dots(shape, w.as<uint64_t>(), taps);
+  SBN_TRY(node.allocate(kernel->weight_bytes(shape), &prepared.weights));
+  kernel->pack_weights(shape, w.as<uint64_t>(), prepared.weights);
+  SBN_TRY(epilogue.create(node, info, op, shape.outputs));
+  return epilogue.constant() ? prepare_offsets(node, w) : nullptr;
+}
+
+template <Op op>
+Status* ConvOp<op>::prepare_offsets(const Node& node, const Tensor& w) {
+  ConvNode work = {};
+  work.kernel = kernel;
+  work.shape = &shape;
+  work.w = w.as<uint64_t>();
+  work.epilogue = epilogue.constants(op);
+  const int64_t bytes = conv_prepared_bytes(work);
+  if (bytes == 0) return nullptr;
+  SBN_TRY(node.allocate(bytes, &prepared.offsets));
+  Scratch scratch(node);
+  SBN_TRY(scratch.allocate(conv_prepare_scratch(work)));
+  conv_prepare_offsets(work, scratch.data(), prepared.offsets);
   return nullptr;
 }
 
 template <Op op>
 void ConvOp<op>::destroy(const Node& node) {
-  if (weights) node.release(weights);
-  if (taps) node.release(taps);
+  prepared.destroy(node);
+  epilogue.destroy(node);
 }
 
 template <Op op>
@@ -63,15 +76,16 @@ Status* ConvOp<op>::compute(Call& call) const {
   ConvNode work = {};
   work.kernel = kernel;
   work.shape = &s;
-  work.packed_weights = weights;
-  work.taps = taps;
-  if (!kernel) {
+  work.packed_weights = prepared.weights;
+  work.packed_offsets = prepared.offsets;
+  if (!prepared.weights || !prepared.offsets) {
     Tensor w;
     SBN_TRY(call.input(1, &w));
     SBN_TRY(set_weights(node, w, &s, &work.kernel));
     work.w = w.as<uint64_t>();
   }
-  SBN_TRY(read_epilogue(call, kThreshold, s.outputs, &work));
+  SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
+  set_dot_range(attributes, &work.epilogue);
 
   Tensor x;
   SBN_TRY(call.input(0, &x));
@@ -82,9 +96,9 @@ Status* ConvOp<op>::compute(Call& call) const {
     Message text = node.message();
     return node.invalid(text << reason << "; X has shape " << x);
   }
-  const int64_t dims[] = {s.batch, s.out_h, s.out_w, kThreshold ? s.output_words : s.outputs};
+  const int64_t dims[] = {s.batch, s.out_h, s.out_w, s.outputs};
   void* y = nullptr;
-  SBN_TRY(call.output(4, dims, &y));
+  SBN_TRY(make_outputs<op>(call, 4, dims, &work.epilogue, &y));
   if (s.batch == 0) return nullptr;
   Scratch scratch(node);
   SBN_TRY(scratch.allocate(conv_scratch(work)));
@@ -95,13 +109,13 @@ Status* ConvOp<op>::compute(Call& call) const {
 
 template <Op op>
 bool ConvOp<op>::infer(const Attributes& attributes, const KnownShape* inputs,
-                       KnownShape* output) {
+                       KnownShape* outputs) {
   const KnownShape& x = inputs[0];
   const KnownShape& w = inputs[1];
   if (x.rank != 4 || w.rank != 4) return false;
   ConvShape s = {};
   set_attributes(attributes, &s);
-  *output = x;
+  outputs[0] = x;
   // Sizes of an axis do not depend on the other one: stand in for what is unknown.
   const bool tall = x.known(1) && w.known(1);
   const bool wide = x.known(2) && w.known(2);
@@ -109,13 +123,16 @@ bool ConvOp<op>::infer(const Attributes& attributes, const KnownShape* inputs,
   s.kernel_h = tall ? w.dims[1] : 1, s.kernel_w = wide ? w.dims[2] : 1;
   s.height = tall ? x.dims[1] : 1, s.width = wide ? x.dims[2] : 1;
   if (s.kernel_h < 1 || s.kernel_w < 1 || conv_resize(&s)) return false;
-  output->set(1, tall ? s.out_h : -1);
-  output->set(2, wide ? s.out_w : -1);
-  output->set(3, !w.known(0) ? -1 : kThreshold ? words_of(w.dims[0]) : w.dims[0]);
+  outputs[0].set(1, tall ? s.out_h : -1);
+  outputs[0].set(2, wide ? s.out_w : -1);
+  infer_outputs<op>(w.dims[0], outputs);
   return true;
 }
 
 template struct ConvOp<Op::conv_threshold>;
 template struct ConvOp<Op::conv_scale>;
+template struct ConvOp<Op::conv_scale_clamp>;
+template struct ConvOp<Op::conv_scale_prelu>;
+template struct ConvOp<Op::conv_residual>;
 
 }  // namespace sbn::ort

@@ -16,8 +16,8 @@ namespace sbn::ort {
 //     Status* create(const Node&, const Attributes&, const KernelInfo*);
 //     void destroy(const Node&);                  // gives memory back
 //     Status* compute(Call&) const;               // may run on many threads at once
-//     // The output's shape; false when it cannot be known.
-//     static bool infer(const Attributes&, const KnownShape* inputs, KnownShape* output);
+//     // The shapes of the outputs; false when they cannot be known.
+//     static bool infer(const Attributes&, const KnownShape* inputs, KnownShape* outputs);
 //   };
 
 // The API that RegisterCustomOps was given, for the one callback that gets none.
@@ -118,12 +118,13 @@ class Adapter {
     for (size_t i = 0; i < inference.spec.input_count; ++i) {
       SBN_TRY(inference.input(i, &inputs[i]));
     }
-    KnownShape output;
-    if (!Implementation::infer(values.attributes, inputs, &output)) return nullptr;
-    return inference.output(output);
+    KnownShape outputs[kMaxOutputs];
+    if (!Implementation::infer(values.attributes, inputs, outputs)) return nullptr;
+    for (size_t i = 0; i < inference.spec.output_count; ++i) {
+      SBN_TRY(inference.output(i, outputs[i]));
+    }
+    return nullptr;
   }
-
-  static constexpr size_t kMaxInputs = 4;
 };
 
 }  // namespace sbn::ort

@@ -25,23 +25,38 @@ Status* DenseOp<op>::set_weights(const Node& node, const Tensor& w, DenseShape* 
 }
 
 template <Op op>
-Status* DenseOp<op>::create(const Node& node, const Attributes& attributes,
-                            const KernelInfo* info) {
+Status* DenseOp<op>::create(const Node& node, const Attributes& given, const KernelInfo* info) {
   isa = current_isa();
+  attributes = given;
   shape.products = attributes.channels;
   bool found = false;
   Tensor w;
   SBN_TRY(node.constant(info, 1, &found, &w));
   if (!found) return nullptr;
   SBN_TRY(set_weights(node, w, &shape, &kernel));
-  SBN_TRY(node.allocate(kernel->weight_bytes(shape), &weights));
-  kernel->pack_weights(shape, w.as<uint64_t>(), weights);
+  SBN_TRY(node.allocate(kernel->weight_bytes(shape), &prepared.weights));
+  kernel->pack_weights(shape, w.as<uint64_t>(), prepared.weights);
+  SBN_TRY(epilogue.create(node, info, op, shape.outputs));
+  return epilogue.constant() ? prepare_offsets(node) : nullptr;
+}
+
+template <Op op>
+Status* DenseOp<op>::prepare_offsets(const Node& node) {
+  DenseNode work = {};
+  work.kernel = kernel;
+  work.shape = &shape;
+  work.epilogue = epilogue.constants(op);
+  SBN_TRY(node.allocate(kernel->offset_bytes(shape), &prepared.offsets));
+  Scratch scratch(node);
+  SBN_TRY(scratch.allocate(Size(shape.outputs) * 4));
+  dense_prepare_offsets(work, scratch.data(), prepared.offsets);
   return nullptr;
 }
 
 template <Op op>
 void DenseOp<op>::destroy(const Node& node) {
-  if (weights) node.release(weights);
+  prepared.destroy(node);
+  epilogue.destroy(node);
 }
 
 template <Op op>
@@ -51,23 +66,25 @@ Status* DenseOp<op>::compute(Call& call) const {
   DenseNode work = {};
   work.kernel = kernel;
   work.shape = &s;
-  work.packed_weights = weights;
+  work.packed_weights = prepared.weights;
+  work.packed_offsets = prepared.offsets;
   if (!kernel) {
     Tensor w;
     SBN_TRY(call.input(1, &w));
     SBN_TRY(set_weights(node, w, &s, &work.kernel));
     work.w = w.as<uint64_t>();
   }
-  SBN_TRY(read_epilogue(call, kThreshold, s.outputs, &work));
+  SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
+  set_dot_range(attributes, &work.epilogue);
 
   Tensor x;
   SBN_TRY(call.input(0, &x));
   const int64_t wanted[] = {-1, s.words};
   SBN_TRY(node.expect(0, x, 2, wanted));
   s.rows = x.dims[0];
-  const int64_t dims[] = {s.rows, kThreshold ? s.output_words : s.outputs};
+  const int64_t dims[] = {s.rows, s.outputs};
   void* y = nullptr;
-  SBN_TRY(call.output(2, dims, &y));
+  SBN_TRY(make_outputs<op>(call, 2, dims, &work.epilogue, &y));
   if (s.rows == 0) return nullptr;
   Scratch scratch(node);
   SBN_TRY(scratch.allocate(dense_scratch(work)));
@@ -77,16 +94,19 @@ Status* DenseOp<op>::compute(Call& call) const {
 }
 
 template <Op op>
-bool DenseOp<op>::infer(const Attributes&, const KnownShape* inputs, KnownShape* output) {
+bool DenseOp<op>::infer(const Attributes&, const KnownShape* inputs, KnownShape* outputs) {
   const KnownShape& x = inputs[0];
   const KnownShape& w = inputs[1];
   if (x.rank != 2 || w.rank != 2) return false;
-  *output = x;
-  output->set(1, !w.known(0) ? -1 : kThreshold ? words_of(w.dims[0]) : w.dims[0]);
+  outputs[0] = x;
+  infer_outputs<op>(w.dims[0], outputs);
   return true;
 }
 
 template struct DenseOp<Op::dense_threshold>;
 template struct DenseOp<Op::dense_scale>;
+template struct DenseOp<Op::dense_scale_clamp>;
+template struct DenseOp<Op::dense_scale_prelu>;
+template struct DenseOp<Op::dense_residual>;
 
 }  // namespace sbn::ort

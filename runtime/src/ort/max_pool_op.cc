@@ -47,7 +47,7 @@ Status* MaxPoolOp::compute(Call& call) const {
   }
   const int64_t dims[] = {s.batch, s.out_h, s.out_w, s.words};
   void* y = nullptr;
-  SBN_TRY(call.output(4, dims, &y));
+  SBN_TRY(call.output(0, 4, dims, &y));
   if (s.batch == 0 || s.words == 0) return nullptr;
   return call.with_threads([&](const Parallel& parallel) {
     const int64_t rows = s.batch * s.out_h;

@@ -161,9 +161,9 @@ Status* Call::input(size_t index, Tensor* tensor) const {
   return read_tensor(node_.api(), value, tensor);
 }
 
-Status* Call::output(size_t rank, const int64_t* dims, void** data) const {
+Status* Call::output(size_t index, size_t rank, const int64_t* dims, void** data) const {
   Value* value = nullptr;
-  SBN_TRY(node_.api().KernelContext_GetOutput(context_, 0, dims, rank, &value));
+  SBN_TRY(node_.api().KernelContext_GetOutput(context_, index, dims, rank, &value));
   return node_.api().GetTensorMutableData(value, data);
 }
 

@@ -76,7 +76,7 @@ class Call {
 
   const Node& node() const { return node_; }
   Status* input(size_t index, Tensor* tensor) const;
-  Status* output(size_t rank, const int64_t* dims, void** data) const;
+  Status* output(size_t index, size_t rank, const int64_t* dims, void** data) const;
 
   // Runs body(parallel) on the threads of the session.
   template <class Body>

@@ -22,7 +22,7 @@ Status* each_row(Call& call, int64_t last, Resize resize, Work work) {
   const int64_t rows = x.count(0, x.rank - 1);
   size = resize(size);
   void* y = nullptr;
-  SBN_TRY(call.output(shape.rank, shape.dims, &y));
+  SBN_TRY(call.output(0, shape.rank, shape.dims, &y));
   if (rows == 0 || size == 0) return nullptr;
   return work(x, y, rows);
 }

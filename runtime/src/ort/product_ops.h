@@ -1,72 +1,74 @@
-// ConvThreshold, ConvScale, DenseThreshold and DenseScale.
+// Binary convolutions and matrix products: Conv* and Dense*.
 #pragma once
 
 #include "kernels/registry.h"
 #include "ort/custom_op.h"
+#include "ort/epilogue_inputs.h"
 
 namespace sbn::ort {
 
-// Inputs are X, W and then T, or scale and bias.
+// What is prepared when a node is created, as far as its inputs are constant.
+struct Prepared {
+  void* weights;
+  void* offsets;
+
+  void destroy(const Node& node) {
+    if (weights) node.release(weights);
+    if (offsets) node.release(offsets);
+  }
+};
+
 template <Op op>
 struct ConvOp {
-  using Attributes = ConvThresholdAttributes;
+  using Attributes =
+      std::conditional_t<is_threshold(op), ConvThresholdAttributes, ConvScaleAttributes>;
   Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
   void destroy(const Node& node);
   Status* compute(Call& call) const;
-  static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* output);
+  static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* outputs);
 
  private:
-  static constexpr bool kThreshold = op == Op::conv_threshold;
   Status* set_weights(const Node& node, const Tensor& w, ConvShape* shape,
                       const ConvKernel** chosen) const;
+  Status* prepare_offsets(const Node& node, const Tensor& w);
 
   Isa isa;
+  Attributes attributes;
   ConvShape shape;           // what the attributes and constant weights determine
   const ConvKernel* kernel;  // null while W is not constant
-  void* weights;
-  int32_t* taps;
+  Prepared prepared;
+  EpilogueInputs epilogue;
 };
 
 template <Op op>
 struct DenseOp {
-  using Attributes = DenseThresholdAttributes;
+  using Attributes =
+      std::conditional_t<is_threshold(op), DenseThresholdAttributes, DenseScaleAttributes>;
   Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
   void destroy(const Node& node);
   Status* compute(Call& call) const;
-  static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* output);
+  static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* outputs);
 
  private:
-  static constexpr bool kThreshold = op == Op::dense_threshold;
   Status* set_weights(const Node& node, const Tensor& w, DenseShape* shape,
                       const DenseKernel** chosen) const;
+  Status* prepare_offsets(const Node& node);
 
   Isa isa;
+  Attributes attributes;
   DenseShape shape;
   const DenseKernel* kernel;
-  void* weights;
+  Prepared prepared;
+  EpilogueInputs epilogue;
 };
 
-extern template struct ConvOp<Op::conv_threshold>;
-extern template struct ConvOp<Op::conv_scale>;
-extern template struct DenseOp<Op::dense_threshold>;
-extern template struct DenseOp<Op::dense_scale>;
+inline void set_dot_range(const ConvThresholdAttributes&, Epilogue*) {}
+inline void set_dot_range(const DenseThresholdAttributes&, Epilogue*) {}
 
-// Reads and checks the inputs after X and W, which have one element an output.
-template <class Products>
-Status* read_epilogue(const Call& call, bool threshold, int64_t outputs, Products* node) {
-  Tensor first;
-  SBN_TRY(call.input(2, &first));
-  SBN_TRY(call.node().expect(2, first, 1, &outputs));
-  if (threshold) {
-    node->threshold = first.as<int32_t>();
-    return nullptr;
-  }
-  Tensor bias;
-  SBN_TRY(call.input(3, &bias));
-  SBN_TRY(call.node().expect(3, bias, 1, &outputs));
-  node->scale = first.as<float>();
-  node->bias = bias.as<float>();
-  return nullptr;
+template <class Attributes>
+void set_dot_range(const Attributes& attributes, Epilogue* epilogue) {
+  epilogue->dot_low = static_cast<int32_t>(attributes.dot_range[0]);
+  epilogue->dot_high = static_cast<int32_t>(attributes.dot_range[1]);
 }
 
 }  // namespace sbn::ort

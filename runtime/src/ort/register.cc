@@ -3,6 +3,7 @@
 #include "ort/custom_op.h"
 #include "ort/max_pool_op.h"
 #include "ort/pack_ops.h"
+#include "ort/pixel_conv_op.h"
 #include "ort/product_ops.h"
 
 #define SBN_EXPORT extern "C" __attribute__((visibility("default")))
@@ -20,8 +21,16 @@ constexpr RegisteredOp kOps[] = {
     Adapter<MaxPoolOp>::op(kMaxPool),
     Adapter<ConvOp<Op::conv_threshold>>::op(kConvThreshold),
     Adapter<ConvOp<Op::conv_scale>>::op(kConvScale),
+    Adapter<ConvOp<Op::conv_scale_clamp>>::op(kConvScaleClamp),
+    Adapter<ConvOp<Op::conv_scale_prelu>>::op(kConvScalePRelu),
+    Adapter<ConvOp<Op::conv_residual>>::op(kConvResidual),
     Adapter<DenseOp<Op::dense_threshold>>::op(kDenseThreshold),
     Adapter<DenseOp<Op::dense_scale>>::op(kDenseScale),
+    Adapter<DenseOp<Op::dense_scale_clamp>>::op(kDenseScaleClamp),
+    Adapter<DenseOp<Op::dense_scale_prelu>>::op(kDenseScalePRelu),
+    Adapter<DenseOp<Op::dense_residual>>::op(kDenseResidual),
+    Adapter<PixelConvOp<Op::pixel_conv_threshold>>::op(kPixelConvThreshold),
+    Adapter<PixelConvOp<Op::pixel_conv_scale>>::op(kPixelConvScale),
 };
 static_assert(sizeof kOps / sizeof *kOps == kOpCount, "every specified operator is registered");
 

@@ -45,7 +45,7 @@ bool Inference::attributes(int64_t* values) const {
   return true;
 }
 
-Status* Inference::output(const KnownShape& shape) const {
+Status* Inference::output(size_t index, const KnownShape& shape) const {
   TensorInfo* info = nullptr;
   SBN_TRY(api.CreateTensorTypeAndShapeInfo(&info));
   const char* names[kMaxRank];
@@ -56,10 +56,10 @@ Status* Inference::output(const KnownShape& shape) const {
     made_up[i] << "sbn_unknown_" << __atomic_fetch_add(&g_unknown_dimensions, 1, __ATOMIC_RELAXED);
     names[i] = made_up[i].text();
   }
-  Status* failure = api.SetTensorElementType(info, spec.outputs[0].type);
+  Status* failure = api.SetTensorElementType(info, spec.outputs[index].type);
   if (!failure) failure = api.SetDimensions(info, shape.dims, shape.rank);
   if (!failure) failure = api.SetSymbolicDimensions(info, names, shape.rank);
-  if (!failure) failure = api.ShapeInferContext_SetOutputTypeShape(context, size_t{0}, info);
+  if (!failure) failure = api.ShapeInferContext_SetOutputTypeShape(context, index, info);
   api.ReleaseTensorTypeAndShapeInfo(info);
   return failure;
 }

@@ -30,7 +30,7 @@ struct Inference {
   Status* input(size_t index, KnownShape* shape) const;
   // Whether all attributes were there.
   bool attributes(int64_t* values) const;
-  Status* output(const KnownShape& shape) const;
+  Status* output(size_t index, const KnownShape& shape) const;
 };
 
 }  // namespace sbn::ort

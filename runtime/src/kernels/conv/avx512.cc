@@ -89,25 +89,24 @@ SBN_TARGET_AVX512 SBN_INLINE void run_blocks(const ConvRun& run, Range blocks, R
   }
 }
 
-SBN_TARGET_AVX512 void run_threshold(const ConvRun& run, Range blocks, Range pixels) {
-  run_blocks(run, blocks, pixels,
-             avx512::Threshold{static_cast<uint64_t*>(run.y), run.shape->output_words, run.merge});
+template <class Epilogue>
+SBN_TARGET_AVX512 void run(const ConvRun& run, Range blocks, Range pixels) {
+  run_blocks(run, blocks, pixels, Epilogue{run.output});
 }
 
-SBN_TARGET_AVX512 void run_scale(const ConvRun& run, Range blocks, Range pixels) {
-  run_blocks(run, blocks, pixels,
-             avx512::Scale{static_cast<float*>(run.y), run.shape->outputs, run.scale, run.bias});
-}
-
-constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
+template <class Epilogue>
+constexpr ConvKernel kernel() {
   return {avx512::kMaxProducts, kBlock,       kBlock,  weight_bytes, pack_weights,
           offset_bytes,         pack_offsets, nullptr, nullptr,      units,
-          run};
+          run<Epilogue>};
 }
 
 }  // namespace
 
-const ConvKernel conv_threshold_avx512 = kernel(run_threshold);
-const ConvKernel conv_scale_avx512 = kernel(run_scale);
+const ConvKernel conv_threshold_avx512 = kernel<avx512::Threshold>();
+const ConvKernel conv_scale_avx512 = kernel<avx512::Float<Finish::kScale>>();
+const ConvKernel conv_scale_clamp_avx512 = kernel<avx512::Float<Finish::kClamp>>();
+const ConvKernel conv_scale_prelu_avx512 = kernel<avx512::Float<Finish::kPRelu>>();
+const ConvKernel conv_residual_avx512 = kernel<avx512::Float<Finish::kResidual>>();
 
 }  // namespace sbn

@@ -12,10 +12,31 @@ namespace sbn {
 SBN_INLINE Range taps_inside(int64_t at, int64_t stride, int64_t dilation, int64_t pad,
                              int64_t kernel, int64_t size) {
   const int64_t first = at * stride - pad;  // of the input, under tap 0
-  const int64_t begin = first >= 0 ? 0 : div_up(-first, dilation);
-  const int64_t end = first >= size ? 0 : div_up(size - first, dilation);
+  const auto taps = [&](int64_t space) { return dilation == 1 ? space : div_up(space, dilation); };
+  const int64_t begin = first >= 0 ? 0 : taps(-first);
+  const int64_t end = first >= size ? 0 : taps(size - first);
   return {min(begin, kernel), max(min(begin, kernel), min(end, kernel))};
 }
+
+// The border classes of an axis that an image of any size may have: taps are missing
+// before the image, after it, or both.
+struct AxisClasses {
+  int64_t kernel, most_before, most_after;
+
+  AxisClasses(int64_t kernel_size, int64_t dilation, int64_t before, int64_t after)
+      : kernel(kernel_size),
+        most_before(min(div_up(before, dilation), kernel_size)),
+        most_after(min(div_up(after, dilation), kernel_size)) {}
+
+  int64_t count() const { return (most_before + 1) * (most_after + 1); }
+  int64_t index_of(Range inside) const {
+    return inside.begin * (most_after + 1) + kernel - inside.end;
+  }
+  Range inside(int64_t index) const {
+    const int64_t begin = index / (most_after + 1);
+    return {begin, max(begin, kernel - index % (most_after + 1))};
+  }
+};
 
 // One axis of the output, walked class by class: both ends of taps_inside never
 // increase along the axis, so each class is one run of indices.

@@ -9,8 +9,11 @@ namespace {
 
 // Binary MACs that are worth a task of their own: about 15 us at full speed.
 constexpr double kTaskMacs = 1 << 23;
-// Words of padded input that are worth a task.
+// Words of padded input that are worth a task, to copy and to make an index of.
 constexpr double kTaskWords = 1 << 14;
+constexpr double kTaskIndexWords = 1 << 10;
+// Prepared offsets are worth no more memory than this.
+constexpr int64_t kMaxPrepared = 1 << 18;
 
 Axis vertical(const ConvShape& s) {
   return {s.out_h, s.stride_h, s.dilation_h, s.pad_top, s.kernel_h, s.height};
@@ -27,6 +30,28 @@ bool needs_copy(const ConvShape& s) {
   return s.padded_h != s.height || s.padded_w != s.width || !groups_aligned(s);
 }
 
+bool has_zero_border(const ConvShape& s) { return s.pad_value == 0; }
+
+AxisClasses vertical_classes(const ConvShape& s) {
+  if (!has_zero_border(s)) return {s.kernel_h, 1, 0, 0};
+  return {s.kernel_h, s.dilation_h, s.pad_top, s.pad_bottom};
+}
+
+AxisClasses horizontal_classes(const ConvShape& s) {
+  if (!has_zero_border(s)) return {s.kernel_w, 1, 0, 0};
+  return {s.kernel_w, s.dilation_w, s.pad_left, s.pad_right};
+}
+
+// What making offsets needs besides room for them.
+struct OffsetScratch {
+  int64_t taps = 0, plain = 0;
+
+  OffsetScratch(const ConvShape& s, ScratchLayout* scratch) {
+    if (has_zero_border(s)) taps = scratch->take(Size(s.kernel_h) * s.kernel_w * s.outputs * 4);
+    plain = scratch->take(Size(s.outputs) * 4);
+  }
+};
+
 // Where the parts of the scratch buffer lie.
 struct Layout {
   ScratchLayout scratch;
@@ -40,11 +65,13 @@ struct Layout {
     if (needs_copy(s)) input = scratch.take(images * s.padded_w * s.groups * s.group_words * 8);
     if (k.build_index) index = scratch.take(images * k.index_bytes(s));
     if (!node.packed_weights) weights = scratch.take(k.weight_bytes(s));
-    const bool zero = s.pad_value == 0;
-    if (zero && !node.taps) taps = scratch.take(conv_tap_bytes(s));
-    plain = scratch.take(Size(s.outputs) * 4);
-    const Size classes = zero ? Size(vertical(s).classes()) * horizontal(s).classes() : Size(1);
-    offsets = scratch.take(classes * k.offset_bytes(s));
+    if (!node.packed_offsets) {
+      const OffsetScratch making(s, &scratch);
+      taps = making.taps, plain = making.plain;
+      const Size classes =
+          has_zero_border(s) ? Size(vertical(s).classes()) * horizontal(s).classes() : Size(1);
+      offsets = scratch.take(classes * k.offset_bytes(s));
+    }
     rows = scratch.take(Size(s.out_h) * 8);
     columns = scratch.take(Size(s.out_w) * 8);
   }
@@ -92,26 +119,96 @@ void pad_row(const ConvShape& s, const uint64_t* x, int64_t row, uint64_t* padde
   fill(padded + (s.pad_left + s.width) * pixel, s.pad_right);
 }
 
-// The row of offsets of a border class whose taps inside the image are rows x columns.
-void make_offsets(const ConvNode& node, const int32_t* taps, Range rows, Range columns,
-                  int32_t* out) {
-  const ConvShape& s = *node.shape;
-  for (int64_t o = 0; o < s.outputs; ++o) out[o] = static_cast<int32_t>(s.products);
-  // Take off what the taps outside added.
-  for (int64_t i = 0; taps && i < s.kernel_h; ++i) {
-    for (int64_t j = 0; j < s.kernel_w; ++j) {
-      const bool row_inside = i >= rows.begin && i < rows.end;
-      if (row_inside && j >= columns.begin && j < columns.end) continue;
-      const int32_t* tap = taps + (i * s.kernel_w + j) * s.outputs;
-      for (int64_t o = 0; o < s.outputs; ++o) out[o] -= tap[o];
+// Makes rows of offsets.
+class OffsetMaker {
+ public:
+  OffsetMaker(const ConvNode& node, void* taps, void* plain)
+      : node_(node), taps_(nullptr), plain_(static_cast<int32_t*>(plain)) {
+    if (!has_zero_border(*node.shape)) return;
+    taps_ = static_cast<int32_t*>(taps);
+    tap_dots();
+  }
+
+  // The row of a border class whose taps inside the image are rows x columns.
+  void make(Range rows, Range columns, void* packed) const {
+    const ConvShape& s = *node_.shape;
+    for (int64_t o = 0; o < s.outputs; ++o) plain_[o] = static_cast<int32_t>(s.products);
+    // Take off what the taps outside added.
+    for (int64_t i = 0; taps_ && i < s.kernel_h; ++i) {
+      for (int64_t j = 0; j < s.kernel_w; ++j) {
+        const bool row_inside = i >= rows.begin && i < rows.end;
+        if (row_inside && j >= columns.begin && j < columns.end) continue;
+        const int32_t* tap = taps_ + (i * s.kernel_w + j) * s.outputs;
+        for (int64_t o = 0; o < s.outputs; ++o) plain_[o] -= tap[o];
+      }
+    }
+    const int32_t* threshold = node_.epilogue.threshold;
+    for (int64_t o = 0; threshold && o < s.outputs; ++o) {
+      // dot < T  <=>  2 m > offset - T  <=>  m > floor((offset - T) / 2)
+      const int64_t limit = (int64_t{plain_[o]} - load<int32_t>(threshold + o)) >> 1;
+      plain_[o] = static_cast<int32_t>(clamp(limit, -1, s.products));
+    }
+    node_.kernel->pack_offsets(s, plain_, packed);
+  }
+
+ private:
+  // The dot product of each tap's weights with +1.
+  void tap_dots() {
+    const ConvShape& s = *node_.shape;
+    const int64_t count = s.kernel_h * s.kernel_w;
+    const uint64_t* w = node_.w;
+    for (int64_t o = 0; o < s.outputs; ++o) {
+      for (int64_t tap = 0; tap < count; ++tap) {
+        int64_t minus = 0;
+        for (int64_t word = 0; word < s.group_words; ++word) {
+          minus += count_bits(load<uint64_t>(w++));
+        }
+        taps_[tap * s.outputs + o] = static_cast<int32_t>(s.group_channels - 2 * minus);
+      }
     }
   }
-  if (!node.threshold) return;
-  for (int64_t o = 0; o < s.outputs; ++o) {
-    // dot < T  <=>  2 m > offset - T  <=>  m > floor((offset - T) / 2)
-    const int64_t limit = (int64_t{out[o]} - load<int32_t>(node.threshold + o)) >> 1;
-    out[o] = static_cast<int32_t>(clamp(limit, -1, s.products));
+
+  const ConvNode& node_;
+  int32_t* taps_;
+  int32_t* plain_;
+};
+
+// Marks where the row of offsets of each output row and column lies among the
+// prepared ones.
+void mark_prepared(const ConvShape& s, int64_t offset_bytes, int64_t* rows, int64_t* columns) {
+  const AxisClasses down = vertical_classes(s), across = horizontal_classes(s);
+  const bool zero = has_zero_border(s);
+  const Axis v = vertical(s), h = horizontal(s);
+  for (int64_t i = 0; i < s.out_h; ++i) {
+    rows[i] = zero ? down.index_of(v.taps(i)) * across.count() * offset_bytes : 0;
   }
+  for (int64_t i = 0; i < s.out_w; ++i) {
+    columns[i] = zero ? across.index_of(h.taps(i)) * offset_bytes : 0;
+  }
+}
+
+// Makes the rows of offsets of the classes that the image has, and marks where they lie.
+void make_offsets(const ConvShape& s, const OffsetMaker& maker, int64_t offset_bytes,
+                  char* offsets, int64_t* rows, int64_t* columns) {
+  const auto mark = [](int64_t* marks, Range outputs, int64_t value) {
+    for (int64_t i = outputs.begin; i < outputs.end; ++i) marks[i] = value;
+  };
+  if (!has_zero_border(s)) {
+    mark(rows, {0, s.out_h}, 0);
+    mark(columns, {0, s.out_w}, 0);
+    return maker.make({0, s.kernel_h}, {0, s.kernel_w}, offsets);
+  }
+  const Axis across = horizontal(s);
+  const int64_t count = across.each_class([&](int64_t index, Range, Range outputs) {
+    mark(columns, outputs, index * offset_bytes);
+  });
+  vertical(s).each_class([&](int64_t row, Range row_taps, Range outputs) {
+    const int64_t at = row * count * offset_bytes;
+    mark(rows, outputs, at);
+    across.each_class([&](int64_t column, Range column_taps, Range) {
+      maker.make(row_taps, column_taps, offsets + at + column * offset_bytes);
+    });
+  });
 }
 
 }  // namespace
@@ -150,17 +247,31 @@ const char* conv_resize(ConvShape* s) {
   return fits ? nullptr : "the kernel does not fit into the padded input";
 }
 
-int64_t conv_tap_bytes(const ConvShape& s) { return s.kernel_h * s.kernel_w * s.outputs * 4; }
+int64_t conv_prepared_bytes(const ConvNode& node) {
+  const ConvShape& s = *node.shape;
+  const Size bytes = Size(vertical_classes(s).count()) * horizontal_classes(s).count() *
+                     node.kernel->offset_bytes(s);
+  return bytes.valid() && bytes.value() <= kMaxPrepared ? bytes.value() : 0;
+}
 
-void conv_tap_dots(const ConvShape& s, const uint64_t* w, int32_t* taps) {
-  const int64_t count = s.kernel_h * s.kernel_w;
-  for (int64_t o = 0; o < s.outputs; ++o) {
-    for (int64_t tap = 0; tap < count; ++tap) {
-      int64_t minus = 0;
-      for (int64_t word = 0; word < s.group_words; ++word) {
-        minus += count_bits(load<uint64_t>(w++));
-      }
-      taps[tap * s.outputs + o] = static_cast<int32_t>(s.group_channels - 2 * minus);
+Size conv_prepare_scratch(const ConvNode& node) {
+  ScratchLayout scratch;
+  OffsetScratch(*node.shape, &scratch);
+  return scratch.total();
+}
+
+void conv_prepare_offsets(const ConvNode& node, void* scratch, void* prepared) {
+  const ConvShape& s = *node.shape;
+  ScratchLayout layout;
+  const OffsetScratch making(s, &layout);
+  const OffsetMaker maker(node, static_cast<char*>(scratch) + making.taps,
+                          static_cast<char*>(scratch) + making.plain);
+  const AxisClasses down = vertical_classes(s), across = horizontal_classes(s);
+  auto* to = static_cast<char*>(prepared);
+  for (int64_t row = 0; row < down.count(); ++row) {
+    for (int64_t column = 0; column < across.count(); ++column) {
+      maker.make(down.inside(row), across.inside(column), to);
+      to += node.kernel->offset_bytes(s);
     }
   }
 }
@@ -175,9 +286,7 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
   const auto part = [&](int64_t at) { return static_cast<char*>(scratch) + at; };
   ConvRun run = {};
   run.shape = &s;
-  run.scale = node.scale;
-  run.bias = node.bias;
-  run.y = y;
+  run.output = {node.epilogue, y, s.outputs, s.output_words, false};
 
   run.weights = node.packed_weights;
   if (!run.weights) {
@@ -185,43 +294,18 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
     run.weights = part(layout.weights);
   }
 
-  const bool zero = s.pad_value == 0;
-  const int32_t* taps = zero ? node.taps : nullptr;
-  if (zero && !taps) {
-    conv_tap_dots(s, node.w, reinterpret_cast<int32_t*>(part(layout.taps)));
-    taps = reinterpret_cast<int32_t*>(part(layout.taps));
-  }
-  auto* plain = reinterpret_cast<int32_t*>(part(layout.plain));
   auto* row_offset = reinterpret_cast<int64_t*>(part(layout.rows));
   auto* column_offset = reinterpret_cast<int64_t*>(part(layout.columns));
-  const int64_t offset_bytes = k.offset_bytes(s);
-  const auto offsets = [&](int64_t at, Range rows, Range columns) {
-    make_offsets(node, taps, rows, columns, plain);
-    k.pack_offsets(s, plain, part(layout.offsets) + at);
-  };
-  const auto mark = [](int64_t* marks, Range outputs, int64_t value) {
-    for (int64_t i = outputs.begin; i < outputs.end; ++i) marks[i] = value;
-  };
-  if (zero) {
-    const Axis across = horizontal(s);
-    const int64_t columns = across.each_class([&](int64_t index, Range, Range outputs) {
-      mark(column_offset, outputs, index * offset_bytes);
-    });
-    vertical(s).each_class([&](int64_t row, Range row_taps, Range outputs) {
-      const int64_t at = row * columns * offset_bytes;
-      mark(row_offset, outputs, at);
-      across.each_class([&](int64_t column, Range column_taps, Range) {
-        offsets(at + column * offset_bytes, row_taps, column_taps);
-      });
-    });
-  } else {
-    mark(row_offset, {0, s.out_h}, 0);
-    mark(column_offset, {0, s.out_w}, 0);
-    offsets(0, {0, s.kernel_h}, {0, s.kernel_w});
-  }
-  run.offsets = part(layout.offsets);
   run.row_offset = row_offset;
   run.column_offset = column_offset;
+  run.offsets = node.packed_offsets;
+  if (run.offsets) {
+    mark_prepared(s, k.offset_bytes(s), row_offset, column_offset);
+  } else {
+    const OffsetMaker maker(node, part(layout.taps), part(layout.plain));
+    make_offsets(s, maker, k.offset_bytes(s), part(layout.offsets), row_offset, column_offset);
+    run.offsets = part(layout.offsets);
+  }
 
   // Padded copy and index.
   const bool copy = needs_copy(s);
@@ -231,7 +315,8 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
   if (copy || k.build_index) {
     const int64_t rows = s.batch * s.padded_h;
     const double words = static_cast<double>(rows) * static_cast<double>(row_words);
-    parallel_ranges(parallel, rows, words, kTaskWords, [&](Range mine) {
+    const double task = k.build_index ? kTaskIndexWords : kTaskWords;
+    parallel_ranges(parallel, rows, words, task, [&](Range mine) {
       for (int64_t row = mine.begin; row < mine.end; ++row) {
         const uint64_t* from = run.input + row * row_words;
         if (copy) pad_row(s, x, row, const_cast<uint64_t*>(from));
@@ -241,12 +326,12 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
   }
 
   // Blocks that do not fill the words they lie in leave bits that nobody writes.
-  const bool threshold = node.threshold != nullptr;
-  run.merge = threshold && s.groups > 1 && s.group_outputs % k.alignment;
-  if (threshold && (run.merge || s.outputs % 64)) {
-    auto* words = static_cast<uint64_t*>(y);
+  const bool merge = s.groups > 1 && s.group_outputs % k.alignment;
+  if (run.output.bits(0) && (merge || s.outputs % 64)) {
+    uint64_t* words = run.output.bits(0);
     const int64_t count = s.batch * s.out_h * s.out_w * s.output_words;
     for (int64_t i = 0; i < count; ++i) store(words + i, uint64_t{0});
+    run.output.merge = merge;
   }
 
   const int64_t blocks = conv_blocks(s, k.block_channels);
@@ -255,9 +340,9 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
                       static_cast<double>(blocks * k.block_channels) *
                       static_cast<double>(s.products);
   // Merging tasks must not share words, so they cover all channels of their units.
-  const int64_t parts = run.merge ? 1 : blocks;
+  const int64_t parts = run.output.merge ? 1 : blocks;
   parallel_grid(parallel, parts, units, macs, kTaskMacs, [&](Range b, Range u) {
-    k.run(run, run.merge ? Range{0, blocks} : b, u);
+    k.run(run, run.output.merge ? Range{0, blocks} : b, u);
   });
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/arithmetic.h"
 #include "kernels/parallel.h"
+#include "kernels/product/epilogue.h"
 
 namespace sbn {
 
@@ -92,10 +93,7 @@ struct ConvRun {
   const void* offsets;
   const int64_t* row_offset;     // bytes into `offsets` by output row
   const int64_t* column_offset;  // and by output column, to be added
-  const float* scale;            // of a scale kernel
-  const float* bias;
-  void* y;
-  bool merge;  // threshold kernels: merge bits into a zeroed Y instead of storing blocks
+  Output output;
 };
 
 // Words of weights of one output channel.
@@ -122,22 +120,23 @@ SBN_INLINE ConvBlock conv_block(const ConvShape& s, int64_t index, int64_t block
   return {index, group, group * s.group_outputs + first, min(block_channels, s.group_outputs - first)};
 }
 
-// The dot product of each tap's weights with +1, [kh * kw, O]; needed for a zero
-// border only.
-int64_t conv_tap_bytes(const ConvShape& shape);
-void conv_tap_dots(const ConvShape& shape, const uint64_t* w, int32_t* taps);
-
 // What a node computes with.
 struct ConvNode {
   const ConvKernel* kernel;
   const ConvShape* shape;
-  const uint64_t* w;            // as in the model, used where `packed` is null
+  const uint64_t* w;            // as in the model, used where the next two are null
   const void* packed_weights;   // by kernel->pack_weights, or null
-  const int32_t* taps;          // by conv_tap_dots, or null
-  const int32_t* threshold;     // of a threshold node, else null
-  const float* scale;           // of a scale node, else null
-  const float* bias;
+  const void* packed_offsets;   // by conv_prepare_offsets, or null
+  Epilogue epilogue;
 };
+
+// Offsets follow from the weights, the thresholds and the border class. Where those
+// are constant, the offsets of all classes that an input of any size may have are
+// prepared once. Bytes that they take; 0 where there are too many classes.
+int64_t conv_prepared_bytes(const ConvNode& node);
+// `scratch` has conv_prepare_scratch(node) bytes.
+Size conv_prepare_scratch(const ConvNode& node);
+void conv_prepare_offsets(const ConvNode& node, void* scratch, void* prepared);
 
 // Bytes of scratch, aligned to kScratchAlignment, that conv_execute needs.
 Size conv_scratch(const ConvNode& node);

@@ -49,18 +49,9 @@ SBN_INLINE void run_blocks(const ConvRun& run, Range blocks, Range pixels, Epilo
   }
 }
 
-template <class Count>
-SBN_INLINE void run_threshold(const ConvRun& run, Range blocks, Range pixels) {
-  run_blocks<Count>(run, blocks, pixels,
-                    scalar::Threshold{static_cast<uint64_t*>(run.y), run.shape->output_words,
-                                      run.merge});
-}
-
-template <class Count>
-SBN_INLINE void run_scale(const ConvRun& run, Range blocks, Range pixels) {
-  run_blocks<Count>(run, blocks, pixels,
-                    scalar::Scale{static_cast<float*>(run.y), run.shape->outputs, run.scale,
-                                  run.bias});
+template <class Epilogue>
+void run_portable(const ConvRun& run, Range blocks, Range pixels) {
+  run_blocks<scalar::Portable>(run, blocks, pixels, Epilogue{run.output});
 }
 
 constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
@@ -68,28 +59,29 @@ constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
           pack_offsets, nullptr, nullptr, units,        run};
 }
 
-void threshold_portable(const ConvRun& run, Range blocks, Range pixels) {
-  run_threshold<scalar::Portable>(run, blocks, pixels);
-}
-void scale_portable(const ConvRun& run, Range blocks, Range pixels) {
-  run_scale<scalar::Portable>(run, blocks, pixels);
-}
+}  // namespace
+
+const ConvKernel conv_threshold_scalar = kernel(run_portable<scalar::Threshold>);
+const ConvKernel conv_scale_scalar = kernel(run_portable<scalar::Float<Finish::kScale>>);
+const ConvKernel conv_scale_clamp_scalar = kernel(run_portable<scalar::Float<Finish::kClamp>>);
+const ConvKernel conv_scale_prelu_scalar = kernel(run_portable<scalar::Float<Finish::kPRelu>>);
+const ConvKernel conv_residual_scalar = kernel(run_portable<scalar::Float<Finish::kResidual>>);
+
 #if SBN_X86
-SBN_TARGET_POPCNT void threshold_popcnt(const ConvRun& run, Range blocks, Range pixels) {
-  run_threshold<scalar::Instruction>(run, blocks, pixels);
+namespace {
+
+template <class Epilogue>
+SBN_TARGET_POPCNT void run_popcnt(const ConvRun& run, Range blocks, Range pixels) {
+  run_blocks<scalar::Instruction>(run, blocks, pixels, Epilogue{run.output});
 }
-SBN_TARGET_POPCNT void scale_popcnt(const ConvRun& run, Range blocks, Range pixels) {
-  run_scale<scalar::Instruction>(run, blocks, pixels);
-}
-#endif
 
 }  // namespace
 
-const ConvKernel conv_threshold_scalar = kernel(threshold_portable);
-const ConvKernel conv_scale_scalar = kernel(scale_portable);
-#if SBN_X86
-const ConvKernel conv_threshold_popcnt = kernel(threshold_popcnt);
-const ConvKernel conv_scale_popcnt = kernel(scale_popcnt);
+const ConvKernel conv_threshold_popcnt = kernel(run_popcnt<scalar::Threshold>);
+const ConvKernel conv_scale_popcnt = kernel(run_popcnt<scalar::Float<Finish::kScale>>);
+const ConvKernel conv_scale_clamp_popcnt = kernel(run_popcnt<scalar::Float<Finish::kClamp>>);
+const ConvKernel conv_scale_prelu_popcnt = kernel(run_popcnt<scalar::Float<Finish::kPRelu>>);
+const ConvKernel conv_residual_popcnt = kernel(run_popcnt<scalar::Float<Finish::kResidual>>);
 #endif
 
 }  // namespace sbn

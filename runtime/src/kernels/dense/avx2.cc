@@ -1,64 +1,27 @@
-// Rows of bytes by look-up: both nibbles of a weight byte index a table of the
-// popcounts of one activation nibble against every weight nibble. The weights take
-// no more room than in the model, since a single row is bound by their bandwidth.
+#include "kernels/dense/bytes.h"
 #include "kernels/product/avx2.h"
-
 #include "kernels/registry.h"
 
 namespace sbn {
 namespace {
 
 using avx2::Counts;
-using avx2::kBlock;
 using avx2::kChannels;
 
-// A byte adds at most 8 to an 8-bit counter.
-constexpr int64_t kBytesPerFlush = 31;
-
-struct NibbleTables {
-  alignas(64) uint8_t entries[16][16];
-
-  constexpr NibbleTables() : entries() {
-    for (unsigned a = 0; a < 16; ++a) {
-      for (unsigned w = 0; w < 16; ++w) {
-        entries[a][w] = static_cast<uint8_t>(__builtin_popcount(a ^ w));
-      }
-    }
-  }
-};
-constexpr NibbleTables kNibbleTables;
-
-int64_t weight_bytes(const DenseShape& s) {
-  return div_up(s.outputs, kChannels) * kChannels * s.words * 8;
-}
-
-// [block][byte][register][lane]
-void pack_weights(const DenseShape& s, const uint64_t* w, void* packed) {
-  auto* to = static_cast<uint8_t*>(packed);
-  for (int64_t first = 0; first < s.outputs; first += kBlock) {
-    const int64_t lanes = min(kBlock, div_up(s.outputs - first, kChannels) * kChannels);
-    for (int64_t byte = 0; byte < s.words * 8; ++byte) {
-      for (int64_t lane = 0; lane < lanes; ++lane) {
-        const uint64_t* from = w + (first + lane) * s.words + byte / 8;
-        const bool used = first + lane < s.outputs;
-        *to++ = used ? static_cast<uint8_t>(load<uint64_t>(from) >> byte % 8 * 8) : 0;
-      }
-    }
-  }
-}
+constexpr int64_t kBlock = 4 * kChannels;
 
 template <int Registers>
 SBN_TARGET_AVX2 SBN_INLINE void accumulate(Counts (&counts)[Registers], const uint8_t* x,
-                                           const uint8_t* w, int64_t bytes) {
+                                           const uint8_t* w, int64_t size) {
   const __m256i low = _mm256_set1_epi8(15);
-  for (int64_t begin = 0; begin < bytes; begin += kBytesPerFlush) {
+  for (int64_t begin = 0; begin < size; begin += bytes::kBytesPerFlush) {
     __m256i sums[Registers];
     SBN_UNROLL
     for (int r = 0; r < Registers; ++r) sums[r] = _mm256_setzero_si256();
-    const int64_t end = min(begin + kBytesPerFlush, bytes);
+    const int64_t end = min(begin + bytes::kBytesPerFlush, size);
     for (int64_t byte = begin; byte < end; ++byte, w += Registers * kChannels) {
       const auto table = [&](unsigned nibble) SBN_TARGET_AVX2 {
-        return avx2::broadcast128(kNibbleTables.entries[nibble]);
+        return avx2::broadcast128(bytes::kNibbleTables.entries[nibble]);
       };
       const __m256i low_table = table(x[byte] & 15u);
       const __m256i high_table = table(x[byte] >> 4);
@@ -89,7 +52,9 @@ SBN_TARGET_AVX2 SBN_INLINE void run_block(const DenseRun& run, int64_t channel, 
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     Counts counts[Registers];
     SBN_UNROLL
-    for (int r = 0; r < Registers; ++r) counts[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (int r = 0; r < Registers; ++r) {
+      counts[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    }
     accumulate(counts, reinterpret_cast<const uint8_t*>(run.x + row * s.words), w, s.words * 8);
     SBN_UNROLL
     for (int r = 0; r < Registers; ++r) {
@@ -114,14 +79,9 @@ SBN_TARGET_AVX2 SBN_INLINE void run_blocks(const DenseRun& run, Range blocks, Ra
   }
 }
 
-SBN_TARGET_AVX2 void run_threshold(const DenseRun& run, Range blocks, Range rows) {
-  run_blocks(run, blocks, rows,
-             avx2::Threshold{static_cast<uint64_t*>(run.y), run.shape->output_words, false});
-}
-
-SBN_TARGET_AVX2 void run_scale(const DenseRun& run, Range blocks, Range rows) {
-  run_blocks(run, blocks, rows,
-             avx2::Scale{static_cast<float*>(run.y), run.shape->outputs, run.scale, run.bias});
+template <class Epilogue>
+SBN_TARGET_AVX2 void run(const DenseRun& run, Range blocks, Range rows) {
+  run_blocks(run, blocks, rows, Epilogue{run.output});
 }
 
 template <class Epilogue>
@@ -135,14 +95,22 @@ void pack_offsets(const DenseShape& s, const int32_t* offsets, void* packed) {
 }
 
 template <class Epilogue>
-constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
-  return {avx2::kMaxProducts,     kBlock, weight_bytes, pack_weights, offset_bytes<Epilogue>,
-          pack_offsets<Epilogue>, run};
+constexpr DenseKernel kernel() {
+  return {avx2::kMaxProducts,
+          kBlock,
+          bytes::weight_bytes<kChannels>,
+          bytes::pack_weights<kChannels, kBlock, avx2::channel_of_lane>,
+          offset_bytes<Epilogue>,
+          pack_offsets<Epilogue>,
+          run<Epilogue>};
 }
 
 }  // namespace
 
-const DenseKernel dense_threshold_avx2 = kernel<avx2::Threshold>(run_threshold);
-const DenseKernel dense_scale_avx2 = kernel<avx2::Scale>(run_scale);
+const DenseKernel dense_threshold_avx2 = kernel<avx2::Threshold>();
+const DenseKernel dense_scale_avx2 = kernel<avx2::Float<Finish::kScale>>();
+const DenseKernel dense_scale_clamp_avx2 = kernel<avx2::Float<Finish::kClamp>>();
+const DenseKernel dense_scale_prelu_avx2 = kernel<avx2::Float<Finish::kPRelu>>();
+const DenseKernel dense_residual_avx2 = kernel<avx2::Float<Finish::kResidual>>();
 
 }  // namespace sbn

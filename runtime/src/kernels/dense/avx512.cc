@@ -66,24 +66,23 @@ SBN_TARGET_AVX512 SBN_INLINE void run_blocks(const DenseRun& run, Range blocks, 
   }
 }
 
-SBN_TARGET_AVX512 void run_threshold(const DenseRun& run, Range blocks, Range rows) {
-  run_blocks(run, blocks, rows,
-             avx512::Threshold{static_cast<uint64_t*>(run.y), run.shape->output_words, false});
+template <class Epilogue>
+SBN_TARGET_AVX512 void run(const DenseRun& run, Range blocks, Range rows) {
+  run_blocks(run, blocks, rows, Epilogue{run.output});
 }
 
-SBN_TARGET_AVX512 void run_scale(const DenseRun& run, Range blocks, Range rows) {
-  run_blocks(run, blocks, rows,
-             avx512::Scale{static_cast<float*>(run.y), run.shape->outputs, run.scale, run.bias});
-}
-
-constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
+template <class Epilogue>
+constexpr DenseKernel kernel() {
   return {avx512::kMaxProducts, kBlock, weight_bytes, pack_weights, offset_bytes, pack_offsets,
-          run};
+          run<Epilogue>};
 }
 
 }  // namespace
 
-const DenseKernel dense_threshold_avx512 = kernel(run_threshold);
-const DenseKernel dense_scale_avx512 = kernel(run_scale);
+const DenseKernel dense_threshold_avx512 = kernel<avx512::Threshold>();
+const DenseKernel dense_scale_avx512 = kernel<avx512::Float<Finish::kScale>>();
+const DenseKernel dense_scale_clamp_avx512 = kernel<avx512::Float<Finish::kClamp>>();
+const DenseKernel dense_scale_prelu_avx512 = kernel<avx512::Float<Finish::kPRelu>>();
+const DenseKernel dense_residual_avx512 = kernel<avx512::Float<Finish::kResidual>>();
 
 }  // namespace sbn

@@ -7,6 +7,7 @@
 
 #include "base/arithmetic.h"
 #include "kernels/parallel.h"
+#include "kernels/product/epilogue.h"
 
 namespace sbn {
 
@@ -21,9 +22,7 @@ struct DenseRun {
   const uint64_t* x;
   const void* weights;
   const void* offsets;
-  const float* scale;
-  const float* bias;
-  void* y;
+  Output output;
 };
 
 struct DenseKernel {
@@ -46,10 +45,12 @@ struct DenseNode {
   const DenseShape* shape;
   const uint64_t* w;
   const void* packed_weights;
-  const int32_t* threshold;
-  const float* scale;
-  const float* bias;
+  const void* packed_offsets;  // by dense_prepare_offsets, or null
+  Epilogue epilogue;
 };
+
+// `prepared` has kernel->offset_bytes(shape) bytes, `scratch` four for each output.
+void dense_prepare_offsets(const DenseNode& node, void* scratch, void* prepared);
 
 Size dense_scratch(const DenseNode& node);
 

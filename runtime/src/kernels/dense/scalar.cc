@@ -38,46 +38,38 @@ SBN_INLINE void run_blocks(const DenseRun& run, Range blocks, Range rows, Epilog
   }
 }
 
-template <class Count>
-SBN_INLINE void run_threshold(const DenseRun& run, Range blocks, Range rows) {
-  run_blocks<Count>(run, blocks, rows,
-                    scalar::Threshold{static_cast<uint64_t*>(run.y), run.shape->output_words,
-                                      false});
-}
-
-template <class Count>
-SBN_INLINE void run_scale(const DenseRun& run, Range blocks, Range rows) {
-  run_blocks<Count>(run, blocks, rows,
-                    scalar::Scale{static_cast<float*>(run.y), run.shape->outputs, run.scale,
-                                  run.bias});
+template <class Epilogue>
+void run_portable(const DenseRun& run, Range blocks, Range rows) {
+  run_blocks<scalar::Portable>(run, blocks, rows, Epilogue{run.output});
 }
 
 constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
   return {kMaxProducts, kLanes, weight_bytes, pack_weights, offset_bytes, pack_offsets, run};
 }
 
-void threshold_portable(const DenseRun& run, Range blocks, Range rows) {
-  run_threshold<scalar::Portable>(run, blocks, rows);
-}
-void scale_portable(const DenseRun& run, Range blocks, Range rows) {
-  run_scale<scalar::Portable>(run, blocks, rows);
-}
+}  // namespace
+
+const DenseKernel dense_threshold_scalar = kernel(run_portable<scalar::Threshold>);
+const DenseKernel dense_scale_scalar = kernel(run_portable<scalar::Float<Finish::kScale>>);
+const DenseKernel dense_scale_clamp_scalar = kernel(run_portable<scalar::Float<Finish::kClamp>>);
+const DenseKernel dense_scale_prelu_scalar = kernel(run_portable<scalar::Float<Finish::kPRelu>>);
+const DenseKernel dense_residual_scalar = kernel(run_portable<scalar::Float<Finish::kResidual>>);
+
 #if SBN_X86
-SBN_TARGET_POPCNT void threshold_popcnt(const DenseRun& run, Range blocks, Range rows) {
-  run_threshold<scalar::Instruction>(run, blocks, rows);
+namespace {
+
+template <class Epilogue>
+SBN_TARGET_POPCNT void run_popcnt(const DenseRun& run, Range blocks, Range rows) {
+  run_blocks<scalar::Instruction>(run, blocks, rows, Epilogue{run.output});
 }
-SBN_TARGET_POPCNT void scale_popcnt(const DenseRun& run, Range blocks, Range rows) {
-  run_scale<scalar::Instruction>(run, blocks, rows);
-}
-#endif
 
 }  // namespace
 
-const DenseKernel dense_threshold_scalar = kernel(threshold_portable);
-const DenseKernel dense_scale_scalar = kernel(scale_portable);
-#if SBN_X86
-const DenseKernel dense_threshold_popcnt = kernel(threshold_popcnt);
-const DenseKernel dense_scale_popcnt = kernel(scale_popcnt);
+const DenseKernel dense_threshold_popcnt = kernel(run_popcnt<scalar::Threshold>);
+const DenseKernel dense_scale_popcnt = kernel(run_popcnt<scalar::Float<Finish::kScale>>);
+const DenseKernel dense_scale_clamp_popcnt = kernel(run_popcnt<scalar::Float<Finish::kClamp>>);
+const DenseKernel dense_scale_prelu_popcnt = kernel(run_popcnt<scalar::Float<Finish::kPRelu>>);
+const DenseKernel dense_residual_popcnt = kernel(run_popcnt<scalar::Float<Finish::kResidual>>);
 #endif
 
 }  // namespace sbn

@@ -7,7 +7,7 @@
 namespace sbn {
 namespace {
 
-// One output pixel, four words at a time.
+// One output pixel, four words at a time, then two, then one.
 SBN_TARGET_AVX2 void pool_pixel(const MaxPoolShape& s, const uint64_t* image,
                                 const uint64_t* minimum, uint64_t* y, Range ys, Range xs) {
   int64_t word = 0;
@@ -21,6 +21,18 @@ SBN_TARGET_AVX2 void pool_pixel(const MaxPoolShape& s, const uint64_t* image,
       }
     }
     avx2::store256(y + word, _mm256_xor_si256(all, turned));
+  }
+  for (; word + 2 <= s.words; word += 2) {
+    const __m128i turned = _mm_loadu_si128(reinterpret_cast<const __m128i*>(minimum + word));
+    __m128i all = _mm_set1_epi64x(-1);
+    for (int64_t i = ys.begin; i < ys.end; ++i) {
+      for (int64_t j = xs.begin; j < xs.end; ++j) {
+        const uint64_t* at = image + (i * s.width + j) * s.words + word;
+        const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+        all = _mm_and_si128(all, _mm_xor_si128(here, turned));
+      }
+    }
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y + word), _mm_xor_si128(all, turned));
   }
   for (; word < s.words; ++word) {
     const uint64_t turned = load<uint64_t>(minimum + word);

@@ -1,15 +1,4 @@
-// The AVX2 product: popcounts by table look-up ("LUT2").
-//
-// A byte shuffle looks up 32 nibbles at once. Its 32 lanes are output channels, its
-// index their weight nibbles w, and its table one that holds for a pair of pixels
-// with activation nibbles a1, a2 and every w
-//   T[w] = popcount(a1 ^ w) + 16 * popcount(a2 ^ w),
-// so that one shuffle counts 32 channels x 4 bits x 2 pixels. A table of all 256
-// tables is 4 KB; an index of the activations holds offsets into it.
-//
-// Three look-ups fit a byte: s = v1 + v2 + v3. Then A += s, B += s >> 4 (as 16-bit
-// lanes, for want of a byte shift); what the shift carries across bytes, and what
-// the sums overflow, is undone exactly by `flush`, every 63 nibbles or sooner.
+// The AVX2 product: look-ups for pairs of pixels (product/pairs.h), 32 channels a register.
 // Eight instructions do 768 MAC, and three ports take them on Intel: 288 a cycle.
 #pragma once
 
@@ -20,142 +9,197 @@
 #include "base/attributes.h"
 #include "base/avx2.h"
 #include "base/bits.h"
+#include "kernels/product/epilogue.h"
+#include "kernels/product/pairs.h"
 
 namespace sbn::avx2 {
 
+using pairs::kMaxProducts;
+
 constexpr int64_t kChannels = 32;  // of a register
-constexpr int64_t kRegisters = 4;  // of a block
+constexpr int64_t kRegisters = 2;  // of a block
 constexpr int64_t kBlock = kChannels * kRegisters;
-constexpr int64_t kNibblesPerFlush = 63;
 
-// Counters are compared as signed 16-bit integers.
-constexpr int64_t kMaxProducts = 32767;
+// Pairs of a tile: four registers for each of both sums and the partial ones, tables and
+// weights are all 16 registers.
+constexpr int pairs_in_tile(int registers) { return 4 / registers; }
 
-// The table of tables, indexed by a1 | a2 << 4.
-struct PairTables {
-  alignas(64) uint8_t entries[256][16];
+// The channel of a block that a lane computes.
+constexpr int64_t channel_of_lane(int64_t lane) { return lane; }
 
-  constexpr PairTables() : entries() {
-    for (unsigned pair = 0; pair < 256; ++pair) {
-      for (unsigned w = 0; w < 16; ++w) {
-        entries[pair][w] = static_cast<uint8_t>(__builtin_popcount((pair & 15) ^ w) +
-                                                16 * __builtin_popcount((pair >> 4) ^ w));
+template <int Pairs, int Registers>
+struct Sums {
+  __m256i a[Pairs][Registers];
+  __m256i b[Pairs][Registers];
+};
+
+template <int Pairs, int Registers>
+SBN_TARGET_AVX2 SBN_INLINE void clear(Sums<Pairs, Registers>& sums) {
+  SBN_UNROLL
+  for (int p = 0; p < Pairs; ++p) {
+    SBN_UNROLL
+    for (int r = 0; r < Registers; ++r) sums.a[p][r] = sums.b[p][r] = _mm256_setzero_si256();
+  }
+}
+
+// Adds `Count` <= 3 nibbles from `at` on. index[p] holds the offsets of their tables for
+// a pair, and `w` Registers * 32 weight nibbles for each.
+template <int Count, int Pairs, int Registers>
+SBN_TARGET_AVX2 SBN_INLINE void add_nibbles(Sums<Pairs, Registers>& sums,
+                                            const uint16_t* const (&index)[Pairs], int64_t at,
+                                            const uint8_t* w) {
+  const auto* tables = reinterpret_cast<const uint8_t*>(pairs::kPairTables.entries);
+  SBN_UNROLL
+  for (int p = 0; p < Pairs; ++p) {
+    __m256i s[Registers];
+    SBN_UNROLL
+    for (int i = 0; i < Count; ++i) {
+      const __m256i table = broadcast128(tables + index[p][at + i]);
+      SBN_UNROLL
+      for (int r = 0; r < Registers; ++r) {
+        const __m256i found =
+            _mm256_shuffle_epi8(table, load256(w + (i * Registers + r) * kChannels));
+        s[r] = i ? _mm256_add_epi8(s[r], found) : found;
       }
     }
-  }
-};
-inline constexpr PairTables kPairTables;
-
-template <int Registers>
-struct Sums {
-  __m256i a[Registers];
-  __m256i b[Registers];
-};
-
-template <int Registers>
-SBN_TARGET_AVX2 SBN_INLINE void clear(Sums<Registers>& sums) {
-  SBN_UNROLL
-  for (int r = 0; r < Registers; ++r) sums.a[r] = sums.b[r] = _mm256_setzero_si256();
-}
-
-// Adds `Count` <= 3 nibbles. `index` holds the offsets of their tables, and `w`
-// Registers * 32 weight nibbles for each.
-template <int Count, int Registers>
-SBN_TARGET_AVX2 SBN_INLINE void add_nibbles(Sums<Registers>& sums, const uint16_t* index,
-                                            const uint8_t* w) {
-  const auto* tables = reinterpret_cast<const uint8_t*>(kPairTables.entries);
-  __m256i s[Registers];
-  SBN_UNROLL
-  for (int i = 0; i < Count; ++i) {
-    const __m256i table = broadcast128(tables + index[i]);
     SBN_UNROLL
     for (int r = 0; r < Registers; ++r) {
-      const __m256i found =
-          _mm256_shuffle_epi8(table, load256(w + (i * Registers + r) * kChannels));
-      s[r] = i ? _mm256_add_epi8(s[r], found) : found;
+      sums.a[p][r] = _mm256_add_epi8(sums.a[p][r], s[r]);
+      sums.b[p][r] = _mm256_add_epi8(sums.b[p][r], _mm256_srli_epi16(s[r], 4));
     }
-  }
-  SBN_UNROLL
-  for (int r = 0; r < Registers; ++r) {
-    sums.a[r] = _mm256_add_epi8(sums.a[r], s[r]);
-    sums.b[r] = _mm256_add_epi8(sums.b[r], _mm256_srli_epi16(s[r], 4));
   }
 }
 
-// Adds 3 * `triples` nibbles for four registers. In assembly, since gcc 12 spills
-// the tile: 8 sums, 4 partial sums, 1 table and 3 look-ups are all 16 registers.
-SBN_TARGET_AVX2 SBN_INLINE void add_triples(Sums<4>& sums, const uint16_t* index, const uint8_t* w,
-                                            int64_t triples) {
+// The next functions add 3 * `triples` nibbles. They are assembly, since gcc 12 spills
+// the tiles. The weights are loaded once for all pairs: loads are what limits Intel's.
+#define SBN_TABLE(index, at, table)                  \
+  "movzwl " at "(%[" index "]), %k[offset]\n\t"     \
+  "vbroadcasti128 (%[tables],%[offset]), " table "\n\t"
+#define SBN_LOOK_UP(weights, table, to) "vpshufb " weights ", " table ", " to "\n\t"
+#define SBN_ADD_LOOK_UP(weights, table, found, to) \
+  "vpshufb " weights ", " table ", " found "\n\t"  \
+  "vpaddb " found ", " to ", " to "\n\t"
+#define SBN_ADD_PARTIAL(partial, a, b)         \
+  "vpaddb " partial ", %[" a "], %[" a "]\n\t" \
+  "vpsrlw $4, " partial ", " partial "\n\t"    \
+  "vpaddb " partial ", %[" b "], %[" b "]\n\t"
+
+SBN_TARGET_AVX2 SBN_INLINE void add_triples(Sums<2, 2>& sums, const uint16_t* (&index)[2],
+                                            const uint8_t*& w, int64_t triples) {
   uint64_t offset;
   __asm__(
       "1:\n\t"
-      "movzwl (%[index]), %k[offset]\n\t"
-      "vbroadcasti128 (%[tables],%[offset]), %%ymm12\n\t"
-      "vpshufb (%[w]), %%ymm12, %%ymm8\n\t"
-      "vpshufb 32(%[w]), %%ymm12, %%ymm9\n\t"
-      "vpshufb 64(%[w]), %%ymm12, %%ymm10\n\t"
-      "vpshufb 96(%[w]), %%ymm12, %%ymm11\n\t"
-      "movzwl 2(%[index]), %k[offset]\n\t"
-      "vbroadcasti128 (%[tables],%[offset]), %%ymm12\n\t"
-      "vpshufb 128(%[w]), %%ymm12, %%ymm13\n\t"
-      "vpaddb %%ymm13, %%ymm8, %%ymm8\n\t"
-      "vpshufb 160(%[w]), %%ymm12, %%ymm14\n\t"
-      "vpaddb %%ymm14, %%ymm9, %%ymm9\n\t"
-      "vpshufb 192(%[w]), %%ymm12, %%ymm15\n\t"
-      "vpaddb %%ymm15, %%ymm10, %%ymm10\n\t"
-      "vpshufb 224(%[w]), %%ymm12, %%ymm13\n\t"
-      "vpaddb %%ymm13, %%ymm11, %%ymm11\n\t"
-      "movzwl 4(%[index]), %k[offset]\n\t"
-      "vbroadcasti128 (%[tables],%[offset]), %%ymm12\n\t"
-      "vpshufb 256(%[w]), %%ymm12, %%ymm13\n\t"
-      "vpaddb %%ymm13, %%ymm8, %%ymm8\n\t"
-      "vpshufb 288(%[w]), %%ymm12, %%ymm14\n\t"
-      "vpaddb %%ymm14, %%ymm9, %%ymm9\n\t"
-      "vpshufb 320(%[w]), %%ymm12, %%ymm15\n\t"
-      "vpaddb %%ymm15, %%ymm10, %%ymm10\n\t"
-      "vpshufb 352(%[w]), %%ymm12, %%ymm13\n\t"
-      "vpaddb %%ymm13, %%ymm11, %%ymm11\n\t"
-      "add $6, %[index]\n\t"
-      "add $384, %[w]\n\t"
-      "vpaddb %%ymm8, %[a0], %[a0]\n\t"
-      "vpsrlw $4, %%ymm8, %%ymm8\n\t"
-      "vpaddb %%ymm8, %[b0], %[b0]\n\t"
-      "vpaddb %%ymm9, %[a1], %[a1]\n\t"
-      "vpsrlw $4, %%ymm9, %%ymm9\n\t"
-      "vpaddb %%ymm9, %[b1], %[b1]\n\t"
-      "vpaddb %%ymm10, %[a2], %[a2]\n\t"
-      "vpsrlw $4, %%ymm10, %%ymm10\n\t"
-      "vpaddb %%ymm10, %[b2], %[b2]\n\t"
-      "vpaddb %%ymm11, %[a3], %[a3]\n\t"
-      "vpsrlw $4, %%ymm11, %%ymm11\n\t"
-      "vpaddb %%ymm11, %[b3], %[b3]\n\t"
+      SBN_TABLE("i0", "0", "%%ymm12")
+      SBN_TABLE("i1", "0", "%%ymm13")
+      "vmovdqu 0(%[w]), %%ymm14\n\t"
+      SBN_LOOK_UP("%%ymm14", "%%ymm12", "%%ymm8")
+      SBN_LOOK_UP("%%ymm14", "%%ymm13", "%%ymm10")
+      "vmovdqu 32(%[w]), %%ymm15\n\t"
+      SBN_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm9")
+      SBN_LOOK_UP("%%ymm15", "%%ymm13", "%%ymm11")
+      SBN_TABLE("i0", "2", "%%ymm12")
+      SBN_TABLE("i1", "2", "%%ymm13")
+      "vmovdqu 64(%[w]), %%ymm14\n\t"
+      SBN_ADD_LOOK_UP("%%ymm14", "%%ymm12", "%%ymm15", "%%ymm8")
+      SBN_ADD_LOOK_UP("%%ymm14", "%%ymm13", "%%ymm14", "%%ymm10")
+      "vmovdqu 96(%[w]), %%ymm15\n\t"
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm12", "%%ymm9")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm13", "%%ymm13", "%%ymm11")
+      SBN_TABLE("i0", "4", "%%ymm12")
+      SBN_TABLE("i1", "4", "%%ymm13")
+      "vmovdqu 128(%[w]), %%ymm14\n\t"
+      SBN_ADD_LOOK_UP("%%ymm14", "%%ymm12", "%%ymm15", "%%ymm8")
+      SBN_ADD_LOOK_UP("%%ymm14", "%%ymm13", "%%ymm14", "%%ymm10")
+      "vmovdqu 160(%[w]), %%ymm15\n\t"
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm12", "%%ymm9")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm13", "%%ymm13", "%%ymm11")
+      "add $6, %[i0]\n\t"
+      "add $6, %[i1]\n\t"
+      "add $192, %[w]\n\t"
+      SBN_ADD_PARTIAL("%%ymm8", "a0", "b0")
+      SBN_ADD_PARTIAL("%%ymm9", "a1", "b1")
+      SBN_ADD_PARTIAL("%%ymm10", "a2", "b2")
+      SBN_ADD_PARTIAL("%%ymm11", "a3", "b3")
       "dec %[triples]\n\t"
       "jnz 1b\n\t"
-      : [a0] "+x"(sums.a[0]), [a1] "+x"(sums.a[1]), [a2] "+x"(sums.a[2]), [a3] "+x"(sums.a[3]),
-        [b0] "+x"(sums.b[0]), [b1] "+x"(sums.b[1]), [b2] "+x"(sums.b[2]), [b3] "+x"(sums.b[3]),
-        [offset] "=&r"(offset), [w] "+r"(w), [index] "+r"(index), [triples] "+r"(triples)
-      : [tables] "r"(kPairTables.entries)
+      : [a0] "+x"(sums.a[0][0]), [a1] "+x"(sums.a[0][1]), [a2] "+x"(sums.a[1][0]),
+        [a3] "+x"(sums.a[1][1]),
+        [b0] "+x"(sums.b[0][0]), [b1] "+x"(sums.b[0][1]), [b2] "+x"(sums.b[1][0]),
+        [b3] "+x"(sums.b[1][1]),
+        [i0] "+r"(index[0]), [i1] "+r"(index[1]),
+        [offset] "=&r"(offset), [w] "+r"(w), [triples] "+r"(triples)
+      : [tables] "r"(pairs::kPairTables.entries)
       : "memory", "cc", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
-template <int Registers>
-SBN_TARGET_AVX2 SBN_INLINE void add_triples(Sums<Registers>& sums, const uint16_t* index,
-                                            const uint8_t* w, int64_t triples) {
-  for (; triples; --triples, index += 3, w += 3 * Registers * kChannels) {
-    add_nibbles<3>(sums, index, w);
-  }
+SBN_TARGET_AVX2 SBN_INLINE void add_triples(Sums<4, 1>& sums, const uint16_t* (&index)[4],
+                                            const uint8_t*& w, int64_t triples) {
+  uint64_t offset;
+  __asm__(
+      "1:\n\t"
+      "vmovdqu 0(%[w]), %%ymm15\n\t"
+      SBN_TABLE("i0", "0", "%%ymm12")
+      SBN_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm8")
+      SBN_TABLE("i1", "0", "%%ymm13")
+      SBN_LOOK_UP("%%ymm15", "%%ymm13", "%%ymm9")
+      SBN_TABLE("i2", "0", "%%ymm14")
+      SBN_LOOK_UP("%%ymm15", "%%ymm14", "%%ymm10")
+      SBN_TABLE("i3", "0", "%%ymm12")
+      SBN_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm11")
+      "vmovdqu 32(%[w]), %%ymm15\n\t"
+      SBN_TABLE("i0", "2", "%%ymm12")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm12", "%%ymm8")
+      SBN_TABLE("i1", "2", "%%ymm13")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm13", "%%ymm13", "%%ymm9")
+      SBN_TABLE("i2", "2", "%%ymm14")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm14", "%%ymm14", "%%ymm10")
+      SBN_TABLE("i3", "2", "%%ymm12")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm12", "%%ymm11")
+      "vmovdqu 64(%[w]), %%ymm15\n\t"
+      SBN_TABLE("i0", "4", "%%ymm12")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm12", "%%ymm8")
+      SBN_TABLE("i1", "4", "%%ymm13")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm13", "%%ymm13", "%%ymm9")
+      SBN_TABLE("i2", "4", "%%ymm14")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm14", "%%ymm14", "%%ymm10")
+      SBN_TABLE("i3", "4", "%%ymm12")
+      SBN_ADD_LOOK_UP("%%ymm15", "%%ymm12", "%%ymm12", "%%ymm11")
+      "add $6, %[i0]\n\t"
+      "add $6, %[i1]\n\t"
+      "add $6, %[i2]\n\t"
+      "add $6, %[i3]\n\t"
+      "add $96, %[w]\n\t"
+      SBN_ADD_PARTIAL("%%ymm8", "a0", "b0")
+      SBN_ADD_PARTIAL("%%ymm9", "a1", "b1")
+      SBN_ADD_PARTIAL("%%ymm10", "a2", "b2")
+      SBN_ADD_PARTIAL("%%ymm11", "a3", "b3")
+      "dec %[triples]\n\t"
+      "jnz 1b\n\t"
+      : [a0] "+x"(sums.a[0][0]), [a1] "+x"(sums.a[1][0]), [a2] "+x"(sums.a[2][0]),
+        [a3] "+x"(sums.a[3][0]),
+        [b0] "+x"(sums.b[0][0]), [b1] "+x"(sums.b[1][0]), [b2] "+x"(sums.b[2][0]),
+        [b3] "+x"(sums.b[3][0]),
+        [i0] "+r"(index[0]), [i1] "+r"(index[1]), [i2] "+r"(index[2]), [i3] "+r"(index[3]),
+        [offset] "=&r"(offset), [w] "+r"(w), [triples] "+r"(triples)
+      : [tables] "r"(pairs::kPairTables.entries)
+      : "memory", "cc", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
-// Adds a run of `nibbles`.
-template <int Registers>
-SBN_TARGET_AVX2 SBN_INLINE void add_run(Sums<Registers>& sums, const uint16_t* index,
-                                        const uint8_t* w, int64_t nibbles) {
-  const int64_t triples = nibbles / 3;
-  const int64_t done = 3 * triples;
-  if (triples) add_triples(sums, index, w, triples);
-  const uint8_t* rest = w + done * Registers * kChannels;
-  if (nibbles - done == 1) add_nibbles<1>(sums, index + done, rest);
-  if (nibbles - done == 2) add_nibbles<2>(sums, index + done, rest);
+#undef SBN_TABLE
+#undef SBN_LOOK_UP
+#undef SBN_ADD_LOOK_UP
+#undef SBN_ADD_PARTIAL
+
+// Adds a run of `nibbles`, and moves `index` and `w` to its end.
+template <int Pairs, int Registers>
+SBN_TARGET_AVX2 SBN_INLINE void add_run(Sums<Pairs, Registers>& sums,
+                                        const uint16_t* (&index)[Pairs], const uint8_t*& w,
+                                        int64_t nibbles) {
+  if (nibbles >= 3) add_triples(sums, index, w, nibbles / 3);
+  const int64_t rest = nibbles % 3;
+  if (rest == 1) add_nibbles<1>(sums, index, 0, w);
+  if (rest == 2) add_nibbles<2>(sums, index, 0, w);
+  w += rest * Registers * kChannels;
 }
 
 // Mismatches of 32 output channels of one pixel, in 16-bit lanes.
@@ -163,6 +207,8 @@ struct Counts {
   __m256i even;  // channels 0, 2, ..., 30
   __m256i odd;
 };
+
+SBN_TARGET_AVX2 SBN_INLINE __m256i add16(__m256i a, __m256i b) { return _mm256_add_epi16(a, b); }
 
 // The true sums of a pair of pixels. Of the low and high byte of each 16-bit lane
 // (channels 2i, 2i + 1), A holds e1 + 16 e2 and o1 + 16 o2 modulo 256, and B holds
@@ -180,10 +226,15 @@ SBN_TARGET_AVX2 SBN_INLINE void flush(__m256i a, __m256i b, Counts& first, Count
 
 // Epilogues: what becomes of the counts of output channels [channel, channel +
 // count) of a pixel. `slot` counts registers of channels from the first channel on.
+SBN_TARGET_AVX2 SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel,
+                                           uint32_t bits) {
+  uint64_t* to = out.bits(pixel);
+  if (out.merge) return merge_bits(to, channel, bits);
+  store(reinterpret_cast<char*>(to) + channel / 8, bits);
+}
+
 struct Threshold {
-  uint64_t* y;
-  int64_t pixel_words;
-  bool merge;
+  Output out;
 
   // Offsets: for each slot 16 int16 of the even channels, then the odd ones.
   static int64_t offset_bytes(int64_t groups, int64_t group_outputs) {
@@ -213,17 +264,49 @@ struct Threshold {
     const __m256i set = _mm256_blendv_epi8(even, odd, high_bytes);
     const auto bits = static_cast<uint32_t>(static_cast<uint32_t>(_mm256_movemask_epi8(set)) &
                                             low_bits(count));
-    uint64_t* to = y + pixel * pixel_words;
-    if (merge) return merge_bits(to, channel, bits);
-    store(reinterpret_cast<char*>(to) + channel / 8, bits);
+    store_bits(out, pixel, channel, bits);
   }
 };
 
-struct Scale {
-  float* y;
-  int64_t outputs;
-  const float* scale;
-  const float* bias;
+// Eight channels of a float epilogue, or the first `count` of them. Returns which
+// results are negative where the signs are wanted.
+template <Finish finish>
+SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eight(const Output& out, __m256i dot, int64_t pixel,
+                                                 int64_t channel, int64_t count) {
+  const Epilogue& e = out.epilogue;
+  const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), numbers);
+  const auto at = [&](const float* from) SBN_TARGET_AVX2 {
+    return count >= 8 ? _mm256_loadu_ps(from + channel) : _mm256_maskload_ps(from + channel, lanes);
+  };
+  if (out.clamps_dot()) {
+    dot = _mm256_max_epi32(dot, _mm256_set1_epi32(e.dot_low));
+    dot = _mm256_min_epi32(dot, _mm256_set1_epi32(e.dot_high));
+  }
+  __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), at(e.scale), at(e.bias));
+  if (finish == Finish::kClamp) {
+    // The second operand is the result where one is NaN or both are zero.
+    v = _mm256_min_ps(at(e.high), _mm256_max_ps(at(e.low), v));
+  }
+  if (finish == Finish::kPRelu) {
+    const __m256 negative = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_LT_OQ);
+    v = _mm256_blendv_ps(v, _mm256_mul_ps(v, at(e.slope)), negative);
+  }
+  if (finish == Finish::kResidual) v = _mm256_add_ps(v, at(e.residual + pixel * out.outputs));
+  float* to = out.floats(pixel, channel);
+  if (count >= 8) {
+    _mm256_storeu_ps(to, v);
+  } else {
+    _mm256_maskstore_ps(to, lanes, v);
+  }
+  if (finish != Finish::kResidual) return 0;
+  const __m256 negative = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_LT_OQ);
+  return static_cast<uint32_t>(_mm256_movemask_ps(negative)) & ((1u << min(count, 8)) - 1);
+}
+
+template <Finish finish>
+struct Float {
+  Output out;
 
   // Offsets: one int32 for each channel, readable in whole slots.
   static int64_t offset_bytes(int64_t groups, int64_t group_outputs) {
@@ -241,7 +324,7 @@ struct Scale {
                                              int64_t pixel, int64_t channel,
                                              int64_t count) const {
     const auto* products = static_cast<const int32_t*>(offsets) + channel;
-    float* to = y + pixel * outputs + channel;
+    uint32_t negative = 0;
     // Channels 0..7 and 16..23, then 8..15 and 24..31.
     const __m256i low = _mm256_unpacklo_epi16(counts.even, counts.odd);
     const __m256i high = _mm256_unpackhi_epi16(counts.even, counts.odd);
@@ -250,23 +333,12 @@ struct Scale {
     SBN_UNROLL
     for (int64_t i = 0; i < 4; ++i) {
       const int64_t first = 8 * i;
-      if (first >= count) return;
+      if (first >= count) break;
       const __m256i twice = _mm256_slli_epi32(_mm256_cvtepu16_epi32(eights[i]), 1);
       const __m256i dot = _mm256_sub_epi32(load256(products + first), twice);
-      const __m256 value = _mm256_cvtepi32_ps(dot);
-      if (count - first >= 8) {
-        const __m256 factor = _mm256_loadu_ps(scale + channel + first);
-        const __m256 addend = _mm256_loadu_ps(bias + channel + first);
-        _mm256_storeu_ps(to + first, _mm256_fmadd_ps(value, factor, addend));
-      } else {
-        const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        const __m256i left = _mm256_set1_epi32(static_cast<int>(count - first));
-        const __m256i lanes = _mm256_cmpgt_epi32(left, numbers);
-        const __m256 factor = _mm256_maskload_ps(scale + channel + first, lanes);
-        const __m256 addend = _mm256_maskload_ps(bias + channel + first, lanes);
-        _mm256_maskstore_ps(to + first, lanes, _mm256_fmadd_ps(value, factor, addend));
-      }
+      negative |= finish_eight<finish>(out, dot, pixel, channel + first, count - first) << first;
     }
+    if (finish == Finish::kResidual) store_bits(out, pixel, channel, negative);
   }
 };
 

@@ -13,6 +13,7 @@
 #include "base/attributes.h"
 #include "base/avx512.h"
 #include "base/bits.h"
+#include "kernels/product/avx512_float.h"
 
 namespace sbn::avx512 {
 
@@ -75,10 +76,21 @@ SBN_TARGET_AVX512 SBN_INLINE __m512i join(const __m512i* pair) {
 
 // Epilogues: what becomes of the mismatches of output channels
 // [channel, channel + count) of a pixel.
+template <int Registers>
+SBN_TARGET_AVX512 SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel,
+                                             uint32_t bits) {
+  uint64_t* to = out.bits(pixel);
+  if (out.merge) return merge_bits(to, channel, bits);
+  char* bytes = reinterpret_cast<char*>(to) + channel / 8;
+  if (Registers == 4) {
+    store(bytes, bits);
+  } else {
+    store(bytes, static_cast<uint16_t>(bits));
+  }
+}
+
 struct Threshold {
-  uint64_t* y;
-  int64_t pixel_words;
-  bool merge;
+  Output out;
 
   template <int Registers>
   SBN_TARGET_AVX512 SBN_INLINE void operator()(const __m512i (&mismatches)[Registers],
@@ -90,40 +102,29 @@ struct Threshold {
       const __m512i limit = _mm512_loadu_si512(offsets + 8 * r);
       bits |= bits_of(_mm512_cmpgt_epi32_mask(join(mismatches + r), limit)) << (8 * r);
     }
-    bits &= static_cast<uint32_t>(low_bits(count));
-    uint64_t* to = y + pixel * pixel_words;
-    if (merge) return merge_bits(to, channel, bits);
-    char* bytes = reinterpret_cast<char*>(to) + channel / 8;
-    if (Registers == 4) {
-      store(bytes, bits);
-    } else {
-      store(bytes, static_cast<uint16_t>(bits));
-    }
+    store_bits<Registers>(out, pixel, channel, bits & static_cast<uint32_t>(low_bits(count)));
   }
 };
 
-struct Scale {
-  float* y;
-  int64_t outputs;
-  const float* scale;
-  const float* bias;
+template <Finish finish>
+struct Float {
+  Output out;
 
   template <int Registers>
   SBN_TARGET_AVX512 SBN_INLINE void operator()(const __m512i (&mismatches)[Registers],
                                                const int32_t* offsets, int64_t pixel,
                                                int64_t channel, int64_t count) const {
-    float* to = y + pixel * outputs + channel;
+    uint32_t negative = 0;
     SBN_UNROLL
     for (int r = 0; r < Registers; r += 2) {
       const int64_t first = 8 * r;
-      const __mmask16 lanes = first_lanes(count - first);
       const __m512i twice = _mm512_slli_epi32(join(mismatches + r), 1);
       const __m512i dot = _mm512_sub_epi32(_mm512_loadu_si512(offsets + first), twice);
-      const __m512 factor = _mm512_maskz_loadu_ps(lanes, scale + channel + first);
-      const __m512 addend = _mm512_maskz_loadu_ps(lanes, bias + channel + first);
-      const __m512 value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, addend);
-      _mm512_mask_storeu_ps(to + first, lanes, value);
+      negative |= finish_sixteen<finish>(out, dot, pixel, channel + first,
+                                         first_lanes(count - first))
+                  << first;
     }
+    if (finish == Finish::kResidual) store_bits<Registers>(out, pixel, channel, negative);
   }
 };
 

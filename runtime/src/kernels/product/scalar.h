@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 #include "base/bits.h"
 #include "base/exact_fma.h"
+#include "kernels/product/epilogue.h"
 
 namespace sbn::scalar {
 
@@ -45,10 +46,14 @@ SBN_INLINE const uint64_t* accumulate(int64_t (&mismatches)[kLanes], const uint6
 
 // Epilogues: what becomes of the mismatches of output channels
 // [channel, channel + count) of a pixel.
+SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel, uint64_t bits) {
+  uint64_t* to = out.bits(pixel);
+  if (out.merge) return merge_bits(to, channel, bits);
+  store(reinterpret_cast<char*>(to) + channel / 8, static_cast<uint8_t>(bits));
+}
+
 struct Threshold {
-  uint64_t* y;
-  int64_t pixel_words;
-  bool merge;
+  Output out;
 
   SBN_INLINE void operator()(const int64_t (&mismatches)[kLanes], const int32_t* offsets,
                              int64_t pixel, int64_t channel, int64_t count) const {
@@ -57,27 +62,40 @@ struct Threshold {
     for (int64_t lane = 0; lane < kLanes; ++lane) {
       bits |= uint64_t{mismatches[lane] > offsets[lane]} << lane;
     }
-    bits &= low_bits(count);
-    uint64_t* to = y + pixel * pixel_words;
-    if (merge) return merge_bits(to, channel, bits);
-    store(reinterpret_cast<char*>(to) + channel / 8, static_cast<uint8_t>(bits));
+    store_bits(out, pixel, channel, bits & low_bits(count));
   }
 };
 
-struct Scale {
-  float* y;
-  int64_t outputs;
-  const float* scale;
-  const float* bias;
+// One element of a float epilogue: writes Y and returns it.
+template <Finish finish>
+SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64_t channel) {
+  const Epilogue& e = out.epilogue;
+  const auto at = [&](const float* values) { return load<float>(values + channel); };
+  const auto ranged = static_cast<int32_t>(min(max(dot, e.dot_low), e.dot_high));
+  float v = exact_fma(ranged, at(e.scale), at(e.bias));
+  if (finish == Finish::kClamp) {
+    v = v < at(e.low) ? at(e.low) : v;
+    v = v > at(e.high) ? at(e.high) : v;
+  }
+  if (finish == Finish::kPRelu && v < 0) v *= at(e.slope);
+  if (finish == Finish::kResidual) v += at(e.residual + pixel * out.outputs);
+  store(out.floats(pixel, channel), v);
+  return v;
+}
+
+template <Finish finish>
+struct Float {
+  Output out;
 
   SBN_INLINE void operator()(const int64_t (&mismatches)[kLanes], const int32_t* offsets,
                              int64_t pixel, int64_t channel, int64_t count) const {
-    float* to = y + pixel * outputs + channel;
+    uint64_t negative = 0;
     for (int64_t lane = 0; lane < count; ++lane) {
       const auto dot = static_cast<int32_t>(offsets[lane] - 2 * mismatches[lane]);
-      store(to + lane, exact_fma(dot, load<float>(scale + channel + lane),
-                                 load<float>(bias + channel + lane)));
+      const float v = finish_one<finish>(out, dot, pixel, channel + lane);
+      negative |= uint64_t{v < 0} << lane;
     }
+    if (finish == Finish::kResidual) store_bits(out, pixel, channel, negative);
   }
 };
 

@@ -12,7 +12,7 @@ using avx512::bits_of;
 using avx512::first_lanes;
 
 struct Sign {
-  SBN_TARGET_AVX512 SBN_INLINE __mmask16 operator()(__mmask16 lanes, __m512 x, int64_t) const {
+  SBN_TARGET_AVX512BW SBN_INLINE __mmask16 operator()(__mmask16 lanes, __m512 x, int64_t) const {
     return _mm512_mask_cmp_ps_mask(lanes, x, _mm512_setzero_ps(), _CMP_LT_OQ);
   }
 };
@@ -21,7 +21,7 @@ struct OutsideInterval {
   const float* low;
   const float* high;
 
-  SBN_TARGET_AVX512 SBN_INLINE __mmask16 operator()(__mmask16 lanes, __m512 x,
+  SBN_TARGET_AVX512BW SBN_INLINE __mmask16 operator()(__mmask16 lanes, __m512 x,
                                                     int64_t channel) const {
     const __m512 l = _mm512_maskz_loadu_ps(lanes, low + channel);
     const __m512 h = _mm512_maskz_loadu_ps(lanes, high + channel);
@@ -31,14 +31,14 @@ struct OutsideInterval {
 };
 
 template <class Negative>
-SBN_TARGET_AVX512 SBN_INLINE void pack_rows(const float* x, uint64_t* y, int64_t rows,
+SBN_TARGET_AVX512BW SBN_INLINE void pack_rows(const float* x, uint64_t* y, int64_t rows,
                                             int64_t channels, Negative negative) {
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t first = 0; first < channels; first += 64) {
+      const int64_t count = min(channels - first, 64);
       uint64_t word = 0;
-      SBN_UNROLL
-      for (int64_t part = 0; part < 64; part += 16) {
-        const __mmask16 lanes = first_lanes(channels - first - part);
+      for (int64_t part = 0; part < count; part += 16) {
+        const __mmask16 lanes = first_lanes(count - part);
         const __m512 values = _mm512_maskz_loadu_ps(lanes, x + first + part);
         word |= uint64_t{bits_of(negative(lanes, values, first + part))} << part;
       }
@@ -48,25 +48,25 @@ SBN_TARGET_AVX512 SBN_INLINE void pack_rows(const float* x, uint64_t* y, int64_t
   }
 }
 
-SBN_TARGET_AVX512 void pack(const float* x, uint64_t* y, int64_t rows, int64_t channels) {
+SBN_TARGET_AVX512BW void pack(const float* x, uint64_t* y, int64_t rows, int64_t channels) {
   pack_rows(x, y, rows, channels, Sign{});
 }
 
-SBN_TARGET_AVX512 void pack_threshold(const float* x, const float* low, const float* high,
+SBN_TARGET_AVX512BW void pack_threshold(const float* x, const float* low, const float* high,
                                       uint64_t* y, int64_t rows, int64_t channels) {
   pack_rows(x, y, rows, channels, OutsideInterval{low, high});
 }
 
-SBN_TARGET_AVX512 void unpack(const uint64_t* x, float* y, int64_t rows, int64_t channels) {
+SBN_TARGET_AVX512BW void unpack(const uint64_t* x, float* y, int64_t rows, int64_t channels) {
   const __m512 plus = _mm512_set1_ps(1.0f);
   const __m512 minus = _mm512_set1_ps(-1.0f);
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t first = 0; first < channels; first += 64) {
       const uint64_t word = load<uint64_t>(x++);
-      SBN_UNROLL
-      for (int64_t part = 0; part < 64; part += 16) {
+      const int64_t count = min(channels - first, 64);
+      for (int64_t part = 0; part < count; part += 16) {
         const auto bits = static_cast<__mmask16>(word >> part);
-        _mm512_mask_storeu_ps(y + first + part, first_lanes(channels - first - part),
+        _mm512_mask_storeu_ps(y + first + part, first_lanes(count - part),
                               _mm512_mask_blend_ps(bits, plus, minus));
       }
     }
@@ -76,8 +76,8 @@ SBN_TARGET_AVX512 void unpack(const uint64_t* x, float* y, int64_t rows, int64_t
 
 }  // namespace
 
-const PackKernel pack_avx512 = {pack};
-const PackThresholdKernel pack_threshold_avx512 = {pack_threshold};
-const UnpackKernel unpack_avx512 = {unpack};
+const PackKernel pack_avx512bw = {pack};
+const PackThresholdKernel pack_threshold_avx512bw = {pack_threshold};
+const UnpackKernel unpack_avx512bw = {unpack};
 
 }  // namespace sbn

@@ -1,0 +1,265 @@
+"""Writing packed operators into a graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from .epilogue import Epilogue
+from .graph import Dim, Editor, dims, ints, layer_name
+from .layers import Accumulator, Layer, Packed, PixelLayer
+from .packing import pack_bits, pack_signs, words
+
+FLOAT = ir.DataType.FLOAT
+UINT64 = ir.DataType.UINT64
+
+
+class Emitter:
+    """Adds `sbn` nodes and notes for each what layer it is."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.edit = Editor(graph)
+        self.layers: dict[ir.Node, Layer] = {}
+
+    def threshold(
+        self,
+        accumulator: Accumulator,
+        weights: NDArray[np.float32],
+        threshold: NDArray[np.int32],
+        before: ir.Node,
+        steps: list[str],
+    ) -> ir.Value:
+        """A binary layer to packed signs."""
+        name = layer_name(accumulator.node)
+        constants = [self.edit.constant(threshold, f"{name}.threshold")]
+        value = self.edit.sbn(
+            _prefix(accumulator) + "Threshold",
+            [*self._operands(accumulator, weights, name), *constants],
+            before,
+            name,
+            shape=_result_shape(accumulator, words(accumulator.outputs)),
+            attributes=accumulator.attributes,
+        )
+        self.note(value, name, "binary", [accumulator.node.op_type, *steps])
+        return value
+
+    def scale(
+        self, accumulator: Accumulator, epilogue: Epilogue, before: ir.Node
+    ) -> tuple[ir.Value, ir.Value | None]:
+        """A binary layer to floats, channels last; with a shortcut also their packed signs."""
+        name = layer_name(accumulator.node)
+        arrays = {"scale": epilogue.scale, "bias": epilogue.bias, **epilogue.parameters}
+        inputs = self._operands(accumulator, accumulator.weights, name)
+        inputs += [self.edit.constant(array, f"{name}.{key}") for key, array in arrays.items()]
+        if epilogue.shortcut is not None:
+            inputs.append(self.channels_last(epilogue.shortcut, before, f"{name}.shortcut"))
+        value = self.edit.sbn(
+            _prefix(accumulator) + epilogue.kind,
+            inputs,
+            before,
+            name,
+            dtype=FLOAT,
+            shape=_result_shape(accumulator, accumulator.outputs),
+            num_outputs=1 if epilogue.shortcut is None else 2,
+            attributes={**accumulator.attributes, "dot_range": epilogue.dot_range},
+        )
+        self.note(value, name, "binary", [accumulator.node.op_type, *epilogue.names])
+        if epilogue.shortcut is None:
+            return value, None
+        node = value.producer()
+        assert node is not None
+        signs = node.outputs[1]
+        signs.name = self.edit.unique(f"{name}.signs")
+        signs.dtype = UINT64
+        signs.shape = ir.Shape(_result_shape(accumulator, words(accumulator.outputs)))
+        return value, signs
+
+    def pixels(
+        self,
+        layer: PixelLayer,
+        pixels: ir.Value,
+        weights: NDArray[np.float32],
+        constants: dict[str, NDArray[np.generic]],
+        before: ir.Node,
+        steps: list[str],
+    ) -> ir.Value:
+        """A first layer on pixels: to packed signs with a threshold, else to floats."""
+        name = layer_name(layer.node)
+        to_signs = "threshold" in constants
+        array = weights.transpose(0, 2, 3, 1).astype(np.int8)
+        height, width = spatial(layer.node.outputs[0])
+        value = self.edit.sbn(
+            "PixelConvThreshold" if to_signs else "PixelConvScale",
+            [
+                pixels,
+                self.edit.constant(np.ascontiguousarray(array), f"{name}.weight.int8"),
+                *(self.edit.constant(item, f"{name}.{key}") for key, item in constants.items()),
+            ],
+            before,
+            name,
+            dtype=UINT64 if to_signs else FLOAT,
+            shape=[
+                _batch(pixels),
+                height,
+                width,
+                words(layer.outputs) if to_signs else layer.outputs,
+            ],
+            attributes=layer.attributes,
+        )
+        self.note(value, name, "pixels", [layer.node.op_type, *steps])
+        return value
+
+    def pack(
+        self,
+        value: ir.Value,
+        bounds: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+        channels: int,
+        before: ir.Node,
+        steps: list[str],
+    ) -> ir.Value:
+        """Packs the signs of floats, or whether they lie outside an interval."""
+        name = layer_name(before)
+        last = self.channels_last(value, before, name)
+        shape = [*last.shape[:-1], words(channels)] if last.shape is not None else []
+        if bounds is None:
+            packed = self.edit.sbn("Pack", [last], before, name, shape=shape)
+        else:
+            low = self.edit.constant(bounds[0], f"{name}.low")
+            high = self.edit.constant(bounds[1], f"{name}.high")
+            packed = self.edit.sbn("PackThreshold", [last, low, high], before, name, shape=shape)
+        self.note(packed, name, "pack", [*steps, "sign"])
+        return packed
+
+    def unpack(self, packed: Packed, before: ir.Node) -> ir.Value:
+        """Packed signs as floats, laid out as in the traced graph."""
+        name = f"{layer_name(before)}.unpack"
+        shape = packed.value.shape
+        assert shape is not None
+        value = self.edit.sbn(
+            "Unpack",
+            [packed.value],
+            before,
+            name,
+            dtype=FLOAT,
+            shape=[*shape[:-1], packed.channels],
+            attributes={"channels": packed.channels},
+        )
+        self.note(value, name, "unpack", [])
+        return self.channels_first(value, before, name)
+
+    def pool(
+        self, pool: ir.Node, value: ir.Value, mask: NDArray[np.bool_], before: ir.Node
+    ) -> ir.Value:
+        """A max-pool of packed signs; a min-pool in the channels of the mask."""
+        name = layer_name(pool)
+        minimum = self.edit.constant(pack_bits(mask), f"{name}.minimum")
+        height, width = spatial(pool.outputs[0])
+        result = self.edit.sbn(
+            "MaxPool",
+            [value, minimum],
+            before,
+            name,
+            shape=[_batch(value), height, width, words(mask.size)],
+            attributes={
+                "kernel_shape": ints(pool, "kernel_shape", []),
+                "strides": ints(pool, "strides", [1, 1]),
+                "pads": ints(pool, "pads", [0, 0, 0, 0]),
+            },
+        )
+        self.note(result, name, "pool", [])
+        return result
+
+    def flatten(self, packed: Packed, before: ir.Node) -> Packed:
+        """Packed images as rows of words."""
+        name = layer_name(before)
+        assert packed.height is not None
+        assert packed.width is not None
+        length = packed.height * packed.width * words(packed.channels)
+        target = self.edit.constant(np.array([-1, length], np.int64), f"{name}.shape")
+        value = self.edit.node(
+            "Reshape",
+            [packed.value, target],
+            before,
+            name,
+            dtype=UINT64,
+            shape=[_batch(packed.value), length],
+        )
+        return Packed(value, packed.channels, packed.height, packed.width, flattened=True)
+
+    def channels_last(self, value: ir.Value, before: ir.Node, name: str) -> ir.Value:
+        """[N, C, H, W] as [N, H, W, C]; any other rank as it is."""
+        return self._transpose(value, [0, 2, 3, 1], before, f"{name}.channels_last")
+
+    def channels_first(self, value: ir.Value, before: ir.Node, name: str) -> ir.Value:
+        """[N, H, W, C] as [N, C, H, W]; any other rank as it is."""
+        return self._transpose(value, [0, 3, 1, 2], before, f"{name}.channels_first")
+
+    def _transpose(self, value: ir.Value, order: list[int], before: ir.Node, name: str) -> ir.Value:
+        if value.shape is None or len(value.shape) != 4:
+            return value
+        original = transposed_from(value, order)
+        if original is not None:
+            return original
+        shape = [value.shape[i] for i in order]
+        return self.edit.node(
+            "Transpose", [value], before, name, dtype=FLOAT, shape=shape, attributes={"perm": order}
+        )
+
+    def note(self, value: ir.Value, name: str, kind: str, steps: list[str]) -> None:
+        """Records what the value's node is."""
+        node = value.producer()
+        assert node is not None
+        self.layers[node] = Layer(name, node.op_type, node.name or "", kind, steps)
+
+    def note_source(self, value: ir.Value, sign: ir.Node) -> None:
+        """Records whose signs a packed value holds."""
+        node = value.producer()
+        assert node is not None
+        layer = self.layers[node]
+        layer.source = sign.outputs[0].name or ""
+        layer.output = value.index() or 0
+
+    def _operands(
+        self, accumulator: Accumulator, weights: NDArray[np.float32], name: str
+    ) -> list[ir.Value]:
+        packed = accumulator.packed
+        if accumulator.is_convolution:
+            array = pack_signs(weights.transpose(0, 2, 3, 1))
+        elif packed.flattened:
+            images = weights.reshape(-1, packed.channels, packed.height or 1, packed.width or 1)
+            array = pack_signs(images.transpose(0, 2, 3, 1)).reshape(len(weights), -1)
+        else:
+            array = pack_signs(weights)
+        return [packed.value, self.edit.constant(array, f"{name}.weight.packed")]
+
+
+def transposed_from(value: ir.Value | None, order: list[int]) -> ir.Value | None:
+    """What the value was before a transposition that `order` undoes, if there was one."""
+    producer = value.producer() if value is not None else None
+    if producer is None or producer.op_type != "Transpose":
+        return None
+    inner = ints(producer, "perm", [])
+    undone = len(inner) == len(order) and [inner[i] for i in order] == sorted(order)
+    return producer.inputs[0] if undone else None
+
+
+def spatial(value: ir.Value) -> tuple[int | None, int | None]:
+    """Height and width of [N, C, H, W], else (None, None)."""
+    shape = dims(value)
+    return (shape[2], shape[3]) if len(shape) == 4 else (None, None)
+
+
+def _prefix(accumulator: Accumulator) -> str:
+    return "Conv" if accumulator.is_convolution else "Dense"
+
+
+def _batch(value: ir.Value) -> Dim:
+    return value.shape[0] if value.shape is not None else None
+
+
+def _result_shape(accumulator: Accumulator, last: int) -> list[Dim]:
+    batch = _batch(accumulator.packed.value)
+    if not accumulator.is_convolution:
+        return [batch, last]
+    return [batch, *spatial(accumulator.node.outputs[0]), last]

@@ -1,0 +1,107 @@
+"""What the lowering knows about values and layers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from .graph import dims
+
+
+@dataclass
+class Layer:
+    """What one layer of the network became.
+
+    `source` is the traced value whose signs the node's output number `output`
+    holds, which lets a validator compare the two bit for bit; empty where
+    there is none.
+    """
+
+    name: str
+    op: str
+    node: str
+    kind: str
+    fused: list[str] = field(default_factory=list)
+    source: str = ""
+    output: int = 0
+    why: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON-able form."""
+        return asdict(self)
+
+
+@dataclass
+class Packed:
+    """The packed form of a value of signs.
+
+    `value` is uint64, channels last. `height` and `width` are set if the float
+    value was [N, C, H, W]; `flattened` if it then became [N, C * H * W].
+    """
+
+    value: ir.Value
+    channels: int
+    height: int | None = None
+    width: int | None = None
+    flattened: bool = False
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_value: int = 0
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the float value is [N, C, H, W]."""
+        return len(dims(self.value)) == 4
+
+    @property
+    def products(self) -> int:
+        """Elements of one flattened row."""
+        return self.channels * (self.height or 1) * (self.width or 1)
+
+
+@dataclass
+class Accumulator:
+    """A binary convolution or dense layer before anything that follows it.
+
+    `weights` are +1 or -1: [O, C / group, kh, kw] or [O, K].
+    """
+
+    node: ir.Node
+    packed: Packed
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    attributes: dict[str, int | list[int]]
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether it is a convolution, else a dense layer."""
+        return self.weights.ndim == 4
+
+    @property
+    def outputs(self) -> int:
+        """Number of output channels."""
+        return int(self.weights.shape[0])
+
+    @property
+    def products(self) -> int:
+        """Number of products in one sum."""
+        return int(np.prod(self.weights.shape[1:]))
+
+
+@dataclass
+class PixelLayer:
+    """A first convolution on 8-bit pixels before anything that follows it.
+
+    `weights` are whole numbers from -127 to 127, [O, C, kh, kw].
+    """
+
+    node: ir.Node
+    weights: NDArray[np.float32]
+    attributes: dict[str, int | list[int]]
+
+    @property
+    def outputs(self) -> int:
+        """Number of output channels."""
+        return int(self.weights.shape[0])

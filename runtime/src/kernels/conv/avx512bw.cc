@@ -1,0 +1,22 @@
+#include "kernels/conv/pairs.h"
+#include "kernels/product/avx512bw.h"
+#include "kernels/registry.h"
+
+namespace sbn {
+namespace {
+
+namespace product = avx512bw;
+
+#define SBN_PAIRS_TARGET SBN_TARGET_AVX512BW
+#include "kernels/conv/pairs.inc"
+#undef SBN_PAIRS_TARGET
+
+}  // namespace
+
+const ConvKernel conv_threshold_avx512bw = kernel<product::Threshold>();
+const ConvKernel conv_scale_avx512bw = kernel<product::Float<Finish::kScale>>();
+const ConvKernel conv_scale_clamp_avx512bw = kernel<product::Float<Finish::kClamp>>();
+const ConvKernel conv_scale_prelu_avx512bw = kernel<product::Float<Finish::kPRelu>>();
+const ConvKernel conv_residual_avx512bw = kernel<product::Float<Finish::kResidual>>();
+
+}  // namespace sbn

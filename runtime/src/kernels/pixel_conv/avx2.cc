@@ -1,0 +1,153 @@
+// Four pixels by 16 channels, one accumulator of 32 bits for each. Pixels and weights
+// are widened to 16 bits: vpmaddubsw, which takes bytes, saturates.
+#include <immintrin.h>
+
+#include "base/avx2.h"
+#include "kernels/pixel_conv/gather.h"
+#include "kernels/pixel_conv/layout.h"
+#include "kernels/product/avx2.h"
+#include "kernels/registry.h"
+
+namespace sbn {
+namespace {
+
+using avx2::load256;
+using pixels::kBlock;
+using pixels::kRows;
+
+constexpr int64_t kElements = 2;
+constexpr int64_t kLanes = 8;
+constexpr int64_t kPixels = 4;
+
+SBN_TARGET_AVX2 SBN_INLINE void gather_row(PixelGather& from, const PixelConvShape& s,
+                                           uint32_t* row) {
+  alignas(64) uint8_t bytes[4 * pixels::kMaxSteps];
+  from.next(bytes);
+  auto* to = reinterpret_cast<uint8_t*>(row);
+  for (int64_t k = 0; k < s.products; k += 16) {
+    const __m128i some = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + k));
+    avx2::store256(to + 2 * k, _mm256_cvtepu8_epi16(some));
+  }
+}
+
+// Epilogues take the sums of `count` <= 8 channels and return their bits.
+struct Threshold {
+  Output out;
+
+  SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i sums, int64_t, int64_t channel,
+                                                 int64_t count) const {
+    const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), numbers);
+    const int32_t* from = out.epilogue.threshold + channel;
+    const __m256i limits = count >= 8 ? load256(from) : _mm256_maskload_epi32(from, lanes);
+    const __m256i below = _mm256_and_si256(lanes, _mm256_cmpgt_epi32(limits, sums));
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(below)));
+  }
+  SBN_INLINE void store_word(int64_t pixel, int64_t word, uint64_t bits) const {
+    store(out.bits(pixel) + word, bits);
+  }
+};
+
+struct Scale {
+  Output out;
+
+  SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i sums, int64_t pixel, int64_t channel,
+                                                 int64_t count) const {
+    return avx2::finish_eight<Finish::kScale>(out, sums, pixel, channel, count);
+  }
+  void store_word(int64_t, int64_t, uint64_t) const {}
+};
+
+// Adds up `Registers` of channels for `Pixels` pixels; a step of weights is `stride`
+// lanes long.
+template <int Pixels, int Registers>
+SBN_TARGET_AVX2 SBN_INLINE void multiply(const uint32_t (*rows)[pixels::kMaxSteps],
+                                         const uint32_t* w, int64_t stride, int64_t steps,
+                                         __m256i (&sums)[Pixels][Registers]) {
+  SBN_UNROLL
+  for (int p = 0; p < Pixels; ++p) {
+    SBN_UNROLL
+    for (int r = 0; r < Registers; ++r) sums[p][r] = _mm256_setzero_si256();
+  }
+  for (int64_t k = 0; k < steps; ++k, w += stride) {
+    __m256i weights[Registers];
+    SBN_UNROLL
+    for (int r = 0; r < Registers; ++r) weights[r] = load256(w + r * kLanes);
+    SBN_UNROLL
+    for (int p = 0; p < Pixels; ++p) {
+      const __m256i some = _mm256_set1_epi32(static_cast<int>(rows[p][k]));
+      SBN_UNROLL
+      for (int r = 0; r < Registers; ++r) {
+        sums[p][r] = _mm256_add_epi32(sums[p][r], _mm256_madd_epi16(some, weights[r]));
+      }
+    }
+  }
+}
+
+// Pixels [pixel, pixel + Pixels) by the channels of one block.
+template <int Pixels, class Epilogue>
+SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
+                                         const uint32_t (*rows)[pixels::kMaxSteps],
+                                         const uint32_t* w, int64_t pixel, int64_t block,
+                                         const Epilogue& epilogue) {
+  const int64_t first = block * kBlock;
+  const int64_t end = min(first + kBlock, s.outputs);
+  const int64_t stride = div_up(end - first, kLanes) * kLanes;
+  const int64_t steps = pixels::steps<kElements>(s);
+  uint64_t bits[Pixels] = {};
+  const auto finish = [&](const __m256i& sums, int p, int64_t channel) SBN_TARGET_AVX2 {
+    bits[p] |= epilogue(sums, pixel + p, channel, min(end - channel, kLanes)) << (channel - first);
+  };
+  int64_t channel = first;
+  for (; channel + kLanes < end; channel += 2 * kLanes) {
+    __m256i sums[Pixels][2];
+    multiply(rows, w + channel - first, stride, steps, sums);
+    SBN_UNROLL
+    for (int p = 0; p < Pixels; ++p) {
+      finish(sums[p][0], p, channel);
+      finish(sums[p][1], p, channel + kLanes);
+    }
+  }
+  if (channel < end) {
+    __m256i sums[Pixels][1];
+    multiply(rows, w + channel - first, stride, steps, sums);
+    SBN_UNROLL
+    for (int p = 0; p < Pixels; ++p) finish(sums[p][0], p, channel);
+  }
+  SBN_UNROLL
+  for (int p = 0; p < Pixels; ++p) epilogue.store_word(pixel + p, block, bits[p]);
+}
+
+template <class Epilogue>
+SBN_TARGET_AVX2 void run(const PixelConvRun& run, Range pixels) {
+  const PixelConvShape& s = *run.shape;
+  const Epilogue epilogue = {run.output};
+  const auto* weights = static_cast<const uint32_t*>(run.weights);
+  const int64_t steps = pixels::steps<kElements>(s);
+  PixelGather gather(run, pixels.begin);
+  alignas(64) uint32_t rows[kRows][pixels::kMaxSteps];
+  for (int64_t begin = pixels.begin; begin < pixels.end; begin += kRows) {
+    const int64_t count = min(kRows, pixels.end - begin);
+    for (int64_t i = 0; i < count; ++i) gather_row(gather, s, rows[i]);
+    for (int64_t block = 0; block * kBlock < s.outputs; ++block) {
+      const uint32_t* w = weights + block * kBlock * steps;
+      int64_t i = 0;
+      for (; i + kPixels <= count; i += kPixels) {
+        run_tile<kPixels>(s, rows + i, w, begin + i, block, epilogue);
+      }
+      for (; i < count; ++i) run_tile<1>(s, rows + i, w, begin + i, block, epilogue);
+    }
+  }
+}
+
+constexpr PixelConvKernel kernel(void (*run_one)(const PixelConvRun&, Range)) {
+  return {pixels::weight_bytes<kLanes, kElements>, pixels::pack_weights<int16_t, kLanes, kElements>,
+          run_one};
+}
+
+}  // namespace
+
+const PixelConvKernel pixel_conv_threshold_avx2 = kernel(run<Threshold>);
+const PixelConvKernel pixel_conv_scale_avx2 = kernel(run<Scale>);
+
+}  // namespace sbn

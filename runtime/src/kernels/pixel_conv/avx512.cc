@@ -1,0 +1,181 @@
+// Four pixels by 64 channels, one accumulator of 32 bits for each. With VNNI four
+// products are added by one instruction, else two by a multiplication and an addition.
+#include <immintrin.h>
+
+#include "base/avx512.h"
+#include "kernels/pixel_conv/gather.h"
+#include "kernels/pixel_conv/layout.h"
+#include "kernels/product/avx512_float.h"
+#include "kernels/registry.h"
+
+namespace sbn {
+namespace {
+
+using avx512::bits_of;
+using avx512::first_lanes;
+using pixels::kBlock;
+using pixels::kRows;
+
+constexpr int64_t kLanes = 16;
+constexpr int64_t kPixels = 4;
+
+struct Vnni {
+  static constexpr int64_t kElements = 4;
+  using Weight = int8_t;
+
+  static SBN_INLINE void gather(PixelGather& from, const PixelConvShape&, uint32_t* row) {
+    from.next(reinterpret_cast<uint8_t*>(row));
+  }
+
+  // Written as an instruction: only the outermost function may ask for VNNI.
+  static SBN_TARGET_AVX512BW SBN_INLINE __m512i add(__m512i sum, __m512i pixel, __m512i weight) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(pixel), "v"(weight));
+    return sum;
+  }
+};
+
+struct Widened {
+  static constexpr int64_t kElements = 2;
+  using Weight = int16_t;
+
+  static SBN_TARGET_AVX512BW SBN_INLINE void gather(PixelGather& from, const PixelConvShape& s,
+                                                    uint32_t* row) {
+    alignas(64) uint8_t bytes[4 * pixels::kMaxSteps];
+    from.next(bytes);
+    auto* to = reinterpret_cast<uint8_t*>(row);
+    for (int64_t k = 0; k < s.products; k += 16) {
+      const __m128i some = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + k));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 2 * k), _mm256_cvtepu8_epi16(some));
+    }
+  }
+
+  static SBN_TARGET_AVX512BW SBN_INLINE __m512i add(__m512i sum, __m512i pixel, __m512i weight) {
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pixel, weight));
+  }
+};
+
+// Epilogues take the sums of 16 channels and return their bits.
+struct Threshold {
+  Output out;
+
+  SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i sums, int64_t, int64_t channel,
+                                                     __mmask16 lanes) const {
+    const __m512i limits =
+        _mm512_maskz_loadu_epi32(lanes, out.epilogue.threshold + channel);
+    return bits_of(_mm512_mask_cmplt_epi32_mask(lanes, sums, limits));
+  }
+  SBN_INLINE void store_word(int64_t pixel, int64_t word, uint64_t bits) const {
+    store(out.bits(pixel) + word, bits);
+  }
+};
+
+struct Scale {
+  Output out;
+
+  SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i sums, int64_t pixel, int64_t channel,
+                                                     __mmask16 lanes) const {
+    return avx512::finish_sixteen<Finish::kScale>(out, sums, pixel, channel, lanes);
+  }
+  void store_word(int64_t, int64_t, uint64_t) const {}
+};
+
+// Pixels [pixel, pixel + Pixels) by the channels of one block.
+template <class Product, int Pixels, int Registers, class Epilogue>
+SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const uint32_t (*rows)[pixels::kMaxSteps],
+                                             const uint32_t* w, int64_t steps, int64_t pixel,
+                                             int64_t block, int64_t outputs,
+                                             const Epilogue& epilogue) {
+  __m512i sums[Pixels][Registers];
+  SBN_UNROLL
+  for (int p = 0; p < Pixels; ++p) {
+    SBN_UNROLL
+    for (int r = 0; r < Registers; ++r) sums[p][r] = _mm512_setzero_si512();
+  }
+  for (int64_t k = 0; k < steps; ++k, w += Registers * kLanes) {
+    __m512i weights[Registers];
+    SBN_UNROLL
+    for (int r = 0; r < Registers; ++r) weights[r] = _mm512_loadu_si512(w + r * kLanes);
+    SBN_UNROLL
+    for (int p = 0; p < Pixels; ++p) {
+      const __m512i some = _mm512_set1_epi32(static_cast<int>(rows[p][k]));
+      SBN_UNROLL
+      for (int r = 0; r < Registers; ++r) sums[p][r] = Product::add(sums[p][r], some, weights[r]);
+    }
+  }
+  SBN_UNROLL
+  for (int p = 0; p < Pixels; ++p) {
+    uint64_t bits = 0;
+    SBN_UNROLL
+    for (int r = 0; r < Registers; ++r) {
+      const int64_t channel = block * kBlock + r * kLanes;
+      bits |= epilogue(sums[p][r], pixel + p, channel, first_lanes(outputs - channel))
+              << (r * kLanes);
+    }
+    epilogue.store_word(pixel + p, block, bits);
+  }
+}
+
+template <class Product, int Registers, class Epilogue>
+SBN_TARGET_AVX512BW SBN_INLINE void run_block(const PixelConvShape& s,
+                                              const uint32_t (*rows)[pixels::kMaxSteps],
+                                              const uint32_t* w, Range pixels, int64_t block,
+                                              const Epilogue& epilogue) {
+  const int64_t steps = pixels::steps<Product::kElements>(s);
+  int64_t pixel = pixels.begin;
+  for (; pixel + kPixels <= pixels.end; pixel += kPixels, rows += kPixels) {
+    run_tile<Product, kPixels, Registers>(rows, w, steps, pixel, block, s.outputs, epilogue);
+  }
+  for (; pixel < pixels.end; ++pixel, ++rows) {
+    run_tile<Product, 1, Registers>(rows, w, steps, pixel, block, s.outputs, epilogue);
+  }
+}
+
+template <class Product, class Epilogue>
+SBN_TARGET_AVX512BW SBN_INLINE void run_pixels(const PixelConvRun& run, Range pixels,
+                                               const Epilogue& epilogue) {
+  const PixelConvShape& s = *run.shape;
+  const auto* weights = static_cast<const uint32_t*>(run.weights);
+  const int64_t steps = pixels::steps<Product::kElements>(s);
+  PixelGather gather(run, pixels.begin);
+  alignas(64) uint32_t rows[kRows][pixels::kMaxSteps];
+  // The last element of a row may be a part of a lane; its weights are 0.
+  for (auto& row : rows) row[steps - 1] = 0;
+  for (int64_t begin = pixels.begin; begin < pixels.end; begin += kRows) {
+    const Range here = {begin, min(begin + kRows, pixels.end)};
+    for (int64_t i = 0; i < here.end - here.begin; ++i) Product::gather(gather, s, rows[i]);
+    for (int64_t block = 0; block * kBlock < s.outputs; ++block) {
+      const uint32_t* w = weights + block * kBlock * steps;
+      switch (div_up(min(s.outputs - block * kBlock, kBlock), kLanes)) {
+        case 1: run_block<Product, 1>(s, rows, w, here, block, epilogue); break;
+        case 2: run_block<Product, 2>(s, rows, w, here, block, epilogue); break;
+        case 3: run_block<Product, 3>(s, rows, w, here, block, epilogue); break;
+        default: run_block<Product, 4>(s, rows, w, here, block, epilogue); break;
+      }
+    }
+  }
+}
+
+template <class Epilogue>
+SBN_TARGET_AVX512VNNI void run_vnni(const PixelConvRun& run, Range pixels) {
+  run_pixels<Vnni>(run, pixels, Epilogue{run.output});
+}
+
+template <class Epilogue>
+SBN_TARGET_AVX512BW void run_widened(const PixelConvRun& run, Range pixels) {
+  run_pixels<Widened>(run, pixels, Epilogue{run.output});
+}
+
+template <class Product>
+constexpr PixelConvKernel kernel(void (*run)(const PixelConvRun&, Range)) {
+  return {pixels::weight_bytes<kLanes, Product::kElements>,
+          pixels::pack_weights<typename Product::Weight, kLanes, Product::kElements>, run};
+}
+
+}  // namespace
+
+const PixelConvKernel pixel_conv_threshold_vnni = kernel<Vnni>(run_vnni<Threshold>);
+const PixelConvKernel pixel_conv_scale_vnni = kernel<Vnni>(run_vnni<Scale>);
+const PixelConvKernel pixel_conv_threshold_avx512bw = kernel<Widened>(run_widened<Threshold>);
+const PixelConvKernel pixel_conv_scale_avx512bw = kernel<Widened>(run_widened<Scale>);
+
+}  // namespace sbn

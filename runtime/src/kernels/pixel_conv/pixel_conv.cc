@@ -1,0 +1,58 @@
+#include "kernels/pixel_conv/pixel_conv.h"
+
+#include "base/bits.h"
+#include "kernels/scratch.h"
+
+namespace sbn {
+namespace {
+
+// Products that are worth a task of their own: about 5 us at full speed.
+constexpr double kTaskMacs = 1 << 19;
+
+}  // namespace
+
+const char* pixel_conv_fix(PixelConvShape* s) {
+  s->output_words = words_of(s->outputs);
+  const Size products = Size(s->kernel_h) * s->kernel_w * s->channels;
+  if (!products.valid() || products.value() > kMaxPixelProducts) {
+    return "kernel height * width * channels exceeds 514";
+  }
+  s->products = products.value();
+  return nullptr;
+}
+
+const char* pixel_conv_resize(PixelConvShape* s) {
+  const auto axis = [](int64_t size, int64_t pads, int64_t kernel, int64_t dilation,
+                       int64_t stride, int64_t* out) {
+    const Size reach = Size(kernel - 1) * dilation + 1;
+    const Size all = Size(size) + pads;
+    if (!reach.valid() || !all.valid() || all.value() < reach.value()) return false;
+    *out = (all.value() - reach.value()) / stride + 1;
+    return true;
+  };
+  const bool fits = axis(s->height, s->pad_top + s->pad_bottom, s->kernel_h, s->dilation_h,
+                         s->stride_h, &s->out_h) &&
+                    axis(s->width, s->pad_left + s->pad_right, s->kernel_w, s->dilation_w,
+                         s->stride_w, &s->out_w);
+  return fits ? nullptr : "the kernel does not fit into the padded input";
+}
+
+Size pixel_conv_scratch(const PixelConvNode& node) {
+  ScratchLayout scratch;
+  if (!node.packed_weights) scratch.take(node.kernel->weight_bytes(*node.shape));
+  return scratch.total();
+}
+
+void pixel_conv_execute(const PixelConvNode& node, const uint8_t* x, void* y, void* scratch,
+                        const Parallel& parallel) {
+  const PixelConvShape& s = *node.shape;
+  const PixelConvKernel& k = *node.kernel;
+  if (!node.packed_weights) k.pack_weights(s, node.w, scratch);
+  const void* weights = node.packed_weights ? node.packed_weights : scratch;
+  const PixelConvRun run = {&s, x, weights, {node.epilogue, y, s.outputs, s.output_words, false}};
+  const int64_t pixels = s.batch * s.out_h * s.out_w;
+  const double macs = static_cast<double>(pixels) * static_cast<double>(s.outputs * s.products);
+  parallel_ranges(parallel, pixels, macs, kTaskMacs, [&](Range mine) { k.run(run, mine); });
+}
+
+}  // namespace sbn

@@ -1,0 +1,55 @@
+// Epilogues: what becomes of the dot products of a convolution or matrix product.
+//
+// A threshold epilogue packs bits. A float epilogue computes, for each output channel,
+//   v = min(max(dot, dot_low), dot_high) * scale + bias       (rounded once)
+// and finishes with one of the steps of Finish.
+#pragma once
+
+#include <stdint.h>
+
+#include "base/attributes.h"
+
+namespace sbn {
+
+enum class Finish {
+  kScale,     // Y = v
+  kClamp,     // Y = min(max(v, low), high)
+  kPRelu,     // Y = v < 0 ? v * slope : v
+  kResidual,  // Y = v + residual, rounded once more; signs = packed Y < 0
+};
+
+// What an epilogue computes with. All but the last two have one element for each
+// output channel; they may be unaligned. Null is what an epilogue does not use.
+struct Epilogue {
+  const int32_t* threshold;
+  const float* scale;
+  const float* bias;
+  const float* low;
+  const float* high;
+  const float* slope;
+  int32_t dot_low, dot_high;
+  const float* residual;  // laid out as Y
+  uint64_t* signs;        // rows of packed bits, one for each pixel
+};
+
+// Where an epilogue writes. Bits go to Y, or to the signs of a residual.
+struct Output {
+  Epilogue epilogue;
+  void* y;
+  int64_t outputs;      // channels of a pixel
+  int64_t pixel_words;  // of packed bits
+  bool merge;           // merge bits into zeroed words instead of storing blocks
+
+  SBN_INLINE float* floats(int64_t pixel, int64_t channel) const {
+    return static_cast<float*>(y) + pixel * outputs + channel;
+  }
+  SBN_INLINE uint64_t* bits(int64_t pixel) const {
+    return (epilogue.threshold ? static_cast<uint64_t*>(y) : epilogue.signs) + pixel * pixel_words;
+  }
+  // Whether the range of dot products is a part of all int32.
+  SBN_INLINE bool clamps_dot() const {
+    return epilogue.dot_low != INT32_MIN || epilogue.dot_high != INT32_MAX;
+  }
+};
+
+}  // namespace sbn

@@ -1,0 +1,61 @@
+// The inputs of a product after X and W, and its outputs.
+#pragma once
+
+#include "kernels/registry.h"
+#include "ort/node.h"
+#include "ort/shape_inference.h"
+
+namespace sbn::ort {
+
+// Plain data that lives in a kernel object: the inputs that have one element for each
+// output channel, which are T, or scale and bias and what the finish takes.
+class EpilogueInputs {
+ public:
+  // Copies the inputs where all of them are constant.
+  Status* create(const Node& node, const KernelInfo* info, Op op, int64_t outputs);
+  void destroy(const Node& node);
+
+  bool constant() const { return copies_ != nullptr; }
+  Epilogue constants(Op op) const;
+
+  // The inputs of a call. Leaves the residual to read_residual.
+  Status* read(const Call& call, Op op, int64_t outputs, Epilogue* epilogue) const;
+
+ private:
+  char* copies_;
+  int64_t outputs_;
+};
+
+// R, which has the shape of Y.
+Status* read_residual(const Call& call, size_t rank, const int64_t* dims, Epilogue* epilogue);
+
+// Makes the outputs of the shape that Y has, channels still counted as floats.
+template <Op op>
+Status* make_outputs(const Call& call, size_t rank, const int64_t* dims, Epilogue* epilogue,
+                     void** y) {
+  int64_t packed[kMaxRank];
+  for (size_t i = 0; i < rank; ++i) packed[i] = dims[i];
+  packed[rank - 1] = words_of(dims[rank - 1]);
+  if (is_threshold(op)) return call.output(0, rank, packed, y);
+  if (is_residual(op)) {
+    SBN_TRY(read_residual(call, rank, dims, epilogue));
+    void* signs = nullptr;
+    SBN_TRY(call.output(1, rank, packed, &signs));
+    epilogue->signs = static_cast<uint64_t*>(signs);
+  }
+  return call.output(0, rank, dims, y);
+}
+
+// Sets the last axis, of `channels` or -1, and the shape of a second output.
+template <Op op>
+void infer_outputs(int64_t channels, KnownShape* outputs) {
+  const size_t last = outputs[0].rank - 1;
+  const int64_t words = channels < 0 ? -1 : words_of(channels);
+  if (is_residual(op)) {
+    outputs[1] = outputs[0];
+    outputs[1].set(last, words);
+  }
+  outputs[0].set(last, is_threshold(op) ? words : channels);
+}
+
+}  // namespace sbn::ort

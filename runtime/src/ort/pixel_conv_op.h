@@ -1,0 +1,27 @@
+// PixelConvThreshold and PixelConvScale.
+#pragma once
+
+#include "kernels/registry.h"
+#include "ort/custom_op.h"
+#include "ort/epilogue_inputs.h"
+
+namespace sbn::ort {
+
+template <Op op>
+struct PixelConvOp {
+  using Attributes = PixelConvThresholdAttributes;
+  Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
+  void destroy(const Node& node);
+  Status* compute(Call& call) const;
+  static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* outputs);
+
+ private:
+  static Status* set_weights(const Node& node, const Tensor& w, PixelConvShape* shape);
+
+  PixelConvShape shape;  // what the attributes and constant weights determine
+  const PixelConvKernel* kernel;
+  void* weights;  // null while W is not constant
+  EpilogueInputs epilogue;
+};
+
+}  // namespace sbn::ort
