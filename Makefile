@@ -20,7 +20,7 @@ NATIVE := $(wildcard runtime/CMakeLists.txt) \
 CMAKE_BUILD := build/native
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test sweep bench clean
+.PHONY: help demo test lint native-test python-test sweep check-threads bench bench-train clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -45,8 +45,26 @@ python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/
 sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit (about an hour)
 	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough tests/converters/test_random_networks.py
 
-bench: $(CMAKE_BUILD)/built  ## time the C++ kernels of this machine, one core
-	$(CMAKE_BUILD)/sbn_bench
+check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
+	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread
+	$(BIN)/cmake --build build/threads --target kernel_test --parallel $(JOBS)
+	$(BIN)/ctest --test-dir build/threads --output-on-failure
+
+bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this machine, one core
+	@test -f /usr/include/benchmark/benchmark.h || { \
+		if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+			apt-get update -qq </dev/null; \
+			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends libbenchmark-dev </dev/null; \
+		else \
+			echo 'missing: libbenchmark-dev. Type: sudo apt-get install libbenchmark-dev' >&2; exit 1; \
+		fi; }
+	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD)
+	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
+	$(CMAKE_BUILD)/bench/kernel_bench
+	$(BIN)/python -m sbn_deploy.measure.networks -o docs/benchmarks.md
+
+bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
+	$(BIN)/python -m sbn_deploy.train.benchmark
 
 clean:  ## delete what was built and installed here, and runs/
 	rm -rf .venv build dist runs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -97,6 +115,6 @@ $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	touch $(STAMPS)/demo $@
 
 $(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev
-	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON -DSBN_BUILD_BENCH=ON
+	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON
 	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
 	touch $@

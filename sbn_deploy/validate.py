@@ -4,14 +4,17 @@ torch, our kernels under every instruction set of this machine, stock
 onnxruntime (which runs the embedded functions) and onnx's own reference
 evaluator get the same inputs. Packed tensors are compared bit for bit with the
 signs inside torch, labels exactly, logits to a stated tolerance.
+
+Where a network has float layers, engines may add in different orders, and a
+sum that is zero but for rounding may get either sign. A sample in which nothing
+but such ties differ at first is counted as tied, and what follows from the
+other sign is not compared. Signs of whole-number sums are never ties.
 """
 
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_runtime import available_isas, library_path, native
+from sbn_runtime import available_isas, native
 from sbn_runtime.errors import ArtifactError, MissingDependencyError, ModelError
+from sbn_runtime.session import session_options
 
 if TYPE_CHECKING:
     import onnx
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
 
 # Relative to the largest logit. Float stages differ in the order of sums only.
 LOGITS_TOLERANCE = 1e-4
+# A sign's argument this close to zero, relative to the layer's root mean square, is a tie.
+TIE_TOLERANCE = 1e-4
+_SIGNS_OF_FLOATS = ("Pack", "PackThreshold", "ConvResidual", "DenseResidual")
 # onnx's reference evaluator is written for clarity and is very slow.
 _REFERENCE_SAMPLES = 2
 
@@ -36,8 +43,10 @@ _REFERENCE_SAMPLES = 2
 class EngineResult:
     """One engine against torch on the same inputs.
 
-    `logits_difference` is the largest absolute difference; `first_layer` names
-    the first layer whose bits differ, empty if none does.
+    `tied_samples` are those whose first differing bits are all ties; they are
+    left out of the other counts from there on. `logits_difference` is the
+    largest absolute difference; `first_layer` names the first layer whose bits
+    differ, empty if none does.
     """
 
     engine: str
@@ -45,6 +54,7 @@ class EngineResult:
     compared_bits: int
     differing_bits: int
     differing_labels: int
+    tied_samples: int
     logits_difference: float
     first_layer: str
     ok: bool
@@ -70,11 +80,28 @@ class ValidationReport:
         return asdict(self) | {"ok": self.ok}
 
 
+@dataclass(frozen=True)
+class _Output:
+    """A packed value of the exported file and the traced value whose signs it holds.
+
+    `from_floats` says whether the signs are those of floats, not of whole-number sums.
+    """
+
+    value: str
+    member: int
+    source: str
+    from_floats: bool
+
+
 @dataclass
 class _Expected:
-    """What torch computes: packed signs by node name, logits [M, N, K]."""
+    """What torch computes, by node name: packed signs, and which of them are ties.
+
+    Both are packed, channels last; logits are [M, N, K].
+    """
 
     packed: dict[str, NDArray[np.uint64]]
+    ties: dict[str, NDArray[np.uint64]]
     logits: NDArray[np.float32]
 
 
@@ -109,11 +136,16 @@ def validate(
 
 
 def validate_members(
-    proto: onnx.ModelProto, members: list[torch.nn.Module], images: NDArray[np.float32]
+    proto: onnx.ModelProto,
+    members: list[torch.nn.Module],
+    images: NDArray[np.float32],
+    *,
+    every_engine: bool = True,
 ) -> list[EngineResult]:
     """Compares an exported model with the modules that it came from.
 
-    images: float32 [N, C, H, W], as the network takes them.
+    images: float32 [N, C, H, W], as the network takes them. Without
+    `every_engine` only our kernels run, under the instruction set in use.
     """
     from sbn_converters.onnx.inspect import metadata
 
@@ -121,23 +153,38 @@ def validate_members(
     instrumented, outputs = _instrument(proto, layers, len(members))
     expected = _torch_values(members, images, outputs)
     data = instrumented.SerializeToString()
+    fed = as_input(proto, images)
     results = []
-    for name, count, run in _engines(data, len(images)):
-        values = run(images[:count])
+    for name, count, run in _engines(data, len(images), every_engine):
+        values = run(fed[:count])
         results.append(_compare(name, values, expected, outputs, count))
     return results
 
 
+def as_input(proto: onnx.ModelProto, images: NDArray[np.float32]) -> NDArray[Any]:
+    """Normalised images [N, C, H, W] as the file takes them, which may be as pixels.
+
+    A file with a first layer on pixels takes uint8 [N, H, W, C]; its images are
+    normalised to (2 p - 255) / 255.
+    """
+    import onnx
+
+    if proto.graph.input[0].type.tensor_type.elem_type != onnx.TensorProto.UINT8:
+        return images
+    pixels = np.round((images * 255 + 255) / 2).astype(np.uint8)
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+
 def _instrument(
     proto: onnx.ModelProto, layers: list[dict[str, Any]], members: int
-) -> tuple[onnx.ModelProto, dict[str, tuple[str, int, str]]]:
-    """A copy whose packed signs are outputs: node name -> (value, member, traced source)."""
+) -> tuple[onnx.ModelProto, dict[str, _Output]]:
+    """A copy whose packed signs are outputs, and these by node name."""
     import onnx
 
     instrumented = onnx.ModelProto()
     instrumented.CopyFrom(proto)
     nodes = {node.name: node for node in instrumented.graph.node}
-    found: dict[str, tuple[str, int, str]] = {}
+    found: dict[str, _Output] = {}
     present = {output.name for output in instrumented.graph.output}
     for member in range(members):
         for layer in layers:
@@ -145,13 +192,13 @@ def _instrument(
             node = nodes.get(node_name)
             if node is None or not layer["source"]:
                 continue
-            found[node_name] = (node.output[0], member, layer["source"])
-            if node.output[0] not in present:
-                present.add(node.output[0])
+            value = node.output[layer["output"]]
+            from_floats = layer["op"] in _SIGNS_OF_FLOATS
+            found[node_name] = _Output(value, member, layer["source"], from_floats)
+            if value not in present:
+                present.add(value)
                 instrumented.graph.output.append(
-                    onnx.helper.make_tensor_value_info(
-                        node.output[0], onnx.TensorProto.UINT64, None
-                    )
+                    onnx.helper.make_tensor_value_info(value, onnx.TensorProto.UINT64, None)
                 )
     return instrumented, found
 
@@ -159,15 +206,16 @@ def _instrument(
 def _torch_values(
     members: list[torch.nn.Module],
     images: NDArray[np.float32],
-    outputs: dict[str, tuple[str, int, str]],
+    outputs: dict[str, _Output],
 ) -> _Expected:
     import torch
 
-    from sbn_converters.onnx.packing import pack_signs
+    from sbn_converters.onnx.packing import pack_bits
     from sbn_deploy.export import trace_program
 
     batch = torch.from_numpy(images)
     packed: dict[str, NDArray[np.uint64]] = {}
+    ties: dict[str, NDArray[np.uint64]] = {}
     logits = []
     # The traced program shares its tensors with the module; each member's state goes into it.
     program = trace_program(copy.deepcopy(members[0]), batch).exported_program
@@ -175,22 +223,28 @@ def _torch_values(
     traced = program.module()
 
     class Recorder(torch.fx.Interpreter):
-        """Keeps the values of the wanted nodes."""
+        """Keeps the signs that the wanted nodes give, `where(a < 0, ...)`, and their ties."""
 
         def __init__(self, wanted: dict[str, str]) -> None:
-            super().__init__(traced)
+            super().__init__(traced, garbage_collect_values=False)
             self.wanted = wanted
 
         def run_node(self, node: torch.fx.Node) -> Any:
             result = super().run_node(node)
             if node.name in self.wanted:
-                array = result.numpy()
-                last = array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
-                packed[self.wanted[node.name]] = pack_signs(last)
+                condition = node.args[0]
+                assert isinstance(condition, torch.fx.Node)
+                argument = condition.args[0]
+                assert isinstance(argument, torch.fx.Node)
+                a = self.env[argument]
+                close = a.abs() <= TIE_TOLERANCE * a.square().mean().sqrt()
+                for kept, bits in ((packed, result < 0), (ties, close)):
+                    last = bits.permute(0, 2, 3, 1) if bits.ndim == 4 else bits
+                    kept[self.wanted[node.name]] = pack_bits(last.numpy())
             return result
 
     for index, member in enumerate(members):
-        wanted = {source: node for node, (_, owner, source) in outputs.items() if owner == index}
+        wanted = {made.source: node for node, made in outputs.items() if made.member == index}
         recorder = Recorder(wanted)
         recorder.module.load_state_dict(member.state_dict(), strict=False)
         with torch.no_grad():
@@ -202,13 +256,13 @@ def _torch_values(
                 f"the file's layers do not match the checkpoint's network at {min(missing)};"
                 " export it again with this version"
             )
-    return _Expected(packed, np.stack(logits))
+    return _Expected(packed, ties, np.stack(logits))
 
 
-_Run = Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]
+_Run = Callable[[NDArray[Any]], dict[str, NDArray[Any]]]
 
 
-def _engines(data: bytes, samples: int) -> Iterator[tuple[str, int, _Run]]:
+def _engines(data: bytes, samples: int, every: bool) -> Iterator[tuple[str, int, _Run]]:
     """Each engine's name, how many samples it gets, and how to run it."""
     import onnxruntime
 
@@ -218,12 +272,12 @@ def _engines(data: bytes, samples: int) -> Iterator[tuple[str, int, _Run]]:
         names = [output.name for output in made.get_outputs()]
         return lambda x: dict(zip(names, made.run(names, {"input": x}), strict=True))
 
-    for isa in available_isas():
-        with _forced_isa(isa):
-            options = onnxruntime.SessionOptions()
-            options.register_custom_ops_library(str(library_path()))
-            run = session(options)
+    for isa in available_isas() if every else (native.isa(),):
+        with native.forced_isa(isa):
+            run = session(session_options())
         yield f"sbn {isa}", samples, run
+    if not every:
+        return
     yield "onnxruntime (functions)", samples, session(onnxruntime.SessionOptions())
     yield "onnx reference", min(samples, _REFERENCE_SAMPLES), _reference(data)
 
@@ -241,42 +295,34 @@ def _reference(data: bytes) -> _Run:
     return lambda x: dict(zip(names, evaluator.run(names, {"input": x}), strict=True))
 
 
-@contextmanager
-def _forced_isa(name: str) -> Iterator[None]:
-    before = os.environ.get(native.ISA_VARIABLE)
-    os.environ[native.ISA_VARIABLE] = name
-    try:
-        native.select_isa()
-        yield
-    finally:
-        if before is None:
-            del os.environ[native.ISA_VARIABLE]
-        else:
-            os.environ[native.ISA_VARIABLE] = before
-
-
 def _compare(
     engine: str,
     values: dict[str, NDArray[Any]],
     expected: _Expected,
-    outputs: dict[str, tuple[str, int, str]],
+    outputs: dict[str, _Output],
     count: int,
 ) -> EngineResult:
     compared = differing = 0
     first = ""
-    for node, (value, _, _) in outputs.items():
-        wrong = values[value] ^ expected.packed[node][:count]
-        bits = int(np.unpackbits(wrong.view(np.uint8)).sum())
-        compared += wrong.size * 64
+    whole = np.ones(count, np.bool_)
+    for node, made in outputs.items():
+        wrong = (values[made.value] ^ expected.packed[node][:count]).reshape(count, -1)
+        if made.from_floats:
+            beyond_ties = wrong & ~expected.ties[node][:count].reshape(count, -1)
+            whole &= ~(wrong.any(axis=1) & ~beyond_ties.any(axis=1))
+        bits = int(np.unpackbits(wrong[whole].view(np.uint8)).sum())
+        compared += wrong[whole].size * 64
         differing += bits
         if bits and not first:
             first = node
-    reference = expected.logits[:, :count]
-    logits = values["member_logits"] if "member_logits" in values else values["logits"][None]
-    difference = float(np.abs(logits - reference).max())
+    reference = expected.logits[:, :count][:, whole]
+    found = values["member_logits"] if "member_logits" in values else values["logits"][None]
+    logits = found[:, whole]
+    difference = float(np.abs(logits - reference).max(initial=0.0))
     labels = int((logits.argmax(-1) != reference.argmax(-1)).sum())
-    limit = LOGITS_TOLERANCE * max(1.0, float(np.abs(reference).max()))
+    limit = LOGITS_TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
     ok = not differing and not labels and difference <= limit
     if not ok and not first:
         first = "logits"
-    return EngineResult(engine, count, compared, differing, labels, difference, first, ok)
+    tied = count - int(whole.sum())
+    return EngineResult(engine, count, compared, differing, labels, tied, difference, first, ok)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from .common import at_least, new_parser, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from sbn_deploy.measure.engines import Engine
+
     from .common import Subparsers
 
 RIVALS = ("fp32", "int8")
@@ -54,17 +56,16 @@ def run(options: argparse.Namespace) -> int:
     from sbn_deploy.measure.benchmark import example_input, measure, pinned
     from sbn_deploy.measure.engines import sbn_engine, stock_engine
     from sbn_deploy.measure.machine import describe
-    from sbn_runtime import Session
 
-    session = Session(options.model, threads=options.threads)
-    x = example_input(session, options.batch)
     with tempfile.TemporaryDirectory() as folder, pinned(options.threads):
-        engines = [sbn_engine("sbn", options.model, threads=options.threads)]
+        sbn = sbn_engine("sbn", options.model, threads=options.threads)
+        x = example_input(sbn.session, options.batch)
+        engines: list[Engine] = [sbn]
         if options.compare:
             from sbn_deploy.measure.rivals import untrained_rivals
 
             say("building the same architecture with real weights")
-            files = untrained_rivals(session.metadata, options.compare, Path(folder))
+            files = untrained_rivals(sbn.session.metadata, options.compare, Path(folder))
             engines += [
                 stock_engine(f"onnxruntime-{rival}", files[rival], threads=options.threads)
                 for rival in options.compare

@@ -112,8 +112,8 @@ def _run(options: argparse.Namespace) -> int:
     from sbn_deploy import estimators as registry
     from sbn_deploy.estimators import study, training
     from sbn_deploy.estimators.advice import advise
-    from sbn_deploy.nn.storage import check_writable
     from sbn_deploy.train.progress import progress
+    from sbn_runtime.files import check_writable
 
     digits = options.along == "digits"
     setting = study.Setting(

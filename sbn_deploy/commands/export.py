@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from .common import at_least, new_parser, say, show_json, show_table, writable
 
 if TYPE_CHECKING:
+    from sbn_deploy.export import ExportReport
+
     from .common import Subparsers
 
 
@@ -22,9 +24,18 @@ def add_parser(subparsers: Subparsers) -> None:
         example="sbn export runs/digits/checkpoint.safetensors -o digits.onnx"
         " --weights sample --members 8",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="file of `sbn train`")
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="file of `sbn train`; with `--untrained`, the name of an architecture",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", required=True, help="ONNX file to write"
+    )
+    parser.add_argument(
+        "--untrained",
+        action="store_true",
+        help="give the architecture random weights, to measure its speed before training",
     )
     parser.add_argument(
         "--weights",
@@ -49,16 +60,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Exports, and reports what was written."""
     output = writable(options.output)
-    from sbn_deploy.export import export_checkpoint
-
     say(f"exporting {options.checkpoint}")
-    report = export_checkpoint(
-        options.checkpoint,
-        output,
-        weights=options.weights,
-        members=options.members,
-        seed=options.seed,
-    )
+    report = _export(options, output)
     if options.json:
         show_json(report.to_json())
         return 0
@@ -78,3 +81,14 @@ def run(options: argparse.Namespace) -> int:
     for layer, reason in report.float_layers.items():
         say(f"{layer} stays float: {reason}")
     return 0
+
+
+def _export(options: argparse.Namespace, output: Path) -> ExportReport:
+    draw = {"weights": options.weights, "members": options.members, "seed": options.seed}
+    if options.untrained:
+        from sbn_deploy.untrained import export_untrained
+
+        return export_untrained(options.checkpoint, output, **draw)
+    from sbn_deploy.export import export_checkpoint
+
+    return export_checkpoint(Path(options.checkpoint), output, **draw)

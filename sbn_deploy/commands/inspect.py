@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     totals = {
         "file_bytes": options.model.stat().st_size,
         "binary_macs": sum(layer.binary_macs for layer in layers),
+        "int8_macs": sum(layer.int8_macs for layer in layers),
         "float_macs": sum(layer.float_macs for layer in layers),
         "packed_bytes": sum(layer.packed_bytes for layer in layers),
     }
@@ -41,7 +42,10 @@ def run(options: argparse.Namespace) -> int:
         show_json({"metadata": metadata, "layers": layers, "totals": totals})
         return 0
     show_table(
-        ("layer", "op", "kind", "input", "output", "binary MACs", "float MACs", "bytes", "why"),
+        (
+            *("layer", "op", "kind", "input", "output"),
+            *("binary MACs", "int8 MACs", "float MACs", "bytes", "contains", "why"),
+        ),
         [
             (
                 layer.name,
@@ -50,16 +54,19 @@ def run(options: argparse.Namespace) -> int:
                 layer.input_shape,
                 layer.output_shape,
                 layer.binary_macs,
+                layer.int8_macs,
                 layer.float_macs,
-                layer.packed_bytes,
-                layer.why or "",
+                layer.packed_bytes + layer.float_bytes,
+                ", ".join(layer.fused),
+                layer.why,
             )
             for layer in layers
         ],
     )
     print(
-        f"\n{totals['binary_macs']:,} binary and {totals['float_macs']:,} float"
-        f" multiply-accumulates a sample; {totals['packed_bytes']:,} packed bytes,"
+        f"\n{totals['binary_macs']:,} binary, {totals['int8_macs']:,} 8-bit and"
+        f" {totals['float_macs']:,} float multiply-accumulates a sample;"
+        f" {totals['packed_bytes']:,} packed bytes,"
         f" {totals['file_bytes']:,} bytes in the file"
     )
     return 0

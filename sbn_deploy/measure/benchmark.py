@@ -27,7 +27,10 @@ BLOCK = 10
 
 @dataclass(frozen=True)
 class Timing:
-    """What one engine took. Times are of one call; `images_per_s` is at the median."""
+    """What one engine took. Times are of one call; `images_per_s` is at the median.
+
+    `spread` is half the interquartile range, as a share of the median.
+    """
 
     engine: str
     threads: int
@@ -36,6 +39,7 @@ class Timing:
     min_ms: float
     median_ms: float
     p95_ms: float
+    spread: float
     images_per_s: float
 
 
@@ -45,33 +49,47 @@ def measure(
     """Times `runs` calls of each engine on the batch `x`, after `warmup` untimed ones.
 
     Create the engines inside `pinned`, so that their threads are pinned too.
-    Results come in the order of `engines`.
+    Each gets `x`, float32 [N, C, H, W], in the form that it takes. Results come
+    in the order of `engines`.
     """
-    for engine in engines:
+    return measure_each([(engine, x) for engine in engines], runs=runs, warmup=warmup)
+
+
+def measure_each(
+    cases: Sequence[tuple[Engine, NDArray[np.float32]]], *, runs: int, warmup: int
+) -> list[Timing]:
+    """Like `measure`, with a batch for each engine."""
+    calls = [(engine, engine.adapt(x)) for engine, x in cases]
+    for engine, images in calls:
         for _ in range(warmup):
-            engine.run(x)
-    times: list[list[int]] = [[] for _ in engines]
+            engine.run(images)
+    times: list[list[int]] = [[] for _ in calls]
     with _no_garbage_collection():
         for start in range(0, runs, BLOCK):
-            for engine, taken in zip(engines, times, strict=True):
-                engine.run(x)
+            for (engine, images), taken in zip(calls, times, strict=True):
+                engine.run(images)
                 for _ in range(min(BLOCK, runs - start)):
                     begin = perf_counter_ns()
-                    engine.run(x)
+                    engine.run(images)
                     taken.append(perf_counter_ns() - begin)
-    return [_summary(engine, len(x), taken) for engine, taken in zip(engines, times, strict=True)]
+    return [
+        _summary(engine, len(x), taken) for (engine, x), taken in zip(cases, times, strict=True)
+    ]
 
 
 def example_input(session: Session, batch: int) -> NDArray[np.float32]:
-    """Normally distributed input of the model's shape, float32 [batch, ...].
+    """Uniform noise of the model's size, float32 [batch, C, H, W] or [batch, K], from -1 to 1.
 
     Raises InputError when the model leaves more than the batch size open.
     """
-    name, _, shape = session.inputs[0]
+    name, dtype, shape = session.inputs[0]
     sizes = [size for size in shape[1:] if isinstance(size, int)]
     if len(sizes) != len(shape) - 1:
         raise InputError(f"the sizes of input {name!r} are not fixed: {list(shape)}")
-    return np.random.default_rng(0).standard_normal((batch, *sizes), np.float32)
+    if dtype == "uint8":
+        height, width, channels = sizes
+        sizes = [channels, height, width]
+    return np.random.default_rng(0).uniform(-1, 1, (batch, *sizes)).astype(np.float32)
 
 
 @contextmanager
@@ -112,5 +130,6 @@ def _summary(engine: Engine, batch: int, taken: list[int]) -> Timing:
         min_ms=float(ms.min()),
         median_ms=median,
         p95_ms=float(np.percentile(ms, 95)),
+        spread=float(np.subtract(*np.percentile(ms, (75, 25)))) / 2 / median,
         images_per_s=batch / median * 1e3,
     )

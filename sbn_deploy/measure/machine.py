@@ -11,6 +11,11 @@ from typing import Any
 from sbn_runtime import isa
 from sbn_runtime.native import native_version
 
+EXTENSIONS = (
+    *("avx2", "avx512f", "avx512bw", "avx512_vpopcntdq", "avx512vbmi", "avx_vnni"),
+    *("avx512_vnni", "amx_int8", "asimddp", "i8mm"),
+)
+
 
 def describe() -> dict[str, Any]:
     """CPU, cores, kernel set in use, operating system and versions, JSON-able.
@@ -23,6 +28,7 @@ def describe() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "isa": isa(),
+        "extensions": _extensions(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -30,6 +36,15 @@ def describe() -> dict[str, Any]:
         "onnxruntime": version_of("onnxruntime"),
         "sbn_kernels": native_version(),
     }
+
+
+def _extensions() -> list[str]:
+    """The instruction set extensions that decide how fast integer networks are."""
+    for line in (_read("/proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return [name for name in EXTENSIONS if name in value.split()]
+    return []
 
 
 def version_of(package: str) -> str | None:

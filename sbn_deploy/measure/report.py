@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from sbn_runtime.files import write_atomically
 
 COLUMNS = (
     "model",
@@ -59,8 +61,9 @@ def write_report(
     plot = folder / "accuracy-latency.png"
     draw_plot(plot, title, rows)
     record = {"title": title, "rows": [asdict(row) for row in rows], **details}
-    json_file = _write(folder / "report.json", json.dumps(record, indent=2) + "\n")
-    text = _write(folder / "report.md", _markdown(title, rows, details, plot.name))
+    json_file, text = folder / "report.json", folder / "report.md"
+    write_atomically(json_file, (json.dumps(record, indent=2) + "\n").encode())
+    write_atomically(text, _markdown(title, rows, details, plot.name).encode())
     return text, json_file, plot
 
 
@@ -89,9 +92,9 @@ def draw_plot(path: Path, title: str, rows: Sequence[Row]) -> None:
     axes.set_title(title)
     axes.grid(alpha=0.3, which="both")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=150)
-    os.replace(temporary, path)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=150)
+    write_atomically(path, image.getvalue())
 
 
 def _markdown(title: str, rows: Sequence[Row], details: Mapping[str, Any], plot: str) -> str:
@@ -112,10 +115,3 @@ def _markdown(title: str, rows: Sequence[Row], details: Mapping[str, Any], plot:
         "",
     ]
     return "\n".join(lines)
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-    return path

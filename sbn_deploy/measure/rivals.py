@@ -24,6 +24,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
+from sbn_deploy.measure.fold import fold_batchnorm
 from sbn_deploy.nn import models
 from sbn_runtime import ModelError, Preprocess
 
@@ -50,6 +51,8 @@ class _Classifier(nn.Module):
 def export_fp32(model: nn.Module, shape: tuple[int, int, int], path: Path) -> None:
     """Writes a float network as ONNX: `input` [N, C, H, W] to `logits` and `probabilities`.
 
+    Its batch-norms are folded as far as they can be.
+
     Args:
         model: takes float32 [N, C, H, W] to logits [N, K].
         shape: C, H, W.
@@ -57,7 +60,7 @@ def export_fp32(model: nn.Module, shape: tuple[int, int, int], path: Path) -> No
     """
     with _quiet(), _replacing(path) as temporary:
         torch.onnx.export(
-            _Classifier(model).eval(),
+            _Classifier(fold_batchnorm(model)).eval(),
             (torch.zeros(2, *shape),),
             temporary,
             dynamo=True,

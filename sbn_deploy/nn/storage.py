@@ -6,8 +6,6 @@ The header is the JSON text under the key "sbn" of the safetensors metadata.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,53 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from sbn_runtime.errors import ArtifactError, ConfigError
+from sbn_runtime.errors import ArtifactError
+from sbn_runtime.files import write_atomically
 
 HEADER_KEY = "sbn"
-
-
-def check_writable(folder: Path) -> None:
-    """Make `folder` if need be and make sure that files can be written there.
-
-    Raises:
-        ConfigError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"cannot write {path}: {error.strerror}; choose a folder that can be written to"
-    )
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary file beside `path`, then rename it.
-
-    Raises:
-        ConfigError: the folder cannot be written to.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -78,7 +33,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) 
         ConfigError: the folder cannot be written to.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(whole, {HEADER_KEY: json.dumps(header)}))
+    write_atomically(path, save(whole, {HEADER_KEY: json.dumps(header)}))
 
 
 def read(path: Path, *, format: str, version: int) -> tuple[dict[str, Tensor], dict[str, Any]]:

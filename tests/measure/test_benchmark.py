@@ -22,7 +22,11 @@ class Recorder:
     threads: int = 1
     collecting: set[bool] = field(default_factory=set)
 
+    def adapt(self, x: np.ndarray) -> np.ndarray:
+        return x + 1
+
     def run(self, x: np.ndarray) -> list[np.ndarray]:
+        assert (x == 1).all()
         self.calls.append(self.name)
         self.collecting.add(gc.isenabled())
         return [x]
@@ -32,7 +36,7 @@ def record(runs: int, warmup: int) -> tuple[list[Recorder], list[str], list[Any]
     calls: list[str] = []
     engines = [Recorder("a", calls), Recorder("b", calls)]
     x = np.zeros((3, 1), np.float32)
-    return engines, calls, measure(engines, x, runs=runs, warmup=warmup)  # type: ignore[arg-type]
+    return engines, calls, measure(engines, x, runs=runs, warmup=warmup)
 
 
 def test_engines_take_turns() -> None:

@@ -1,0 +1,212 @@
+"""Whole networks against rivals on this machine: docs/benchmarks.md and its JSON.
+
+    python -m sbn_deploy.measure.networks
+
+Every network is measured in this process: each engine in turns, pinned to one
+core, batch 1. The networks are untrained, on which latency does not depend.
+Rivals have the same architecture and get the same images:
+
+- onnxruntime, float32 and 8 bits (static QDQ), batch-norms folded, rectifiers
+  in place of signs;
+- torch, float32, the same network;
+- Larq Compute Engine, the same binary network, with and without XNNPACK, if
+  larq-compute-engine is installed. Its files are written by `lce_models` if
+  TensorFlow is there too; otherwise NAME.tflite is looked for in --files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from time import strftime
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sbn_deploy.measure import lce, networks_report
+from sbn_deploy.measure.benchmark import Timing, measure, measure_each, pinned
+from sbn_deploy.measure.engines import Engine, sbn_engine, stock_engine
+from sbn_deploy.measure.fold import fold_batchnorm
+from sbn_deploy.measure.machine import describe, version_of
+from sbn_deploy.measure.profile import NodeTime, profile
+from sbn_deploy.measure.rivals import export_fp32, quantise_int8
+from sbn_deploy.measure.torch_engine import torch_engine
+from sbn_deploy.nn import models
+from sbn_deploy.nn.models import Network
+from sbn_deploy.untrained import export_untrained
+from sbn_runtime import available_isas
+from sbn_runtime.errors import ModelError, SbnError
+
+NETWORKS = ("cifar-vgg", "birealnet18", "quicknet-small", "quicknet", "quicknet-large")
+GENERATOR_PACKAGES = ("larq_compute_engine", "larq", "tensorflow", "tf_keras")
+CALIBRATION_IMAGES = 16
+LARGE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """What was measured of one network.
+
+    `timings` are of batch 1 on one thread, first ours for each ISA, fastest
+    first; `scaling` of our fastest with more threads and larger batches.
+    `file_bytes` has the names of `timings` as keys.
+    """
+
+    network: str
+    timings: list[Timing]
+    scaling: list[Timing]
+    file_bytes: dict[str, int]
+    nodes: list[NodeTime]
+
+
+@dataclass(frozen=True)
+class Files:
+    """One network in every form; `lce` is None where there is no such file."""
+
+    sbn: Path
+    fp32: Path
+    int8: Path
+    lce: Path | None
+    twin: Network
+
+
+def prepare(name: str, folder: Path) -> Files:
+    """Writes the files of a network into `folder`. A TFLite file that is there is kept."""
+    torch.manual_seed(0)
+    twin = models.create_twin(name)
+    channels, size = twin.config["channels"], twin.config["size"]
+    shape = channels, size, size
+    files = Files(
+        folder / f"{name}.onnx",
+        folder / f"{name}.fp32.onnx",
+        folder / f"{name}.int8.onnx",
+        _tflite(name, folder / f"{name}.tflite"),
+        twin,
+    )
+    export_untrained(name, files.sbn)
+    export_fp32(twin, shape, files.fp32)
+    quantise_int8(files.fp32, files.int8, images(CALIBRATION_IMAGES, twin))
+    return files
+
+
+def images(count: int, network: Network) -> NDArray[np.float32]:
+    """Uniform noise of the network's size: float32 [count, C, H, W], pixels from -1 to 1."""
+    size = network.config["size"]
+    shape = count, network.config["channels"], size, size
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    return (pixels * 2 - 255) / 255
+
+
+def measure_network(name: str, files: Files, *, runs: int) -> NetworkResult:
+    """Measures one network in every engine."""
+    x = images(1, files.twin)
+    warmup = max(3, runs // 10)
+    with pinned(1):
+        engines = list(_engines(files))
+        timings = measure(engines, x, runs=runs, warmup=warmup)
+        sbn = sbn_engine("sbn", files.sbn, threads=1)
+        nodes = profile(files.sbn, sbn.adapt(x), runs=max(10, runs // 4))
+    sizes = {
+        "sbn": files.sbn.stat().st_size,
+        "onnxruntime fp32": files.fp32.stat().st_size,
+        "onnxruntime int8": files.int8.stat().st_size,
+    }
+    if files.lce is not None:
+        sizes["LCE"] = files.lce.stat().st_size
+    return NetworkResult(name, timings, _scaling(files, runs), sizes, nodes)
+
+
+def _engines(files: Files) -> list[Engine]:
+    engines: list[Engine] = [
+        sbn_engine(f"sbn {isa}", files.sbn, threads=1, isa=isa)
+        for isa in reversed(available_isas())
+    ]
+    engines += [
+        stock_engine("onnxruntime int8", files.int8, threads=1),
+        stock_engine("onnxruntime fp32", files.fp32, threads=1),
+        torch_engine("torch fp32", fold_batchnorm(files.twin), threads=1),
+    ]
+    if files.lce is not None:
+        engines += [
+            lce.lce_engine("LCE", files.lce, threads=1, xnnpack=False),
+            lce.lce_engine("LCE with XNNPACK", files.lce, threads=1, xnnpack=True),
+        ]
+    return engines
+
+
+def _scaling(files: Files, runs: int) -> list[Timing]:
+    """One thread, two threads, and a large batch on one thread, in turns."""
+    one, many = images(1, files.twin), images(LARGE_BATCH, files.twin)
+    cores = min(2, len(os.sched_getaffinity(0)))
+    with pinned(cores):
+        single = sbn_engine("sbn", files.sbn, threads=1)
+        cases: list[tuple[Engine, NDArray[np.float32]]] = [(single, one)]
+        if cores > 1:
+            cases.append((sbn_engine("sbn", files.sbn, threads=cores), one))
+        cases.append((single, many))
+        return measure_each(cases, runs=max(5, runs // 10), warmup=2)
+
+
+def _tflite(name: str, path: Path) -> Path | None:
+    """The network's file for LCE: as found, or written if the packages are installed."""
+    if not lce.is_installed():
+        return None
+    if not path.is_file():
+        if any(find_spec(package) is None for package in GENERATOR_PACKAGES):
+            return None
+        command = [sys.executable, "-m", "sbn_deploy.measure.lce_models", name, "-o", str(path)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            reason = done.stderr.strip().splitlines()[-1:]
+            raise ModelError(f"LCE's converter failed on {name}: {' '.join(reason)}")
+    return path
+
+
+def main() -> None:
+    """Measures, and writes the report."""
+    parser = argparse.ArgumentParser(
+        description="Measures whole networks against other engines, and writes the report.",
+    )
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--runs", type=int, default=100, help="timed calls of each engine")
+    parser.add_argument(
+        "--files", type=Path, default=Path("runs/networks"), help="folder for the models"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("docs/benchmarks.md"), help="report to write"
+    )
+    options = parser.parse_args()
+    try:
+        _run(options.networks, options.runs, options.files, options.output)
+    except SbnError as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+def _run(names: Sequence[str], runs: int, folder: Path, output: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = describe() | {
+        "torch": torch.__version__,
+        "larq_compute_engine": version_of("larq-compute-engine"),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "date": strftime("%Y-%m-%d"),
+    }
+    results = []
+    for name in names:
+        print(f"{name}: writing the files", file=sys.stderr, flush=True)
+        files = prepare(name, folder)
+        print(f"{name}: measuring", file=sys.stderr, flush=True)
+        results.append(measure_network(name, files, runs=runs))
+    command = f"python -m sbn_deploy.measure.networks --runs {runs}"
+    for path in networks_report.write(output, results, machine, command):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Writes what `sbn_deploy.measure.networks` measured, as Markdown and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sbn_deploy.measure.profile import by_operator
+from sbn_runtime.files import write_atomically
+
+if TYPE_CHECKING:
+    from sbn_deploy.measure.benchmark import Timing
+    from sbn_deploy.measure.networks import NetworkResult
+
+RIVALS = {
+    "LCE": "LCE",
+    "int8": "onnxruntime int8",
+    "fp32": "onnxruntime fp32",
+    "torch": "torch",
+}
+METHOD = """\
+Whole networks, batch 1, one thread, one core. The engines take turns in blocks
+of ten calls, so that a change of the machine's speed meets all of them; ratios
+are of medians within one run. `±` is half the interquartile range: where it is
+large, the machine was busy with other things. Our times include everything that
+`Session.run` does in Python; the others' are of the bare call.
+
+The networks are untrained: latency does not depend on the weights. onnxruntime
+and torch get the same architecture with real weights, rectifiers in place of
+signs and batch-norms folded into convolutions; LCE gets the same binary network
+with every sign packed, through its own converter, and runs its indirect kernels,
+with or without XNNPACK, whichever is faster here.
+"""
+
+
+def write(
+    path: Path, results: Sequence[NetworkResult], machine: Mapping[str, Any], command: str
+) -> tuple[Path, Path]:
+    """Writes the report to `path` and the same as JSON beside it; returns both paths."""
+    record = {
+        "command": command,
+        "machine": dict(machine),
+        "networks": [asdict(result) | {"ratios": ratios(result)} for result in results],
+    }
+    data = path.with_suffix(".json")
+    write_atomically(data, (json.dumps(record, indent=2) + "\n").encode())
+    write_atomically(path, markdown(results, machine, command, data.name).encode())
+    return path, data
+
+
+def ratios(result: NetworkResult) -> dict[str, dict[str, float]]:
+    """How many times longer each rival takes than we do, for each of our ISAs.
+
+    Keys are our engines' names, then those of `RIVALS`; the best of a rival's
+    modes counts.
+    """
+    best = {
+        rival: min(times)
+        for rival, prefix in RIVALS.items()
+        if (times := [t.median_ms for t in result.timings if t.engine.startswith(prefix)])
+    }
+    return {
+        timing.engine: {rival: time / timing.median_ms for rival, time in best.items()}
+        for timing in result.timings
+        if timing.engine.startswith("sbn ")
+    }
+
+
+def markdown(
+    results: Sequence[NetworkResult], machine: Mapping[str, Any], command: str, data: str
+) -> str:
+    """The report as text."""
+    parts = [
+        "# Benchmarks",
+        METHOD,
+        f"Made by `{command}`; all figures are in [{data}]({data}).",
+        "## Machine",
+        "\n".join(f"- {name}: {_plain(value)}" for name, value in machine.items() if value),
+        "## Times faster than",
+        _ratios(results),
+    ]
+    for result in results:
+        parts += [f"## {result.network}", _timings(result), _scaling(result), _profile(result)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _ratios(results: Sequence[NetworkResult]) -> str:
+    rows = [
+        [result.network, engine.removeprefix("sbn "), *_present(times)]
+        for result in results
+        for engine, times in ratios(result).items()
+    ]
+    return _table(["network", "our kernels", *RIVALS], rows, text=2)
+
+
+def _present(times: Mapping[str, float]) -> list[str]:
+    return [f"{times[rival]:.1f}×" if rival in times else "–" for rival in RIVALS]
+
+
+def _timings(result: NetworkResult) -> str:
+    rows = [
+        [timing.engine, *_times(timing), _size(result.file_bytes, timing.engine)]
+        for timing in result.timings
+    ]
+    return _table(["engine", "median ms", "±", "min ms", "p95 ms", "file kB"], rows)
+
+
+def _scaling(result: NetworkResult) -> str:
+    rows = [
+        [str(timing.threads), str(timing.batch), *_times(timing), f"{timing.images_per_s:,.0f}"]
+        for timing in result.scaling
+    ]
+    header = ["threads", "batch", "median ms", "±", "min ms", "p95 ms", "images/s"]
+    return "Our fastest kernels, with more threads and larger batches:\n\n" + _table(
+        header, rows, text=0
+    )
+
+
+def _profile(result: NetworkResult) -> str:
+    total = sum(node.us for node in result.nodes)
+    rows = [
+        [f"`{op}`", str(count), f"{us:,.0f}", f"{us / total:.0%}"]
+        for op, count, us in by_operator(result.nodes)
+        if us / total > 0.005
+    ]
+    return "Where our time goes:\n\n" + _table(["operator", "nodes", "µs", "share"], rows)
+
+
+def _times(timing: Timing) -> list[str]:
+    return [
+        f"{timing.median_ms:.3f}",
+        f"{timing.spread:.0%}",
+        f"{timing.min_ms:.3f}",
+        f"{timing.p95_ms:.3f}",
+    ]
+
+
+def _size(sizes: Mapping[str, int], engine: str) -> str:
+    """The size of the file that an engine runs; several engines may run one file."""
+    for name, size in sizes.items():
+        if engine.startswith(name):
+            return f"{size / 1000:,.0f}"
+    return "–"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1) -> str:
+    """A Markdown table whose first `text` columns are aligned to the left."""
+    rule = ["---"] * text + ["---:"] * (len(header) - text)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,34 @@
+"""A float network in torch, as a rival."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+
+@dataclass(frozen=True)
+class TorchEngine:
+    """A network in evaluation mode, run eagerly on images with channels last."""
+
+    name: str
+    threads: int
+    network: nn.Module
+
+    def adapt(self, x: NDArray[np.float32]) -> NDArray[Any]:
+        return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+    def run(self, x: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode():
+            logits: NDArray[Any] = self.network(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
+        return logits
+
+
+def torch_engine(name: str, network: nn.Module, *, threads: int) -> TorchEngine:
+    """The network in torch, which is set to use `threads` threads from now on."""
+    torch.set_num_threads(threads)
+    return TorchEngine(name, threads, network.eval().to(memory_format=torch.channels_last))  # type: ignore[call-overload]

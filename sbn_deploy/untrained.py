@@ -1,0 +1,86 @@
+"""Architectures with random weights, exported so that speed can be known before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sbn_deploy.export import export_onnx
+from sbn_deploy.materialize import materialize
+from sbn_deploy.nn import models
+from sbn_runtime.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from sbn_deploy.export import ExportReport
+    from sbn_deploy.materialize import Weights
+
+CALIBRATION_IMAGES = 4
+
+
+def export_untrained(
+    arch: str,
+    output: Path,
+    *,
+    weights: Weights = "threshold",
+    members: int = 1,
+    seed: int = 0,
+    **config: object,
+) -> ExportReport:
+    """Exports an architecture of the registry with random weights.
+
+    Batch-norms have the statistics of random images, so that each layer's
+    activations are about as spread as in a trained network. The metadata has
+    `untrained` true and says the rest as for a trained network.
+
+    Args:
+        arch: name in the registry.
+        seed: of the weights and images.
+        config: settings of the architecture, where not the defaults.
+
+    Raises:
+        ConfigError: unknown architecture or settings.
+        ModelError: the file cannot be written.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = models.create(arch, **config)
+        _randomise_batchnorm(network)
+        images = random_images(network.config)
+    made = materialize(network, weights=weights, members=members, seed=seed, calibration=images)
+    metadata: dict[str, object] = {
+        "arch": arch,
+        "config": network.config,
+        "data": None,
+        "weights": weights,
+        "seed": seed,
+        "activations": "deterministic",
+        "preprocess": preprocess_of(network.config).to_json(),
+        "classes": [str(index) for index in range(network.config["classes"])],
+        "test_accuracy": None,
+        "untrained": True,
+    }
+    return export_onnx(made, images[:2], output, metadata=metadata)
+
+
+def preprocess_of(config: dict[str, int]) -> Preprocess:
+    """8-bit images as (2 pixel - 255) / 255, of the size that a network's config states."""
+    channels, size = config["channels"], config["size"]
+    return Preprocess(channels, size, size, 255, (0.5,) * channels, (0.5,) * channels)
+
+
+def random_images(config: dict[str, int]) -> Tensor:
+    """Uniform noise as a network takes it: float32 [CALIBRATION_IMAGES, C, H, W]."""
+    preprocess = preprocess_of(config)
+    shape = CALIBRATION_IMAGES, preprocess.height, preprocess.width, preprocess.channels
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
+    return torch.from_numpy(preprocess.apply(pixels.numpy()))
+
+
+def _randomise_batchnorm(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and module.affine:
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)

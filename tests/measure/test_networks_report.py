@@ -1,0 +1,52 @@
+"""The report of whole networks: ratios, tables, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sbn_deploy.measure.benchmark import Timing
+from sbn_deploy.measure.networks import NetworkResult
+from sbn_deploy.measure.networks_report import ratios, write
+from sbn_deploy.measure.profile import NodeTime
+
+
+def timing(engine: str, ms: float, *, threads: int = 1, batch: int = 1) -> Timing:
+    return Timing(engine, threads, batch, 10, ms * 0.9, ms, ms * 1.1, 0.05, batch / ms * 1e3)
+
+
+RESULT = NetworkResult(
+    network="small",
+    timings=[
+        timing("sbn fast", 0.5),
+        timing("sbn slow", 2),
+        timing("onnxruntime int8", 3),
+        timing("onnxruntime fp32", 8),
+        timing("LCE", 7),
+        timing("LCE with XNNPACK", 5),
+    ],
+    scaling=[timing("sbn", 0.5), timing("sbn", 0.25, threads=2), timing("sbn", 16, batch=32)],
+    file_bytes={"sbn": 1000, "LCE": 2000},
+    nodes=[NodeTime("a", "ConvThreshold", 300), NodeTime("b", "Conv", 100)],
+)
+
+
+def test_the_better_mode_of_a_rival_counts() -> None:
+    assert ratios(RESULT) == {
+        "sbn fast": pytest.approx({"LCE": 10, "int8": 6, "fp32": 16}),
+        "sbn slow": pytest.approx({"LCE": 2.5, "int8": 1.5, "fp32": 4}),
+    }
+
+
+def test_files(tmp_path: Path) -> None:
+    path, data = write(tmp_path / "report.md", [RESULT], {"cpu": "one", "gpu": None}, "command -x")
+    record = json.loads(data.read_text())
+    assert record["networks"][0]["ratios"]["sbn fast"]["LCE"] == pytest.approx(10)
+    assert record["command"] == "command -x"
+    text = path.read_text()
+    assert "| small | fast | 10.0× | 6.0× | 16.0× | – |" in text
+    assert "| `ConvThreshold` | 1 | 300 | 75% |" in text
+    assert "gpu" not in text
+    assert sorted(tmp_path.iterdir()) == [data, path]
