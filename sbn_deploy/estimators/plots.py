@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sbn_deploy.nn.storage import write_bytes
+from sbn_runtime.files import write_atomically
 
 from .advice import Sweeps
 from .study import HIDDEN, Result
@@ -89,5 +89,5 @@ def _save(figure: Figure, path: Path) -> Path:
     figure.axes[0].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=150)
-    write_bytes(path, image.getvalue())
+    write_atomically(path, image.getvalue())
     return path

@@ -7,9 +7,9 @@ import csv
 import io
 from pathlib import Path
 
-from sbn_deploy.nn import storage
 from sbn_deploy.train.logs import HISTORY
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.files import write_atomically
 
 CURVES = "curves.png"
 
@@ -42,7 +42,7 @@ def draw(folder: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
-    storage.write_bytes(folder / CURVES, image.getvalue())
+    write_atomically(folder / CURVES, image.getvalue())
     return folder / CURVES
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sbn_deploy.nn import storage
 from sbn_runtime.errors import MissingDependencyError
+from sbn_runtime.files import write_atomically
 
 HISTORY = "history.csv"
 TENSORBOARD = "tensorboard"
@@ -25,7 +25,7 @@ def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    storage.write_bytes(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode())
 
 
 class TensorBoard:

@@ -24,6 +24,7 @@ from sbn_deploy.train.score import score
 from sbn_deploy.train.state import STATE, Saved, check_disk
 from sbn_deploy.train.trainer import Stopped, Trainer
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.files import check_writable, write_atomically
 
 __all__ = ["CHECKPOINT", "METRICS", "Stopped", "TrainConfig", "TrainResult", "train"]
 
@@ -81,7 +82,7 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
         )
     torch.manual_seed(config.seed)
     model = _create(config, images)
-    storage.check_writable(config.out)
+    check_writable(config.out)
     if group.first:
         storage.remove_leftovers(config.out)
     check_disk(config.out, model)
@@ -127,7 +128,7 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
         "history": history,
     }
     checkpoint.save(path, model, meta, None if calibration is None else calibration.numpy())
-    storage.write_bytes(config.out / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
+    write_atomically(config.out / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
     (config.out / STATE).unlink(missing_ok=True)
     return TrainResult(path, metrics)
 

@@ -28,7 +28,7 @@ AS_USER = ("setpriv", "--inh-caps=-all", "--bounding-set=-all") if os.geteuid() 
 def test_train(trained: Trained) -> None:
     assert trained.training.status == 0, trained.training
     assert trained.training.json["checkpoint"] == str(trained.checkpoint)
-    assert trained.training.json["metrics"].keys() == {"thresholded", "ensemble"}
+    assert trained.training.json["metrics"].keys() == {"thresholded", "noisy", "ensemble"}
 
 
 def test_export(trained: Trained) -> None:

@@ -14,7 +14,7 @@ from sbn_deploy.nn import models
 from sbn_deploy.nn.models import Network
 from sbn_deploy.nn.storage import HEADER_KEY
 from sbn_deploy.train import checkpoint
-from sbn_runtime.errors import ArtifactError, ConfigError
+from sbn_runtime.errors import ArtifactError, ConfigError, OutputError
 
 META = {"data": "digits", "classes": ["0", "1"], "seed": 3}
 
@@ -113,7 +113,7 @@ def test_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(ConfigError, match="No space left on device"):
+    with pytest.raises(OutputError, match="No space left on device"):
         checkpoint.save(saved, small(twin=True), {})
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
@@ -121,7 +121,7 @@ def test_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Monke
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="choose a folder"):
+    with pytest.raises(OutputError, match="choose a folder"):
         checkpoint.save(tmp_path / "file" / "x.safetensors", small(), {})
 
 

@@ -20,7 +20,7 @@ from sbn_deploy.train import checkpoint, curves, state
 from sbn_deploy.train.diagnose import bad_gradient
 from sbn_deploy.train.logs import HISTORY
 from sbn_deploy.train.loop import CHECKPOINT, METRICS, TrainConfig, train
-from sbn_runtime.errors import ConfigError, MissingDependencyError
+from sbn_runtime.errors import ConfigError, MissingDependencyError, OutputError
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_verb_refuses_unknown_names(tmp_path: Path, arguments: list[str], messag
 
 def test_verb_refuses_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="choose a folder that can be written to"):
+    with pytest.raises(OutputError, match="choose a folder that can be written to"):
         verb.run(options("--out", str(tmp_path / "file" / "runs")))
 
 
@@ -212,7 +212,7 @@ def test_disk_that_fills_up_keeps_the_state(
         save(*arguments)
 
     monkeypatch.setattr(state, "save", full)
-    with pytest.raises(ConfigError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         train(config)
     assert state.Saved(tmp_path / state.STATE).position.epoch == 1
 
