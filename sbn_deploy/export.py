@@ -108,6 +108,7 @@ def export_onnx(
     torch cannot trace the module.
     """
     from sbn_converters.onnx import ensemble, lower, write
+    from sbn_converters.onnx.working_set import working_set
 
     check_writable(output.parent)
     traced = trace_program(members[0], example).model
@@ -132,6 +133,7 @@ def export_onnx(
             "sbn_deploy": __version__,
             "members": len(members),
             "layers": recorded,
+            "working_set": working_set(model.graph),
         },
     )
     _check(proto, members, example)

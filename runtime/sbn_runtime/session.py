@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from .preprocess import Preprocess
 
 DOMAIN = "sbn"
 METADATA_KEY = "sbn"
+# About a level-2 cache: activations beyond it make a large batch slower than its samples.
+_CACHE_BYTES = 1 << 20
 _DTYPES = {"float": "float32", "double": "float64"}
 # onnxruntime's errors share no base class of their own.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -87,7 +90,9 @@ class Session:
             raise ModelError(f"{self._path}: has {len(self.inputs)} inputs instead of one")
         self.metadata = _metadata(self._path, self._session)
         self._output_names = [output.name for output in self.outputs]
+        self._input = self.inputs[0].name
         self._dtype = np.dtype(self.inputs[0].dtype)
+        self._batch_axes, self._piece = self._pieces()
 
     def run(self, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """All outputs of the model, by name.
@@ -102,13 +107,27 @@ class Session:
             ModelError: a kernel found the model inconsistent.
         """
         self._check(x)
+        if len(x) <= self._piece:
+            values = self._compute(x)
+        else:
+            pieces = [
+                self._compute(x[start : start + self._piece])
+                for start in range(0, len(x), self._piece)
+            ]
+            values = [
+                np.concatenate(parts, axis)
+                for parts, axis in zip(zip(*pieces, strict=True), self._batch_axes, strict=True)
+            ]
+        return dict(zip(self._output_names, values, strict=True))
+
+    def _compute(self, x: NDArray[Any]) -> list[NDArray[Any]]:
         try:
-            values = self._session.run(self._output_names, {self.inputs[0].name: x})
+            values: list[NDArray[Any]] = self._session.run(self._output_names, {self._input: x})
         except _ORT_ERRORS as error:
             raise ModelError(
                 f"{self._path}: failed on input of shape {list(x.shape)}: {_reason(error)}"
             ) from error
-        return dict(zip(self._output_names, values, strict=True))
+        return values
 
     def predict_proba(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Class probabilities, float32 [N, K]; the mean over the members of an ensemble.
@@ -154,6 +173,22 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<sbn_runtime.Session {str(self._path)!r}>"
+
+    def _pieces(self) -> tuple[list[int], int]:
+        """Each output's batch axis, and how many samples are computed at once.
+
+        A batch whose activations leave the cache is computed piece by piece, so
+        that no sample costs more in a batch than alone.
+        """
+        batch = self.inputs[0].shape[0]
+        working_set = self.metadata.get("working_set")
+        whole = sys.maxsize
+        if not isinstance(batch, str) or not isinstance(working_set, int) or working_set < 1:
+            return [], whole
+        if any(output.shape.count(batch) != 1 for output in self.outputs):
+            return [], whole
+        axes = [output.shape.index(batch) for output in self.outputs]
+        return axes, max(1, _CACHE_BYTES // working_set)
 
     def _check(self, x: NDArray[Any]) -> None:
         expected = self.inputs[0]

@@ -277,3 +277,25 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "onnx", "sklearn", "rich", "PIL", "matplotlib"} & set(modules)
+
+
+@pytest.mark.parametrize("working_set", [1 << 18, 1 << 19, 1 << 30])
+def test_batches_are_computed_in_pieces_that_fit_the_cache(
+    tmp_path: Path, x: np.ndarray, working_set: int
+) -> None:
+    whole = Session(CLASSIFIER.write(tmp_path / "whole.onnx")).run(x)
+    metadata = {"preprocess": PREPROCESS, "working_set": working_set}
+    session = Session(CLASSIFIER.write(tmp_path / "pieces.onnx", metadata=metadata))
+    sizes = []
+    compute = session._compute
+
+    def record(part: np.ndarray) -> list[np.ndarray]:
+        sizes.append(len(part))
+        return compute(part)
+
+    session._compute = record  # type: ignore[method-assign]
+    result = session.run(x)
+    assert max(sizes) == min(len(x), max(1, (1 << 20) // working_set))
+    assert sum(sizes) == len(x)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(result[name], value)
