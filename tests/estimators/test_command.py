@@ -12,7 +12,7 @@ import torch
 
 from sbn_deploy.commands import estimators as command
 from sbn_deploy.estimators import names, study, training
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, OutputError
 
 QUICK = ("--net", "4-3-2-1", "--networks", "2", "--samples", "200")
 
@@ -134,6 +134,6 @@ def test_bad_settings_are_refused(arguments: tuple[str, ...], message: str) -> N
 def test_figures_need_a_folder(tmp_path: Path) -> None:
     file = tmp_path / "taken"
     file.write_text("")
-    with pytest.raises(ConfigError, match="taken"):
+    with pytest.raises(OutputError, match="taken"):
         sbn(*QUICK, "--plot", str(file))
     assert file.read_text() == ""
