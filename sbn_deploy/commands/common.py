@@ -129,6 +129,8 @@ def _text(cell: object) -> str:
             return f"{cell:,}"
         case float():
             return f"{cell:.4g}"
+        case tuple() | list() if any(isinstance(item, str) for item in cell):
+            return ", ".join(map(str, cell))
         case tuple() | list():
             return "×".join(map(str, cell))
     return str(cell)
