@@ -18,7 +18,9 @@ _HEADER = "Generated from converters/sbn_converters/ops.py by sbn_converters.gen
 _ELEMENT_TYPES = {
     "float32": "kFloat",
     "int8": "kInt8",
+    "int16": "kInt16",
     "int32": "kInt32",
+    "int64": "kInt64",
     "uint8": "kUint8",
     "uint64": "kUint64",
 }
@@ -96,6 +98,8 @@ def operators_page() -> str:
         "- A binary product of K terms is `dot = K - 2 * popcount(x xor w)`.\n"
         "- sign(0) = sign(-0.0) = sign(NaN) = +1.\n"
         "- All attributes are required.\n"
+        "- Stochastic signs are drawn from 16-bit integers by integer arithmetic only, so that"
+        " every engine draws the same bits: `...Quantize`, then `StochasticSign`.\n"
     )
     for operator in ops.OPERATORS:
         text += f"\n## {operator.name}\n\n{operator.doc}\n\n"

@@ -12,6 +12,10 @@ Conventions (all operators):
   c // 64, bit c % 64; a set bit means -1. Unused bits are 0.
 - A binary product of K terms is `dot = K - 2 * popcount(x xor w)`.
 - sign(0) = sign(-0.0) = sign(NaN) = +1.
+
+Stochastic signs are drawn from whole numbers: an operator whose name ends in
+`Quantize` turns what a sign is taken of into int16, and `StochasticSign` draws from
+that with integer arithmetic only, so that every engine draws the same bits.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ ONNX_OPSET = 20
 # onnxruntime 1.17 reads at most this version.
 IR_VERSION = 9
 
-DType = Literal["float32", "uint64", "int32", "uint8", "int8"]
+DType = Literal["float32", "uint64", "int64", "int32", "int16", "uint8", "int8"]
 MAX_DIM = 1 << 20
 
 
@@ -181,6 +185,12 @@ _RESIDUAL_BODY = f"""
     negative = Less (Y, zero)
     P = sbn.PackBits (negative)
 """
+_QUANTIZE_BODY = f"""
+    all = {{call}}
+    A = {_CLAMP_DOT}
+    v = sbn.ScaleAndBias (A, scale, bias)
+    Y = sbn.RoundToInt16 (v)
+"""
 
 
 def _products(
@@ -232,6 +242,15 @@ def _products(
             _PRELU_BODY.format(call=call),
         ),
         Operator(
+            f"{kind}Quantize",
+            f"{what} to 16-bit integers: v = dot * scale + bias, rounded once, then to the"
+            " nearest integer, ties to even, at least -32768 and at most 32767.",
+            (x, w, _SCALE, _BIAS),
+            (Tensor("Y", "int16", f"[{lead}, O]", "rounded v"),),
+            ranged,
+            _QUANTIZE_BODY.format(call=call),
+        ),
+        Operator(
             f"{kind}Residual",
             f"{what} with a shortcut: Y = (dot * scale + bias, rounded once) + R, and the signs"
             " of Y packed: bit 1 (-1) where Y < 0.",
@@ -244,6 +263,112 @@ def _products(
             _RESIDUAL_BODY.format(call=call),
         ),
     )
+
+
+# Rotations of Threefry4x32 and the parity of its key schedule (Salmon et al., SC 2011).
+_ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
+_PARITY = 0x1BD11BDA
+_ROUNDS = 12
+
+
+def _random_bits() -> str:
+    """16-bit random numbers int32 [S, 1, pixels, channels] in 64-bit integer arithmetic.
+
+    Words are int64 in [0, 2^32): x0 to x3, each [S, groups of 4 pixels, pairs of channels].
+    """
+    lines = [
+        "axis0 = Constant <value_ints = [0]> ()",
+        "first = Constant <value_int = 0> ()",
+        "one = Constant <value_int = 1> ()",
+        "two = Constant <value_int = 2> ()",
+        "three = Constant <value_int = 3> ()",
+        "four = Constant <value_int = 4> ()",
+        "word = Constant <value_int = 4294967296> ()",
+        "mask = Constant <value_int = 4294967295> ()",
+        "half = Constant <value_int = 65536> ()",
+        f"parity = Constant <value_int = {_PARITY}> ()",
+        "as_pairs = Constant <value_ints = [1, 1, -1]> ()",
+        "as_groups = Constant <value_ints = [1, -1, 1]> ()",
+        "as_samples = Constant <value_ints = [-1, 1, 1]> ()",
+        "c = Squeeze (channels, axis0)",
+        "p = Squeeze (pixels, axis0)",
+        "c1 = Add (c, one)",
+        "pairs = Div (c1, two)",
+        "p3 = Add (p, three)",
+        "groups = Div (p3, four)",
+        "pair = Range (first, pairs, one)",
+        "group = Range (first, groups, one)",
+        "sample = Range (first, samples, one)",
+        "n0 = Reshape (pair, as_pairs)",
+        "n1 = Reshape (group, as_groups)",
+        "n2 = Constant <value_int = 0> ()",
+        "n3 = Constant <value_int = 0> ()",
+        "k0 = BitwiseAnd (seed, mask)",
+        "k1 = Div (seed, word)",
+        "k2 = Constant <value_int: int = @layer> ()",
+        "later = Add (sample, first_sample)",
+        "k3 = Reshape (later, as_samples)",
+        "k01 = BitwiseXor (k0, k1)",
+        "k012 = BitwiseXor (k01, k2)",
+        "k0123 = BitwiseXor (k012, k3)",
+        "k4 = BitwiseXor (k0123, parity)",
+    ]
+    names = ["n0", "n1", "n2", "n3"]
+
+    def add(index: int, other: str, tag: str) -> None:
+        lines.append(f"s{tag} = Add ({names[index]}, {other})")
+        lines.append(f"a{tag} = BitwiseAnd (s{tag}, mask)")
+        names[index] = f"a{tag}"
+
+    for index in range(4):
+        add(index, f"k{index}", f"i{index}")
+    for turn in range(_ROUNDS):
+        for half, (to, by) in enumerate(((0, 1), (2, 3)) if turn % 2 == 0 else ((0, 3), (2, 1))):
+            tag = f"{turn}_{half}"
+            add(to, names[by], f"r{tag}")
+            lines += [
+                f"t{tag} = Constant <value_int = {1 << _ROTATIONS[turn % 8][half]}> ()",
+                f"m{tag} = Mul ({names[by]}, t{tag})",
+                f"h{tag} = Div (m{tag}, word)",
+                f"l{tag} = BitwiseAnd (m{tag}, mask)",
+                f"o{tag} = BitwiseOr (h{tag}, l{tag})",
+                f"x{tag} = BitwiseXor (o{tag}, {names[to]})",
+            ]
+            names[by] = f"x{tag}"
+        if turn % 4 == 3:
+            injection = turn // 4 + 1
+            for index in range(4):
+                add(index, f"k{(injection + index) % 5}", f"k{injection}_{index}")
+            lines.append(f"v{injection} = Constant <value_int = {injection}> ()")
+            add(3, f"v{injection}", f"c{injection}")
+    lines += [
+        "axis2 = Constant <value_ints = [2]> ()",
+        "axis4 = Constant <value_ints = [4]> ()",
+        *(f"w{index} = Unsqueeze ({name}, axis2)" for index, name in enumerate(names)),
+        "words = Concat <axis = 2> (w0, w1, w2, w3)",
+        "low = BitwiseAnd (words, low_mask)",
+        "high = Div (words, half)",
+        "low4 = Unsqueeze (low, axis4)",
+        "high4 = Unsqueeze (high, axis4)",
+        "halves = Concat <axis = 4> (low4, high4)",
+        "groups4 = Mul (groups, four)",
+        "pairs2 = Mul (pairs, two)",
+        "samples1 = Unsqueeze (samples, axis0)",
+        "one1 = Unsqueeze (one, axis0)",
+        "rows = Unsqueeze (groups4, axis0)",
+        "columns = Unsqueeze (pairs2, axis0)",
+        "shape = Concat <axis = 0> (samples1, one1, rows, columns)",
+        "all = Reshape (halves, shape)",
+        "begin = Constant <value_ints = [0, 0]> ()",
+        "axes = Constant <value_ints = [2, 3]> ()",
+        "end = Concat <axis = 0> (pixels, channels)",
+        "used = Slice (all, begin, end, axes)",
+        "Y = Cast <to = 6> (used)",
+    ]
+    lines.insert(9, "low_mask = Constant <value_int = 65535> ()")
+    text = "\n    ".join(lines)
+    head = "RandomBits <layer> (pixels, channels, seed, first_sample, samples) => (Y)"
+    return f"{head}\n{{\n    {text}\n}}"
 
 
 _SHIFTS = ", ".join(str(i) for i in range(64))
@@ -363,6 +488,22 @@ ClampDot <dot_range> (A) => (Y)
     Y = Min (raised, high)
 }""",
     ),
+    Helper(
+        "RoundToInt16",
+        """
+RoundToInt16 (X) => (Y)
+{
+    high = Constant <value = float {32767.0}> ()
+    low = Constant <value = float {-32768.0}> ()
+    under = Less (X, high)
+    bounded = Where (under, X, high)
+    over = Greater (bounded, low)
+    inside = Where (over, bounded, low)
+    whole = Round (inside)
+    Y = Cast <to = 5> (whole)
+}""",
+    ),
+    Helper("RandomBits", _random_bits()),
     # In double the product is exact, so this is the fused multiply-add of torch's
     # batch-norm but for a second rounding, which changes one result in about 2^28.
     Helper(
@@ -497,6 +638,136 @@ OPERATORS = (
         f"""
     A = {_PIXEL_CALL}
     Y = sbn.ScaleAndBias (A, scale, bias)
+""",
+    ),
+    Operator(
+        "PixelConvQuantize",
+        "Convolution of an 8-bit image with 8-bit weights to 16-bit integers:"
+        " v = sum * scale + bias, rounded once, then to the nearest integer, ties to even, at"
+        " least -32768 and at most 32767. At most 514 products in a sum.",
+        (_PIXELS, _PIXEL_W, _SCALE, _BIAS),
+        (Tensor("Y", "int16", "[N, OH, OW, O]", "rounded v"),),
+        _PIXEL_ATTRIBUTES,
+        f"""
+    A = {_PIXEL_CALL}
+    v = sbn.ScaleAndBias (A, scale, bias)
+    Y = sbn.RoundToInt16 (v)
+""",
+    ),
+    Operator(
+        "Quantize",
+        "Floats to 16-bit integers: v = X * scale + bias, rounded once (fused multiply-add),"
+        " then to the nearest integer, ties to even, at least -32768 and at most 32767;"
+        " NaN gives 32767.",
+        (
+            Tensor("X", "float32", "[..., C]", "values"),
+            Tensor("scale", "float32", "[C]", "factor of each channel"),
+            Tensor("bias", "float32", "[C]", "offset of each channel"),
+        ),
+        (Tensor("Y", "int16", "[..., C]", "rounded v"),),
+        (),
+        """
+    v = sbn.ScaleAndBias (X, scale, bias)
+    Y = sbn.RoundToInt16 (v)
+""",
+    ),
+    Operator(
+        "QuantizedMaxPool",
+        "Max-pools 16-bit integers; elements beyond the border are ignored. Channels whose bit"
+        " in `minimum` is set are min-pooled instead.",
+        (
+            Tensor("X", "int16", "[N, H, W, C]", "values"),
+            Tensor("minimum", "uint64", "[ceil(C/64)]", "channels to min-pool"),
+        ),
+        (Tensor("Y", "int16", "[N, OH, OW, C]", "largest or smallest values"),),
+        _POOL_ATTRIBUTES,
+        """
+    channels = Shape <start = -1> (X)
+    m = sbn.UnpackBits (minimum, channels)
+    xs = Cast <to = 1> (X)
+    turned = Mul (xs, m)
+    x = Transpose <perm = [0, 3, 1, 2]> (turned)
+    pooled = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides,
+                      pads: ints = @pads> (x)
+    last = Transpose <perm = [0, 2, 3, 1]> (pooled)
+    back = Mul (last, m)
+    Y = Cast <to = 5> (back)
+""",
+    ),
+    Operator(
+        "StochasticSign",
+        "Draws packed signs: +1 with probability F(x), where F is symmetric, F(-x) = 1 - F(x),"
+        " and linear between 64 knots. With k = min(|x|, 32767), i = k // 512, j = k % 512 and"
+        " p = start[i] + rise[i] * j // 512, the sign is that of x where r < p, else the other"
+        " one (0 counts as positive); r is a 16-bit random number, so the sign is that of x"
+        " with probability p / 65536."
+        " Random numbers come from Threefry4x32 with 12 rounds (Salmon et al., Parallel random"
+        " numbers: as easy as 1, 2, 3, SC 2011), keyed by (seed mod 2^32, seed / 2^32, layer,"
+        " sample), counter (c / 2, p / 4, 0, 0) for channel c of pixel p = y W + x: pixel p"
+        " takes word p % 4, an even channel its low half. A sample is thus one network: it"
+        " draws the same for every image of any batch.",
+        (
+            Tensor("X", "int16", "[N, ..., C]", "what the signs are drawn from"),
+            Tensor("table", "int32", "[2, 64]", "start and rise of F, constant; F never falls"),
+            Tensor("seed", "int64", "[]", "0 to 2^63 - 1"),
+            Tensor("first_sample", "int64", "[]", "number of the first sample, from 0"),
+            Tensor("samples", "int64", "[]", "number of samples S, at least 1"),
+        ),
+        (Tensor("Y", "uint64", "[S * N, ..., ceil(C/64)]", "packed signs, sample by sample"),),
+        (
+            Attribute("layer", 0, (1 << 31) - 1, "tells the layers of a network apart"),
+            Attribute(
+                "fan_out",
+                0,
+                1,
+                "1: X holds N images, each of which is drawn S times; 0: X holds the images"
+                " of each sample one after the other, and Y has as many rows as X",
+            ),
+        ),
+        """
+    axis0 = Constant <value_ints = [0]> ()
+    first = Constant <value_int = 0> ()
+    one = Constant <value_int = 1> ()
+    f = Constant <value_int: int = @fan_out> ()
+    images = Shape <start = 0, end = 1> (X)
+    channels = Shape <start = -1> (X)
+    size = Size (X)
+    row = Mul (images, channels)
+    pixels = Div (size, row)
+    unfanned = Sub (one, f)
+    repeated = Mul (unfanned, samples)
+    blocks = Add (repeated, f)
+    blocks1 = Unsqueeze (blocks, axis0)
+    inner = Div (images, blocks1)
+    shape = Concat <axis = 0> (blocks1, inner, pixels, channels)
+    wide = Cast <to = 6> (X)
+    x = Reshape (wide, shape)
+    r = sbn.RandomBits <layer: int = @layer> (pixels, channels, seed, first_sample, samples)
+    zero = Constant <value = int32 {0}> ()
+    most = Constant <value = int32 {32767}> ()
+    step = Constant <value = int32 {512}> ()
+    negative = Less (x, zero)
+    size_of = Abs (x)
+    k = Min (size_of, most)
+    i = Div (k, step)
+    below = Mul (i, step)
+    j = Sub (k, below)
+    second = Constant <value_int = 1> ()
+    starts = Gather <axis = 0> (table, first)
+    rises = Gather <axis = 0> (table, second)
+    start = Gather <axis = 0> (starts, i)
+    rise = Gather <axis = 0> (rises, i)
+    product = Mul (rise, j)
+    part = Div (product, step)
+    p = Add (start, part)
+    kept = Less (r, p)
+    bits = Equal (kept, negative)
+    samples1 = Unsqueeze (samples, axis0)
+    rows = Mul (samples1, inner)
+    rest = Shape <start = 1> (X)
+    result = Concat <axis = 0> (rows, rest)
+    flat = Reshape (bits, result)
+    Y = sbn.PackBits (flat)
 """,
     ),
 )
