@@ -52,8 +52,9 @@ SBN_TARGET_AVX512 SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor
   }
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) {
-    epilogue(tile[p], reinterpret_cast<const int32_t*>(offsets[p]) + block.channel, pixel + p,
-             block.channel, block.count);
+    avx512::finish(epilogue, tile[p],
+                   reinterpret_cast<const int32_t*>(offsets[p]) + block.channel, pixel + p,
+                   block.channel, block.count);
   }
 }
 
