@@ -74,9 +74,9 @@ class _ChannelsLast:
                 first = self.emit.channels_first(new, node, new.name or "")
                 self.emit.edit.replace(old, first)
             self.emit.edit.prune(node)
-        for node in reversed(list(self.graph)):
-            if node.op_type == "Transpose" and node.graph is not None:
-                self.emit.edit.prune(node)
+        for left in reversed(list(self.graph)):
+            if left.op_type == "Transpose" and left.graph is not None:
+                self.emit.edit.prune(left)
 
     def _visit(self, node: ir.Node) -> None:
         if not node.inputs or node.inputs[0] is None:
@@ -272,10 +272,10 @@ class _ChannelsLast:
             return None
         source = node.inputs[0]
         assert source is not None
-        relu, before = 0, source.producer()
+        relu, before, clamped = 0, source.producer(), x.producer()
         if before is not None and before.op_type == "Relu" and sole_consumer(source) is node:
-            clamped = x.producer()
-            assert clamped is not None and clamped.inputs[0] is not None
+            assert clamped is not None
+            assert clamped.inputs[0] is not None
             x, relu = clamped.inputs[0], 1
         value = self.emit.edit.sbn(
             "FloatMaxPool",
@@ -292,6 +292,7 @@ class _ChannelsLast:
             },
         )
         if relu:
+            assert clamped is not None
             self.emit.edit.prune(clamped)
             self.last.pop(source)
         self.emit.note(value, layer_name(node), "pool", ["relu"] * relu)
