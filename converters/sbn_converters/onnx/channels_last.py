@@ -67,13 +67,13 @@ class _ChannelsLast:
             if node.domain == "" and node.graph is not None:
                 self._visit(node)
         for old, new in reversed(self.last.items()):
-            node = old.producer()
-            if node is None or node.graph is None or node.op_type == "Transpose":
+            traced = old.producer()
+            if traced is None or traced.graph is None or traced.op_type == "Transpose":
                 continue
             if old.uses() or old.is_graph_output():
-                first = self.emit.channels_first(new, node, new.name or "")
+                first = self.emit.channels_first(new, traced, new.name or "")
                 self.emit.edit.replace(old, first)
-            self.emit.edit.prune(node)
+            self.emit.edit.prune(traced)
         for left in reversed(list(self.graph)):
             if left.op_type == "Transpose" and left.graph is not None:
                 self.emit.edit.prune(left)
