@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sbn_runtime import __version__
-from sbn_runtime.errors import ModelError, UnsupportedLayerError
+from sbn_runtime.errors import ConfigError, ModelError, UnsupportedLayerError
 from sbn_runtime.files import check_writable
 
 if TYPE_CHECKING:
@@ -23,19 +23,49 @@ if TYPE_CHECKING:
     import torch
 
     from sbn_converters.onnx.layers import Layer
-    from sbn_deploy.materialize import Weights
+    from sbn_converters.onnx.noise import Draw
+    from sbn_deploy.materialize import Activations, Weights
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What signs are drawn with: by module name how, and the defaults of the file.
+
+    `samples` networks are drawn with `seed`, 0 to 2^63 - 1.
+    """
+
+    draws: dict[str, Draw]
+    samples: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.draws:
+            raise ConfigError(
+                "this network has no noise on its activations;"
+                " export it with deterministic activations"
+            )
+        if not 1 <= self.samples <= MAX_SAMPLES:
+            raise ConfigError(f"samples is {self.samples}; it must be 1 to {MAX_SAMPLES}")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"the noise's seed is {self.seed}; it must be 0 to 2^63 - 1")
+
+
+# Beyond it answers no longer change, and a file asks for more memory than it should.
+MAX_SAMPLES = 65536
 
 
 @dataclass(frozen=True)
 class ExportReport:
     """What was written.
 
-    `layers` lists each layer of one member and what it became; `float_layers`
-    names those that stayed float and why.
+    `samples` is how many networks are drawn from each member by default, 1
+    where activations are deterministic. `layers` lists each layer of one member
+    and what it became; `float_layers` names those that stayed float and why.
     """
 
     path: Path
     members: int
+    samples: int
     weights: str
     file_bytes: int
     layers: list[Layer]
@@ -50,6 +80,7 @@ class ExportReport:
         return {
             "path": str(self.path),
             "members": self.members,
+            "samples": self.samples,
             "weights": self.weights,
             "file_bytes": self.file_bytes,
             "layers": [asdict(layer) for layer in self.layers],
@@ -64,18 +95,26 @@ def export_checkpoint(
     weights: Weights = "threshold",
     members: int = 1,
     seed: int = 0,
+    activations: Activations = "deterministic",
+    samples: int = 1,
+    noise_seed: int = 0,
 ) -> ExportReport:
     """Exports a trained checkpoint as one ONNX file with bit-packed operators.
 
     weights: "threshold" takes the more probable sign of each weight, "sample"
     draws `members` networks from the trained probabilities with `seed`.
+    activations: "stochastic" keeps the noise that signs were trained with; the
+    file then draws `samples` networks from each member with `noise_seed`, which
+    are defaults that whoever runs it may change.
 
     Raises ArtifactError for a broken checkpoint, OutputError if the file cannot
     be written, UnsupportedLayerError if the network cannot be traced.
     """
     from sbn_deploy.materialize import materialize_checkpoint
 
-    made = materialize_checkpoint(checkpoint, weights=weights, members=members, seed=seed)
+    made = materialize_checkpoint(
+        checkpoint, weights=weights, members=members, seed=seed, activations=activations
+    )
     metadata = {
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         "arch": made.meta["arch"],
@@ -83,12 +122,14 @@ def export_checkpoint(
         "data": made.meta.get("data"),
         "weights": weights,
         "seed": seed,
-        "activations": "deterministic",
         "preprocess": made.meta["preprocess"],
         "classes": made.meta["classes"],
-        "test_accuracy": made.test_accuracy,
+        "test_accuracy": made.test_accuracy if activations == "deterministic" else None,
     }
-    return export_onnx(made.members, made.example, output, metadata=metadata)
+    noise = None
+    if activations == "stochastic":
+        noise = Noise(made.draws, samples, noise_seed)
+    return export_onnx(made.members, made.example, output, metadata=metadata, noise=noise)
 
 
 def export_onnx(
@@ -97,25 +138,29 @@ def export_onnx(
     output: Path,
     *,
     metadata: dict[str, object] | None = None,
+    noise: Noise | None = None,
 ) -> ExportReport:
     """Exports deterministic modules of one architecture as one file.
 
     members: modules in evaluation mode whose binary layers hold fixed weights
     of +1 and -1. example: float32 [N, ...], a valid input; the batch size of
-    the exported file is free.
+    the exported file is free. noise: what to draw signs with, if with anything.
 
     Raises OutputError if the file cannot be written, UnsupportedLayerError if
     torch cannot trace the module.
     """
     from sbn_converters.onnx import ensemble, lower, write
+    from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
     from sbn_converters.onnx.working_set import working_set
 
     check_writable(output.parent)
     traced = trace_program(members[0], example).model
     lowered, layers = [], []
+    samples = Samples()
+    draws = noise.draws if noise is not None else {}
     for index, member in enumerate(members):
         model = with_weights(traced, member)
-        found = lower.lower(model)
+        found = lower.lower(model, draws, samples)
         if index == 0:
             layers = found
         lowered.append(model)
@@ -124,7 +169,9 @@ def export_onnx(
     if len(members) > 1:
         for entry in recorded:
             entry["node"] = f"{names[0]}/{entry['node']}"
-    model = ensemble.with_probabilities(lowered, names)
+    _check_drawn(draws, layers)
+    model = ensemble.with_probabilities(lowered, names, samples)
+    count = noise.samples if noise is not None else 1
     proto = write.finish(
         model,
         {
@@ -134,13 +181,21 @@ def export_onnx(
             "members": len(members),
             "layers": recorded,
             "working_set": working_set(model.graph),
+            "activations": "stochastic" if noise is not None else "deterministic",
+            "samples": count,
+            **({"noise_seed": noise.seed} if noise is not None else {}),
         },
+        {SEED: noise.seed, FIRST: 0, COUNT: count} if noise is not None else {},
     )
-    _check(proto, members, example)
+    if noise is None:
+        _check(proto, members, example)
+    else:
+        _check_draws(proto, members, example, noise)
     write.save(proto, output)
     return ExportReport(
         output,
         len(members),
+        count,
         str((metadata or {}).get("weights", "threshold")),
         output.stat().st_size,
         layers,
@@ -226,6 +281,36 @@ def _check(proto: onnx.ModelProto, members: list[torch.nn.Module], example: torc
         raise ModelError(
             f"the exported network differs from torch's from {result.first_layer} on;"
             " no file was written; `sbn doctor` shows the kernels in use"
+        )
+
+
+def _check_draws(
+    proto: onnx.ModelProto, members: list[torch.nn.Module], example: torch.Tensor, noise: Noise
+) -> None:
+    """Runs the finished model on the example and compares what it draws with torch.
+
+    Raises ModelError if they differ; no file is written then.
+    """
+    from sbn_deploy.validate import validate_members
+
+    (result,) = validate_members(
+        proto, members, example.numpy(), draws=noise.draws, every_engine=False
+    )
+    if not result.ok:
+        raise ModelError(
+            f"the exported network draws otherwise than torch from {result.first_layer} on;"
+            " no file was written; `sbn doctor` shows the kernels in use"
+        )
+
+
+def _check_drawn(draws: dict[str, Draw], layers: list[Layer]) -> None:
+    """Raises UnsupportedLayerError if the noise of a module found no operator."""
+    drawn = {layer.name for layer in layers if layer.kind == "draw"}
+    missing = sorted(set(draws) - drawn)
+    if missing:
+        raise UnsupportedLayerError(
+            f"the noise of {missing[0]} cannot be exported: it follows no value of shape [N, C]"
+            " or [N, C, H, W]; export with deterministic activations"
         )
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sbn_deploy.export import export_onnx
-from sbn_deploy.materialize import materialize
+from sbn_deploy.export import Noise, export_onnx
+from sbn_deploy.materialize import draws_of, materialize
 from sbn_deploy.nn import models
 from sbn_runtime.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
-    from sbn_deploy.materialize import Weights
+    from sbn_deploy.materialize import Activations, Weights
 
 CALIBRATION_IMAGES = 4
 
@@ -27,6 +27,9 @@ def export_untrained(
     weights: Weights = "threshold",
     members: int = 1,
     seed: int = 0,
+    activations: Activations = "deterministic",
+    samples: int = 1,
+    noise_seed: int = 0,
     **config: object,
 ) -> ExportReport:
     """Exports an architecture of the registry with random weights.
@@ -38,6 +41,7 @@ def export_untrained(
     Args:
         arch: name in the registry.
         seed: of the weights and images.
+        activations, samples, noise_seed: as `export_checkpoint` takes them.
         config: settings of the architecture, where not the defaults.
 
     Raises:
@@ -56,13 +60,15 @@ def export_untrained(
         "data": None,
         "weights": weights,
         "seed": seed,
-        "activations": "deterministic",
         "preprocess": preprocess_of(network.config).to_json(),
         "classes": [str(index) for index in range(network.config["classes"])],
         "test_accuracy": None,
         "untrained": True,
     }
-    return export_onnx(made, images[:2], output, metadata=metadata)
+    noise = None
+    if activations == "stochastic":
+        noise = Noise(draws_of(network), samples, noise_seed)
+    return export_onnx(made, images[:2], output, metadata=metadata, noise=noise)
 
 
 def preprocess_of(config: dict[str, int]) -> Preprocess:

@@ -6,12 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_runtime.errors import ConfigError
+
 from .common import at_least, new_parser, say, show_json, show_table, writable
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
 
     from .common import Subparsers
+
+DEFAULT_SAMPLES = 8
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -55,6 +59,30 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="S", help="seed of the draw (default: 0)"
     )
+    parser.add_argument(
+        "--activations",
+        choices=("deterministic", "stochastic"),
+        default="deterministic",
+        help="deterministic: plain signs (default); stochastic: signs drawn with the noise of"
+        " training, on the device",
+    )
+    parser.add_argument(
+        "--samples",
+        type=at_least(1),
+        default=None,
+        metavar="S",
+        help="with stochastic activations: networks drawn from each member, whose probabilities"
+        " are averaged; whoever runs the file may ask for more or fewer"
+        f" (default: {DEFAULT_SAMPLES})",
+    )
+    parser.add_argument(
+        "--noise-seed",
+        type=at_least(0),
+        default=0,
+        metavar="S",
+        help="with stochastic activations: seed of the draws, which may be changed too"
+        " (default: 0)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,13 +94,14 @@ def run(options: argparse.Namespace) -> int:
         show_json(report.to_json())
         return 0
     show_table(
-        ("file", "bytes", "weights", "members", "binary layers", "float layers"),
+        ("file", "bytes", "weights", "members", "samples", "binary layers", "float layers"),
         [
             (
                 report.path,
                 report.file_bytes,
                 report.weights,
                 report.members,
+                report.samples,
                 sum(layer.kind == "binary" for layer in report.layers),
                 len(report.float_layers),
             )
@@ -84,7 +113,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace, output: Path) -> ExportReport:
-    draw = {"weights": options.weights, "members": options.members, "seed": options.seed}
+    stochastic = options.activations == "stochastic"
+    if options.samples is not None and not stochastic:
+        raise ConfigError("--samples needs --activations stochastic: nothing else is drawn")
+    draw = {
+        "weights": options.weights,
+        "members": options.members,
+        "seed": options.seed,
+        "activations": options.activations,
+        "samples": options.samples or (DEFAULT_SAMPLES if stochastic else 1),
+        "noise_seed": options.noise_seed,
+    }
     if options.untrained:
         from sbn_deploy.untrained import export_untrained
 

@@ -1,7 +1,8 @@
 """From Bernoulli weights to fixed ones: thresholded, or members of an ensemble."""
 
 from sbn_deploy.materialize.batchnorm import reestimate
+from sbn_deploy.materialize.draws import draws_of
 from sbn_deploy.materialize.from_checkpoint import Materialized, materialize_checkpoint
-from sbn_deploy.materialize.materialize import Weights, materialize
+from sbn_deploy.materialize.materialize import Activations, Weights, materialize
 
-__all__ = ["Materialized", "Weights", "materialize", "materialize_checkpoint", "reestimate"]
+__all__ = ["Activations", "draws_of", "Materialized", "Weights", "materialize", "materialize_checkpoint", "reestimate"]

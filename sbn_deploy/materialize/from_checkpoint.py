@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sbn_converters.onnx.noise import Draw
 from sbn_deploy import data
-from sbn_deploy.materialize.materialize import Weights, materialize
+from sbn_deploy.materialize.draws import draws_of
+from sbn_deploy.materialize.materialize import Activations, Weights, materialize
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.evaluation import evaluate
 from sbn_runtime.errors import ConfigError, MissingDependencyError
@@ -25,12 +27,14 @@ class Materialized:
     """Members of an ensemble and the header of the checkpoint they come from.
 
     `recorded_accuracy` is the test accuracy that training found for the same
-    members, in [0, 1], if it tried them.
+    members, in [0, 1], if it tried them. `draws` says how the signs of which
+    modules were drawn in training.
     """
 
     members: list[nn.Module]
     meta: dict[str, Any]
     recorded_accuracy: float | None = None
+    draws: dict[str, Draw] = field(default_factory=dict)
 
     @property
     def example(self) -> Tensor:
@@ -79,12 +83,18 @@ class Materialized:
 
 
 def materialize_checkpoint(
-    path: str | Path, *, weights: Weights = "threshold", members: int = 1, seed: int = 0
+    path: str | Path,
+    *,
+    weights: Weights = "threshold",
+    members: int = 1,
+    seed: int = 0,
+    activations: Activations = "deterministic",
 ) -> Materialized:
     """`materialize` for the network of a checkpoint file.
 
     Where the checkpoint holds calibration images, the batch-norm statistics of
-    each member are estimated again from them.
+    each member are estimated again from them; not for stochastic activations,
+    with which they were estimated in training.
 
     Raises:
         ArtifactError: missing, damaged or foreign file.
@@ -92,11 +102,11 @@ def materialize_checkpoint(
     """
     model, meta, images = checkpoint.load_all(path)
     calibration = None
-    if images is not None:
+    if images is not None and activations == "deterministic":
         preprocess = Preprocess.from_json(meta["preprocess"])
         calibration = torch.from_numpy(preprocess.apply(images))
     made = materialize(model, weights=weights, members=members, seed=seed, calibration=calibration)
-    return Materialized(made, meta, _recorded(meta, weights, members, seed))
+    return Materialized(made, meta, _recorded(meta, weights, members, seed), draws_of(model))
 
 
 def _recorded(meta: dict[str, Any], weights: Weights, members: int, seed: int) -> float | None:

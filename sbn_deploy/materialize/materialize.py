@@ -15,6 +15,7 @@ from sbn_deploy.nn.estimator import sign
 from sbn_runtime.errors import ArtifactError, ConfigError
 
 Weights = Literal["threshold", "sample"]
+Activations = Literal["deterministic", "stochastic"]
 
 
 def materialize(

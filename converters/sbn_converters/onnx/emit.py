@@ -6,13 +6,16 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from .epilogue import Epilogue
+from .epilogue import INT32, Epilogue
 from .graph import Dim, Editor, dims, ints, layer_name
 from .layers import Accumulator, Layer, Packed, PixelLayer
+from .noise import Draw
 from .packing import pack_bits, pack_signs, words
+from .samples import Samples
 
 FLOAT = ir.DataType.FLOAT
 UINT64 = ir.DataType.UINT64
+INT16 = ir.DataType.INT16
 
 
 class Emitter:
@@ -75,6 +78,75 @@ class Emitter:
         signs.shape = ir.Shape(_result_shape(accumulator, words(accumulator.outputs)))
         return value, signs
 
+    def quantized(
+        self,
+        accumulator: Accumulator,
+        scale: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        before: ir.Node,
+        steps: list[str],
+    ) -> ir.Value:
+        """A binary layer to integer codes, from which signs are drawn."""
+        name = layer_name(accumulator.node)
+        value = self.edit.sbn(
+            _prefix(accumulator) + "Quantize",
+            [
+                *self._operands(accumulator, accumulator.weights, name),
+                self.edit.constant(scale, f"{name}.scale"),
+                self.edit.constant(bias, f"{name}.bias"),
+            ],
+            before,
+            name,
+            dtype=INT16,
+            shape=_result_shape(accumulator, accumulator.outputs),
+            attributes={**accumulator.attributes, "dot_range": [INT32.min, INT32.max]},
+        )
+        self.note(value, name, "binary", [accumulator.node.op_type, *steps])
+        return value
+
+    def quantize(
+        self,
+        value: ir.Value,
+        scale: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        before: ir.Node,
+    ) -> ir.Value:
+        """Floats as integer codes, channels last."""
+        name = f"{layer_name(before)}.quantize"
+        last = self.channels_last(value, before, name)
+        result = self.edit.sbn(
+            "Quantize",
+            [
+                last,
+                self.edit.constant(scale, f"{name}.scale"),
+                self.edit.constant(bias, f"{name}.bias"),
+            ],
+            before,
+            name,
+            dtype=INT16,
+            shape=list(last.shape or []),
+        )
+        self.note(result, name, "quantize", [])
+        return result
+
+    def draw(
+        self, codes: ir.Value, draw: Draw, samples: Samples, channels: int, before: ir.Node
+    ) -> ir.Value:
+        """Packed signs drawn from integer codes; for each image once, see `repeat_shared`."""
+        name = layer_name(before)
+        shape = codes.shape
+        assert shape is not None
+        result = self.edit.sbn(
+            "StochasticSign",
+            [codes, self.edit.constant(draw.table.values, f"{name}.noise"), *samples.inputs],
+            before,
+            name,
+            shape=[*shape[:-1], words(channels)],
+            attributes={"layer": samples.next_layer(), "fan_out": 0},
+        )
+        self.note(result, name, "draw", ["sign"])
+        return result
+
     def pixels(
         self,
         layer: PixelLayer,
@@ -83,14 +155,21 @@ class Emitter:
         constants: dict[str, NDArray[np.generic]],
         before: ir.Node,
         steps: list[str],
+        *,
+        quantize: bool = False,
     ) -> ir.Value:
-        """A first layer on pixels: to packed signs with a threshold, else to floats."""
+        """A first layer on pixels: to packed signs with a threshold, else to floats or codes."""
         name = layer_name(layer.node)
         to_signs = "threshold" in constants
+        op_type, dtype = "PixelConvScale", FLOAT
+        if to_signs:
+            op_type, dtype = "PixelConvThreshold", UINT64
+        elif quantize:
+            op_type, dtype = "PixelConvQuantize", INT16
         array = weights.transpose(0, 2, 3, 1).astype(np.int8)
         height, width = spatial(layer.node.outputs[0])
         value = self.edit.sbn(
-            "PixelConvThreshold" if to_signs else "PixelConvScale",
+            op_type,
             [
                 pixels,
                 self.edit.constant(np.ascontiguousarray(array), f"{name}.weight.int8"),
@@ -98,7 +177,7 @@ class Emitter:
             ],
             before,
             name,
-            dtype=UINT64 if to_signs else FLOAT,
+            dtype=dtype,
             shape=[
                 _batch(pixels),
                 height,
@@ -151,16 +230,18 @@ class Emitter:
     def pool(
         self, pool: ir.Node, value: ir.Value, mask: NDArray[np.bool_], before: ir.Node
     ) -> ir.Value:
-        """A max-pool of packed signs; a min-pool in the channels of the mask."""
+        """A max-pool of packed signs or codes; a min-pool in the channels of the mask."""
         name = layer_name(pool)
         minimum = self.edit.constant(pack_bits(mask), f"{name}.minimum")
         height, width = spatial(pool.outputs[0])
+        packed = value.dtype == UINT64
         result = self.edit.sbn(
-            "MaxPool",
+            "MaxPool" if packed else "QuantizedMaxPool",
             [value, minimum],
             before,
             name,
-            shape=[_batch(value), height, width, words(mask.size)],
+            dtype=UINT64 if packed else INT16,
+            shape=[_batch(value), height, width, words(mask.size) if packed else mask.size],
             attributes={
                 "kernel_shape": ints(pool, "kernel_shape", []),
                 "strides": ints(pool, "strides", [1, 1]),

@@ -6,11 +6,15 @@ The input is an inference graph in standard ONNX whose signs are written
 tensors stay packed between binary layers, and everything between a binary
 layer's accumulator and the next sign becomes one integer threshold. Where
 floats are needed, what follows the accumulator is computed together with it.
+Signs that are to be drawn are drawn from whole numbers, see `noise`.
 
 What cannot be lowered exactly stays as it was; `Layer.why` says why.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
@@ -21,12 +25,14 @@ from onnxscript import optimizer
 from . import chains
 from .batch_norm import fold_batch_norms
 from .channels_last import keep_channels_last
-from .channelwise import ChannelStep, direction_of
+from .channelwise import ChannelStep, affine, direction_of
 from .emit import Emitter, spatial, transposed_from
 from .epilogue import Epilogue, follow
 from .graph import constant, dims, integer, ints, layer_name, sole_consumer, text
 from .layers import Accumulator, Layer, Packed, PixelLayer
+from .noise import Draw
 from .pixels import floats_from, pixel_layer, pixel_scale, pixel_thresholds, pixels_like
+from .samples import Samples, repeat_shared
 from .thresholds import NotAThreshold, float_intervals, integer_thresholds
 
 # float32 counts exactly up to here.
@@ -34,22 +40,31 @@ _MAX_PRODUCTS = 1 << 24
 _REAL_LAYERS = ("Conv", "Gemm", "MatMul")
 
 
-def lower(model: ir.Model) -> list[Layer]:
+def lower(
+    model: ir.Model,
+    draws: Mapping[str, Draw] = MappingProxyType({}),
+    samples: Samples | None = None,
+) -> list[Layer]:
     """Lowers the graph in place; returns what each layer became, in order.
+
+    draws: how to draw the signs of the named modules; other signs are not drawn.
+    samples: what says which samples to draw, where any are.
 
     The graph must have been traced with a known number of channels; height
     and width may only be unknown where nothing is flattened. If its first
     layer computes on 8-bit pixels, its input becomes uint8 [N, H, W, C].
     """
     optimizer.fold_constants(model)
-    layers = _Lowering(model.graph).run()
+    layers = _Lowering(model.graph, draws, samples or Samples()).run()
     common.RemoveUnusedNodesPass()(model)
     return layers
 
 
 class _Lowering:
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, graph: ir.Graph, draws: Mapping[str, Draw], samples: Samples) -> None:
         self.graph = graph
+        self.draws = draws
+        self.samples = samples
         self.emit = Emitter(graph)
         self.packed: dict[ir.Value, Packed] = {}
         self.accumulators: dict[ir.Value, Accumulator] = {}
@@ -87,6 +102,7 @@ class _Lowering:
             floats_from(self.pixels, self.graph, self.emit.edit)
         fold_batch_norms(self.graph, self.emit.edit)
         keep_channels_last(self.graph, self.emit, self.why)
+        repeat_shared(self.graph, self.emit.edit, self.samples)
         self._note_real_layers()
         layers = self.emit.layers
         return [layers[node] for node in self.graph if node in layers]
@@ -99,6 +115,10 @@ class _Lowering:
             return
         channels = dims(source)[1] if len(dims(source)) in (2, 4) else None
         if channels is None:
+            return
+        draw = self.draws.get(layer_name(node))
+        if draw is not None:
+            self.packed[node.outputs[0]] = self._drawn(node, source, channels, draw)
             return
         known = self.signs.get(source)
         if known is not None:
@@ -147,6 +167,49 @@ class _Lowering:
         names = [*chain.names, "sign"]
         value = self.emit.pixels(layer, self._pixels(), weights, constants, node, names)
         return self._pools(value, layer.node, chain, masks, node)
+
+    def _drawn(self, node: ir.Node, source: ir.Value, channels: int, draw: Draw) -> Packed:
+        """Signs drawn from what a layer and the affine steps after it give as integers."""
+        chain = chains.walk(source, self.accumulators.keys() | self.pixel_layers.keys())
+        value = self._quantized(node, chain, channels, draw)
+        if value is None:
+            # Any other floats, as they are.
+            scale = np.full(channels, draw.scale * draw.table.codes, np.float32)
+            bias = np.zeros(channels, np.float32)
+            value = self.emit.quantize(source, scale, bias, node)
+        value = self.emit.draw(value, draw, self.samples, channels, node)
+        self.emit.note_source(value, node)
+        return Packed(value, channels, *spatial(source))
+
+    def _quantized(
+        self, node: ir.Node, chain: chains.Chain, channels: int, draw: Draw
+    ) -> ir.Value | None:
+        """A binary or pixel layer and its chain as integer codes, if the chain is affine."""
+        start = chain.start
+        layer = self.accumulators.get(start) or self.pixel_layers.get(start)
+        if layer is None or sole_consumer(start) is None:
+            return None
+        steps, names = list(chain.steps), list(chain.names)
+        if isinstance(layer, Accumulator) and layer.bias is not None:
+            steps.insert(0, chains.bias_step(layer.bias))
+            names.insert(0, "bias")
+        composed = affine(steps, channels)
+        if composed is None:
+            return None
+        codes = draw.scale * draw.table.codes
+        scale, bias = ((array.astype(np.float64) * codes).astype(np.float32) for array in composed)
+        masks = _min_pooled(chain, channels)
+        if isinstance(layer, Accumulator):
+            value = self.emit.quantized(layer, scale, bias, node, names)
+        else:
+            scale, bias = pixel_scale(layer.weights, scale, bias)
+            constants: dict[str, NDArray[np.generic]] = {"scale": scale, "bias": bias}
+            value = self.emit.pixels(
+                layer, self._pixels(), layer.weights, constants, node, names, quantize=True
+            )
+        for pool, mask in zip(chain.pools, masks, strict=True):
+            value = self.emit.pool(pool.node, value, mask, node)
+        return value
 
     def _pools(
         self,

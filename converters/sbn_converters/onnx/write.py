@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -19,8 +22,14 @@ METADATA_KEY = "sbn"
 _LARGEST_TENSOR = 1 << 31
 
 
-def finish(model: ir.Model, metadata: dict[str, object]) -> onnx.ModelProto:
+def finish(
+    model: ir.Model,
+    metadata: dict[str, object],
+    defaults: Mapping[str, int] = MappingProxyType({}),
+) -> onnx.ModelProto:
     """Adds functions and metadata, and runs onnx's full check.
+
+    defaults: by name, the numbers that inputs have where none is given.
 
     Traces of where the graph came from (stack traces, host paths) are removed,
     equal constants are shared, and only layers keep readable names.
@@ -30,6 +39,11 @@ def finish(model: ir.Model, metadata: dict[str, object]) -> onnx.ModelProto:
     common.ClearMetadataAndDocStringPass()(model)
     common.DeduplicateInitializersPass(size_limit=_LARGEST_TENSOR)(model)
     shorten(model.graph)
+    for value in model.graph.inputs:
+        if value.name in defaults:
+            number = np.array(defaults[value.name], np.int64)
+            value.const_value = ir.tensor(number, name=value.name)
+            model.graph.register_initializer(value)
     attach_functions(model)
     compact = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
     model.metadata_props[METADATA_KEY] = compact
