@@ -499,6 +499,52 @@ OPERATORS = (
     Y = sbn.ScaleAndBias (A, scale, bias)
 """,
     ),
+    Operator(
+        "FloatMaxPool",
+        "Max-pools floats; elements beyond the border are ignored. A NaN is ignored as well, and a"
+        " window of nothing else gives -inf. The first of equal elements, rows first, is taken,"
+        " which decides the sign of a zero. The body may give another sign of zero, the lowest"
+        " finite float for -inf, and anything for NaN.",
+        (Tensor("X", "float32", "[N, H, W, C]", "values"),),
+        (Tensor("Y", "float32", "[N, OH, OW, C]", "largest values"),),
+        (
+            *_POOL_ATTRIBUTES,
+            Attribute("relu", 0, 1, "1: results below +0.0, -0.0 and -inf among them, become +0.0"),
+        ),
+        """
+    x = Transpose <perm = [0, 3, 1, 2]> (X)
+    pooled = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides,
+                      pads: ints = @pads> (x)
+    last = Transpose <perm = [0, 2, 3, 1]> (pooled)
+    one = Constant <value_int: int = @relu> ()
+    wanted = Cast <to = 9> (one)
+    positive = Relu (last)
+    Y = Where (wanted, positive, last)
+""",
+    ),
+    Operator(
+        "FloatDepthwiseConv",
+        "Convolves each channel of floats with a filter of its own: starting from B, one fused"
+        " multiply-add for each element of the filter, rows first; those that lie beyond the"
+        " border are skipped. Which NaN a NaN is, is not defined. The body may round otherwise."
+        " With weights 1 / (kh * kw) this is an average pool that counts the border.",
+        (
+            Tensor("X", "float32", "[N, H, W, C]", "values"),
+            Tensor("W", "float32", "[kh, kw, C]", "weights"),
+            Tensor("B", "float32", "[C]", "offset of each channel"),
+        ),
+        (Tensor("Y", "float32", "[N, OH, OW, C]", "sums"),),
+        _CONV_ATTRIBUTES[:4],
+        """
+    axis1 = Constant <value_ints = [1]> ()
+    x = Transpose <perm = [0, 3, 1, 2]> (X)
+    filters = Transpose <perm = [2, 0, 1]> (W)
+    w = Unsqueeze (filters, axis1)
+    y = Conv <strides: ints = @strides, dilations: ints = @dilations, pads: ints = @pads,
+              group: int = @channels> (x, w, B)
+    Y = Transpose <perm = [0, 2, 3, 1]> (y)
+""",
+    ),
 )
 
 BY_NAME = {operator.name: operator for operator in OPERATORS}
