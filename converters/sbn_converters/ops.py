@@ -776,9 +776,9 @@ OPERATORS = (
     Operator(
         "FloatMaxPool",
         "Max-pools floats; elements beyond the border are ignored. A NaN is ignored as well, and a"
-        " window of nothing else gives -inf. The first of equal elements is taken, rows first, which"
-        " decides the sign of a zero. The body may give another sign of zero, the lowest finite"
-        " float for -inf, and anything for NaN.",
+        " window of nothing else gives -inf. The first of equal elements, rows first, is taken,"
+        " which decides the sign of a zero. The body may give another sign of zero, the lowest"
+        " finite float for -inf, and anything for NaN.",
         (Tensor("X", "float32", "[N, H, W, C]", "values"),),
         (Tensor("Y", "float32", "[N, OH, OW, C]", "largest values"),),
         (

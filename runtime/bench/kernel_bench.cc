@@ -315,6 +315,35 @@ void bench_max_pool(benchmark::State& state, const KernelRow& row, int64_t size,
   run(state, call, "words/cycle", static_cast<double>(size * size * words));
 }
 
+// FloatMaxPool or FloatDepthwiseConv with a square window on a square image.
+void bench_window(benchmark::State& state, const KernelRow& row, int64_t size, int64_t channels,
+                  int64_t kernel, int64_t stride) {
+  WindowShape s = {1,      size, size, channels, kernel, kernel, stride, stride, 1, 1,
+                   0, 0, 0, 0, 0, 0};
+  s.pad_top = s.pad_left = s.pad_bottom = s.pad_right = (kernel - 1) / 2;
+  window_resize(&s);
+  Random random(0);
+  const Guarded x(test::bytes_of(size * size * channels, 4));
+  const Guarded w(test::bytes_of(kernel * kernel * channels, 4));
+  const Guarded bias(test::bytes_of(channels, 4));
+  const Guarded y(test::bytes_of(s.out_h * s.out_w * channels, 4));
+  test::fill_floats(random, x.as<void>(), size * size * channels);
+  test::fill_floats(random, w.as<void>(), kernel * kernel * channels);
+  test::fill_floats(random, bias.as<void>(), channels);
+  const auto call = [&] {
+    if (row.op == Op::float_max_pool) {
+      static_cast<const FloatMaxPoolKernel*>(row.kernel)
+          ->run(s, x.as<const float>(), 0.0f, y.as<float>(), {0, s.out_h});
+    } else {
+      static_cast<const FloatDepthwiseConvKernel*>(row.kernel)
+          ->run(s, x.as<const float>(), w.as<const float>(), bias.as<const float>(),
+                y.as<float>(), {0, s.out_h});
+    }
+  };
+  run(state, call, "elements/cycle",
+      static_cast<double>(s.out_h * s.out_w * channels * kernel * kernel));
+}
+
 void register_row(const KernelRow& row) {
   const std::string prefix = std::string(row.name) + "/";
   if (is_conv(row.op)) {
@@ -334,6 +363,19 @@ void register_row(const KernelRow& row) {
   } else if (row.op == Op::max_pool) {
     add(prefix + "128@32", [&](benchmark::State& s) { bench_max_pool(s, row, 32, 128); });
     add(prefix + "512@8", [&](benchmark::State& s) { bench_max_pool(s, row, 8, 512); });
+  } else if (row.op == Op::float_max_pool) {
+    add(prefix + "64@56/2x2", [&](benchmark::State& s) { bench_window(s, row, 56, 64, 2, 1); });
+    add(prefix + "64@112/3x3/stride2",
+        [&](benchmark::State& s) { bench_window(s, row, 112, 64, 3, 2); });
+  } else if (row.op == Op::float_depthwise_conv) {
+    add(prefix + "16@112/3x3/stride2",
+        [&](benchmark::State& s) { bench_window(s, row, 112, 16, 3, 2); });
+    add(prefix + "64@55/3x3/stride2",
+        [&](benchmark::State& s) { bench_window(s, row, 55, 64, 3, 2); });
+    add(prefix + "128@27/3x3/stride2",
+        [&](benchmark::State& s) { bench_window(s, row, 27, 128, 3, 2); });
+    add(prefix + "256@13/3x3/stride2",
+        [&](benchmark::State& s) { bench_window(s, row, 13, 256, 3, 2); });
   } else {
     add(prefix + "1024x128", [&](benchmark::State& s) { bench_pack(s, row, 1024, 128); });
     add(prefix + "1024x100", [&](benchmark::State& s) { bench_pack(s, row, 1024, 100); });

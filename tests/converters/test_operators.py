@@ -277,3 +277,38 @@ def test_max_pool_takes_the_minimum_where_told(pads: list[int]) -> None:
             pads=pads,
         ),
     )
+
+
+@pytest.mark.parametrize("relu", [0, 1])
+def test_float_max_pool(relu: int) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 5, 6, 7)).astype(np.float32)
+    padded = np.pad(x, ((0, 0), (1, 0), (0, 1), (0, 0)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 3), (1, 2))[:, ::2, ::1]
+    pooled = windows.max(axis=(-1, -2))
+    check(
+        np.maximum(pooled, 0) if relu else pooled,
+        run_function(
+            "FloatMaxPool", [x], kernel_shape=[2, 3], strides=[2, 1], pads=[1, 0, 0, 1], relu=relu
+        ),
+    )
+
+
+def test_float_depthwise_convolution() -> None:
+    rng = np.random.default_rng(0)
+    channels, strides, dilations, pads = 7, [2, 1], [1, 2], [1, 0, 2, 1]
+    x = rng.integers(-9, 9, (2, 5, 6, channels))
+    w = rng.integers(-9, 9, (3, 2, channels))
+    bias = rng.integers(-9, 9, channels)
+    filters = w.transpose(2, 0, 1)[..., None]
+    sums = dot_convolution(x, filters, strides, dilations, pads, channels, 0) + bias
+    check(
+        sums.astype(np.float32),
+        run_function(
+            "FloatDepthwiseConv",
+            [x.astype(np.float32), w.astype(np.float32), bias.astype(np.float32)],
+            channels=channels,
+            strides=strides,
+            dilations=dilations,
+            pads=pads,
+        ),
+    )

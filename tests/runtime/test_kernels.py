@@ -346,6 +346,48 @@ def test_max_pool(
     check("MaxPool", inputs, attributes)
 
 
+@given(
+    problem=poolings(),
+    channels=st.integers(1, 150),
+    batch=st.integers(1, 5),
+    relu=st.integers(0, 1),
+    seed=SEEDS,
+)
+def test_float_max_pool(
+    problem: tuple[list[int], Attributes], channels: int, batch: int, relu: int, seed: int
+) -> None:
+    size, attributes = problem
+    x = np.random.default_rng(seed).normal(size=(batch, *size, channels)).astype(np.float32)
+    check("FloatMaxPool", {"X": x}, {**attributes, "relu": relu})
+
+
+@given(
+    problem=poolings(),
+    channels=st.integers(1, 150),
+    dilations=st.lists(st.integers(1, 3), min_size=2, max_size=2),
+    seed=SEEDS,
+)
+def test_float_depthwise_conv(
+    problem: tuple[list[int], Attributes], channels: int, dilations: list[int], seed: int
+) -> None:
+    size, attributes = problem
+    kernel = attributes.pop("kernel_shape")
+    reach = [size[i] + (kernel[i] - 1) * (dilations[i] - 1) for i in range(2)]
+    rng = np.random.default_rng(seed)
+    # Small integers: exact in every order of summation.
+    inputs: dict[str, Array] = {
+        name: rng.integers(-99, 99, shape).astype(np.float32)
+        for name, shape in {
+            "X": (2, *reach, channels),
+            "W": (*kernel, channels),
+            "B": (channels,),
+        }.items()
+    }
+    check(
+        "FloatDepthwiseConv", inputs, {**attributes, "dilations": dilations, "channels": channels}
+    )
+
+
 def small_convolution(name: str = "ConvScale") -> tuple[dict[str, Array], Attributes]:
     """A convolution of 70 channels to 33."""
     rng = np.random.default_rng(0)
@@ -559,6 +601,30 @@ def test_bad_shapes(
             "MaxPool",
             {"X": (1, 3, 3, 1), "minimum": (1,)},
             {"kernel_shape": [4, 2], "strides": [1, 1], "pads": [0, 0, 0, 0]},
+            "does not fit into the input",
+        ),
+        (
+            "FloatMaxPool",
+            {"X": (1, 3, 3, 1)},
+            {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [0, 2, 0, 0], "relu": 0},
+            "pad 2 must be smaller than the kernel's size 2",
+        ),
+        (
+            "FloatMaxPool",
+            {"X": (1, 3, 3, 1)},
+            {"kernel_shape": [4, 2], "strides": [1, 1], "pads": [0, 0, 0, 0], "relu": 0},
+            "does not fit into the input",
+        ),
+        (
+            "FloatDepthwiseConv",
+            {"X": (1, 3, 3, 2), "W": (2, 2, 3), "B": (2,)},
+            {"channels": 2, "strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0]},
+            r"W has shape \[2, 2, 3\]",
+        ),
+        (
+            "FloatDepthwiseConv",
+            {"X": (1, 3, 3, 2), "W": (2, 2, 2), "B": (2,)},
+            {"channels": 2, "strides": [1, 1], "dilations": [3, 1], "pads": [0, 0, 0, 0]},
             "does not fit into the input",
         ),
     ],

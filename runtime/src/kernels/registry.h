@@ -11,6 +11,7 @@
 #include "kernels/max_pool/max_pool.h"
 #include "kernels/pack/pack.h"
 #include "kernels/pixel_conv/pixel_conv.h"
+#include "kernels/window/window.h"
 
 namespace sbn {
 
@@ -31,6 +32,8 @@ enum class Op {
   dense_residual,
   pixel_conv_threshold,
   pixel_conv_scale,
+  float_max_pool,
+  float_depthwise_conv,
 };
 
 constexpr bool is_conv(Op op) { return op >= Op::conv_threshold && op <= Op::conv_residual; }
@@ -66,6 +69,10 @@ template <>
 struct KernelType<Op::unpack> { using type = UnpackKernel; };
 template <>
 struct KernelType<Op::max_pool> { using type = MaxPoolKernel; };
+template <>
+struct KernelType<Op::float_max_pool> { using type = FloatMaxPoolKernel; };
+template <>
+struct KernelType<Op::float_depthwise_conv> { using type = FloatDepthwiseConvKernel; };
 
 template <Op op>
 using KernelOf = typename KernelType<op>::type;

@@ -5,6 +5,7 @@
 #include "ort/pack_ops.h"
 #include "ort/pixel_conv_op.h"
 #include "ort/product_ops.h"
+#include "ort/window_ops.h"
 
 #define SBN_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -31,6 +32,8 @@ constexpr RegisteredOp kOps[] = {
     Adapter<DenseOp<Op::dense_residual>>::op(kDenseResidual),
     Adapter<PixelConvOp<Op::pixel_conv_threshold>>::op(kPixelConvThreshold),
     Adapter<PixelConvOp<Op::pixel_conv_scale>>::op(kPixelConvScale),
+    Adapter<FloatMaxPoolOp>::op(kFloatMaxPool),
+    Adapter<FloatDepthwiseConvOp>::op(kFloatDepthwiseConv),
 };
 static_assert(sizeof kOps / sizeof *kOps == kOpCount, "every specified operator is registered");
 

@@ -1,0 +1,127 @@
+#include "ort/window_ops.h"
+
+namespace sbn::ort {
+namespace {
+
+// Floats read that are worth a task of their own.
+constexpr double kTaskFloats = 1 << 17;
+
+WindowShape shape_of(const FloatMaxPoolAttributes& a) {
+  WindowShape s = {};
+  s.channels = -1;
+  s.kernel_h = a.kernel_shape[0], s.kernel_w = a.kernel_shape[1];
+  s.stride_h = a.strides[0], s.stride_w = a.strides[1];
+  s.dilation_h = s.dilation_w = 1;
+  s.pad_top = a.pads[0], s.pad_left = a.pads[1];
+  s.pad_bottom = a.pads[2], s.pad_right = a.pads[3];
+  return s;
+}
+
+WindowShape shape_of(const FloatDepthwiseConvAttributes& a) {
+  WindowShape s = {};
+  s.channels = a.channels;
+  s.stride_h = a.strides[0], s.stride_w = a.strides[1];
+  s.dilation_h = a.dilations[0], s.dilation_w = a.dilations[1];
+  s.pad_top = a.pads[0], s.pad_left = a.pads[1];
+  s.pad_bottom = a.pads[2], s.pad_right = a.pads[3];
+  return s;
+}
+
+// Checks X, completes the shape and calls run(x, y, rows) for all rows.
+template <class Run>
+Status* slide(Call& call, WindowShape* s, Run run) {
+  Tensor x;
+  SBN_TRY(call.input(0, &x));
+  const int64_t wanted[] = {-1, -1, -1, s->channels};
+  SBN_TRY(call.node().expect(0, x, 4, wanted));
+  s->batch = x.dims[0], s->height = x.dims[1], s->width = x.dims[2], s->channels = x.dims[3];
+  if (s->height == 0 || s->width == 0 || !window_resize(s)) {
+    Message text = call.node().message();
+    return call.node().invalid(text << "the kernel does not fit into the input of shape " << x);
+  }
+  const int64_t dims[] = {s->batch, s->out_h, s->out_w, s->channels};
+  void* y = nullptr;
+  SBN_TRY(call.output(0, 4, dims, &y));
+  if (s->batch == 0 || s->channels == 0) return nullptr;
+  return call.with_threads([&](const Parallel& parallel) {
+    const int64_t rows = s->batch * s->out_h;
+    const double floats = static_cast<double>(rows * s->out_w * s->channels) *
+                          static_cast<double>(s->kernel_h * s->kernel_w);
+    parallel_ranges(parallel, rows, floats, kTaskFloats, [&](Range range) {
+      run(x.as<float>(), static_cast<float*>(y), range);
+    });
+  });
+}
+
+// The output's shape where the sizes of the window along an axis are known, if not -1.
+bool infer_window(WindowShape s, const KnownShape& x, KnownShape* output) {
+  if (x.rank != 4) return false;
+  *output = x;
+  const bool tall = x.known(1) && s.kernel_h > 0;
+  const bool wide = x.known(2) && s.kernel_w > 0;
+  // Sizes of an axis do not depend on the other one: stand in for what is unknown.
+  s.height = tall ? x.dims[1] : 1 << 30, s.width = wide ? x.dims[2] : 1 << 30;
+  s.kernel_h = tall ? s.kernel_h : 1, s.kernel_w = wide ? s.kernel_w : 1;
+  if (s.height == 0 || s.width == 0 || !window_resize(&s)) return false;
+  output->set(1, tall ? s.out_h : -1);
+  output->set(2, wide ? s.out_w : -1);
+  return true;
+}
+
+}  // namespace
+
+Status* FloatMaxPoolOp::create(const Node& node, const Attributes& a, const KernelInfo*) {
+  kernel = select_kernel<Op::float_max_pool>(current_isa());
+  shape = shape_of(a);
+  lowest = a.relu ? 0.0f : -__builtin_inff();
+  for (int i = 0; i < 4; ++i) {
+    if (a.pads[i] < a.kernel_shape[i % 2]) continue;
+    Message text = node.message();
+    return node.invalid(text << "pad " << a.pads[i] << " must be smaller than the kernel's size "
+                             << a.kernel_shape[i % 2]);
+  }
+  return nullptr;
+}
+
+Status* FloatMaxPoolOp::compute(Call& call) const {
+  WindowShape s = shape;
+  return slide(call, &s, [&](const float* x, float* y, Range rows) {
+    kernel->run(s, x, lowest, y, rows);
+  });
+}
+
+bool FloatMaxPoolOp::infer(const Attributes& attributes, const KnownShape* inputs,
+                           KnownShape* output) {
+  return infer_window(shape_of(attributes), inputs[0], output);
+}
+
+Status* FloatDepthwiseConvOp::create(const Node&, const Attributes& a, const KernelInfo*) {
+  kernel = select_kernel<Op::float_depthwise_conv>(current_isa());
+  shape = shape_of(a);
+  return nullptr;
+}
+
+Status* FloatDepthwiseConvOp::compute(Call& call) const {
+  WindowShape s = shape;
+  Tensor w, bias;
+  SBN_TRY(call.input(1, &w));
+  SBN_TRY(call.input(2, &bias));
+  const int64_t filters[] = {-1, -1, s.channels};
+  SBN_TRY(call.node().expect(1, w, 3, filters));
+  SBN_TRY(call.node().expect(2, bias, 1, &s.channels));
+  if (w.count(0, 3) == 0) return call.node().invalid("input W is empty");
+  s.kernel_h = w.dims[0], s.kernel_w = w.dims[1];
+  return slide(call, &s, [&](const float* x, float* y, Range rows) {
+    kernel->run(s, x, w.as<float>(), bias.as<float>(), y, rows);
+  });
+}
+
+bool FloatDepthwiseConvOp::infer(const Attributes& attributes, const KnownShape* inputs,
+                                 KnownShape* output) {
+  WindowShape s = shape_of(attributes);
+  if (inputs[1].rank != 3) return false;
+  s.kernel_h = inputs[1].dims[0], s.kernel_w = inputs[1].dims[1];
+  return infer_window(s, inputs[0], output);
+}
+
+}  // namespace sbn::ort
