@@ -9,14 +9,18 @@ Where a network has float layers, engines may add in different orders, and a
 sum that is zero but for rounding may get either sign. A sample in which nothing
 but such ties differ at first is counted as tied, and what follows from the
 other sign is not compared. Signs of whole-number sums are never ties.
+
+Where signs are drawn, torch draws with the same random numbers, see `replay`; the
+file may differ only where the stated error of its table decides a draw.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +33,8 @@ from sbn_runtime.session import session_options
 if TYPE_CHECKING:
     import onnx
     import torch
+
+    from sbn_converters.onnx.noise import Draw
 
 # Relative to the largest logit. Float stages differ in the order of sums only.
 LOGITS_TOLERANCE = 1e-4
@@ -44,7 +50,8 @@ class EngineResult:
     """One engine against torch on the same inputs.
 
     `tied_samples` are those whose first differing bits are all ties; they are
-    left out of the other counts from there on. `logits_difference` is the
+    left out of the other counts from there on. `tied_draws` are drawn signs that
+    the error of the noise's table decided. `logits_difference` is the
     largest absolute difference; `first_layer` names the first layer whose bits
     differ, empty if none does.
     """
@@ -55,6 +62,7 @@ class EngineResult:
     differing_bits: int
     differing_labels: int
     tied_samples: int
+    tied_draws: int
     logits_difference: float
     first_layer: str
     ok: bool
@@ -81,16 +89,20 @@ class ValidationReport:
 
 
 @dataclass(frozen=True)
-class _Output:
+class Output:
     """A packed value of the exported file and the traced value whose signs it holds.
 
-    `from_floats` says whether the signs are those of floats, not of whole-number sums.
+    `name` is that of the layer. `from_floats` says whether the signs are those of
+    floats, not of whole-number sums; `layer` is the number with which they are
+    drawn, None for signs that are not.
     """
 
+    name: str
     value: str
     member: int
     source: str
     from_floats: bool
+    layer: int | None
 
 
 @dataclass
@@ -123,7 +135,11 @@ def validate(
     if "layers" not in meta:
         raise ModelError(f"{model} was not exported by sbn-deploy; export it from {checkpoint}")
     made = materialize_checkpoint(
-        checkpoint, weights=meta["weights"], members=meta["members"], seed=meta["seed"]
+        checkpoint,
+        weights=meta["weights"],
+        members=meta["members"],
+        seed=meta["seed"],
+        activations=meta["activations"],
     )
     if (made.meta["arch"], made.meta["config"]) != (meta["arch"], meta["config"]):
         raise ArtifactError(
@@ -131,7 +147,8 @@ def validate(
             f" exported from {meta['arch']} {meta['config']}; give the checkpoint it came from"
         )
     images, inputs = made.sample_inputs(samples, seed)
-    report = validate_members(proto, made.members, images)
+    draws = made.draws if meta["activations"] == "stochastic" else {}
+    report = validate_members(proto, made.members, images, draws=draws)
     return ValidationReport(str(model), str(checkpoint), inputs, LOGITS_TOLERANCE, report)
 
 
@@ -140,17 +157,21 @@ def validate_members(
     members: list[torch.nn.Module],
     images: NDArray[np.float32],
     *,
+    draws: Mapping[str, Draw] = MappingProxyType({}),
     every_engine: bool = True,
 ) -> list[EngineResult]:
     """Compares an exported model with the modules that it came from.
 
-    images: float32 [N, C, H, W], as the network takes them. Without
-    `every_engine` only our kernels run, under the instruction set in use.
+    images: float32 [N, C, H, W], as the network takes them. draws: how the file
+    draws the signs of which modules, if it does; its first samples are compared.
+    Without `every_engine` only our kernels run, under the instruction set in use.
     """
     from sbn_converters.onnx.inspect import metadata
 
     layers: list[dict[str, Any]] = metadata(proto)["layers"]  # type: ignore[assignment]
     instrumented, outputs = _instrument(proto, layers, len(members))
+    if draws:
+        return _replays(instrumented, members, images, outputs, draws, every_engine)
     expected = _torch_values(members, images, outputs)
     data = instrumented.SerializeToString()
     fed = as_input(proto, images)
@@ -158,6 +179,43 @@ def validate_members(
     for name, count, run in _engines(data, len(images), every_engine):
         values = run(fed[:count])
         results.append(_compare(name, values, expected, outputs, count))
+    return results
+
+
+def _replays(
+    instrumented: onnx.ModelProto,
+    members: list[torch.nn.Module],
+    images: NDArray[np.float32],
+    outputs: dict[str, Output],
+    draws: Mapping[str, Draw],
+    every_engine: bool,
+) -> list[EngineResult]:
+    from sbn_deploy.replay import limit_samples, replay, trace
+
+    traced = trace(members[0], images)
+    seed, samples = limit_samples(instrumented)
+    fed = as_input(instrumented, images)
+    results = []
+    for engine, count, run in _engines(instrumented.SerializeToString(), len(images), every_engine):
+        values = run(fed[:count])
+        wrong, ties, logits = replay(
+            traced, members, images[:count], outputs, values, draws, seed, samples
+        )
+        bits = {name: int(where.sum()) for name, where in wrong.items()}
+        first = next((name for name, number in bits.items() if number), "")
+        compared = sum(where.size for where in wrong.values())
+        results.append(
+            _result(
+                engine,
+                count,
+                compared,
+                sum(bits.values()),
+                first,
+                values["member_logits"],
+                logits,
+                tied_draws=ties,
+            )
+        )
     return results
 
 
@@ -177,14 +235,14 @@ def as_input(proto: onnx.ModelProto, images: NDArray[np.float32]) -> NDArray[Any
 
 def _instrument(
     proto: onnx.ModelProto, layers: list[dict[str, Any]], members: int
-) -> tuple[onnx.ModelProto, dict[str, _Output]]:
+) -> tuple[onnx.ModelProto, dict[str, Output]]:
     """A copy whose packed signs are outputs, and these by node name."""
     import onnx
 
     instrumented = onnx.ModelProto()
     instrumented.CopyFrom(proto)
     nodes = {node.name: node for node in instrumented.graph.node}
-    found: dict[str, _Output] = {}
+    found: dict[str, Output] = {}
     present = {output.name for output in instrumented.graph.output}
     for member in range(members):
         for layer in layers:
@@ -194,7 +252,9 @@ def _instrument(
                 continue
             value = node.output[layer.get("output", 0)]
             from_floats = node.op_type in _SIGNS_OF_FLOATS
-            found[node_name] = _Output(value, member, layer["source"], from_floats)
+            name = node_name.removeprefix(f"member{member}/")
+            number = next((a.i for a in node.attribute if a.name == "layer"), None)
+            found[node_name] = Output(name, value, member, layer["source"], from_floats, number)
             if value not in present:
                 present.add(value)
                 instrumented.graph.output.append(
@@ -206,7 +266,7 @@ def _instrument(
 def _torch_values(
     members: list[torch.nn.Module],
     images: NDArray[np.float32],
-    outputs: dict[str, _Output],
+    outputs: dict[str, Output],
 ) -> _Expected:
     import torch
 
@@ -299,7 +359,7 @@ def _compare(
     engine: str,
     values: dict[str, NDArray[Any]],
     expected: _Expected,
-    outputs: dict[str, _Output],
+    outputs: dict[str, Output],
     count: int,
 ) -> EngineResult:
     compared = differing = 0
@@ -317,12 +377,38 @@ def _compare(
             first = node
     reference = expected.logits[:, :count][:, whole]
     found = values["member_logits"] if "member_logits" in values else values["logits"][None]
-    logits = found[:, whole]
+    tied = count - int(whole.sum())
+    return _result(
+        engine, count, compared, differing, first, found[:, whole], reference, tied_samples=tied
+    )
+
+
+def _result(
+    engine: str,
+    count: int,
+    compared: int,
+    differing: int,
+    first: str,
+    logits: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    *,
+    tied_samples: int = 0,
+    tied_draws: int = 0,
+) -> EngineResult:
+    """The verdict on one engine; logits are [M, N, K]."""
     difference = float(np.abs(logits - reference).max(initial=0.0))
     labels = int((logits.argmax(-1) != reference.argmax(-1)).sum())
     limit = LOGITS_TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
     ok = not differing and not labels and difference <= limit
-    if not ok and not first:
-        first = "logits"
-    tied = count - int(whole.sum())
-    return EngineResult(engine, count, compared, differing, labels, tied, difference, first, ok)
+    return EngineResult(
+        engine,
+        count,
+        compared,
+        differing,
+        labels,
+        tied_samples,
+        tied_draws,
+        difference,
+        first or ("" if ok else "logits"),
+        ok,
+    )

@@ -73,8 +73,8 @@ def with_probabilities(
             assert samples is not None
             int64 = ir.DataType.INT64
             count = add("Unsqueeze", [samples.count, axis], "sample_count", [1], int64)
-            # The logits' second dimension is known to be the classes.
-            rest = constant([-1, int(classes or 0)], "images_and_classes")
+            assert isinstance(classes, int)
+            rest = constant([-1, classes], "images_and_classes")
             target = add("Concat", [count, rest], "samples_first", [3], int64, axis=0)
             rows = [
                 add("Reshape", [value, target], f"{name}/rows", shape)

@@ -62,7 +62,8 @@ def _read(values: NDArray[np.int32]) -> NDArray[np.int64]:
     start, rise = values.astype(np.int64)
     code = np.arange(CODES)
     segment, offset = np.divmod(code, _STEP)
-    return start[segment] + rise[segment] * offset // _STEP
+    found: NDArray[np.int64] = start[segment] + rise[segment] * offset // _STEP
+    return found
 
 
 def _fit(cdf: Callable[[Float64], Float64], width: float) -> NoiseTable:
@@ -131,4 +132,5 @@ def random_bits(
     key = [zero + np.uint32(word) for word in (seed & 0xFFFFFFFF, seed >> 32, layer, sample)]
     words = np.stack(threefry4x32(counter, key, 12), axis=1).reshape(groups * 4, pairs)
     halves = np.stack([words & np.uint32(0xFFFF), words >> np.uint32(16)], axis=-1)
-    return halves.reshape(groups * 4, pairs * 2)[:pixels, :channels].astype(np.uint16)
+    used: NDArray[np.uint32] = halves.reshape(groups * 4, pairs * 2)[:pixels, :channels]
+    return used.astype(np.uint16)

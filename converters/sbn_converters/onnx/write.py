@@ -40,9 +40,9 @@ def finish(
     common.DeduplicateInitializersPass(size_limit=_LARGEST_TENSOR)(model)
     shorten(model.graph)
     for value in model.graph.inputs:
-        if value.name in defaults:
-            number = np.array(defaults[value.name], np.int64)
-            value.const_value = ir.tensor(number, name=value.name)
+        number = defaults.get(value.name or "")
+        if number is not None:
+            value.const_value = ir.tensor(np.array(number, np.int64), name=value.name)
             model.graph.register_initializer(value)
     attach_functions(model)
     compact = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
