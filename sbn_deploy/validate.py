@@ -190,10 +190,10 @@ def _instrument(
         for layer in layers:
             node_name = layer["node"].replace("member0/", f"member{member}/", 1)
             node = nodes.get(node_name)
-            if node is None or not layer["source"]:
+            if node is None or not layer.get("source"):
                 continue
-            value = node.output[layer["output"]]
-            from_floats = layer["op"] in _SIGNS_OF_FLOATS
+            value = node.output[layer.get("output", 0)]
+            from_floats = node.op_type in _SIGNS_OF_FLOATS
             found[node_name] = _Output(value, member, layer["source"], from_floats)
             if value not in present:
                 present.add(value)

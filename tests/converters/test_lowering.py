@@ -125,7 +125,7 @@ def test_activations_are_computed_with_the_convolution(
     network = nn.Sequential(Sign(), convolution, norm, *steps, nn.AvgPool2d(2), nn.Flatten())
     report = _export(tmp_path, network, (3, 4, 4))
     ops = [node.op_type for node in onnx.load(report.path).graph.node]
-    expected = ["Transpose", "Pack", op, "Transpose", "AveragePool", "Reshape", "Softmax"]
+    expected = ["Transpose", "Pack", op, "FloatDepthwiseConv", "Transpose", "Reshape", "Softmax"]
     assert ops == expected
     _agrees(report.path, network, (3, 4, 4))
 

@@ -24,8 +24,6 @@ def function_protos() -> dict[str, onnx.FunctionProto]:
     texts = [helper.text.strip() for helper in ops.HELPERS]
     texts += [ops.function_text(operator) for operator in ops.OPERATORS]
     parsed = [onnx.parser.parse_function(head + text) for text in texts]
-    for operator in ops.OPERATORS:
-        next(f for f in parsed if f.name == operator.name).doc_string = operator.doc
     return {function.name: function for function in parsed}
 
 

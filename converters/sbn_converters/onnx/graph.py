@@ -113,7 +113,7 @@ class Editor:
     def node(
         self,
         op_type: str,
-        inputs: list[ir.Value],
+        inputs: Sequence[ir.Value | None],
         before: ir.Node,
         name: str,
         *,

@@ -14,9 +14,8 @@ from google.protobuf.message import DecodeError
 from sbn_runtime.errors import ModelError
 
 from ..ops import DOMAIN
+from .shorten import FLOAT_LAYERS
 from .write import METADATA_KEY
-
-_FLOAT_LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -97,21 +96,27 @@ def inspect_model(path: Path) -> list[LayerInfo]:
     layers = []
     channels: dict[str, int] = {}
 
+    # Images [H, W, C] of which a value holds the pixels as rows.
+    images: dict[str, tuple[int, ...]] = {}
+
     def logical(name: str) -> tuple[int, ...]:
         """The shape without batch, a packed value's last dimension in channels."""
+        if name in images:
+            return images[name]
         shape = shapes.get(name, ())[1:]
         return (*shape[:-1], channels[name]) if shape and name in channels else shape
 
     for node in graph.node:
         if node.op_type == "Reshape" and node.input[0] in channels:
             channels[node.output[0]] = math.prod(logical(node.input[0]))
+        _note_rows(node, shapes, images)
         _note_channels(node, arrays, shapes, channels)
         ours = node.domain == DOMAIN
-        if not ours and node.op_type not in _FLOAT_LAYERS:
+        if not ours and node.op_type not in FLOAT_LAYERS:
             continue
         weights = arrays.get(node.input[1]) if len(node.input) > 1 else None
         output = shapes.get(node.output[0], ())
-        macs = _macs(node, weights, output)
+        macs = _macs(node, weights, output) * math.prod(images.get(node.output[0], (1,))[:-1])
         kind = _kind(node)
         constants = [arrays[name] for name in node.input if name in arrays]
         packed = [t for t in constants if t.data_type == onnx.TensorProto.UINT64]
@@ -140,7 +145,21 @@ def _kind(node: onnx.NodeProto) -> str:
         return "float"
     if node.op_type.startswith("Pixel"):
         return "int8"
+    if node.op_type == "FloatDepthwiseConv":
+        return "float"
     return "binary" if node.op_type.startswith(("Conv", "Dense")) else "other"
+
+
+def _note_rows(
+    node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]], images: dict[str, tuple[int, ...]]
+) -> None:
+    """Remembers the image behind rows of pixels, which matrix products work on."""
+    source, result = node.input[0] if node.input else "", node.output[0]
+    if node.op_type == "Reshape" and len(shapes.get(source, ())) == 4:
+        if shapes.get(result, ())[1:] == shapes[source][3:]:
+            images[result] = shapes[source][1:]
+    elif node.op_type == "Gemm" and source in images and len(shapes.get(result, ())) == 2:
+        images[result] = (*images[source][:2], shapes[result][1])
 
 
 def _note_channels(
@@ -173,6 +192,8 @@ def _macs(node: onnx.NodeProto, weights: onnx.TensorProto | None, output: tuple[
     dims = list(weights.dims)
     if node.op_type.startswith("PixelConv"):
         return int(np.prod(dims)) * output[1] * output[2] if min(output[1:3]) > 0 else 0
+    if node.op_type == "FloatDepthwiseConv":
+        return int(np.prod(dims)) * output[0] * output[1] if min(output[:2]) > 0 else 0
     if node.domain == DOMAIN and node.op_type.startswith("Conv"):
         area = output[1] * output[2] if min(output[1:3]) > 0 else 0
         per_group = attributes["channels"] // attributes["group"]
@@ -182,6 +203,6 @@ def _macs(node: onnx.NodeProto, weights: onnx.TensorProto | None, output: tuple[
     if node.op_type == "Conv":
         area = int(np.prod(output[2:])) if min(output[2:], default=0) > 0 else 0
         return int(np.prod(dims)) * area
-    if node.op_type in _FLOAT_LAYERS:
+    if node.op_type in FLOAT_LAYERS:
         return int(np.prod(dims))
     return 0

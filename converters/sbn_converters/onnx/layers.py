@@ -30,8 +30,9 @@ class Layer:
     why: str = ""
 
     def to_json(self) -> dict[str, object]:
-        """A JSON-able form."""
-        return asdict(self)
+        """What a file records: the node and what its graph does not say, empty parts left out."""
+        said = ("name", "op", "kind")
+        return {key: value for key, value in asdict(self).items() if value and key not in said}
 
 
 @dataclass

@@ -19,6 +19,8 @@ from onnx_ir.passes import common
 from onnxscript import optimizer
 
 from . import chains
+from .batch_norm import fold_batch_norms
+from .channels_last import keep_channels_last
 from .channelwise import ChannelStep, direction_of
 from .emit import Emitter, spatial, transposed_from
 from .epilogue import Epilogue, follow
@@ -83,6 +85,8 @@ class _Lowering:
         self._cancel_transposes()
         if self.pixels is not None:
             floats_from(self.pixels, self.graph, self.emit.edit)
+        fold_batch_norms(self.graph, self.emit.edit)
+        keep_channels_last(self.graph, self.emit, self.why)
         self._note_real_layers()
         layers = self.emit.layers
         return [layers[node] for node in self.graph if node in layers]

@@ -13,20 +13,26 @@ from sbn_runtime.errors import ModelError
 from sbn_runtime.files import write_atomically
 
 from .functions import attach_functions, register_schemas
+from .shorten import shorten
 
 METADATA_KEY = "sbn"
+_LARGEST_TENSOR = 1 << 31
 
 
 def finish(model: ir.Model, metadata: dict[str, object]) -> onnx.ModelProto:
     """Adds functions and metadata, and runs onnx's full check.
 
-    Traces of where the graph came from (stack traces, host paths) are removed.
+    Traces of where the graph came from (stack traces, host paths) are removed,
+    equal constants are shared, and only layers keep readable names.
 
     Raises ModelError if the check fails.
     """
     common.ClearMetadataAndDocStringPass()(model)
+    common.DeduplicateInitializersPass(size_limit=_LARGEST_TENSOR)(model)
+    shorten(model.graph)
     attach_functions(model)
-    model.metadata_props[METADATA_KEY] = json.dumps(metadata, sort_keys=True)
+    compact = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
+    model.metadata_props[METADATA_KEY] = compact
     model.producer_name = "sbn-deploy"
     model.producer_version = str(metadata.get("sbn_deploy", ""))
     model.graph.name = str(metadata.get("arch", "sbn"))

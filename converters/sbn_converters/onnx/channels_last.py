@@ -1,0 +1,386 @@
+"""Keeping float operators between packed ones channels-last.
+
+Packed operators give and take floats as [N, H, W, C], the traced graph has
+them as [N, C, H, W]. Where every operator between two packed ones has a form
+that works on [N, H, W, C], that form is used and no transposition is left;
+elsewhere the graph stays as it was traced.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from .chains import channel_step, is_plain_pool
+from .channelwise import BatchNorm
+from .emit import FLOAT, Emitter
+from .graph import Dim, constant, dims, integer, ints, layer_name, sole_consumer, text
+from .layers import Layer
+
+_TO_LAST = [0, 2, 3, 1]
+_TO_FIRST = [0, 3, 1, 2]
+# One input that varies with the image; any others are constants that hold for all elements.
+_UNARY = [
+    "Abs",
+    "Clip",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LeakyRelu",
+    "Mish",
+    "Neg",
+    "Relu",
+    "Selu",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Tanh",
+]
+_BROADCASTING = ["Add", "Div", "Max", "Min", "Mul", "PRelu", "Sub"]
+_END = np.iinfo(np.int64).max
+
+
+def keep_channels_last(graph: ir.Graph, emit: Emitter, why: dict[ir.Node, str]) -> None:
+    """Rewrites float operators that read channels-last values; notes them as layers.
+
+    why: for float layers, the reason that they are not binary.
+    """
+    _ChannelsLast(graph, emit, why).run()
+
+
+class _ChannelsLast:
+    def __init__(self, graph: ir.Graph, emit: Emitter, why: dict[ir.Node, str]) -> None:
+        self.graph = graph
+        self.emit = emit
+        self.why = why
+        # The channels-last form of values [N, C, H, W].
+        self.last: dict[ir.Value, ir.Value] = {}
+
+    def run(self) -> None:
+        for node in list(self.graph):
+            if node.domain == "" and node.graph is not None:
+                self._visit(node)
+        for old, new in reversed(self.last.items()):
+            traced = old.producer()
+            if traced is None or traced.graph is None or traced.op_type == "Transpose":
+                continue
+            if old.uses() or old.is_graph_output():
+                first = self.emit.channels_first(new, traced, new.name or "")
+                self.emit.edit.replace(old, first)
+            self.emit.edit.prune(traced)
+        for left in reversed(list(self.graph)):
+            if left.op_type == "Transpose" and left.graph is not None:
+                self.emit.edit.prune(left)
+
+    def _visit(self, node: ir.Node) -> None:
+        if not node.inputs or node.inputs[0] is None:
+            return
+        value, result = node.inputs[0], node.outputs[0]
+        if node.op_type == "Transpose":
+            order = ints(node, "perm", [])
+            if order == _TO_FIRST:
+                self.last[result] = value
+            elif order == _TO_LAST and value in self.last and not result.is_graph_output():
+                result.replace_all_uses_with(self.last[value])
+                self.emit.edit.prune(node)
+            return
+        if not any(operand in self.last for operand in node.inputs):
+            return
+        if node.op_type in ("Reshape", "Flatten"):
+            self._flatten(node, value)
+            return
+        if len(dims(result)) != 4 or len(node.outputs) != 1:
+            self._mean_of_rows(node, value)
+            return
+        made = self._converted(node)
+        if made is not None:
+            self.last[result] = made
+
+    def _converted(self, node: ir.Node) -> ir.Value | None:
+        """The channels-last form of the node's output, if it has one."""
+        if node.op_type in _BROADCASTING:
+            return self._broadcasting(node)
+        source = node.inputs[0]
+        x = self.last.get(source) if source is not None else None
+        if x is None:
+            return None
+        if node.op_type in _UNARY:
+            rest = list(node.inputs[1:])
+            return self._node(node.op_type, [x, *rest], node, list(node.attributes.values()))
+        match node.op_type:
+            case "BatchNormalization":
+                return self._batch_norm(node, x)
+            case "Conv":
+                return self._convolution(node, x)
+            case "MaxPool":
+                return self._max_pool(node, x)
+            case "AveragePool":
+                return self._average_pool(node, x)
+            case "GlobalAveragePool" | "ReduceMean":
+                return self._mean(node, x, keepdims=1)
+        return None
+
+    # Elementwise
+
+    def _broadcasting(self, node: ir.Node) -> ir.Value | None:
+        operands: list[ir.Value | None] = []
+        for value in node.inputs:
+            array = constant(value)
+            if value in self.last:
+                operands.append(self.last[value])
+            elif value is not None and array is not None and array.ndim <= 4:
+                operands.append(value if array.size == 1 else self._turned(array, value))
+            else:
+                return None
+        return self._node(node.op_type, operands, node, list(node.attributes.values()))
+
+    def _turned(self, array: NDArray[np.generic], value: ir.Value) -> ir.Value:
+        """A constant that broadcasts to [N, C, H, W] as one that broadcasts to [N, H, W, C]."""
+        full = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(_TO_LAST)
+        while full.shape[0] == 1:
+            full = full[0]
+        return self.emit.edit.constant(np.ascontiguousarray(full), value.name or "constant")
+
+    def _batch_norm(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
+        found = channel_step(node)
+        if found is None or not isinstance(found[2], BatchNorm):
+            return None
+        name = layer_name(node)
+        alpha = self.emit.edit.constant(found[2].alpha, f"{name}.scale")
+        beta = self.emit.edit.constant(found[2].beta, f"{name}.bias")
+        return self._node("Add", [self._node("Mul", [x, alpha], node), beta], node)
+
+    # Windows
+
+    def _convolution(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
+        weights = constant(node.inputs[1])
+        bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        if weights is None or weights.ndim != 4 or (bias is None and len(node.inputs) > 2):
+            return None
+        if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+            return None
+        outputs = len(weights)
+        if bias is None:
+            bias = np.zeros(outputs, np.float32)
+        strides, pads = ints(node, "strides", [1, 1]), ints(node, "pads", [0, 0, 0, 0])
+        group = integer(node, "group", 1)
+        if group == outputs == dims(node.outputs[0])[1] and weights.shape[1] == 1 and group > 1:
+            if group != dims_last(x):
+                return None
+            filters = weights[:, 0].transpose(1, 2, 0)
+            dilations = ints(node, "dilations", [1, 1])
+            value = self._depthwise(node, x, filters, bias, strides, dilations, pads)
+            self._note(value, node)
+            return value
+        if group != 1 or weights.shape[2:] != (1, 1) or any(pads):
+            return None
+        return self._pointwise(node, x, weights[:, :, 0, 0].T, bias, strides)
+
+    def _pointwise(
+        self,
+        node: ir.Node,
+        x: ir.Value,
+        weights: NDArray[np.generic],
+        bias: NDArray[np.generic],
+        strides: list[int],
+    ) -> ir.Value:
+        """A convolution with one pixel as a matrix product."""
+        edit, name = self.emit.edit, layer_name(node)
+        shape = self._shape(node)
+        inputs, outputs = weights.shape
+        if strides != [1, 1]:
+            bounds = [[0, 0], [_END, _END], [1, 2], strides]
+            operands = [
+                edit.constant(np.array(bound, np.int64), f"{name}.slice") for bound in bounds
+            ]
+            x = edit.node(
+                "Slice", [x, *operands], node, name, dtype=FLOAT, shape=[*shape[:3], inputs]
+            )
+        w = edit.constant(np.ascontiguousarray(weights, np.float32), f"{name}.weight.transposed")
+        b = edit.constant(np.ascontiguousarray(bias, np.float32), f"{name}.bias.folded")
+        if not all(isinstance(size, int) for size in shape[1:]):
+            product = self._node("MatMul", [x, w], node)
+            self._note(product, node)
+            return self._node("Add", [product, b], node)
+        # onnxruntime adds the bias within Gemm, but after MatMul in a pass of its own.
+        rows = self._reshape(x, [-1, inputs], node, [None, inputs])
+        product = edit.node("Gemm", [rows, w, b], node, name, dtype=FLOAT, shape=[None, outputs])
+        self._note(product, node)
+        return self._reshape(product, [-1, *shape[1:]], node, shape)
+
+    def _reshape(
+        self, value: ir.Value, target: list[Dim], node: ir.Node, shape: list[Dim]
+    ) -> ir.Value:
+        to = self.emit.edit.constant(np.array(target, np.int64), "shape")
+        return self.emit.edit.node(
+            "Reshape", [value, to], node, "reshape", dtype=FLOAT, shape=shape
+        )
+
+    def _depthwise(
+        self,
+        node: ir.Node,
+        x: ir.Value,
+        filters: NDArray[np.generic],
+        bias: NDArray[np.generic],
+        strides: list[int],
+        dilations: list[int],
+        pads: list[int],
+    ) -> ir.Value:
+        edit, name = self.emit.edit, layer_name(node)
+        w = edit.constant(np.ascontiguousarray(filters, np.float32), f"{name}.weight.last")
+        b = edit.constant(np.ascontiguousarray(bias, np.float32), f"{name}.bias.folded")
+        return edit.sbn(
+            "FloatDepthwiseConv",
+            [x, w, b],
+            node,
+            name,
+            dtype=FLOAT,
+            shape=self._shape(node),
+            attributes={
+                "channels": len(bias),
+                "strides": strides,
+                "dilations": dilations,
+                "pads": pads,
+            },
+        )
+
+    def _average_pool(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
+        kernel, pads = ints(node, "kernel_shape", []), ints(node, "pads", [0, 0, 0, 0])
+        channels = dims_last(x)
+        if len(kernel) != 2 or channels is None or integer(node, "ceil_mode", 0):
+            return None
+        if any(pads) and not integer(node, "count_include_pad", 0):
+            return None
+        if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+            return None
+        filters = np.full((*kernel, channels), 1 / (kernel[0] * kernel[1]), np.float32)
+        bias = np.zeros(channels, np.float32)
+        strides, dilations = ints(node, "strides", [1, 1]), ints(node, "dilations", [1, 1])
+        value = self._depthwise(node, x, filters, bias, strides, dilations, pads)
+        self.emit.note(value, layer_name(node), "pool", [])
+        return value
+
+    def _max_pool(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
+        kernel, pads = ints(node, "kernel_shape", []), ints(node, "pads", [0, 0, 0, 0])
+        if not is_plain_pool(node) or any(p >= k for p, k in zip(pads, kernel * 2, strict=True)):
+            return None
+        source = node.inputs[0]
+        assert source is not None
+        relu, before, clamped = 0, source.producer(), x.producer()
+        if before is not None and before.op_type == "Relu" and sole_consumer(source) is node:
+            assert clamped is not None
+            assert clamped.inputs[0] is not None
+            x, relu = clamped.inputs[0], 1
+        value = self.emit.edit.sbn(
+            "FloatMaxPool",
+            [x],
+            node,
+            layer_name(node),
+            dtype=FLOAT,
+            shape=self._shape(node),
+            attributes={
+                "kernel_shape": kernel,
+                "strides": ints(node, "strides", [1, 1]),
+                "pads": pads,
+                "relu": relu,
+            },
+        )
+        if relu:
+            assert clamped is not None
+            self.emit.edit.prune(clamped)
+            self.last.pop(source)
+        self.emit.note(value, layer_name(node), "pool", ["relu"] * relu)
+        return value
+
+    # Means over the image
+
+    def _mean(self, node: ir.Node, x: ir.Value, *, keepdims: int) -> ir.Value | None:
+        if not _is_global_mean(node):
+            return None
+        axes = self.emit.edit.constant(np.array([1, 2], np.int64), "axes")
+        shape = x.shape
+        assert shape is not None
+        kept: list[Dim] = [1, 1] if keepdims else []
+        return self.emit.edit.node(
+            "ReduceMean",
+            [x, axes],
+            node,
+            "mean",
+            dtype=FLOAT,
+            shape=[shape[0], *kept, shape[3]],
+            attributes={"keepdims": keepdims},
+        )
+
+    def _mean_of_rows(self, node: ir.Node, value: ir.Value) -> None:
+        """A mean whose result is [N, C]."""
+        if node.op_type != "ReduceMean" or value not in self.last:
+            return
+        made = self._mean(node, self.last[value], keepdims=0)
+        if made is not None:
+            self.emit.edit.replace(node.outputs[0], made)
+            self.emit.edit.prune(node)
+
+    def _flatten(self, node: ir.Node, value: ir.Value) -> None:
+        """[N, C, 1, 1] as [N, C], which is the same in both layouts."""
+        shape, result = dims(value), dims(node.outputs[0])
+        if value not in self.last or shape[2:] != [1, 1] or result[1:] != shape[1:2]:
+            return
+        mean = value.producer()
+        if mean is not None and _is_global_mean(mean) and mean.inputs[0] in self.last:
+            source = self.last[mean.inputs[0]]
+            made = self._mean(mean, source, keepdims=0)
+            if made is not None:
+                self.emit.edit.replace(node.outputs[0], made)
+                self.emit.edit.prune(node)
+            return
+        node.replace_input_with(0, self.last[value])
+
+    # Writing nodes
+
+    def _shape(self, node: ir.Node) -> list[Dim]:
+        shape = node.outputs[0].shape
+        assert shape is not None
+        return [shape[i] for i in _TO_LAST]
+
+    def _node(
+        self,
+        op_type: str,
+        inputs: list[ir.Value | None],
+        node: ir.Node,
+        attributes: list[ir.Attr] | None = None,
+    ) -> ir.Value:
+        made = self.emit.edit.node(
+            op_type, inputs, node, layer_name(node), dtype=FLOAT, shape=self._shape(node)
+        )
+        producer = made.producer()
+        assert producer is not None
+        for attribute in attributes or []:
+            producer.attributes[attribute.name] = attribute
+        return made
+
+    def _note(self, value: ir.Value, traced: ir.Node) -> None:
+        node = value.producer()
+        assert node is not None
+        name = layer_name(traced)
+        why = self.why.get(traced, "")
+        self.emit.layers[node] = Layer(name, node.op_type, node.name or "", "float", why=why)
+
+
+def dims_last(value: ir.Value) -> int | None:
+    """The number of channels of a channels-last value."""
+    return dims(value)[-1]
+
+
+def _is_global_mean(node: ir.Node) -> bool:
+    if node.op_type == "GlobalAveragePool":
+        return True
+    if node.op_type != "ReduceMean" or len(node.inputs) < 2:
+        return False
+    axes = constant(node.inputs[1])
+    return axes is not None and sorted(int(axis) % 4 for axis in axes) == [2, 3]
