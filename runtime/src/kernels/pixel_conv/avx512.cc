@@ -123,6 +123,9 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint3
   }
 }
 
+// Pixels taken at a time at the borders of an image, where most are gathered.
+constexpr int64_t kFew = 4;
+
 // Few registers of channels need more pixels to hide the latency of a sum.
 constexpr int64_t pixels_of(int registers) { return registers == 1 ? 16 : registers == 2 ? 8 : 4; }
 
@@ -135,6 +138,10 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_block(Patches patches, const uint32_t* w
   for (; pixel + kTile <= pixels.end; pixel += kTile) {
     run_tile<Product, kTile, Registers>(patches, w, pixel, block, outputs, epilogue);
     patches.first += kTile * patches.pixel_stride;
+  }
+  for (; pixel + kFew <= pixels.end; pixel += kFew) {
+    run_tile<Product, kFew, Registers>(patches, w, pixel, block, outputs, epilogue);
+    patches.first += kFew * patches.pixel_stride;
   }
   for (; pixel < pixels.end; ++pixel) {
     run_tile<Product, 1, Registers>(patches, w, pixel, block, outputs, epilogue);
@@ -149,9 +156,14 @@ SBN_TARGET_AVX512BW SBN_INLINE int64_t gather(PixelGather& from, const PixelConv
   constexpr bool kInPlace = Product::kElements == 4;
   const pixels::Runs runs = Product::runs(s);
   const int64_t steps = div_up(runs.bytes, Product::kElements);
-  const int64_t count = min(most, kRows);
+  int64_t count = min(most, kRows);
   if (kInPlace && runs.bytes == s.kernel_w * s.channels && s.dilation_w == 1) {
-    if (const uint8_t* x = from.in_place(count, steps * 4)) {
+    const uint8_t* x = from.in_place(count, steps * 4);
+    if (!x) {
+      count = min(most, kFew);
+      x = from.in_place(count, steps * 4);
+    }
+    if (x) {
       *patches = {x, s.stride_w * s.channels, runs.count, s.dilation_h * s.width * s.channels,
                   steps};
       from.advance(count);
