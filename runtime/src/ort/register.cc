@@ -31,6 +31,7 @@ constexpr RegisteredOp kOps[] = {
     Adapter<DenseOp<Op::dense_residual>>::op(kDenseResidual),
     Adapter<PixelConvOp<Op::pixel_conv_threshold>>::op(kPixelConvThreshold),
     Adapter<PixelConvOp<Op::pixel_conv_scale>>::op(kPixelConvScale),
+    Adapter<PixelConvOp<Op::pixel_conv_scale_clamp>>::op(kPixelConvScaleClamp),
 };
 static_assert(sizeof kOps / sizeof *kOps == kOpCount, "every specified operator is registered");
 
