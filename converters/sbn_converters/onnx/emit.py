@@ -87,10 +87,11 @@ class Emitter:
         """A first layer on pixels: to packed signs with a threshold, else to floats."""
         name = layer_name(layer.node)
         to_signs = "threshold" in constants
+        to_floats = "PixelConvScaleClamp" if "low" in constants else "PixelConvScale"
         array = weights.transpose(0, 2, 3, 1).astype(np.int8)
         height, width = spatial(layer.node.outputs[0])
         value = self.edit.sbn(
-            "PixelConvThreshold" if to_signs else "PixelConvScale",
+            "PixelConvThreshold" if to_signs else to_floats,
             [
                 pixels,
                 self.edit.constant(np.ascontiguousarray(array), f"{name}.weight.int8"),

@@ -352,10 +352,14 @@ class _Lowering:
         self.emit.edit.prune(node)
 
     def _pixel_scale(self, value: ir.Value, layer: PixelLayer) -> None:
-        """A first layer on pixels and the affine steps after it, to floats."""
-        steps: Epilogue = follow(value, None, layer.outputs, affine_only=True)
+        """A first layer on pixels and the affine steps and clamp after it, to floats."""
+        steps: Epilogue = follow(value, None, layer.outputs, pixels=True)
         scale, bias = pixel_scale(layer.weights, steps.scale, steps.bias)
-        constants: dict[str, NDArray[np.generic]] = {"scale": scale, "bias": bias}
+        constants: dict[str, NDArray[np.generic]] = {
+            "scale": scale,
+            "bias": bias,
+            **steps.parameters,
+        }
         made = self.emit.pixels(
             layer, self._pixels(), layer.weights, constants, layer.node, steps.names
         )
