@@ -158,15 +158,16 @@ _SCALE_BODY = f"""
     A = {_CLAMP_DOT}
     Y = sbn.ScaleAndBias (A, scale, bias)
 """
-_CLAMP_BODY = f"""
-    all = {{call}}
-    A = {_CLAMP_DOT}
+_CLAMP_STEPS = """
     v = sbn.ScaleAndBias (A, scale, bias)
     below = Less (v, low)
     raised = Where (below, low, v)
     above = Greater (raised, high)
     Y = Where (above, high, raised)
 """
+_CLAMP_BODY = f"""
+    all = {{call}}
+    A = {_CLAMP_DOT}{_CLAMP_STEPS}"""
 _PRELU_BODY = f"""
     all = {{call}}
     A = {_CLAMP_DOT}
@@ -639,6 +640,17 @@ OPERATORS = (
     A = {_PIXEL_CALL}
     Y = sbn.ScaleAndBias (A, scale, bias)
 """,
+    ),
+    Operator(
+        "PixelConvScaleClamp",
+        "Convolution of an 8-bit image with 8-bit weights to floats in an interval:"
+        " v = sum * scale + bias, rounded once, then min(max(v, low), high)."
+        " At most 514 products in a sum.",
+        (_PIXELS, _PIXEL_W, _SCALE, _BIAS, _LOW, _HIGH),
+        (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled sums"),),
+        _PIXEL_ATTRIBUTES,
+        f"""
+    A = {_PIXEL_CALL}{_CLAMP_STEPS}""",
     ),
     Operator(
         "PixelConvQuantize",

@@ -250,9 +250,14 @@ def test_pixel_convolution(
         pack_bits(total < threshold),
         run_function("PixelConvThreshold", [x, w, threshold], **attributes),
     )
-    scale, bias = (rng.normal(size=outputs).astype(np.float32) for _ in range(2))
-    expected = (total.astype(np.float64) * scale + bias).astype(np.float32)
-    check(expected, run_function("PixelConvScale", [x, w, scale, bias], **attributes))
+    scale, bias, low, high = (rng.normal(size=outputs).astype(np.float32) for _ in range(4))
+    v = (total.astype(np.float64) * scale + bias).astype(np.float32)
+    check(v, run_function("PixelConvScale", [x, w, scale, bias], **attributes))
+    low, high = 999 * low, 9999 * high
+    check(
+        np.minimum(np.maximum(v, low), high),
+        run_function("PixelConvScaleClamp", [x, w, scale, bias, low, high], **attributes),
+    )
 
 
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])

@@ -233,7 +233,7 @@ def test_convolution(
     check(name, inputs, attributes | dot_range(rng, name), constants)
 
 
-@pytest.mark.parametrize("name", ["PixelConvThreshold", "PixelConvScale"])
+@pytest.mark.parametrize("name", ["PixelConvThreshold", "PixelConvScale", "PixelConvScaleClamp"])
 @given(
     problem=convolutions(),
     channels=st.integers(1, 5),

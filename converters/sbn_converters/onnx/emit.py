@@ -152,24 +152,17 @@ class Emitter:
         layer: PixelLayer,
         pixels: ir.Value,
         weights: NDArray[np.float32],
+        kind: str,
         constants: dict[str, NDArray[np.generic]],
         before: ir.Node,
         steps: list[str],
-        *,
-        quantize: bool = False,
     ) -> ir.Value:
-        """A first layer on pixels: to packed signs with a threshold, else to floats or codes."""
+        """A first layer on pixels with the epilogue of that kind and its constants."""
         name = layer_name(layer.node)
-        to_signs = "threshold" in constants
-        op_type, dtype = "PixelConvScale", FLOAT
-        if to_signs:
-            op_type, dtype = "PixelConvThreshold", UINT64
-        elif quantize:
-            op_type, dtype = "PixelConvQuantize", INT16
         array = weights.transpose(0, 2, 3, 1).astype(np.int8)
         height, width = spatial(layer.node.outputs[0])
         value = self.edit.sbn(
-            op_type,
+            f"PixelConv{kind}",
             [
                 pixels,
                 self.edit.constant(np.ascontiguousarray(array), f"{name}.weight.int8"),
@@ -177,12 +170,12 @@ class Emitter:
             ],
             before,
             name,
-            dtype=dtype,
+            dtype={"Threshold": UINT64, "Quantize": INT16}.get(kind, FLOAT),
             shape=[
                 _batch(pixels),
                 height,
                 width,
-                words(layer.outputs) if to_signs else layer.outputs,
+                words(layer.outputs) if kind == "Threshold" else layer.outputs,
             ],
             attributes=layer.attributes,
         )

@@ -41,13 +41,13 @@ def follow(
     channels: int,
     *,
     shortcut: bool = True,
-    affine_only: bool = False,
+    pixels: bool = False,
 ) -> Epilogue:
     """The longest run of steps after `start` that one operator computes.
 
     In this order: a clamp to whole numbers, affine steps, and one of clamp,
     PReLU or the addition of a shortcut (not without `shortcut`); of these only
-    the affine steps where `affine_only` says so. Only values that nothing else
+    affine steps and one clamp at their end where `pixels` says so. Only values that nothing else
     reads are passed over.
     """
     value, names = start, []
@@ -56,7 +56,7 @@ def follow(
     if own_bias is not None:
         steps.append(Add(own_bias))
         names.append("bias")
-    elif not affine_only:
+    elif not pixels:
         found = _next_step(value)
         limits = _whole_limits(found[2]) if found else None
         if found and limits:
@@ -72,10 +72,8 @@ def follow(
     composed = affine(steps, channels)
     assert composed is not None
     result = Epilogue(value, *composed, dot_range, names=names)
-    if affine_only:
-        return result
     node = sole_consumer(value)
-    if shortcut and node is not None and node.op_type == "Add" and node.domain == "":
+    if shortcut and not pixels and node is not None and node.op_type == "Add" and node.domain == "":
         other = _other_operand(node, value)
         if other is not None:
             result.kind, result.shortcut, result.end = "Residual", other, node.outputs[0]
@@ -86,7 +84,7 @@ def follow(
         match step:
             case Clip(low, high):
                 result.kind, result.parameters = "ScaleClamp", {"low": low, "high": high}
-            case PRelu(slope):
+            case PRelu(slope) if not pixels:
                 result.kind, result.parameters = "ScalePRelu", {"slope": slope}
             case _:
                 return result

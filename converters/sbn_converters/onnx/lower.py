@@ -165,7 +165,9 @@ class _Lowering:
         weights = _negated(layer.weights, negate)
         constants: dict[str, NDArray[np.generic]] = {"threshold": threshold}
         names = [*chain.names, "sign"]
-        value = self.emit.pixels(layer, self._pixels(), weights, constants, node, names)
+        value = self.emit.pixels(
+            layer, self._pixels(), weights, "Threshold", constants, node, names
+        )
         return self._pools(value, layer.node, chain, masks, node)
 
     def _drawn(self, node: ir.Node, source: ir.Value, channels: int, draw: Draw) -> Packed:
@@ -205,7 +207,7 @@ class _Lowering:
             scale, bias = pixel_scale(layer.weights, scale, bias)
             constants: dict[str, NDArray[np.generic]] = {"scale": scale, "bias": bias}
             value = self.emit.pixels(
-                layer, self._pixels(), layer.weights, constants, node, names, quantize=True
+                layer, self._pixels(), layer.weights, "Quantize", constants, node, names
             )
         for pool, mask in zip(chain.pools, masks, strict=True):
             value = self.emit.pool(pool.node, value, mask, node)
@@ -415,12 +417,16 @@ class _Lowering:
         self.emit.edit.prune(node)
 
     def _pixel_scale(self, value: ir.Value, layer: PixelLayer) -> None:
-        """A first layer on pixels and the affine steps after it, to floats."""
-        steps: Epilogue = follow(value, None, layer.outputs, affine_only=True)
+        """A first layer on pixels and the affine steps and clamp after it, to floats."""
+        steps: Epilogue = follow(value, None, layer.outputs, pixels=True)
         scale, bias = pixel_scale(layer.weights, steps.scale, steps.bias)
-        constants: dict[str, NDArray[np.generic]] = {"scale": scale, "bias": bias}
+        constants: dict[str, NDArray[np.generic]] = {
+            "scale": scale,
+            "bias": bias,
+            **steps.parameters,
+        }
         made = self.emit.pixels(
-            layer, self._pixels(), layer.weights, constants, layer.node, steps.names
+            layer, self._pixels(), layer.weights, steps.kind, constants, layer.node, steps.names
         )
         self._replace(steps.end, made, layer.node)
 

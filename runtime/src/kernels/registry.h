@@ -32,6 +32,7 @@ enum class Op {
   dense_residual,
   pixel_conv_threshold,
   pixel_conv_scale,
+  pixel_conv_scale_clamp,
   float_max_pool,
   float_depthwise_conv,
 };
@@ -39,7 +40,7 @@ enum class Op {
 constexpr bool is_conv(Op op) { return op >= Op::conv_threshold && op <= Op::conv_residual; }
 constexpr bool is_dense(Op op) { return op >= Op::dense_threshold && op <= Op::dense_residual; }
 constexpr bool is_pixel_conv(Op op) {
-  return op == Op::pixel_conv_threshold || op == Op::pixel_conv_scale;
+  return op >= Op::pixel_conv_threshold && op <= Op::pixel_conv_scale_clamp;
 }
 
 // What the ops of a kind write.
@@ -48,7 +49,8 @@ constexpr bool is_threshold(Op op) {
 }
 constexpr bool is_residual(Op op) { return op == Op::conv_residual || op == Op::dense_residual; }
 constexpr bool is_clamp(Op op) {
-  return op == Op::conv_scale_clamp || op == Op::dense_scale_clamp;
+  return op == Op::conv_scale_clamp || op == Op::dense_scale_clamp ||
+         op == Op::pixel_conv_scale_clamp;
 }
 constexpr bool is_prelu(Op op) {
   return op == Op::conv_scale_prelu || op == Op::dense_scale_prelu;

@@ -32,6 +32,7 @@ constexpr RegisteredOp kOps[] = {
     Adapter<DenseOp<Op::dense_residual>>::op(kDenseResidual),
     Adapter<PixelConvOp<Op::pixel_conv_threshold>>::op(kPixelConvThreshold),
     Adapter<PixelConvOp<Op::pixel_conv_scale>>::op(kPixelConvScale),
+    Adapter<PixelConvOp<Op::pixel_conv_scale_clamp>>::op(kPixelConvScaleClamp),
     Adapter<FloatMaxPoolOp>::op(kFloatMaxPool),
     Adapter<FloatDepthwiseConvOp>::op(kFloatDepthwiseConv),
 };

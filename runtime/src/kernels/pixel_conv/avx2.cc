@@ -48,12 +48,13 @@ struct Threshold {
   }
 };
 
-struct Scale {
+template <Finish finish>
+struct Float {
   Output out;
 
   SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i sums, int64_t pixel, int64_t channel,
                                                  int64_t count) const {
-    return avx2::finish_eight<Finish::kScale>(out, sums, pixel, channel, count);
+    return avx2::finish_eight<finish>(out, sums, pixel, channel, count);
   }
   void store_word(int64_t, int64_t, uint64_t) const {}
 };
@@ -93,7 +94,7 @@ SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
   const int64_t first = block * kBlock;
   const int64_t end = min(first + kBlock, s.outputs);
   const int64_t stride = div_up(end - first, kLanes) * kLanes;
-  const int64_t steps = pixels::steps<kElements>(s);
+  const int64_t steps = pixels::steps<kElements>(pixels::one_run(s));
   uint64_t bits[Pixels] = {};
   const auto finish = [&](const __m256i& sums, int p, int64_t channel) SBN_TARGET_AVX2 {
     bits[p] |= epilogue(sums, pixel + p, channel, min(end - channel, kLanes)) << (channel - first);
@@ -123,7 +124,7 @@ SBN_TARGET_AVX2 void run(const PixelConvRun& run, Range pixels) {
   const PixelConvShape& s = *run.shape;
   const Epilogue epilogue = {run.output};
   const auto* weights = static_cast<const uint32_t*>(run.weights);
-  const int64_t steps = pixels::steps<kElements>(s);
+  const int64_t steps = pixels::steps<kElements>(pixels::one_run(s));
   PixelGather gather(run, pixels.begin);
   alignas(64) uint32_t rows[kRows][pixels::kMaxSteps];
   for (int64_t begin = pixels.begin; begin < pixels.end; begin += kRows) {
@@ -148,6 +149,7 @@ constexpr PixelConvKernel kernel(void (*run_one)(const PixelConvRun&, Range)) {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_avx2 = kernel(run<Threshold>);
-const PixelConvKernel pixel_conv_scale_avx2 = kernel(run<Scale>);
+const PixelConvKernel pixel_conv_scale_avx2 = kernel(run<Float<Finish::kScale>>);
+const PixelConvKernel pixel_conv_scale_clamp_avx2 = kernel(run<Float<Finish::kClamp>>);
 
 }  // namespace sbn

@@ -12,34 +12,56 @@ namespace sbn::pixels {
 // Channels of one word of packed bits: a block.
 constexpr int64_t kBlock = 64;
 
+// Products as they are multiplied: `count` runs of `bytes` products, each padded to
+// whole lanes.
+struct Runs {
+  int64_t count, bytes;
+};
+
+inline Runs one_run(const PixelConvShape& s) { return {1, s.products}; }
+
+// One run for each row of the kernel, as the pixels stand in the image, unless the
+// padding of so many runs costs more than it saves.
+inline Runs row_runs(const PixelConvShape& s) {
+  const int64_t bytes = s.kernel_w * s.channels;
+  const bool worth = s.dilation_w == 1 && 2 * s.kernel_h * div_up(bytes, 4) <=
+                                              3 * div_up(s.products, 4);
+  return worth ? Runs{s.kernel_h, bytes} : one_run(s);
+}
+
 // Lanes of channels in use, and products, rounded up.
 template <int64_t Lanes>
 int64_t padded_outputs(const PixelConvShape& s) {
   return div_up(s.outputs, Lanes) * Lanes;
 }
 template <int64_t Elements>
-int64_t steps(const PixelConvShape& s) {
-  return div_up(s.products, Elements);
+int64_t steps(const Runs& runs) {
+  return runs.count * div_up(runs.bytes, Elements);
 }
 
-template <int64_t Lanes, int64_t Elements>
+template <int64_t Lanes, int64_t Elements, Runs (*RunsOf)(const PixelConvShape&) = one_run>
 int64_t weight_bytes(const PixelConvShape& s) {
-  return padded_outputs<Lanes>(s) * steps<Elements>(s) * 4;
+  return padded_outputs<Lanes>(s) * steps<Elements>(RunsOf(s)) * 4;
 }
 
 // [block][step][lane of the block][element], elements of Weight, zero where unused.
-template <class Weight, int64_t Lanes, int64_t Elements>
+template <class Weight, int64_t Lanes, int64_t Elements,
+          Runs (*RunsOf)(const PixelConvShape&) = one_run>
 void pack_weights(const PixelConvShape& s, const int8_t* w, void* packed) {
   static_assert(sizeof(Weight) * Elements == 4, "the elements of a lane");
   auto* to = static_cast<Weight*>(packed);
+  const Runs runs = RunsOf(s);
+  const int64_t per_run = div_up(runs.bytes, Elements);
   const int64_t outputs = padded_outputs<Lanes>(s);
   for (int64_t first = 0; first < outputs; first += kBlock) {
     const int64_t end = min(first + kBlock, outputs);
-    for (int64_t k = 0; k < steps<Elements>(s) * Elements; k += Elements) {
+    for (int64_t step = 0; step < steps<Elements>(runs); ++step) {
+      const int64_t run = step / per_run, k = step % per_run * Elements;
       for (int64_t o = first; o < end; ++o) {
         for (int64_t element = k; element < k + Elements; ++element) {
-          const bool used = o < s.outputs && element < s.products;
-          *to++ = used ? static_cast<Weight>(w[o * s.products + element]) : Weight{0};
+          const bool used = o < s.outputs && element < runs.bytes;
+          const int64_t at = o * s.products + run * runs.bytes + element;
+          *to++ = used ? static_cast<Weight>(w[at]) : Weight{0};
         }
       }
     }
