@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Two samples show that samples differ; more would show nothing new.
 _SAMPLES = 2
 # Batch-norms rounded another way move an argument by less than this share of a code.
-_ROUNDING = 0.01
+_ROUNDING = 0.1
 
 
 def limit_samples(proto: onnx.ModelProto) -> tuple[int, int]:

@@ -20,7 +20,8 @@ def draws_of(model: nn.Module) -> dict[str, Draw]:
         if isinstance(module, StochasticSign):
             if module.noise not in tables:
                 tables[module.noise] = noise_table(module.noise)
-            scale = float(module.scaled(torch.ones((), dtype=torch.float64)))
+            one = torch.ones((), dtype=torch.float64)
+                scale = float(module.scaled(one).detach())
             found[name] = Draw(tables[module.noise], scale)
     return found
 
