@@ -21,7 +21,7 @@ def draws_of(model: nn.Module) -> dict[str, Draw]:
             if module.noise not in tables:
                 tables[module.noise] = noise_table(module.noise)
             one = torch.ones((), dtype=torch.float64)
-                scale = float(module.scaled(one).detach())
+            scale = float(module.scaled(one).detach())
             found[name] = Draw(tables[module.noise], scale)
     return found
 
