@@ -66,13 +66,13 @@ def random_bits(
     )
 
 
-def probability(x: NDArray[np.int16], table: NDArray[np.int32]) -> NDArray[np.int64]:
-    """65536 times the probability that the sign is that of x: int64, of the shape of x."""
+def limit(x: NDArray[np.int16], table: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The sign of x is +1 where r is below this: int64, of the shape of x."""
     k = np.minimum(np.abs(x.astype(np.int64)), 32767)
     i, j = k // 512, k % 512
     start, rise = table.astype(np.int64)
-    p: NDArray[np.int64] = start[i] + rise[i] * j // 512
-    return p
+    p = start[i] + rise[i] * j // 512
+    return np.where(x < 0, 65535 - p, p)
 
 
 def stochastic_sign(
@@ -90,8 +90,7 @@ def stochastic_sign(
     blocks = 1 if fan_out else samples
     images = x.reshape(blocks, x.shape[0] // blocks, pixels, channels)
     r = random_bits(pixels, channels, seed, layer, range(first_sample, first_sample + samples))
-    kept = r[:, None] < probability(images, table)
-    negative = np.where(kept, images < 0, images >= 0)
+    negative = r[:, None] >= limit(images, table)
     return pack_bits(negative.reshape(-1, *x.shape[1:]))
 
 

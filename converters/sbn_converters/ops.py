@@ -698,9 +698,9 @@ OPERATORS = (
         "StochasticSign",
         "Draws packed signs: +1 with probability F(x), where F is symmetric, F(-x) = 1 - F(x),"
         " and linear between 64 knots. With k = min(|x|, 32767), i = k // 512, j = k % 512 and"
-        " p = start[i] + rise[i] * j // 512, the sign is that of x where r < p, else the other"
-        " one (0 counts as positive); r is a 16-bit random number, so the sign is that of x"
-        " with probability p / 65536."
+        " p = start[i] + rise[i] * j // 512, the sign is +1 where r < p if x >= 0, and where"
+        " r < 65535 - p if x < 0; r is a 16-bit random number. So a larger x never turns +1 into"
+        " -1: each r is a switch point of its own, as in sign(x - z)."
         " Random numbers come from Threefry4x32 with 12 rounds (Salmon et al., Parallel random"
         " numbers: as easy as 1, 2, 3, SC 2011), keyed by (seed mod 2^32, seed / 2^32, layer,"
         " sample), counter (c / 2, p / 4, 0, 0) for channel c of pixel p = y W + x: pixel p"
@@ -760,8 +760,11 @@ OPERATORS = (
     product = Mul (rise, j)
     part = Div (product, step)
     p = Add (start, part)
-    kept = Less (r, p)
-    bits = Equal (kept, negative)
+    all = Constant <value = int32 {65535}> ()
+    mirrored = Sub (all, p)
+    limit = Where (negative, mirrored, p)
+    positive = Less (r, limit)
+    bits = Not (positive)
     samples1 = Unsqueeze (samples, axis0)
     rows = Mul (samples1, inner)
     rest = Shape <start = 1> (X)
