@@ -1,4 +1,4 @@
-// dot * scale + bias, rounded once, without a fused multiply-add instruction.
+// x * scale + bias, rounded once, without a fused multiply-add instruction.
 #pragma once
 
 #include <stdint.h>
@@ -7,11 +7,11 @@
 
 namespace sbn {
 
-// The product of an integer of at most 29 bits and a float is exact in double.
+// x is a float, or an integer of at most 29 bits: its product with a float is exact in double.
 // The sum is rounded to odd (Boldo and Melquiond, 2008), so that rounding it
 // again to float gives what a single rounding would.
-SBN_INLINE float exact_fma(int32_t dot, float scale, float bias) {
-  const double product = static_cast<double>(dot) * static_cast<double>(scale);
+SBN_INLINE float exact_fma(double x, float scale, float bias) {
+  const double product = x * static_cast<double>(scale);
   const double addend = bias;
   double sum = product + addend;
   const double virtual_addend = sum - product;

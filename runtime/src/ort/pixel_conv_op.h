@@ -1,4 +1,4 @@
-// PixelConvThreshold and PixelConvScale.
+// PixelConvThreshold, PixelConvScale and PixelConvQuantize.
 #pragma once
 
 #include "kernels/registry.h"

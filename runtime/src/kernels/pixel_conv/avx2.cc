@@ -48,12 +48,13 @@ struct Threshold {
   }
 };
 
-struct Scale {
+template <Finish finish>
+struct Float {
   Output out;
 
   SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i sums, int64_t pixel, int64_t channel,
                                                  int64_t count) const {
-    return avx2::finish_eight<Finish::kScale>(out, sums, pixel, channel, count);
+    return avx2::finish_eight<finish>(out, sums, pixel, channel, count);
   }
   void store_word(int64_t, int64_t, uint64_t) const {}
 };
@@ -148,6 +149,7 @@ constexpr PixelConvKernel kernel(void (*run_one)(const PixelConvRun&, Range)) {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_avx2 = kernel(run<Threshold>);
-const PixelConvKernel pixel_conv_scale_avx2 = kernel(run<Scale>);
+const PixelConvKernel pixel_conv_scale_avx2 = kernel(run<Float<Finish::kScale>>);
+const PixelConvKernel pixel_conv_quantize_avx2 = kernel(run<Float<Finish::kQuantize>>);
 
 }  // namespace sbn

@@ -69,12 +69,13 @@ struct Threshold {
   }
 };
 
-struct Scale {
+template <Finish finish>
+struct Float {
   Output out;
 
   SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i sums, int64_t pixel, int64_t channel,
                                                      __mmask16 lanes) const {
-    return avx512::finish_sixteen<Finish::kScale>(out, sums, pixel, channel, lanes);
+    return avx512::finish_sixteen<finish>(out, sums, pixel, channel, lanes);
   }
   void store_word(int64_t, int64_t, uint64_t) const {}
 };
@@ -174,8 +175,13 @@ constexpr PixelConvKernel kernel(void (*run)(const PixelConvRun&, Range)) {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_vnni = kernel<Vnni>(run_vnni<Threshold>);
-const PixelConvKernel pixel_conv_scale_vnni = kernel<Vnni>(run_vnni<Scale>);
+const PixelConvKernel pixel_conv_scale_vnni = kernel<Vnni>(run_vnni<Float<Finish::kScale>>);
+const PixelConvKernel pixel_conv_quantize_vnni =
+    kernel<Vnni>(run_vnni<Float<Finish::kQuantize>>);
 const PixelConvKernel pixel_conv_threshold_avx512bw = kernel<Widened>(run_widened<Threshold>);
-const PixelConvKernel pixel_conv_scale_avx512bw = kernel<Widened>(run_widened<Scale>);
+const PixelConvKernel pixel_conv_scale_avx512bw =
+    kernel<Widened>(run_widened<Float<Finish::kScale>>);
+const PixelConvKernel pixel_conv_quantize_avx512bw =
+    kernel<Widened>(run_widened<Float<Finish::kQuantize>>);
 
 }  // namespace sbn

@@ -38,7 +38,8 @@ void run_threshold(const PixelConvRun& run, Range pixels) {
   }
 }
 
-void run_scale(const PixelConvRun& run, Range pixels) {
+template <Finish finish>
+void run_float(const PixelConvRun& run, Range pixels) {
   const PixelConvShape& s = *run.shape;
   const auto* weights = static_cast<const int8_t*>(run.weights);
   PixelGather gather(run, pixels.begin);
@@ -47,7 +48,7 @@ void run_scale(const PixelConvRun& run, Range pixels) {
     gather.next(row);
     for (int64_t o = 0; o < s.outputs; ++o) {
       const int32_t sum = sum_of(row, weights + o * s.products, s.products);
-      scalar::finish_one<Finish::kScale>(run.output, sum, pixel, o);
+      scalar::finish_one<finish>(run.output, sum, pixel, o);
     }
   }
 }
@@ -55,6 +56,8 @@ void run_scale(const PixelConvRun& run, Range pixels) {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_scalar = {weight_bytes, pack_weights, run_threshold};
-const PixelConvKernel pixel_conv_scale_scalar = {weight_bytes, pack_weights, run_scale};
+const PixelConvKernel pixel_conv_scale_scalar = {weight_bytes, pack_weights, run_float<Finish::kScale>};
+const PixelConvKernel pixel_conv_quantize_scalar = {weight_bytes, pack_weights,
+                                                    run_float<Finish::kQuantize>};
 
 }  // namespace sbn
