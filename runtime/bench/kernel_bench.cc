@@ -298,21 +298,73 @@ void bench_pack(benchmark::State& state, const KernelRow& row, int64_t rows, int
   run(state, call, "floats/cycle", static_cast<double>(rows * channels));
 }
 
+void bench_quantize(benchmark::State& state, const KernelRow& row, int64_t rows,
+                    int64_t channels) {
+  Random random(0);
+  const Guarded x(test::bytes_of(rows * channels, 4), kSlack);
+  const Guarded scale(test::bytes_of(channels, 4), kSlack);
+  const Guarded bias(test::bytes_of(channels, 4), kSlack);
+  const Guarded y(test::bytes_of(rows * channels, 2), kSlack);
+  test::fill_floats(random, x.as<void>(), rows * channels);
+  test::fill_floats(random, scale.as<void>(), channels);
+  const auto call = [&] {
+    static_cast<const QuantizeKernel*>(row.kernel)
+        ->run(x.as<const float>(), scale.as<const float>(), bias.as<const float>(),
+              y.as<int16_t>(), rows, channels);
+  };
+  run(state, call, "floats/cycle", static_cast<double>(rows * channels));
+}
+
 void bench_max_pool(benchmark::State& state, const KernelRow& row, int64_t size,
                     int64_t channels) {
-  const int64_t words = words_of(channels);
-  const MaxPoolShape s = {1, size, size, words, 2, 2, 2, 2, 0, 0, size / 2, size / 2};
+  const bool packed = row.op == Op::max_pool;
+  const int64_t words = words_of(channels), elements = packed ? words : channels;
+  const MaxPoolShape s = {1, size, size, elements, 2, 2, 2, 2, 0, 0, size / 2, size / 2};
   Random random(0);
-  const Guarded x(test::bytes_of(size * size * words, 8));
-  const Guarded minimum(test::bytes_of(words, 8));
-  const Guarded y(test::bytes_of(size * size / 4 * words, 8));
-  test::fill_bits(random, x.as<void>(), size * size, channels);
+  const Guarded x(test::bytes_of(size * size * elements, packed ? 8 : 2), kSlack);
+  const Guarded minimum(test::bytes_of(words, 8), kSlack);
+  const Guarded y(test::bytes_of(size * size / 4 * elements, packed ? 8 : 2), kSlack);
+  if (packed) {
+    test::fill_bits(random, x.as<void>(), size * size, channels);
+  } else {
+    test::fill_integers(random, x.as<void>(), size * size * channels);
+  }
   const auto call = [&] {
-    static_cast<const MaxPoolKernel*>(row.kernel)
-        ->run(s, x.as<const uint64_t>(), minimum.as<const uint64_t>(), y.as<uint64_t>(),
-              {0, s.out_h});
+    if (packed) {
+      static_cast<const MaxPoolKernel*>(row.kernel)
+          ->run(s, x.as<const uint64_t>(), minimum.as<const uint64_t>(), y.as<uint64_t>(),
+                {0, s.out_h});
+    } else {
+      static_cast<const QuantizedMaxPoolKernel*>(row.kernel)
+          ->run(s, x.as<const int16_t>(), minimum.as<const uint64_t>(), y.as<int16_t>(),
+                {0, s.out_h});
+    }
   };
-  run(state, call, "words/cycle", static_cast<double>(size * size * words));
+  run(state, call, packed ? "words/cycle" : "integers/cycle",
+      static_cast<double>(size * size * elements));
+}
+
+void bench_stochastic_sign(benchmark::State& state, const KernelRow& row, int64_t images,
+                           int64_t pixels, int64_t channels) {
+  Random random(0);
+  int32_t entries[2][SignTable::kSegments];
+  for (int32_t i = 0; i < SignTable::kSegments; ++i) {
+    entries[0][i] = 32768 + 500 * i, entries[1][i] = 500;
+  }
+  SignTable table;
+  table.set(entries[0]);
+  const Guarded x(test::bytes_of(images * pixels * channels, 2), kSlack);
+  const Guarded y(test::bytes_of(images * pixels * words_of(channels), 8), kSlack);
+  test::fill_integers(random, x.as<void>(), images * pixels * channels);
+  StochasticSignNode node = {};
+  node.kernel = static_cast<const StochasticSignKernel*>(row.kernel);
+  node.table = &table;
+  node.samples = 1, node.fan_out = true;
+  node.images = images, node.pixels = pixels, node.channels = channels;
+  const auto call = [&] {
+    stochastic_sign_execute(node, x.as<const int16_t>(), y.as<uint64_t>(), test::serial());
+  };
+  run(state, call, "signs/cycle", static_cast<double>(images * pixels * channels));
 }
 
 // FloatMaxPool or FloatDepthwiseConv with a square window on a square image.
@@ -360,7 +412,19 @@ void register_row(const KernelRow& row) {
     add(prefix + "3->128@32", [&](benchmark::State& s) { bench_pixel_conv(s, row, kFirst32); });
     add(prefix + "3->64@224/7x7/stride2",
         [&](benchmark::State& s) { bench_pixel_conv(s, row, kFirst224); });
-  } else if (row.op == Op::max_pool) {
+  } else if (row.op == Op::quantize) {
+    add(prefix + "1024x128", [&](benchmark::State& s) { bench_quantize(s, row, 1024, 128); });
+  } else if (row.op == Op::stochastic_sign) {
+    const auto one = [&](const char* name, int64_t images, int64_t pixels, int64_t channels) {
+      add(prefix + name, [&row, images, pixels, channels](benchmark::State& s) {
+        bench_stochastic_sign(s, row, images, pixels, channels);
+      });
+    };
+    one("128@32", 1, 1024, 128);
+    one("128@32/batch8", 8, 1024, 128);
+    one("512@8", 1, 64, 512);
+    one("1024@1", 1, 1, 1024);
+  } else if (row.op == Op::max_pool || row.op == Op::quantized_max_pool) {
     add(prefix + "128@32", [&](benchmark::State& s) { bench_max_pool(s, row, 32, 128); });
     add(prefix + "512@8", [&](benchmark::State& s) { bench_max_pool(s, row, 8, 512); });
   } else if (row.op == Op::float_max_pool) {

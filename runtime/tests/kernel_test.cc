@@ -236,7 +236,8 @@ void test_pack(const KernelRow& row, Random& random, int64_t rows, int64_t chann
 void test_max_pool(const KernelRow& row, Random& random, int64_t channels) {
   MaxPoolShape s = {};
   s.batch = uniform(random, 1, 3), s.height = uniform(random, 1, 9);
-  s.width = uniform(random, 1, 9), s.words = words_of(channels);
+  const bool packed = row.op == Op::max_pool;
+  s.width = uniform(random, 1, 9), s.elements = packed ? words_of(channels) : channels;
   s.kernel_h = uniform(random, 1, 4), s.kernel_w = uniform(random, 1, 4);
   s.stride_h = uniform(random, 1, 3), s.stride_w = uniform(random, 1, 3);
   s.pad_top = uniform(random, 0, s.kernel_h - 1), s.pad_left = uniform(random, 0, s.kernel_w - 1);
@@ -248,18 +249,29 @@ void test_max_pool(const KernelRow& row, Random& random, int64_t channels) {
     return;
   }
   const size_t slack = random_slack(random);
-  const int64_t pixel_bits = s.words * 64;
-  const Guarded x(bytes_of(s.batch * s.height * s.width * s.words, 8), slack);
-  const Guarded minimum(bytes_of(s.words, 8), slack);
-  fill_bits(random, x.as<void>(), s.batch * s.height * s.width, channels);
+  const size_t size = packed ? 8 : 2;
+  const int64_t pixels = s.batch * s.height * s.width;
+  const Guarded x(bytes_of(pixels * s.elements, size), slack);
+  const Guarded minimum(bytes_of(words_of(channels), 8), slack);
+  if (packed) {
+    fill_bits(random, x.as<void>(), pixels, channels);
+  } else {
+    fill_integers(random, x.as<void>(), pixels * channels);
+  }
   fill_bits(random, minimum.as<void>(), 1, channels);
-  Guarded y(bytes_of(s.batch * s.out_h * s.out_w * s.words, 8), slack);
+  Guarded y(bytes_of(s.batch * s.out_h * s.out_w * s.elements, size), slack);
   memset(y.as<char>(), 0x5a, y.size());
   const int64_t rows = s.batch * s.out_h;
   const Range halves[] = {{0, rows / 2}, {rows / 2, rows}};
   for (const Range& half : halves) {
-    static_cast<const MaxPoolKernel*>(row.kernel)
-        ->run(s, x.as<const uint64_t>(), minimum.as<const uint64_t>(), y.as<uint64_t>(), half);
+    const auto* turned = minimum.as<const uint64_t>();
+    if (packed) {
+      static_cast<const MaxPoolKernel*>(row.kernel)
+          ->run(s, x.as<const uint64_t>(), turned, y.as<uint64_t>(), half);
+    } else {
+      static_cast<const QuantizedMaxPoolKernel*>(row.kernel)
+          ->run(s, x.as<const int16_t>(), turned, y.as<int16_t>(), half);
+    }
   }
 
   std::vector<char> wanted(y.size());
@@ -268,17 +280,24 @@ void test_max_pool(const KernelRow& row, Random& random, int64_t channels) {
     const int64_t top = out / s.out_w % s.out_h * s.stride_h - s.pad_top;
     const int64_t left = out % s.out_w * s.stride_w - s.pad_left;
     for (int64_t c = 0; c < channels; ++c) {
-      int plus = 0, minus = 0;
+      int least = INT16_MAX, most = INT16_MIN;
       for (int64_t i = max(top, 0); i < min(top + s.kernel_h, s.height); ++i) {
         for (int64_t j = max(left, 0); j < min(left + s.kernel_w, s.width); ++j) {
           const int64_t pixel = (image * s.height + i) * s.width + j;
-          (sign_at(x.as<void>(), pixel * pixel_bits + c) > 0 ? plus : minus) += 1;
+          const int here = packed ? sign_at(x.as<void>(), pixel * s.elements * 64 + c)
+                                  : load<int16_t>(x.as<int16_t>() + pixel * channels + c);
+          least = here < least ? here : least;
+          most = here > most ? here : most;
         }
       }
-      const bool smallest = sign_at(minimum.as<void>(), c) < 0;
-      const bool negative = smallest ? minus > 0 : plus == 0;
-      auto* word = reinterpret_cast<uint64_t*>(wanted.data()) + out * s.words + c / 64;
-      store(word, load<uint64_t>(word) | uint64_t{negative} << c % 64);
+      const int pooled = sign_at(minimum.as<void>(), c) < 0 ? least : most;
+      if (packed) {
+        auto* word = reinterpret_cast<uint64_t*>(wanted.data()) + out * s.elements + c / 64;
+        store(word, load<uint64_t>(word) | uint64_t{pooled < 0} << c % 64);
+      } else {
+        store(reinterpret_cast<int16_t*>(wanted.data()) + out * channels + c,
+              static_cast<int16_t>(pooled));
+      }
     }
   }
   check(row, y.as<char>(), wanted.data(), y.size(),
@@ -365,6 +384,86 @@ void test_window(const KernelRow& row, Random& random, int64_t channels) {
                      s.pad_right));
 }
 
+void test_quantize(const KernelRow& row, Random& random, int64_t rows, int64_t channels) {
+  const size_t slack = random_slack(random);
+  const Guarded x(bytes_of(rows * channels, 4), slack);
+  const Guarded scale(bytes_of(channels, 4), slack), bias(bytes_of(channels, 4), slack);
+  const Guarded y(bytes_of(rows * channels, 2), slack);
+  for (const Guarded* floats : {&x, &scale, &bias}) {
+    fill_floats(random, floats->as<void>(), static_cast<int64_t>(floats->size() / 4));
+  }
+  const float rare[] = {NAN, INFINITY, -INFINITY, 3e38f, 0.5f, -1.5f};
+  store(x.as<float>() + uniform(random, 0, rows * channels - 1), rare[random() % 6]);
+  const float factors[] = {1.0f, 20000.0f, 3e38f};
+  store(scale.as<float>() + uniform(random, 0, channels - 1), factors[random() % 3]);
+  memset(y.as<char>(), 0x5a, y.size());
+  static_cast<const QuantizeKernel*>(row.kernel)
+      ->run(x.as<const float>(), scale.as<const float>(), bias.as<const float>(),
+            y.as<int16_t>(), rows, channels);
+  std::vector<int16_t> wanted(static_cast<size_t>(rows * channels));
+  for (int64_t i = 0; i < rows * channels; ++i) {
+    const auto at = [&](const Guarded& from, int64_t index) {
+      return load<float>(from.as<float>() + index);
+    };
+    const float v = fmaf(at(x, i), at(scale, i % channels), at(bias, i % channels));
+    wanted[static_cast<size_t>(i)] = rounded(v);
+  }
+  check(row, y.as<char>(), wanted.data(), y.size(), "rows C: " + describe(rows, channels));
+}
+
+// Signs of all images against those that the scalar kernel draws of one element at a
+// time; tests/runtime compares that one with the definition.
+void test_stochastic_sign(const KernelRow& row, Random& random, int64_t channels) {
+  SignTable table;
+  int32_t entries[2][SignTable::kSegments];
+  for (int64_t i = 0, start = 32768 + uniform(random, 0, 9); i < SignTable::kSegments; ++i) {
+    const int64_t rise = uniform(random, 0, min(random() % 8 ? 999 : 40000, 65535 - start));
+    entries[0][i] = static_cast<int32_t>(start), entries[1][i] = static_cast<int32_t>(rise);
+    start = min(start + rise, 65535);
+  }
+  if (table.set(entries[0]) >= 0) {
+    printf("FAILED %s: a table was refused\n", row.name);
+    ++g_failures;
+  }
+  StochasticSignNode node = {};
+  node.kernel = static_cast<const StochasticSignKernel*>(row.kernel);
+  node.table = &table;
+  node.seed = random(), node.layer = static_cast<uint32_t>(random());
+  node.first_sample = static_cast<uint32_t>(random());
+  node.samples = uniform(random, 1, 4), node.fan_out = random() % 2;
+  node.images = uniform(random, 1, 3), node.pixels = uniform(random, 1, 9);
+  node.channels = channels;
+  const int64_t words = words_of(channels), pixels = node.images * node.pixels;
+  const size_t slack = random_slack(random);
+  const Guarded x(bytes_of((node.fan_out ? 1 : node.samples) * pixels * channels, 2), slack);
+  const Guarded y(bytes_of(node.samples * pixels * words, 8), slack);
+  fill_integers(random, x.as<void>(), static_cast<int64_t>(x.size() / 2));
+  memset(y.as<char>(), 0x5a, y.size());
+  stochastic_sign_execute(node, x.as<const int16_t>(), y.as<uint64_t>(),
+                          random() % 2 ? serial() : threaded());
+
+  std::vector<uint64_t> wanted(y.size() / 8);
+  for (int64_t i = 0; i < node.samples * pixels * channels; ++i) {
+    const int64_t channel = i % channels, pixel = i / channels % node.pixels;
+    const int64_t sample = i / channels / pixels;
+    const RandomKey key = {{static_cast<uint32_t>(node.seed),
+                            static_cast<uint32_t>(node.seed >> 32), node.layer,
+                            node.first_sample + static_cast<uint32_t>(sample)}};
+    RandomBlock block, one;
+    stochastic_sign_scalar.random(key, static_cast<uint32_t>(channel / 2),
+                                  static_cast<uint32_t>(pixel / 4), 2, &block);
+    one.values[0][0] = block.values[pixel % 4][channel % 2];
+    const int64_t from = node.fan_out ? i % (pixels * channels) : i;
+    uint64_t bit = 0;
+    stochastic_sign_scalar.draw(table, one,
+                                {x.as<int16_t>() + from, &bit, 1, 1, 1, 0, 0, 0, 0});
+    wanted[static_cast<size_t>(i / channels * words + channel / 64)] |= bit << channel % 64;
+  }
+  check(row, y.as<char>(), wanted.data(), y.size(),
+        "C samples fan_out N pixels: " +
+            describe(channels, node.samples, node.fan_out, node.images, node.pixels));
+}
+
 // Inner sizes 1 to 1025: all of them where `problems` is large enough.
 void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
   Random random(seed);
@@ -379,10 +478,14 @@ void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
       test_dense(row, random, dense_shape(1, uniform(random, 1, 200), inner));
     } else if (is_pixel_conv(row.op)) {
       test_pixel_conv(row, random, inner % 200 + 1);
-    } else if (row.op == Op::max_pool) {
+    } else if (row.op == Op::max_pool || row.op == Op::quantized_max_pool) {
       test_max_pool(row, random, inner);
     } else if (row.op == Op::float_max_pool || row.op == Op::float_depthwise_conv) {
       test_window(row, random, inner % 150 + 1);
+    } else if (row.op == Op::quantize) {
+      test_quantize(row, random, uniform(random, 1, 5), inner);
+    } else if (row.op == Op::stochastic_sign) {
+      test_stochastic_sign(row, random, i % 130 + 1);
     } else {
       test_pack(row, random, uniform(random, 1, 5), inner);
     }

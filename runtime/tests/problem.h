@@ -2,6 +2,7 @@
 // benchmarks share them.
 #pragma once
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -62,6 +63,18 @@ inline Parallel serial() {
   return {run, nullptr};
 }
 
+inline void fill_integers(Random& random, void* data, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    // Extremes and the middle, where signs turn.
+    const int64_t special = uniform(random, 0, 7);
+    const int64_t value = special == 0   ? INT16_MIN
+                          : special == 1 ? INT16_MAX
+                          : special == 2 ? uniform(random, -1, 1)
+                                         : uniform(random, INT16_MIN, INT16_MAX);
+    store(static_cast<int16_t*>(data) + i, static_cast<int16_t>(value));
+  }
+}
+
 // Sizes as the op library allocates them: whole cache lines.
 inline size_t whole_lines(int64_t bytes) {
   return align_up(static_cast<size_t>(bytes), kScratchAlignment);
@@ -86,6 +99,16 @@ struct EpilogueProblem {
     fill_thresholds(random, threshold.as<void>(), outputs, products);
     for (const Guarded* floats : {&scale, &bias, &low, &high, &slope, &residual}) {
       fill_floats(random, floats->as<void>(), static_cast<int64_t>(floats->size() / 4));
+    }
+    if (is_quantize(op)) {
+      // Ties, results that saturate, and a factor that is not finite.
+      for (int64_t o = 0; o < outputs; ++o) {
+        float* factor = scale.as<float>() + o;
+        store(factor, roundf(load<float>(factor) * (o % 3 ? 9.0f : 9999.0f)));
+        store(bias.as<float>() + o, static_cast<float>(uniform(random, -9, 9)) / 2);
+      }
+      const float rare[] = {NAN, INFINITY, -INFINITY, 1e30f};
+      store(scale.as<float>() + uniform(random, 0, outputs - 1), rare[random() % 4]);
     }
     const bool full = random() % 2;
     dot_low = full ? INT32_MIN : static_cast<int32_t>(uniform(random, -9, 1));
@@ -114,7 +137,8 @@ struct EpilogueProblem {
 
 // Sizes of Y and of a residual's signs.
 inline size_t output_bytes(Op op, int64_t pixels, int64_t outputs) {
-  return is_threshold(op) ? bytes_of(pixels * words_of(outputs), 8) : bytes_of(pixels * outputs, 4);
+  if (is_threshold(op)) return bytes_of(pixels * words_of(outputs), 8);
+  return bytes_of(pixels * outputs, is_quantize(op) ? 2 : 4);
 }
 inline size_t sign_bytes(Op op, int64_t pixels, int64_t outputs) {
   return is_residual(op) ? bytes_of(pixels * words_of(outputs), 8) : 0;

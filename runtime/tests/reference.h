@@ -12,6 +12,11 @@ inline int sign_at(const void* words, int64_t bit) {
   return load<uint64_t>(static_cast<const uint64_t*>(words) + bit / 64) >> bit % 64 & 1 ? -1 : 1;
 }
 
+// The nearest int16, ties to even; NaN gives 32767.
+inline int16_t rounded(float v) {
+  return static_cast<int16_t>(isnan(v) ? 32767 : nearbyintf(fmaxf(fminf(v, 32767), -32768)));
+}
+
 // Writes output element `channel` of pixel `pixel`; Y and the signs were zeroed.
 inline void reference_epilogue(const EpilogueProblem& p, int64_t outputs, int64_t dot,
                                int64_t pixel, int64_t channel, void* y, void* signs) {
@@ -37,7 +42,11 @@ inline void reference_epilogue(const EpilogueProblem& p, int64_t outputs, int64_
     v += load<float>(p.residual.as<float>() + element);
     if (v < 0) set_bit(signs);
   }
-  store(static_cast<float*>(y) + element, v);
+  if (is_quantize(p.op)) {
+    store(static_cast<int16_t*>(y) + element, rounded(v));
+  } else {
+    store(static_cast<float*>(y) + element, v);
+  }
 }
 
 inline void reference(const ConvProblem& p, void* y, void* signs) {

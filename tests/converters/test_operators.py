@@ -21,7 +21,9 @@ Array = NDArray[Any]
 _TYPES = {
     "float32": onnx.TensorProto.FLOAT,
     "uint64": onnx.TensorProto.UINT64,
+    "int64": onnx.TensorProto.INT64,
     "int32": onnx.TensorProto.INT32,
+    "int16": onnx.TensorProto.INT16,
     "uint8": onnx.TensorProto.UINT8,
     "int8": onnx.TensorProto.INT8,
 }
@@ -108,10 +110,22 @@ def check_epilogues(
             np.where(v < 0, v * slope, v),
             run_function(f"{kind}ScalePRelu", [*inputs, slope], **options),
         )
+        # Some ties, and some results that saturate.
+        factor, offset = np.round(scale * 2000), np.round(bias * 9) + np.float32(0.5)
+        whole = (ranged.astype(np.float64) * factor + offset).astype(np.float32)
+        check(
+            round_to_int16(whole),
+            run_function(f"{kind}Quantize", [*products, factor, offset], **options),
+        )
         check(
             [v + shortcut, pack_bits(v + shortcut < 0)],
             run_function(f"{kind}Residual", [*inputs, shortcut], **options),
         )
+
+
+def round_to_int16(v: NDArray[np.float32]) -> NDArray[np.int16]:
+    """To the nearest integer, ties to even, saturated; NaN gives 32767."""
+    return np.round(np.clip(np.where(np.isnan(v), 32767, v), -32768, 32767)).astype(np.int16)
 
 
 def signs(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
@@ -258,30 +272,54 @@ def test_pixel_convolution(
         np.minimum(np.maximum(v, low), high),
         run_function("PixelConvScaleClamp", [x, w, scale, bias, low, high], **attributes),
     )
+    check(
+        round_to_int16(v),
+        run_function("PixelConvQuantize", [x, w, scale, bias], **attributes),
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 70])
+def test_quantize(channels: int) -> None:
+    rng = np.random.default_rng(channels)
+    some = [-np.inf, np.inf, np.nan, 0.5, 1.5, -0.5, -1.5, 32766.5, 32767.5, -32768.5, -32767.5]
+    x = rng.choice(np.array(some, np.float32), (2, 5, channels))
+    x[1] = rng.normal(scale=20000, size=(5, channels))
+    for scale, bias in (
+        (np.ones(channels, np.float32), np.zeros(channels, np.float32)),
+        (
+            rng.normal(size=channels).astype(np.float32),
+            rng.normal(size=channels).astype(np.float32),
+        ),
+    ):
+        expected = (x.astype(np.float64) * scale + bias).astype(np.float32)
+        check(round_to_int16(expected), run_function("Quantize", [x, scale, bias]))
+
+
+def max_pool(x: Array, minimum: Array, pads: list[int]) -> Array:
+    """Windows of 2 x 3 with strides 2 x 1; channels in `minimum` [C] take the minimum."""
+    turned = np.where(minimum, -x, x)
+    top, left, bottom, right = pads
+    padded = np.pad(turned, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 3), (1, 2))[:, ::2, ::1]
+    pooled: Array = windows.max(axis=(-1, -2))
+    return np.where(minimum, -pooled, pooled)
 
 
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])
 def test_max_pool_takes_the_minimum_where_told(pads: list[int]) -> None:
     rng = np.random.default_rng(0)
     channels = 70
-    x = signs(rng, 2, 5, 6, channels)
+    attributes: dict[str, Any] = {"kernel_shape": [2, 3], "strides": [2, 1], "pads": pads}
     minimum = rng.integers(0, 2, channels).astype(np.bool_)
-    turned = np.where(minimum, -x, x)
-    top, left, bottom, right = pads
-    padded = np.pad(turned, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=-np.inf)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 3), (1, 2))[:, ::2, ::1]
-    pooled = windows.max(axis=(-1, -2))
-    expected = pack_bits(np.where(minimum, -pooled, pooled) < 0)
-    check(
-        expected,
-        run_function(
-            "MaxPool",
-            [pack_signs(x), pack_bits(minimum)],
-            kernel_shape=[2, 3],
-            strides=[2, 1],
-            pads=pads,
-        ),
-    )
+    x = signs(rng, 2, 5, 6, channels)
+    inputs = [pack_signs(x), pack_bits(minimum)]
+    check(pack_bits(max_pool(x, minimum, pads) < 0), run_function("MaxPool", inputs, **attributes))
+
+    whole = rng.integers(-(2**15), 2**15, (2, 5, 6, channels)).astype(np.int16)
+    whole[0, 0] = rng.choice(np.array([-32768, 32767], np.int16), (6, channels))
+    expected = max_pool(whole.astype(np.float32), minimum, pads).astype(np.int16)
+    inputs = [whole, pack_bits(minimum)]
+    check(expected, run_function("QuantizedMaxPool", inputs, **attributes))
 
 
 @pytest.mark.parametrize("relu", [0, 1])

@@ -35,14 +35,16 @@ ISAS = available_isas()
 _TYPES = {
     "float32": onnx.TensorProto.FLOAT,
     "uint64": onnx.TensorProto.UINT64,
+    "int64": onnx.TensorProto.INT64,
     "int32": onnx.TensorProto.INT32,
+    "int16": onnx.TensorProto.INT16,
     "uint8": onnx.TensorProto.UINT8,
     "int8": onnx.TensorProto.INT8,
 }
 SEEDS = st.integers(0, 2**32 - 1)
 CHANNELS = st.integers(1, 200)
 FULL_RANGE = [-(2**31), 2**31 - 1]
-EPILOGUES = ["Threshold", "Scale", "ScaleClamp", "ScalePRelu", "Residual"]
+EPILOGUES = ["Threshold", "Scale", "ScaleClamp", "ScalePRelu", "Quantize", "Residual"]
 
 
 def model(
@@ -167,8 +169,13 @@ def epilogue(
         tensor.name: (*lead, outputs) if tensor.name == "R" else (outputs,)
         for tensor in ops.BY_NAME[name].inputs[2:]
     }
+    factors = {"scale": 64} if name.endswith("Quantize") else {}
     return {
-        key: rng.integers(-999, 999, shape).astype(np.float32) / 64 for key, shape in shapes.items()
+        key: (rng.integers(-999, 999, shape) * rng.choice([1, factors.get(key, 1)], shape)).astype(
+            np.float32
+        )
+        / 64
+        for key, shape in shapes.items()
     }
 
 
@@ -233,7 +240,10 @@ def test_convolution(
     check(name, inputs, attributes | dot_range(rng, name), constants)
 
 
-@pytest.mark.parametrize("name", ["PixelConvThreshold", "PixelConvScale", "PixelConvScaleClamp"])
+@pytest.mark.parametrize(
+    "name",
+    ["PixelConvThreshold", "PixelConvScale", "PixelConvScaleClamp", "PixelConvQuantize"],
+)
 @given(
     problem=convolutions(),
     channels=st.integers(1, 5),
@@ -320,6 +330,20 @@ def test_packing(lead: list[int], channels: int, seed: int) -> None:
     check("Unpack", {"X": packed(rng, *lead, channels)}, {"channels": channels})
 
 
+@given(lead=st.lists(st.integers(1, 4), max_size=3), channels=st.integers(1, 300), seed=SEEDS)
+def test_quantize(lead: list[int], channels: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    some = [0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, 0.5, -1.5, 2.5, 32766.5, -32768.5, 3e38]
+    x = rng.choice(np.array(some, np.float32), (*lead, channels))
+    inputs: dict[str, Array] = {
+        "X": np.where(rng.integers(0, 2, x.shape), x, rng.normal(scale=99, size=x.shape)),
+        "scale": rng.integers(-999, 999, channels) / 64,
+        "bias": rng.integers(-999, 999, channels) / 2,
+    }
+    inputs["scale"][rng.integers(0, channels)] = rng.choice([np.inf, np.nan, 1.0])
+    check("Quantize", {key: value.astype(np.float32) for key, value in inputs.items()}, {})
+
+
 @st.composite
 def poolings(draw: st.DrawFn) -> tuple[list[int], Attributes]:
     """Height and width, and attributes that fit them."""
@@ -333,7 +357,7 @@ def poolings(draw: st.DrawFn) -> tuple[list[int], Attributes]:
     }
 
 
-@given(problem=poolings(), channels=st.integers(1, 600), batch=st.integers(1, 5), seed=SEEDS)
+@given(problem=poolings(), channels=st.integers(1, 200), batch=st.integers(1, 5), seed=SEEDS)
 def test_max_pool(
     problem: tuple[list[int], Attributes], channels: int, batch: int, seed: int
 ) -> None:
@@ -344,6 +368,10 @@ def test_max_pool(
         "minimum": packed(rng, channels),
     }
     check("MaxPool", inputs, attributes)
+    whole = rng.integers(-(2**15), 2**15, (batch, *size, channels)).astype(np.int16)
+    extreme = rng.choice(np.array([-32768, 32767], np.int16), whole.shape)
+    whole = np.where(rng.integers(0, 4, whole.shape) == 0, extreme, whole)
+    check("QuantizedMaxPool", inputs | {"X": whole}, attributes)
 
 
 @given(

@@ -1,4 +1,4 @@
-// Mask registers.
+// Mask registers, and rounding.
 #pragma once
 
 #include <immintrin.h>
@@ -27,6 +27,14 @@ SBN_TARGET_AVX512BW SBN_INLINE uint32_t bits_of(__mmask32 mask) {
 SBN_TARGET_AVX512BW SBN_INLINE __mmask16 first_lanes(int64_t count) {
   if (count >= 16) return 0xffff;
   return static_cast<__mmask16>(count > 0 ? (1u << count) - 1 : 0);
+}
+
+// Sixteen floats to the nearest int16: ties to even, saturated, NaN to 32767.
+SBN_TARGET_AVX512BW SBN_INLINE __m256i to_int16(__m512 v) {
+  // The second operand is the result where one is NaN. What lies below all int32
+  // becomes the least of them.
+  const __m512 bounded = _mm512_min_ps(v, _mm512_set1_ps(32767.0f));
+  return _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(bounded));
 }
 
 }  // namespace sbn::avx512

@@ -1,4 +1,4 @@
-// Multiply and add, rounded once, without a fused multiply-add instruction.
+// x * scale + bias, rounded once, without a fused multiply-add instruction.
 #pragma once
 
 #include <stdint.h>
@@ -7,9 +7,12 @@
 
 namespace sbn {
 
-// The sum of two doubles as a float. The sum is rounded to odd (Boldo and Melquiond, 2008), so that rounding it
+// x is a float, or an integer of at most 29 bits: its product with a float is exact in double.
+// The sum is rounded to odd (Boldo and Melquiond, 2008), so that rounding it
 // again to float gives what a single rounding would.
-SBN_INLINE float exact_sum(double product, double addend) {
+SBN_INLINE float exact_fma(double x, float scale, float bias) {
+  const double product = x * static_cast<double>(scale);
+  const double addend = bias;
   double sum = product + addend;
   const double virtual_addend = sum - product;
   const double error = (product - (sum - virtual_addend)) + (addend - virtual_addend);
@@ -21,16 +24,6 @@ SBN_INLINE float exact_sum(double product, double addend) {
     __builtin_memcpy(&sum, &bits, sizeof sum);
   }
   return static_cast<float>(sum);
-}
-
-// The product of an integer of at most 29 bits and a float is exact in double.
-SBN_INLINE float exact_fma(int32_t dot, float scale, float bias) {
-  return exact_sum(static_cast<double>(dot) * static_cast<double>(scale), bias);
-}
-
-// So is that of two floats.
-SBN_INLINE float exact_fma(float a, float b, float addend) {
-  return exact_sum(static_cast<double>(a) * static_cast<double>(b), addend);
 }
 
 }  // namespace sbn

@@ -11,6 +11,7 @@
 #include "kernels/max_pool/max_pool.h"
 #include "kernels/pack/pack.h"
 #include "kernels/pixel_conv/pixel_conv.h"
+#include "kernels/stochastic_sign/stochastic_sign.h"
 #include "kernels/window/window.h"
 
 namespace sbn {
@@ -19,20 +20,26 @@ enum class Op {
   pack,
   pack_threshold,
   unpack,
+  quantize,
   max_pool,
+  quantized_max_pool,
+  stochastic_sign,
   conv_threshold,
   conv_scale,
   conv_scale_clamp,
   conv_scale_prelu,
+  conv_quantize,
   conv_residual,
   dense_threshold,
   dense_scale,
   dense_scale_clamp,
   dense_scale_prelu,
+  dense_quantize,
   dense_residual,
   pixel_conv_threshold,
   pixel_conv_scale,
   pixel_conv_scale_clamp,
+  pixel_conv_quantize,
   float_max_pool,
   float_depthwise_conv,
 };
@@ -40,7 +47,7 @@ enum class Op {
 constexpr bool is_conv(Op op) { return op >= Op::conv_threshold && op <= Op::conv_residual; }
 constexpr bool is_dense(Op op) { return op >= Op::dense_threshold && op <= Op::dense_residual; }
 constexpr bool is_pixel_conv(Op op) {
-  return op >= Op::pixel_conv_threshold && op <= Op::pixel_conv_scale_clamp;
+  return op >= Op::pixel_conv_threshold && op <= Op::pixel_conv_quantize;
 }
 
 // What the ops of a kind write.
@@ -54,6 +61,10 @@ constexpr bool is_clamp(Op op) {
 }
 constexpr bool is_prelu(Op op) {
   return op == Op::conv_scale_prelu || op == Op::dense_scale_prelu;
+}
+
+constexpr bool is_quantize(Op op) {
+  return op == Op::conv_quantize || op == Op::dense_quantize || op == Op::pixel_conv_quantize;
 }
 
 // The type of an op's kernels.
@@ -70,11 +81,17 @@ struct KernelType<Op::pack_threshold> { using type = PackThresholdKernel; };
 template <>
 struct KernelType<Op::unpack> { using type = UnpackKernel; };
 template <>
+struct KernelType<Op::quantize> { using type = QuantizeKernel; };
+template <>
 struct KernelType<Op::max_pool> { using type = MaxPoolKernel; };
 template <>
 struct KernelType<Op::float_max_pool> { using type = FloatMaxPoolKernel; };
 template <>
 struct KernelType<Op::float_depthwise_conv> { using type = FloatDepthwiseConvKernel; };
+template <>
+struct KernelType<Op::quantized_max_pool> { using type = QuantizedMaxPoolKernel; };
+template <>
+struct KernelType<Op::stochastic_sign> { using type = StochasticSignKernel; };
 
 template <Op op>
 using KernelOf = typename KernelType<op>::type;

@@ -30,7 +30,9 @@ enum class ElementType : int {
   kFloat = 1,
   kUint8 = 2,
   kInt8 = 3,
+  kInt16 = 5,
   kInt32 = 6,
+  kInt64 = 7,
   kUint64 = 13,
 };
 enum class Characteristic : int { kRequired = 0 };

@@ -135,6 +135,7 @@ template struct ConvOp<Op::conv_threshold>;
 template struct ConvOp<Op::conv_scale>;
 template struct ConvOp<Op::conv_scale_clamp>;
 template struct ConvOp<Op::conv_scale_prelu>;
+template struct ConvOp<Op::conv_quantize>;
 template struct ConvOp<Op::conv_residual>;
 
 }  // namespace sbn::ort

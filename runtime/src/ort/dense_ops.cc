@@ -107,6 +107,7 @@ template struct DenseOp<Op::dense_threshold>;
 template struct DenseOp<Op::dense_scale>;
 template struct DenseOp<Op::dense_scale_clamp>;
 template struct DenseOp<Op::dense_scale_prelu>;
+template struct DenseOp<Op::dense_quantize>;
 template struct DenseOp<Op::dense_residual>;
 
 }  // namespace sbn::ort

@@ -3,8 +3,8 @@
 namespace sbn::ort {
 namespace {
 
-// Words read that are worth a task of their own.
-constexpr double kTaskWords = 1 << 15;
+// Bytes read that are worth a task of their own.
+constexpr double kTaskBytes = 1 << 18;
 
 // Outputs along one axis, or 0 where the window does not fit.
 int64_t pooled_size(const MaxPoolAttributes& a, int axis, int64_t size) {
@@ -14,8 +14,9 @@ int64_t pooled_size(const MaxPoolAttributes& a, int axis, int64_t size) {
 
 }  // namespace
 
-Status* MaxPoolOp::create(const Node& node, const Attributes& a, const KernelInfo*) {
-  kernel = select_kernel<Op::max_pool>(current_isa());
+template <Op op>
+Status* MaxPoolOp<op>::create(const Node& node, const Attributes& a, const KernelInfo*) {
+  kernel = select_kernel<op>(current_isa());
   attributes = a;
   for (int i = 0; i < 4; ++i) {
     if (a.pads[i] < a.kernel_shape[i % 2]) continue;
@@ -26,16 +27,19 @@ Status* MaxPoolOp::create(const Node& node, const Attributes& a, const KernelInf
   return nullptr;
 }
 
-Status* MaxPoolOp::compute(Call& call) const {
+template <Op op>
+Status* MaxPoolOp<op>::compute(Call& call) const {
   const Attributes& a = attributes;
   Tensor x, minimum;
   SBN_TRY(call.input(0, &x));
   SBN_TRY(call.input(1, &minimum));
   const int64_t any[] = {-1, -1, -1, -1};
   SBN_TRY(call.node().expect(0, x, 4, any));
-  SBN_TRY(call.node().expect(1, minimum, 1, &x.dims[3]));
+  const bool packed = op == Op::max_pool;
+  const int64_t words = packed ? x.dims[3] : words_of(x.dims[3]);
+  SBN_TRY(call.node().expect(1, minimum, 1, &words));
   MaxPoolShape s;
-  s.batch = x.dims[0], s.height = x.dims[1], s.width = x.dims[2], s.words = x.dims[3];
+  s.batch = x.dims[0], s.height = x.dims[1], s.width = x.dims[2], s.elements = x.dims[3];
   s.kernel_h = a.kernel_shape[0], s.kernel_w = a.kernel_shape[1];
   s.stride_h = a.strides[0], s.stride_w = a.strides[1];
   s.pad_top = a.pads[0], s.pad_left = a.pads[1];
@@ -45,21 +49,23 @@ Status* MaxPoolOp::compute(Call& call) const {
     Message text = call.node().message();
     return call.node().invalid(text << "the kernel does not fit into the input of shape " << x);
   }
-  const int64_t dims[] = {s.batch, s.out_h, s.out_w, s.words};
+  const int64_t dims[] = {s.batch, s.out_h, s.out_w, s.elements};
   void* y = nullptr;
   SBN_TRY(call.output(0, 4, dims, &y));
-  if (s.batch == 0 || s.words == 0) return nullptr;
+  if (s.batch == 0 || s.elements == 0) return nullptr;
   return call.with_threads([&](const Parallel& parallel) {
     const int64_t rows = s.batch * s.out_h;
-    const double words = static_cast<double>(rows * s.out_w * s.words) *
+    using Element = std::conditional_t<op == Op::max_pool, uint64_t, int16_t>;
+    const double bytes = static_cast<double>(rows * s.out_w * s.elements) * sizeof(Element) *
                          static_cast<double>(s.kernel_h * s.kernel_w);
-    parallel_ranges(parallel, rows, words, kTaskWords, [&](Range range) {
-      kernel->run(s, x.as<uint64_t>(), minimum.as<uint64_t>(), static_cast<uint64_t*>(y), range);
+    parallel_ranges(parallel, rows, bytes, kTaskBytes, [&](Range range) {
+      kernel->run(s, x.as<Element>(), minimum.as<uint64_t>(), static_cast<Element*>(y), range);
     });
   });
 }
 
-bool MaxPoolOp::infer(const Attributes& attributes, const KnownShape* inputs,
+template <Op op>
+bool MaxPoolOp<op>::infer(const Attributes& attributes, const KnownShape* inputs,
                       KnownShape* output) {
   const KnownShape& x = inputs[0];
   if (x.rank != 4) return false;
@@ -72,5 +78,8 @@ bool MaxPoolOp::infer(const Attributes& attributes, const KnownShape* inputs,
   }
   return true;
 }
+
+template struct MaxPoolOp<Op::max_pool>;
+template struct MaxPoolOp<Op::quantized_max_pool>;
 
 }  // namespace sbn::ort

@@ -1,3 +1,4 @@
+// MaxPool and QuantizedMaxPool.
 #pragma once
 
 #include "kernels/registry.h"
@@ -5,6 +6,7 @@
 
 namespace sbn::ort {
 
+template <Op op>
 struct MaxPoolOp {
   using Attributes = MaxPoolAttributes;
   Status* create(const Node& node, const Attributes& attributes, const KernelInfo*);
@@ -12,7 +14,7 @@ struct MaxPoolOp {
   Status* compute(Call& call) const;
   static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* output);
 
-  const MaxPoolKernel* kernel;
+  const KernelOf<op>* kernel;
   Attributes attributes;
 };
 

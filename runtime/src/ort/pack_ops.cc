@@ -118,4 +118,33 @@ bool UnpackOp::infer(const Attributes& attributes, const KnownShape* inputs, Kno
   return infer_last(inputs[0], attributes.channels, output);
 }
 
+Status* QuantizeOp::create(const Node&, const Attributes&, const KernelInfo*) {
+  kernel = select_kernel<Op::quantize>(current_isa());
+  return nullptr;
+}
+
+Status* QuantizeOp::compute(Call& call) const {
+  const auto same = [](int64_t channels) { return channels; };
+  return each_row(call, -1, same, [&](const Tensor& x, void* y, int64_t rows) -> Status* {
+    const int64_t channels = x.dims[x.rank - 1];
+    Tensor scale, bias;
+    SBN_TRY(call.input(1, &scale));
+    SBN_TRY(call.input(2, &bias));
+    SBN_TRY(call.node().expect(1, scale, 1, &channels));
+    SBN_TRY(call.node().expect(2, bias, 1, &channels));
+    return call.with_threads([&](const Parallel& parallel) {
+      const double cost = static_cast<double>(rows) * static_cast<double>(channels);
+      parallel_ranges(parallel, rows, cost, kTaskFloats, [&](Range r) {
+        kernel->run(x.as<float>() + r.begin * channels, scale.as<float>(), bias.as<float>(),
+                    static_cast<int16_t*>(y) + r.begin * channels, r.end - r.begin, channels);
+      });
+    });
+  });
+}
+
+bool QuantizeOp::infer(const Attributes&, const KnownShape* inputs, KnownShape* output) {
+  *output = inputs[0];
+  return output->rank > 0;
+}
+
 }  // namespace sbn::ort

@@ -1,4 +1,4 @@
-// Pack, PackThreshold and Unpack.
+// Pack, PackThreshold, Unpack and Quantize.
 #pragma once
 
 #include "kernels/registry.h"
@@ -35,6 +35,16 @@ struct UnpackOp {
 
   const UnpackKernel* kernel;
   int64_t channels;
+};
+
+struct QuantizeOp {
+  using Attributes = NoAttributes;
+  Status* create(const Node&, const Attributes&, const KernelInfo*);
+  void destroy(const Node&) {}
+  Status* compute(Call& call) const;
+  static bool infer(const Attributes&, const KnownShape* inputs, KnownShape* output);
+
+  const QuantizeKernel* kernel;
 };
 
 }  // namespace sbn::ort

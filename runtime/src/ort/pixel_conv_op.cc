@@ -109,5 +109,6 @@ bool PixelConvOp<op>::infer(const Attributes& attributes, const KnownShape* inpu
 template struct PixelConvOp<Op::pixel_conv_threshold>;
 template struct PixelConvOp<Op::pixel_conv_scale>;
 template struct PixelConvOp<Op::pixel_conv_scale_clamp>;
+template struct PixelConvOp<Op::pixel_conv_quantize>;
 
 }  // namespace sbn::ort

@@ -1,4 +1,4 @@
-// PixelConvThreshold, PixelConvScale and PixelConvScaleClamp.
+// PixelConvThreshold, PixelConvScale, PixelConvScaleClamp and PixelConvQuantize.
 #pragma once
 
 #include "kernels/registry.h"

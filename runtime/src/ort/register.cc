@@ -5,6 +5,7 @@
 #include "ort/pack_ops.h"
 #include "ort/pixel_conv_op.h"
 #include "ort/product_ops.h"
+#include "ort/stochastic_sign_op.h"
 #include "ort/window_ops.h"
 
 #define SBN_EXPORT extern "C" __attribute__((visibility("default")))
@@ -19,22 +20,28 @@ constexpr RegisteredOp kOps[] = {
     Adapter<PackOp>::op(kPack),
     Adapter<PackThresholdOp>::op(kPackThreshold),
     Adapter<UnpackOp>::op(kUnpack),
-    Adapter<MaxPoolOp>::op(kMaxPool),
+    Adapter<MaxPoolOp<Op::max_pool>>::op(kMaxPool),
     Adapter<ConvOp<Op::conv_threshold>>::op(kConvThreshold),
     Adapter<ConvOp<Op::conv_scale>>::op(kConvScale),
     Adapter<ConvOp<Op::conv_scale_clamp>>::op(kConvScaleClamp),
     Adapter<ConvOp<Op::conv_scale_prelu>>::op(kConvScalePRelu),
+    Adapter<ConvOp<Op::conv_quantize>>::op(kConvQuantize),
     Adapter<ConvOp<Op::conv_residual>>::op(kConvResidual),
     Adapter<DenseOp<Op::dense_threshold>>::op(kDenseThreshold),
     Adapter<DenseOp<Op::dense_scale>>::op(kDenseScale),
     Adapter<DenseOp<Op::dense_scale_clamp>>::op(kDenseScaleClamp),
     Adapter<DenseOp<Op::dense_scale_prelu>>::op(kDenseScalePRelu),
+    Adapter<DenseOp<Op::dense_quantize>>::op(kDenseQuantize),
     Adapter<DenseOp<Op::dense_residual>>::op(kDenseResidual),
     Adapter<PixelConvOp<Op::pixel_conv_threshold>>::op(kPixelConvThreshold),
     Adapter<PixelConvOp<Op::pixel_conv_scale>>::op(kPixelConvScale),
     Adapter<PixelConvOp<Op::pixel_conv_scale_clamp>>::op(kPixelConvScaleClamp),
     Adapter<FloatMaxPoolOp>::op(kFloatMaxPool),
     Adapter<FloatDepthwiseConvOp>::op(kFloatDepthwiseConv),
+    Adapter<PixelConvOp<Op::pixel_conv_quantize>>::op(kPixelConvQuantize),
+    Adapter<QuantizeOp>::op(kQuantize),
+    Adapter<MaxPoolOp<Op::quantized_max_pool>>::op(kQuantizedMaxPool),
+    Adapter<StochasticSignOp>::op(kStochasticSign),
 };
 static_assert(sizeof kOps / sizeof *kOps == kOpCount, "every specified operator is registered");
 

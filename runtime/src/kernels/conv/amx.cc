@@ -214,6 +214,7 @@ const ConvKernel conv_threshold_amx = kernel<avx512::Threshold>(worthwhile);
 const ConvKernel conv_scale_amx = kernel<avx512::Float<Finish::kScale>>(float_worthwhile);
 const ConvKernel conv_scale_clamp_amx = kernel<avx512::Float<Finish::kClamp>>(float_worthwhile);
 const ConvKernel conv_scale_prelu_amx = kernel<avx512::Float<Finish::kPRelu>>(float_worthwhile);
+const ConvKernel conv_quantize_amx = kernel<avx512::Float<Finish::kQuantize>>(float_worthwhile);
 const ConvKernel conv_residual_amx = kernel<avx512::Float<Finish::kResidual>>(float_worthwhile);
 
 }  // namespace sbn

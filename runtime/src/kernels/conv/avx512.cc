@@ -108,6 +108,7 @@ const ConvKernel conv_threshold_avx512 = kernel<avx512::Threshold>();
 const ConvKernel conv_scale_avx512 = kernel<avx512::Float<Finish::kScale>>();
 const ConvKernel conv_scale_clamp_avx512 = kernel<avx512::Float<Finish::kClamp>>();
 const ConvKernel conv_scale_prelu_avx512 = kernel<avx512::Float<Finish::kPRelu>>();
+const ConvKernel conv_quantize_avx512 = kernel<avx512::Float<Finish::kQuantize>>();
 const ConvKernel conv_residual_avx512 = kernel<avx512::Float<Finish::kResidual>>();
 
 }  // namespace sbn

@@ -65,6 +65,7 @@ const ConvKernel conv_threshold_scalar = kernel(run_portable<scalar::Threshold>)
 const ConvKernel conv_scale_scalar = kernel(run_portable<scalar::Float<Finish::kScale>>);
 const ConvKernel conv_scale_clamp_scalar = kernel(run_portable<scalar::Float<Finish::kClamp>>);
 const ConvKernel conv_scale_prelu_scalar = kernel(run_portable<scalar::Float<Finish::kPRelu>>);
+const ConvKernel conv_quantize_scalar = kernel(run_portable<scalar::Float<Finish::kQuantize>>);
 const ConvKernel conv_residual_scalar = kernel(run_portable<scalar::Float<Finish::kResidual>>);
 
 #if SBN_X86
@@ -81,6 +82,7 @@ const ConvKernel conv_threshold_popcnt = kernel(run_popcnt<scalar::Threshold>);
 const ConvKernel conv_scale_popcnt = kernel(run_popcnt<scalar::Float<Finish::kScale>>);
 const ConvKernel conv_scale_clamp_popcnt = kernel(run_popcnt<scalar::Float<Finish::kClamp>>);
 const ConvKernel conv_scale_prelu_popcnt = kernel(run_popcnt<scalar::Float<Finish::kPRelu>>);
+const ConvKernel conv_quantize_popcnt = kernel(run_popcnt<scalar::Float<Finish::kQuantize>>);
 const ConvKernel conv_residual_popcnt = kernel(run_popcnt<scalar::Float<Finish::kResidual>>);
 #endif
 

@@ -111,6 +111,7 @@ const DenseKernel dense_threshold_avx2 = kernel<avx2::Threshold>();
 const DenseKernel dense_scale_avx2 = kernel<avx2::Float<Finish::kScale>>();
 const DenseKernel dense_scale_clamp_avx2 = kernel<avx2::Float<Finish::kClamp>>();
 const DenseKernel dense_scale_prelu_avx2 = kernel<avx2::Float<Finish::kPRelu>>();
+const DenseKernel dense_quantize_avx2 = kernel<avx2::Float<Finish::kQuantize>>();
 const DenseKernel dense_residual_avx2 = kernel<avx2::Float<Finish::kResidual>>();
 
 }  // namespace sbn

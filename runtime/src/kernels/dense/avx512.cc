@@ -83,6 +83,7 @@ const DenseKernel dense_threshold_avx512 = kernel<avx512::Threshold>();
 const DenseKernel dense_scale_avx512 = kernel<avx512::Float<Finish::kScale>>();
 const DenseKernel dense_scale_clamp_avx512 = kernel<avx512::Float<Finish::kClamp>>();
 const DenseKernel dense_scale_prelu_avx512 = kernel<avx512::Float<Finish::kPRelu>>();
+const DenseKernel dense_quantize_avx512 = kernel<avx512::Float<Finish::kQuantize>>();
 const DenseKernel dense_residual_avx512 = kernel<avx512::Float<Finish::kResidual>>();
 
 }  // namespace sbn

@@ -112,6 +112,7 @@ const DenseKernel dense_threshold_avx512bw = kernel<avx512bw::Threshold>();
 const DenseKernel dense_scale_avx512bw = kernel<avx512bw::Float<Finish::kScale>>();
 const DenseKernel dense_scale_clamp_avx512bw = kernel<avx512bw::Float<Finish::kClamp>>();
 const DenseKernel dense_scale_prelu_avx512bw = kernel<avx512bw::Float<Finish::kPRelu>>();
+const DenseKernel dense_quantize_avx512bw = kernel<avx512bw::Float<Finish::kQuantize>>();
 const DenseKernel dense_residual_avx512bw = kernel<avx512bw::Float<Finish::kResidual>>();
 
 }  // namespace sbn

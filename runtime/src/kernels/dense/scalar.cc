@@ -53,6 +53,7 @@ const DenseKernel dense_threshold_scalar = kernel(run_portable<scalar::Threshold
 const DenseKernel dense_scale_scalar = kernel(run_portable<scalar::Float<Finish::kScale>>);
 const DenseKernel dense_scale_clamp_scalar = kernel(run_portable<scalar::Float<Finish::kClamp>>);
 const DenseKernel dense_scale_prelu_scalar = kernel(run_portable<scalar::Float<Finish::kPRelu>>);
+const DenseKernel dense_quantize_scalar = kernel(run_portable<scalar::Float<Finish::kQuantize>>);
 const DenseKernel dense_residual_scalar = kernel(run_portable<scalar::Float<Finish::kResidual>>);
 
 #if SBN_X86
@@ -69,6 +70,7 @@ const DenseKernel dense_threshold_popcnt = kernel(run_popcnt<scalar::Threshold>)
 const DenseKernel dense_scale_popcnt = kernel(run_popcnt<scalar::Float<Finish::kScale>>);
 const DenseKernel dense_scale_clamp_popcnt = kernel(run_popcnt<scalar::Float<Finish::kClamp>>);
 const DenseKernel dense_scale_prelu_popcnt = kernel(run_popcnt<scalar::Float<Finish::kPRelu>>);
+const DenseKernel dense_quantize_popcnt = kernel(run_popcnt<scalar::Float<Finish::kQuantize>>);
 const DenseKernel dense_residual_popcnt = kernel(run_popcnt<scalar::Float<Finish::kResidual>>);
 #endif
 

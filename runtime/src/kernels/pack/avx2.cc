@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #include "base/arithmetic.h"
+#include "base/avx2.h"
 #include "base/bits.h"
 #include "kernels/registry.h"
 
@@ -78,10 +79,28 @@ SBN_TARGET_AVX2 void unpack(const uint64_t* x, float* y, int64_t rows, int64_t c
   }
 }
 
+SBN_TARGET_AVX2 void quantize(const float* x, const float* scale, const float* bias, int16_t* y,
+                              int64_t rows, int64_t channels) {
+  const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; c += 8) {
+      const int64_t count = channels - c;
+      const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(min(count, 8))),
+                                               numbers);
+      const auto at = [&](const float* from) SBN_TARGET_AVX2 {
+        return count >= 8 ? _mm256_loadu_ps(from + c) : _mm256_maskload_ps(from + c, lanes);
+      };
+      avx2::store_int16(y + c, avx2::to_int16(_mm256_fmadd_ps(at(x), at(scale), at(bias))), count);
+    }
+    x += channels, y += channels;
+  }
+}
+
 }  // namespace
 
 const PackKernel pack_avx2 = {pack};
 const PackThresholdKernel pack_threshold_avx2 = {pack_threshold};
 const UnpackKernel unpack_avx2 = {unpack};
+const QuantizeKernel quantize_avx2 = {quantize};
 
 }  // namespace sbn

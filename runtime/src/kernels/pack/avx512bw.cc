@@ -74,10 +74,26 @@ SBN_TARGET_AVX512BW void unpack(const uint64_t* x, float* y, int64_t rows, int64
   }
 }
 
+SBN_TARGET_AVX512BW void quantize(const float* x, const float* scale, const float* bias, int16_t* y,
+                                  int64_t rows, int64_t channels) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; c += 16) {
+      const __mmask16 lanes = first_lanes(channels - c);
+      const auto at = [&](const float* from) SBN_TARGET_AVX512BW {
+        return _mm512_maskz_loadu_ps(lanes, from + c);
+      };
+      const __m512 v = _mm512_fmadd_ps(at(x), at(scale), at(bias));
+      _mm256_mask_storeu_epi16(y + c, lanes, avx512::to_int16(v));
+    }
+    x += channels, y += channels;
+  }
+}
+
 }  // namespace
 
 const PackKernel pack_avx512bw = {pack};
 const PackThresholdKernel pack_threshold_avx512bw = {pack_threshold};
 const UnpackKernel unpack_avx512bw = {unpack};
+const QuantizeKernel quantize_avx512bw = {quantize};
 
 }  // namespace sbn

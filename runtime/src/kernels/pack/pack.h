@@ -1,4 +1,4 @@
-// Packing floats to sign bits and back. Rows lie one after the other; a row of
+// Packing floats to sign bits and back, and rounding them to 16 bits. Rows lie one after the other; a row of
 // `channels` floats takes words_of(channels) words, unused bits being 0.
 #pragma once
 
@@ -20,6 +20,12 @@ struct PackThresholdKernel {
 struct UnpackKernel {
   // -1 for a set bit, else +1.
   void (*run)(const uint64_t* x, float* y, int64_t rows, int64_t channels);
+};
+
+struct QuantizeKernel {
+  // x * scale[c] + bias[c], rounded once, then to the nearest int16.
+  void (*run)(const float* x, const float* scale, const float* bias, int16_t* y, int64_t rows,
+              int64_t channels);
 };
 
 }  // namespace sbn

@@ -1,5 +1,7 @@
 #include "base/arithmetic.h"
 #include "base/bits.h"
+#include "base/exact_fma.h"
+#include "base/to_int16.h"
 #include "kernels/registry.h"
 
 namespace sbn {
@@ -43,10 +45,21 @@ void unpack(const uint64_t* x, float* y, int64_t rows, int64_t channels) {
   }
 }
 
+void quantize(const float* x, const float* scale, const float* bias, int16_t* y, int64_t rows,
+              int64_t channels) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const float v = exact_fma(load<float>(x++), load<float>(scale + c), load<float>(bias + c));
+      store(y++, to_int16(v));
+    }
+  }
+}
+
 }  // namespace
 
 const PackKernel pack_scalar = {pack};
 const PackThresholdKernel pack_threshold_scalar = {pack_threshold};
 const UnpackKernel unpack_scalar = {unpack};
+const QuantizeKernel quantize_scalar = {quantize};
 
 }  // namespace sbn

@@ -151,5 +151,6 @@ constexpr PixelConvKernel kernel(void (*run_one)(const PixelConvRun&, Range)) {
 const PixelConvKernel pixel_conv_threshold_avx2 = kernel(run<Threshold>);
 const PixelConvKernel pixel_conv_scale_avx2 = kernel(run<Float<Finish::kScale>>);
 const PixelConvKernel pixel_conv_scale_clamp_avx2 = kernel(run<Float<Finish::kClamp>>);
+const PixelConvKernel pixel_conv_quantize_avx2 = kernel(run<Float<Finish::kQuantize>>);
 
 }  // namespace sbn

@@ -242,5 +242,9 @@ const PixelConvKernel pixel_conv_scale_avx512bw =
     kernel<Widened>(run_widened<Float<Finish::kScale>>);
 const PixelConvKernel pixel_conv_scale_clamp_avx512bw =
     kernel<Widened>(run_widened<Float<Finish::kClamp>>);
+const PixelConvKernel pixel_conv_quantize_vnni =
+    kernel<Vnni>(run_vnni<Float<Finish::kQuantize>>);
+const PixelConvKernel pixel_conv_quantize_avx512bw =
+    kernel<Widened>(run_widened<Float<Finish::kQuantize>>);
 
 }  // namespace sbn

@@ -60,5 +60,7 @@ const PixelConvKernel pixel_conv_scale_scalar = {weight_bytes, pack_weights,
                                                  run_float<Finish::kScale>};
 const PixelConvKernel pixel_conv_scale_clamp_scalar = {weight_bytes, pack_weights,
                                                        run_float<Finish::kClamp>};
+const PixelConvKernel pixel_conv_quantize_scalar = {weight_bytes, pack_weights,
+                                                    run_float<Finish::kQuantize>};
 
 }  // namespace sbn

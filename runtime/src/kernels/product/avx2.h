@@ -293,6 +293,10 @@ SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eight(const Output& out, __m256i dot,
     v = _mm256_blendv_ps(v, _mm256_mul_ps(v, at(e.slope)), negative);
   }
   if (finish == Finish::kResidual) v = _mm256_add_ps(v, at(e.residual + pixel * out.outputs));
+  if (finish == Finish::kQuantize) {
+    store_int16(out.integers(pixel, channel), to_int16(v), count);
+    return 0;
+  }
   float* to = out.floats(pixel, channel);
   if (count >= 8) {
     _mm256_storeu_ps(to, v);

@@ -33,6 +33,10 @@ SBN_TARGET_AVX512BW SBN_INLINE uint32_t finish_sixteen(const Output& out, __m512
     v = _mm512_mask_mul_ps(v, negative, v, at(e.slope));
   }
   if (finish == Finish::kResidual) v = _mm512_add_ps(v, at(e.residual + pixel * out.outputs));
+  if (finish == Finish::kQuantize) {
+    _mm256_mask_storeu_epi16(out.integers(pixel, channel), lanes, to_int16(v));
+    return 0;
+  }
   _mm512_mask_storeu_ps(out.floats(pixel, channel), lanes, v);
   if (finish != Finish::kResidual) return 0;
   return bits_of(_mm512_mask_cmp_ps_mask(lanes, v, _mm512_setzero_ps(), _CMP_LT_OQ));

@@ -15,6 +15,7 @@ enum class Finish {
   kScale,     // Y = v
   kClamp,     // Y = min(max(v, low), high)
   kPRelu,     // Y = v < 0 ? v * slope : v
+  kQuantize,  // Y = v to the nearest int16, saturated; NaN gives 32767
   kResidual,  // Y = v + residual, rounded once more; signs = packed Y < 0
 };
 
@@ -42,6 +43,9 @@ struct Output {
 
   SBN_INLINE float* floats(int64_t pixel, int64_t channel) const {
     return static_cast<float*>(y) + pixel * outputs + channel;
+  }
+  SBN_INLINE int16_t* integers(int64_t pixel, int64_t channel) const {
+    return static_cast<int16_t*>(y) + pixel * outputs + channel;
   }
   SBN_INLINE uint64_t* bits(int64_t pixel) const {
     return (epilogue.threshold ? static_cast<uint64_t*>(y) : epilogue.signs) + pixel * pixel_words;

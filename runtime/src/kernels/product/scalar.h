@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 #include "base/bits.h"
 #include "base/exact_fma.h"
+#include "base/to_int16.h"
 #include "kernels/product/epilogue.h"
 
 namespace sbn::scalar {
@@ -66,7 +67,7 @@ struct Threshold {
   }
 };
 
-// One element of a float epilogue: writes Y and returns it.
+// One element of a float epilogue: writes Y and returns it before it is rounded to an integer.
 template <Finish finish>
 SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64_t channel) {
   const Epilogue& e = out.epilogue;
@@ -79,7 +80,11 @@ SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64
   }
   if (finish == Finish::kPRelu && v < 0) v *= at(e.slope);
   if (finish == Finish::kResidual) v += at(e.residual + pixel * out.outputs);
-  store(out.floats(pixel, channel), v);
+  if (finish == Finish::kQuantize) {
+    store(out.integers(pixel, channel), to_int16(v));
+  } else {
+    store(out.floats(pixel, channel), v);
+  }
   return v;
 }
 
