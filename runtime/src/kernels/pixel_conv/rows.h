@@ -36,8 +36,7 @@ class Rows {
     shared_ = by_row && s_.dilation_w == 1 && s_.stride_w <= s_.kernel_w;
     const int64_t columns = kCapacity / (s_.kernel_h * s_.channels);
     most_ = shared_ ? (columns - s_.kernel_w) / s_.stride_w + 1 : kCapacity / patch_;
-    // The ends of runs may be parts of lanes; their weights are 0.
-    for (Element& element : elements_) element = 0;
+    if (!shared_) zero(elements_, kCapacity);
   }
 
   // Copies what the next output pixels of a row need, at most `most`; returns how many
@@ -63,6 +62,7 @@ class Rows {
         }
       }
     }
+    if (shared_) zero(elements_ + s_.kernel_h * run_stride, kPadding);
     constexpr int64_t kSize = sizeof(Element);
     *patches = {reinterpret_cast<const char*>(elements_), pixel_stride * kSize, runs_.count,
                 run_stride * kSize, steps_};
@@ -91,6 +91,11 @@ class Rows {
       Product::copy(to + begin * s_.channels, x_ + at, (end - begin) * s_.channels);
     }
     fill(to + end * s_.channels, count - end);
+  }
+
+  // The ends of runs may be parts of lanes, whose other elements are multiplied by 0.
+  static void zero(Element* to, int64_t count) {
+    __builtin_memset(to, 0, static_cast<size_t>(count) * sizeof(Element));
   }
 
   SBN_INLINE void fill(Element* to, int64_t columns) const {
