@@ -169,6 +169,8 @@ void test_pixel_conv(const KernelRow& row, Random& random, int64_t outputs) {
   s.batch = uniform(random, 1, 3);
   // Wide enough for a few tiles of pixels in a row.
   s.height = uniform(random, 1, 9), s.width = uniform(random, 1, random() % 2 ? 9 : 40);
+  // Wider than what a kernel copies at a time.
+  if (random() % 16 == 0) s.batch = 1, s.height = s.kernel_h, s.width = uniform(random, 300, 700);
   if (pixel_conv_fix(&s) || pixel_conv_resize(&s)) return;
   const PixelConvProblem problem(random, row.op, s, random_slack(random));
   const Outputs result(random, problem);

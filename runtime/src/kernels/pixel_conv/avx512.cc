@@ -88,8 +88,8 @@ struct Float {
 
 // Pixels [pixel, pixel + Pixels) by the channels of one block.
 template <class Product, int Pixels, int Registers, class Epilogue>
-SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint32_t* w, int64_t pixel,
-                                             int64_t block, int64_t outputs,
+SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint32_t* w,
+                                             int64_t pixel, int64_t block, int64_t outputs,
                                              const Epilogue& epilogue) {
   __m512i sums[Pixels][Registers];
   SBN_UNROLL
