@@ -159,14 +159,19 @@ void test_pixel_conv(const KernelRow& row, Random& random, int64_t outputs) {
   const auto& kernel = *static_cast<const PixelConvKernel*>(row.kernel);
   PixelConvShape s = {};
   s.channels = uniform(random, 1, random() % 4 ? 4 : 20), s.outputs = outputs;
-  s.kernel_h = uniform(random, 1, 5), s.kernel_w = uniform(random, 1, 5);
+  s.kernel_h = uniform(random, 1, 7), s.kernel_w = uniform(random, 1, 7);
   s.stride_h = uniform(random, 1, 3), s.stride_w = uniform(random, 1, 3);
-  s.dilation_h = uniform(random, 1, 2), s.dilation_w = uniform(random, 1, 2);
-  s.pad_top = uniform(random, 0, 4), s.pad_left = uniform(random, 0, 4);
-  s.pad_bottom = uniform(random, 0, 4), s.pad_right = uniform(random, 0, 4);
+  s.dilation_h = uniform(random, 1, 2), s.dilation_w = random() % 4 ? 1 : 2;
+  // Without a border the last pixels end where the image does.
+  const int64_t most = random() % 2 ? 4 : 0;
+  s.pad_top = uniform(random, 0, most), s.pad_left = uniform(random, 0, most);
+  s.pad_bottom = uniform(random, 0, most), s.pad_right = uniform(random, 0, most);
   s.pad_value = uniform(random, 0, 255);
   s.batch = uniform(random, 1, 3);
-  s.height = uniform(random, 1, 9), s.width = uniform(random, 1, 9);
+  // Wide enough for a few tiles of pixels in a row.
+  s.height = uniform(random, 1, 9), s.width = uniform(random, 1, random() % 2 ? 9 : 40);
+  // Wider than what a kernel copies at a time.
+  if (random() % 16 == 0) s.batch = 1, s.height = s.kernel_h, s.width = uniform(random, 300, 700);
   if (pixel_conv_fix(&s) || pixel_conv_resize(&s)) return;
   const PixelConvProblem problem(random, row.op, s, random_slack(random));
   const Outputs result(random, problem);

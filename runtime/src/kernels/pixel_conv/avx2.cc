@@ -3,8 +3,8 @@
 #include <immintrin.h>
 
 #include "base/avx2.h"
-#include "kernels/pixel_conv/gather.h"
 #include "kernels/pixel_conv/layout.h"
+#include "kernels/pixel_conv/rows.h"
 #include "kernels/product/avx2.h"
 #include "kernels/registry.h"
 
@@ -13,22 +13,26 @@ namespace {
 
 using avx2::load256;
 using pixels::kBlock;
-using pixels::kRows;
+using pixels::Patches;
 
-constexpr int64_t kElements = 2;
 constexpr int64_t kLanes = 8;
 constexpr int64_t kPixels = 4;
 
-SBN_TARGET_AVX2 SBN_INLINE void gather_row(PixelGather& from, const PixelConvShape& s,
-                                           uint32_t* row) {
-  alignas(64) uint8_t bytes[4 * pixels::kMaxSteps];
-  from.next(bytes);
-  auto* to = reinterpret_cast<uint8_t*>(row);
-  for (int64_t k = 0; k < s.products; k += 16) {
-    const __m128i some = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + k));
-    avx2::store256(to + 2 * k, _mm256_cvtepu8_epi16(some));
+struct Widened {
+  static constexpr int64_t kElements = 2;
+  using Element = uint16_t;
+  static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
+
+  static SBN_TARGET_AVX2 void copy(uint16_t* to, const uint8_t* from, int64_t count) {
+    const auto widen = [&](int64_t i) SBN_TARGET_AVX2 {
+      const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
+      avx2::store256(to + i, _mm256_cvtepu8_epi16(some));
+    };
+    for (int64_t i = 0; i + 16 <= count; i += 16) widen(i);
+    if (count >= 16) return widen(count - 16);
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
   }
-}
+};
 
 // Epilogues take the sums of `count` <= 8 channels and return their bits.
 struct Threshold {
@@ -62,24 +66,27 @@ struct Float {
 // Adds up `Registers` of channels for `Pixels` pixels; a step of weights is `stride`
 // lanes long.
 template <int Pixels, int Registers>
-SBN_TARGET_AVX2 SBN_INLINE void multiply(const uint32_t (*rows)[pixels::kMaxSteps],
-                                         const uint32_t* w, int64_t stride, int64_t steps,
+SBN_TARGET_AVX2 SBN_INLINE void multiply(const Patches& patches, const uint32_t* w, int64_t stride,
                                          __m256i (&sums)[Pixels][Registers]) {
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) {
     SBN_UNROLL
     for (int r = 0; r < Registers; ++r) sums[p][r] = _mm256_setzero_si256();
   }
-  for (int64_t k = 0; k < steps; ++k, w += stride) {
-    __m256i weights[Registers];
-    SBN_UNROLL
-    for (int r = 0; r < Registers; ++r) weights[r] = load256(w + r * kLanes);
-    SBN_UNROLL
-    for (int p = 0; p < Pixels; ++p) {
-      const __m256i some = _mm256_set1_epi32(static_cast<int>(rows[p][k]));
+  const char* run = patches.first;
+  for (int64_t i = 0; i < patches.runs; ++i, run += patches.run_stride) {
+    const char* x = run;
+    for (int64_t k = 0; k < patches.steps; ++k, x += 4, w += stride) {
+      __m256i weights[Registers];
       SBN_UNROLL
-      for (int r = 0; r < Registers; ++r) {
-        sums[p][r] = _mm256_add_epi32(sums[p][r], _mm256_madd_epi16(some, weights[r]));
+      for (int r = 0; r < Registers; ++r) weights[r] = load256(w + r * kLanes);
+      SBN_UNROLL
+      for (int p = 0; p < Pixels; ++p) {
+        const __m256i some = _mm256_set1_epi32(load<int32_t>(x + p * patches.pixel_stride));
+        SBN_UNROLL
+        for (int r = 0; r < Registers; ++r) {
+          sums[p][r] = _mm256_add_epi32(sums[p][r], _mm256_madd_epi16(some, weights[r]));
+        }
       }
     }
   }
@@ -88,13 +95,12 @@ SBN_TARGET_AVX2 SBN_INLINE void multiply(const uint32_t (*rows)[pixels::kMaxStep
 // Pixels [pixel, pixel + Pixels) by the channels of one block.
 template <int Pixels, class Epilogue>
 SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
-                                         const uint32_t (*rows)[pixels::kMaxSteps],
-                                         const uint32_t* w, int64_t pixel, int64_t block,
+                                         const Patches& patches, const uint32_t* w,
+                                         int64_t pixel, int64_t block,
                                          const Epilogue& epilogue) {
   const int64_t first = block * kBlock;
   const int64_t end = min(first + kBlock, s.outputs);
   const int64_t stride = div_up(end - first, kLanes) * kLanes;
-  const int64_t steps = pixels::steps<kElements>(pixels::one_run(s));
   uint64_t bits[Pixels] = {};
   const auto finish = [&](const __m256i& sums, int p, int64_t channel) SBN_TARGET_AVX2 {
     bits[p] |= epilogue(sums, pixel + p, channel, min(end - channel, kLanes)) << (channel - first);
@@ -102,7 +108,7 @@ SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
   int64_t channel = first;
   for (; channel + kLanes < end; channel += 2 * kLanes) {
     __m256i sums[Pixels][2];
-    multiply(rows, w + channel - first, stride, steps, sums);
+    multiply(patches, w + channel - first, stride, sums);
     SBN_UNROLL
     for (int p = 0; p < Pixels; ++p) {
       finish(sums[p][0], p, channel);
@@ -111,7 +117,7 @@ SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
   }
   if (channel < end) {
     __m256i sums[Pixels][1];
-    multiply(rows, w + channel - first, stride, steps, sums);
+    multiply(patches, w + channel - first, stride, sums);
     SBN_UNROLL
     for (int p = 0; p < Pixels; ++p) finish(sums[p][0], p, channel);
   }
@@ -124,26 +130,31 @@ SBN_TARGET_AVX2 void run(const PixelConvRun& run, Range pixels) {
   const PixelConvShape& s = *run.shape;
   const Epilogue epilogue = {run.output};
   const auto* weights = static_cast<const uint32_t*>(run.weights);
-  const int64_t steps = pixels::steps<kElements>(pixels::one_run(s));
-  PixelGather gather(run, pixels.begin);
-  alignas(64) uint32_t rows[kRows][pixels::kMaxSteps];
-  for (int64_t begin = pixels.begin; begin < pixels.end; begin += kRows) {
-    const int64_t count = min(kRows, pixels.end - begin);
-    for (int64_t i = 0; i < count; ++i) gather_row(gather, s, rows[i]);
+  const int64_t steps = pixels::steps<Widened::kElements>(Widened::runs(s));
+  pixels::Rows<Widened> rows(run, pixels.begin);
+  for (int64_t begin = pixels.begin; begin < pixels.end;) {
+    Patches all;
+    const int64_t end = begin + rows.next(pixels.end - begin, &all);
     for (int64_t block = 0; block * kBlock < s.outputs; ++block) {
       const uint32_t* w = weights + block * kBlock * steps;
-      int64_t i = 0;
-      for (; i + kPixels <= count; i += kPixels) {
-        run_tile<kPixels>(s, rows + i, w, begin + i, block, epilogue);
+      Patches patches = all;
+      int64_t pixel = begin;
+      for (; pixel + kPixels <= end; pixel += kPixels) {
+        run_tile<kPixels>(s, patches, w, pixel, block, epilogue);
+        patches.first += kPixels * patches.pixel_stride;
       }
-      for (; i < count; ++i) run_tile<1>(s, rows + i, w, begin + i, block, epilogue);
+      for (; pixel < end; ++pixel) {
+        run_tile<1>(s, patches, w, pixel, block, epilogue);
+        patches.first += patches.pixel_stride;
+      }
     }
+    begin = end;
   }
 }
 
 constexpr PixelConvKernel kernel(void (*run_one)(const PixelConvRun&, Range)) {
-  return {pixels::weight_bytes<kLanes, kElements>, pixels::pack_weights<int16_t, kLanes, kElements>,
-          run_one};
+  return {pixels::weight_bytes<kLanes, Widened::kElements, Widened::runs>,
+          pixels::pack_weights<int16_t, kLanes, Widened::kElements, Widened::runs>, run_one};
 }
 
 }  // namespace

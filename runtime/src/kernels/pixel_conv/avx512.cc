@@ -3,8 +3,8 @@
 #include <immintrin.h>
 
 #include "base/avx512.h"
-#include "kernels/pixel_conv/gather.h"
 #include "kernels/pixel_conv/layout.h"
+#include "kernels/pixel_conv/rows.h"
 #include "kernels/product/avx512_float.h"
 #include "kernels/registry.h"
 
@@ -14,14 +14,23 @@ namespace {
 using avx512::bits_of;
 using avx512::first_lanes;
 using pixels::kBlock;
-using pixels::kRows;
+using pixels::Patches;
 
 constexpr int64_t kLanes = 16;
 
 struct Vnni {
   static constexpr int64_t kElements = 4;
+  static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
+  using Element = uint8_t;
   using Weight = int8_t;
-  static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs(s); }
+
+  static SBN_TARGET_AVX512BW void copy(uint8_t* to, const uint8_t* from,
+                                                  int64_t count) {
+    for (int64_t i = 0; i < count; i += 64) {
+      const __mmask64 bytes = low_bits(count - i);
+      _mm512_mask_storeu_epi8(to + i, bytes, _mm512_maskz_loadu_epi8(bytes, from + i));
+    }
+  }
 
   // Written as an instruction: only the outermost function may ask for VNNI.
   static SBN_TARGET_AVX512BW SBN_INLINE __m512i add(__m512i sum, __m512i pixel, __m512i weight) {
@@ -32,17 +41,17 @@ struct Vnni {
 
 struct Widened {
   static constexpr int64_t kElements = 2;
+  static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
+  using Element = uint16_t;
   using Weight = int16_t;
-  static pixels::Runs runs(const PixelConvShape& s) { return pixels::one_run(s); }
 
-  static SBN_TARGET_AVX512BW SBN_INLINE void gather(PixelGather& from, const PixelConvShape& s,
-                                                    uint32_t* row) {
-    alignas(64) uint8_t bytes[4 * pixels::kMaxSteps];
-    from.next(bytes);
-    auto* to = reinterpret_cast<uint8_t*>(row);
-    for (int64_t k = 0; k < s.products; k += 16) {
-      const __m128i some = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + k));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 2 * k), _mm256_cvtepu8_epi16(some));
+  static SBN_TARGET_AVX512BW void copy(uint16_t* to, const uint8_t* from,
+                                                  int64_t count) {
+    for (int64_t i = 0; i < count; i += 32) {
+      const auto some = static_cast<__mmask32>(low_bits(count - i));
+      const __m512i bytes = _mm512_maskz_loadu_epi8(some, from + i);
+      const __m512i wide = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes));
+      _mm512_mask_storeu_epi16(to + i, some, wide);
     }
   }
 
@@ -77,18 +86,10 @@ struct Float {
   void store_word(int64_t, int64_t, uint64_t) const {}
 };
 
-// Where the bytes under neighbouring output pixels stand: in the image, or gathered.
-struct Patches {
-  const uint8_t* first;
-  int64_t pixel_stride;       // bytes
-  int64_t runs, run_stride;   // run_stride in bytes
-  int64_t steps;              // of one run
-};
-
 // Pixels [pixel, pixel + Pixels) by the channels of one block.
 template <class Product, int Pixels, int Registers, class Epilogue>
-SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint32_t* w, int64_t pixel,
-                                             int64_t block, int64_t outputs,
+SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint32_t* w,
+                                             int64_t pixel, int64_t block, int64_t outputs,
                                              const Epilogue& epilogue) {
   __m512i sums[Pixels][Registers];
   SBN_UNROLL
@@ -96,9 +97,9 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint3
     SBN_UNROLL
     for (int r = 0; r < Registers; ++r) sums[p][r] = _mm512_setzero_si512();
   }
-  const uint8_t* run = patches.first;
+  const char* run = patches.first;
   for (int64_t i = 0; i < patches.runs; ++i, run += patches.run_stride) {
-    const uint8_t* x = run;
+    const char* x = run;
     for (int64_t k = 0; k < patches.steps; ++k, x += 4, w += Registers * kLanes) {
       __m512i weights[Registers];
       SBN_UNROLL
@@ -124,7 +125,7 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint3
   }
 }
 
-// Pixels taken at a time at the borders of an image, where most are gathered.
+// Pixels taken at a time at the end of a row.
 constexpr int64_t kFew = 4;
 
 // Few registers of channels need more pixels to hide the latency of a sum.
@@ -150,55 +151,16 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_block(Patches patches, const uint32_t* w
   }
 }
 
-// Takes the next output pixels, at most `most`, and says where their bytes stand.
-template <class Product>
-SBN_TARGET_AVX512BW SBN_INLINE int64_t gather(PixelGather& from, const PixelConvShape& s, int64_t most,
-                          uint32_t (*rows)[pixels::kMaxSteps], Patches* patches) {
-  constexpr bool kInPlace = Product::kElements == 4;
-  const pixels::Runs runs = Product::runs(s);
-  const int64_t steps = div_up(runs.bytes, Product::kElements);
-  int64_t count = min(most, kRows);
-  if (kInPlace && runs.bytes == s.kernel_w * s.channels && s.dilation_w == 1) {
-    const uint8_t* x = from.in_place(count, steps * 4);
-    if (!x) {
-      count = min(most, kFew);
-      x = from.in_place(count, steps * 4);
-    }
-    if (x) {
-      *patches = {x, s.stride_w * s.channels, runs.count, s.dilation_h * s.width * s.channels,
-                  steps};
-      from.advance(count);
-      return count;
-    }
-  }
-  *patches = {reinterpret_cast<const uint8_t*>(rows), sizeof(*rows), runs.count, steps * 4, steps};
-  for (int64_t i = 0; i < count; ++i) {
-    if constexpr (kInPlace) {
-      const bool joined = runs.bytes == s.products;
-      from.next(reinterpret_cast<uint8_t*>(rows[i]),
-                joined ? s.kernel_w * s.channels : steps * 4);
-    } else {
-      Product::gather(from, s, rows[i]);
-    }
-  }
-  return count;
-}
-
 template <class Product, class Epilogue>
 SBN_TARGET_AVX512BW SBN_INLINE void run_pixels(const PixelConvRun& run, Range pixels,
                                                const Epilogue& epilogue) {
   const PixelConvShape& s = *run.shape;
   const auto* weights = static_cast<const uint32_t*>(run.weights);
   const int64_t steps = pixels::steps<Product::kElements>(Product::runs(s));
-  PixelGather from(run, pixels.begin);
-  // The ends of runs may be parts of lanes; their weights are 0.
-  alignas(64) uint32_t rows[kRows][pixels::kMaxSteps];
-  for (auto& row : rows) {
-    for (int64_t k = 0; k < steps; ++k) row[k] = 0;
-  }
+  pixels::Rows<Product> rows(run, pixels.begin);
   for (int64_t begin = pixels.begin; begin < pixels.end;) {
     Patches patches;
-    const int64_t count = gather<Product>(from, s, pixels.end - begin, rows, &patches);
+    const int64_t count = rows.next(pixels.end - begin, &patches);
     const Range here = {begin, begin + count};
     begin += count;
     for (int64_t block = 0; block * kBlock < s.outputs; ++block) {

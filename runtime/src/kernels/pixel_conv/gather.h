@@ -34,15 +34,12 @@ class PixelGather {
   }
 
   // Writes the K bytes under the next output pixel.
-  SBN_INLINE void next(uint8_t* to) { next(to, s_.kernel_w * s_.channels); }
-
-  // The same, with the rows of the kernel `to_stride` bytes apart.
-  SBN_INLINE void next(uint8_t* to, int64_t to_stride) {
+  SBN_INLINE void next(uint8_t* to) {
     const int64_t left = column_ * s_.stride_w - s_.pad_left;
     const int64_t top = row_ * s_.stride_h - s_.pad_top;
     const bool joined = s_.dilation_w == 1 && left >= 0 && left + s_.kernel_w <= s_.width;
     const int64_t row_bytes = s_.kernel_w * s_.channels;
-    for (int64_t i = 0; i < s_.kernel_h; ++i, to += to_stride) {
+    for (int64_t i = 0; i < s_.kernel_h; ++i, to += row_bytes) {
       const int64_t y = top + i * s_.dilation_h;
       const uint8_t* row = x_ + (image_ * s_.height + y) * s_.width * s_.channels;
       if (y < 0 || y >= s_.height) {
@@ -53,35 +50,10 @@ class PixelGather {
         edge_row(row, left, to);
       }
     }
-    advance(1);
-  }
-
-  // The first byte under the next `count` output pixels, or null unless they stand in one
-  // row and all of their `run_bytes` from each row of the kernel lie in the tensor.
-  SBN_INLINE const uint8_t* in_place(int64_t count, int64_t run_bytes) const {
-    const int64_t left = column_ * s_.stride_w - s_.pad_left;
-    const int64_t top = row_ * s_.stride_h - s_.pad_top;
-    const int64_t last_left = left + (count - 1) * s_.stride_w;
-    const int64_t last_row = top + (s_.kernel_h - 1) * s_.dilation_h;
-    if (left < 0 || top < 0 || column_ + count > s_.out_w) return nullptr;
-    if (last_left + s_.kernel_w > s_.width || last_row >= s_.height) return nullptr;
-    const int64_t end = offset(last_row, last_left) + run_bytes;
-    if (end > s_.batch * s_.height * s_.width * s_.channels) return nullptr;
-    return x_ + offset(top, left);
-  }
-
-  void advance(int64_t count) {
-    column_ += count;
-    if (column_ < s_.out_w) return;
-    column_ = 0;
-    if (++row_ == s_.out_h) row_ = 0, ++image_;
+    advance();
   }
 
  private:
-  int64_t offset(int64_t y, int64_t x) const {
-    return ((image_ * s_.height + y) * s_.width + x) * s_.channels;
-  }
-
   void edge_row(const uint8_t* row, int64_t left, uint8_t* to) const {
     for (int64_t j = 0; j < s_.kernel_w; ++j, to += s_.channels) {
       const int64_t x = left + j * s_.dilation_w;
@@ -91,6 +63,12 @@ class PixelGather {
         fill_bytes(to, s_.pad_value, s_.channels);
       }
     }
+  }
+
+  void advance() {
+    if (++column_ < s_.out_w) return;
+    column_ = 0;
+    if (++row_ == s_.out_h) row_ = 0, ++image_;
   }
 
   const PixelConvShape& s_;

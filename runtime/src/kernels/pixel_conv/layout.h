@@ -22,10 +22,11 @@ inline Runs one_run(const PixelConvShape& s) { return {1, s.products}; }
 
 // One run for each row of the kernel, as the pixels stand in the image, unless the
 // padding of so many runs costs more than it saves.
-inline Runs row_runs(const PixelConvShape& s) {
+template <int64_t Elements>
+Runs row_runs(const PixelConvShape& s) {
   const int64_t bytes = s.kernel_w * s.channels;
-  const bool worth = s.dilation_w == 1 && 2 * s.kernel_h * div_up(bytes, 4) <=
-                                              3 * div_up(s.products, 4);
+  const bool worth = s.dilation_w == 1 && 2 * s.kernel_h * div_up(bytes, Elements) <=
+                                              3 * div_up(s.products, Elements);
   return worth ? Runs{s.kernel_h, bytes} : one_run(s);
 }
 
@@ -39,14 +40,14 @@ int64_t steps(const Runs& runs) {
   return runs.count * div_up(runs.bytes, Elements);
 }
 
-template <int64_t Lanes, int64_t Elements, Runs (*RunsOf)(const PixelConvShape&) = one_run>
+template <int64_t Lanes, int64_t Elements, Runs (*RunsOf)(const PixelConvShape&)>
 int64_t weight_bytes(const PixelConvShape& s) {
   return padded_outputs<Lanes>(s) * steps<Elements>(RunsOf(s)) * 4;
 }
 
 // [block][step][lane of the block][element], elements of Weight, zero where unused.
 template <class Weight, int64_t Lanes, int64_t Elements,
-          Runs (*RunsOf)(const PixelConvShape&) = one_run>
+          Runs (*RunsOf)(const PixelConvShape&)>
 void pack_weights(const PixelConvShape& s, const int8_t* w, void* packed) {
   static_assert(sizeof(Weight) * Elements == 4, "the elements of a lane");
   auto* to = static_cast<Weight*>(packed);
@@ -67,9 +68,5 @@ void pack_weights(const PixelConvShape& s, const int8_t* w, void* packed) {
     }
   }
 }
-
-// Pixels whose rows are gathered before they are multiplied.
-constexpr int64_t kRows = 16;
-constexpr int64_t kMaxSteps = (kMaxPixelProducts + 1) / 2 + 8;
 
 }  // namespace sbn::pixels

@@ -6,7 +6,7 @@
 namespace sbn {
 namespace {
 
-// Products that are worth a task of their own: about 5 us at full speed.
+// Products that are worth a task of their own: about 1 us with VNNI, 6 us with AVX2.
 constexpr double kTaskMacs = 1 << 19;
 
 }  // namespace
@@ -50,9 +50,13 @@ void pixel_conv_execute(const PixelConvNode& node, const uint8_t* x, void* y, vo
   if (!node.packed_weights) k.pack_weights(s, node.w, scratch);
   const void* weights = node.packed_weights ? node.packed_weights : scratch;
   const PixelConvRun run = {&s, x, weights, {node.epilogue, y, s.outputs, s.output_words, false}};
-  const int64_t pixels = s.batch * s.out_h * s.out_w;
-  const double macs = static_cast<double>(pixels) * static_cast<double>(s.outputs * s.products);
-  parallel_ranges(parallel, pixels, macs, kTaskMacs, [&](Range mine) { k.run(run, mine); });
+  // Whole rows, as kernels share pixels within one.
+  const int64_t rows = s.batch * s.out_h;
+  const double macs =
+      static_cast<double>(rows * s.out_w) * static_cast<double>(s.outputs * s.products);
+  parallel_ranges(parallel, rows, macs, kTaskMacs, [&](Range mine) {
+    k.run(run, {mine.begin * s.out_w, mine.end * s.out_w});
+  });
 }
 
 }  // namespace sbn

@@ -1,8 +1,8 @@
 // Convolution of an 8-bit image with 8-bit weights: the first layer of a network.
 //
-// Sums of pixel * weight are exact. A kernel gathers the pixels under each output
-// pixel into a row of K = kernel_h * kernel_w * channels elements, and multiplies a few
-// such rows at a time by all weights.
+// Sums of K = kernel_h * kernel_w * channels products pixel * weight are exact. A kernel
+// copies the pixels under a row of output pixels, with the border of the image, and
+// multiplies those under a few output pixels at a time by all weights.
 #pragma once
 
 #include <stdint.h>
