@@ -451,9 +451,7 @@ void test_stochastic_sign(const KernelRow& row, Random& random, int64_t channels
   for (int64_t i = 0; i < node.samples * pixels * channels; ++i) {
     const int64_t channel = i % channels, pixel = i / channels % node.pixels;
     const int64_t sample = i / channels / pixels;
-    const RandomKey key = {{static_cast<uint32_t>(node.seed),
-                            static_cast<uint32_t>(node.seed >> 32), node.layer,
-                            node.first_sample + static_cast<uint32_t>(sample)}};
+    const RandomKey key(node.seed, node.layer, node.first_sample + static_cast<uint32_t>(sample));
     RandomBlock block, one;
     stochastic_sign_scalar.random(key, static_cast<uint32_t>(channel / 2),
                                   static_cast<uint32_t>(pixel / 4), 2, &block);

@@ -16,23 +16,26 @@ using avx2::load256;
 
 constexpr int64_t kLanes = 16;
 
+// See threefry.h.
 SBN_TARGET_AVX2 SBN_INLINE __m256i add(__m256i a, __m256i b) { return _mm256_add_epi32(a, b); }
 SBN_TARGET_AVX2 SBN_INLINE __m256i all(uint32_t word) {
   return _mm256_set1_epi32(static_cast<int>(word));
 }
-SBN_TARGET_AVX2 SBN_INLINE __m256i add_key(__m256i a, uint32_t word) { return add(a, all(word)); }
+SBN_TARGET_AVX2 SBN_INLINE __m256i add_word(__m256i a, uint32_t word) { return add(a, all(word)); }
+SBN_TARGET_AVX2 SBN_INLINE __m256i xor_word(__m256i a, uint32_t word) {
+  return _mm256_xor_si256(a, all(word));
+}
 #define MIX(a, b, count)                                                               \
   _mm256_xor_si256(b, _mm256_or_si256(_mm256_slli_epi32(a, count), \
                                       _mm256_srli_epi32(a, 32 - (count))))
 
 SBN_TARGET_AVX2 void random(const RandomKey& key, uint32_t pair, uint32_t group, int64_t channels,
                             RandomBlock* block) {
-  const ThreefrySchedule schedule(key);
+  const ThreefryStart start(key, pair, group);
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  for (int64_t channel = 0; channel < channels; channel += kLanes, pair += kLanes / 2) {
-    __m256i x[4] = {add_key(lanes, pair + key.words[0]), all(group + key.words[1]),
-                    all(key.words[2]), all(key.words[3])};
-    SBN_THREEFRY_12(x, schedule)
+  for (int64_t channel = 0; channel < channels; channel += kLanes) {
+    __m256i x[4];
+    SBN_THREEFRY(x, key, start, add_word(lanes, static_cast<uint32_t>(channel / 2)))
     SBN_UNROLL
     for (int i = 0; i < 4; ++i) {
       _mm256_store_si256(reinterpret_cast<__m256i*>(block->values[i] + channel), x[i]);
@@ -54,9 +57,10 @@ SBN_TARGET_AVX2 SBN_INLINE __m256i look_up(const uint8_t* table, const __m256i (
 // Bits of 32 channels.
 SBN_TARGET_AVX2 SBN_INLINE uint32_t signs(const SignTable& table, __m256i x0, __m256i x1,
                                           const uint16_t* random) {
-  const __m256i most = _mm256_set1_epi16(32767);
-  const __m256i k0 = _mm256_min_epu16(_mm256_abs_epi16(x0), most);
-  const __m256i k1 = _mm256_min_epu16(_mm256_abs_epi16(x1), most);
+  // All ones where x < 0, so that the subtraction makes |x|, but 32767 of 32768.
+  const __m256i sign0 = _mm256_srai_epi16(x0, 15), sign1 = _mm256_srai_epi16(x1, 15);
+  const __m256i k0 = _mm256_subs_epi16(_mm256_xor_si256(x0, sign0), sign0);
+  const __m256i k1 = _mm256_subs_epi16(_mm256_xor_si256(x1, sign1), sign1);
   const __m256i i = _mm256_packus_epi16(_mm256_srli_epi16(k0, 9), _mm256_srli_epi16(k1, 9));
   // Indices of another quarter get their highest bit set, which looks up 0.
   __m256i quarters[4];
@@ -69,18 +73,17 @@ SBN_TARGET_AVX2 SBN_INLINE uint32_t signs(const SignTable& table, __m256i x0, __
   const __m256i start_high = look_up(table.planes[1], quarters);
   const __m256i rise_low = look_up(table.planes[2], quarters);
   const __m256i rise_high = look_up(table.planes[3], quarters);
-  const auto other = [&](__m256i x, __m256i k, __m256i start, __m256i rise,
+  const auto negative = [&](__m256i sign, __m256i k, __m256i start, __m256i rise,
                         const uint16_t* r) SBN_TARGET_AVX2 {
     // j * 128, so that the high half of the product is rise * j / 512.
     const __m256i part = _mm256_mulhi_epu16(rise, _mm256_slli_epi16(k, 7));
-    const __m256i p = _mm256_add_epi16(start, part);
-    const __m256i left = _mm256_subs_epu16(p, load256(r));
-    const __m256i turned = _mm256_cmpeq_epi16(left, _mm256_setzero_si256());
-    return _mm256_xor_si256(turned, _mm256_srai_epi16(x, 15));
+    const __m256i limit = _mm256_xor_si256(_mm256_add_epi16(start, part), sign);
+    const __m256i numbers = load256(r);
+    return _mm256_cmpeq_epi16(_mm256_max_epu16(numbers, limit), numbers);
   };
-  const __m256i first = other(x0, k0, _mm256_unpacklo_epi8(start_low, start_high),
+  const __m256i first = negative(sign0, k0, _mm256_unpacklo_epi8(start_low, start_high),
                               _mm256_unpacklo_epi8(rise_low, rise_high), random);
-  const __m256i second = other(x1, k1, _mm256_unpackhi_epi8(start_low, start_high),
+  const __m256i second = negative(sign1, k1, _mm256_unpackhi_epi8(start_low, start_high),
                                _mm256_unpackhi_epi8(rise_low, rise_high), random + kLanes);
   const __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi16(first, second), 0xd8);
   return static_cast<uint32_t>(_mm256_movemask_epi8(both));

@@ -15,12 +15,16 @@ using avx512::bits_of;
 
 constexpr int64_t kLanes = 32;
 
+// See threefry.h.
 SBN_TARGET_AVX512BW SBN_INLINE __m512i add(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
 SBN_TARGET_AVX512BW SBN_INLINE __m512i all(uint32_t word) {
   return _mm512_set1_epi32(static_cast<int>(word));
 }
-SBN_TARGET_AVX512BW SBN_INLINE __m512i add_key(__m512i a, uint32_t word) {
+SBN_TARGET_AVX512BW SBN_INLINE __m512i add_word(__m512i a, uint32_t word) {
   return add(a, all(word));
+}
+SBN_TARGET_AVX512BW SBN_INLINE __m512i xor_word(__m512i a, uint32_t word) {
+  return _mm512_xor_si512(a, all(word));
 }
 
 #define MIX(a, b, count) _mm512_xor_si512(_mm512_rol_epi32(a, count), b)
@@ -28,13 +32,12 @@ SBN_TARGET_AVX512BW SBN_INLINE __m512i add_key(__m512i a, uint32_t word) {
 template <int Registers>
 SBN_TARGET_AVX512BW SBN_INLINE void random_registers(const RandomKey& key, uint32_t pair,
                                                      uint32_t group, RandomBlock* block) {
-  const ThreefrySchedule schedule(key);
+  const ThreefryStart start(key, pair, group);
   const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   SBN_UNROLL
   for (int r = 0; r < Registers; ++r) {
-    __m512i x[4] = {add_key(lanes, pair + key.words[0] + static_cast<uint32_t>(16 * r)),
-                    all(group + key.words[1]), all(key.words[2]), all(key.words[3])};
-    SBN_THREEFRY_12(x, schedule)
+    __m512i x[4];
+    SBN_THREEFRY(x, key, start, add_word(lanes, static_cast<uint32_t>(16 * r)))
     SBN_UNROLL
     for (int i = 0; i < 4; ++i) _mm512_store_si512(block->values[i] + r * kLanes, x[i]);
   }
@@ -55,16 +58,16 @@ struct Table {
 
 // Bits of 32 channels.
 SBN_TARGET_AVX512BW SBN_INLINE uint32_t signs(const Table& table, __m512i x, const uint16_t* random) {
-  const __m512i most = _mm512_set1_epi16(32767);
-  const __m512i k = _mm512_min_epu16(_mm512_abs_epi16(x), most);
+  // All ones where x < 0, so that the subtraction makes |x|, but 32767 of 32768.
+  const __m512i sign = _mm512_srai_epi16(x, 15);
+  const __m512i k = _mm512_subs_epi16(_mm512_xor_si512(x, sign), sign);
   const __m512i i = _mm512_srli_epi16(k, 9);
   const __m512i start = _mm512_permutex2var_epi16(table.start[0], i, table.start[1]);
   const __m512i rise = _mm512_permutex2var_epi16(table.rise[0], i, table.rise[1]);
   // j * 128, so that the high half of the product is rise * j / 512.
   const __m512i part = _mm512_mulhi_epu16(rise, _mm512_slli_epi16(k, 7));
-  const __m512i p = _mm512_add_epi16(start, part);
-  const __mmask32 other = _mm512_cmpge_epu16_mask(_mm512_load_si512(random), p);
-  return bits_of(_kxor_mask32(other, _mm512_movepi16_mask(x)));
+  const __m512i limit = _mm512_xor_si512(_mm512_add_epi16(start, part), sign);
+  return bits_of(_mm512_cmple_epu16_mask(limit, _mm512_load_si512(random)));
 }
 
 SBN_TARGET_AVX512BW void draw(const SignTable& table, const RandomBlock& random_block,

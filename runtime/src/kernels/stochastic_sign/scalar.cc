@@ -5,17 +5,18 @@
 namespace sbn {
 namespace {
 
+// See threefry.h.
 SBN_INLINE uint32_t add(uint32_t a, uint32_t b) { return a + b; }
-SBN_INLINE uint32_t add_key(uint32_t a, uint32_t word) { return a + word; }
+SBN_INLINE uint32_t add_word(uint32_t a, uint32_t word) { return a + word; }
+SBN_INLINE uint32_t xor_word(uint32_t a, uint32_t word) { return a ^ word; }
 #define MIX(a, b, count) ((a << (count) | a >> (32 - (count))) ^ b)
 
 void random(const RandomKey& key, uint32_t pair, uint32_t group, int64_t channels,
             RandomBlock* block) {
-  const ThreefrySchedule schedule(key);
-  for (int64_t channel = 0; channel < channels; channel += 2, ++pair) {
-    uint32_t x[4] = {pair + key.words[0], group + key.words[1], key.words[2],
-                     key.words[3]};
-    SBN_THREEFRY_12(x, schedule)
+  const ThreefryStart start(key, pair, group);
+  for (int64_t channel = 0; channel < channels; channel += 2) {
+    uint32_t x[4];
+    SBN_THREEFRY(x, key, start, static_cast<uint32_t>(channel / 2))
     for (int64_t pixel = 0; pixel < kRandomPixels; ++pixel) {
       block->values[pixel][channel] = static_cast<uint16_t>(x[pixel]);
       block->values[pixel][channel + 1] = static_cast<uint16_t>(x[pixel] >> 16);
@@ -27,7 +28,7 @@ SBN_INLINE bool negative_sign(const SignTable& table, int32_t x, int32_t random)
   const int32_t size = x < 0 ? -x : x;
   const int32_t k = size < 32767 ? size : 32767;
   const int32_t p = table.start[k >> 9] + (table.rise[k >> 9] * (k & 511) >> 9);
-  return (random < p) == (x < 0);
+  return random >= (x < 0 ? 65535 - p : p);
 }
 
 void draw(const SignTable& table, const RandomBlock& random_block, const SignBlock& block) {

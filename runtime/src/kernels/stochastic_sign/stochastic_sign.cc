@@ -28,6 +28,15 @@ int64_t SignTable::set(const int32_t* table) {
   return -1;
 }
 
+RandomKey::RandomKey(uint64_t seed, uint32_t layer, uint32_t sample) {
+  constexpr uint32_t kParity = 0x1bd11bda;
+  const auto low = static_cast<uint32_t>(seed), high = static_cast<uint32_t>(seed >> 32);
+  const uint32_t key[] = {low, high, layer, sample, kParity ^ low ^ high ^ layer ^ sample};
+  for (uint32_t n = 0; n < 4; ++n) {
+    for (uint32_t i = 0; i < 4; ++i) words[n][i] = key[(n + i) % 5] + (i == 3 ? n : 0);
+  }
+}
+
 void stochastic_sign_execute(const StochasticSignNode& node, const int16_t* x, uint64_t* y,
                              const Parallel& parallel) {
   const int64_t groups = div_up(node.pixels, kRandomPixels);
@@ -42,9 +51,8 @@ void stochastic_sign_execute(const StochasticSignNode& node, const int16_t* x, u
     for (int64_t unit = mine.begin; unit < mine.end; ++unit) {
       const int64_t sample = unit / groups, group = unit % groups;
       const int64_t pixel = group * kRandomPixels;
-      const RandomKey key = {{static_cast<uint32_t>(node.seed),
-                              static_cast<uint32_t>(node.seed >> 32), node.layer,
-                              node.first_sample + static_cast<uint32_t>(sample)}};
+      const RandomKey key(node.seed, node.layer,
+                          node.first_sample + static_cast<uint32_t>(sample));
       SignBlock block = {};
       block.images = node.images;
       block.pixels = min(node.pixels - pixel, kRandomPixels);

@@ -12,8 +12,8 @@
 
 namespace sbn {
 
-// 65536 times the probability of the sign of x: start[i] + (rise[i] * j >> 9) with
-// i = k >> 9 and j = k & 511 for k = min(|x|, 32767).
+// The sign of x is +1 where the random number lies below p = start[i] + (rise[i] * j >> 9)
+// or, for x < 0, below 65535 - p, with i = k >> 9 and j = k & 511 for k = min(|x|, 32767).
 struct SignTable {
   static constexpr int64_t kSegments = 64;
   uint16_t start[kSegments];
@@ -25,8 +25,11 @@ struct SignTable {
   int64_t set(const int32_t* table);
 };
 
+// The key of a sample: what is added to the words of a counter after 4 n rounds.
 struct RandomKey {
-  uint32_t words[4];  // the two halves of the seed, layer, sample
+  uint32_t words[4][4];
+
+  RandomKey(uint64_t seed, uint32_t layer, uint32_t sample);
 };
 
 constexpr int64_t kRandomPixels = 4;
