@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answers to N images, with how sure they are. All fields are arrays [N].
+    """Answers to N images, with how sure they are; fields are arrays [N] unless stated.
 
     The rows of an answer are the class probabilities p_r of each network that was
     averaged: one for each member and each noise sample. H is the entropy in nats.
@@ -19,6 +19,7 @@ class Prediction:
     Attributes:
         label: int64, the most probable class of the mean of the rows.
         probability: float32, that class's probability in the mean.
+        probabilities: float32 [N, K], the mean.
         entropy: float64, H(mean of p_r), the whole uncertainty, 0 to log K.
         mutual_information: float64, H(mean of p_r) - mean of H(p_r), 0 to `entropy`:
             the part that comes from rows contradicting each other. What is left is
@@ -28,6 +29,7 @@ class Prediction:
 
     label: NDArray[np.int64]
     probability: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
     entropy: NDArray[np.float64]
     mutual_information: NDArray[np.float64]
     agreement: NDArray[np.float64]
@@ -69,6 +71,7 @@ def summarize(rows: NDArray[np.float64], probabilities: NDArray[np.float32]) -> 
     return Prediction(
         label=label,
         probability=probabilities[images, label],
+        probabilities=probabilities,
         entropy=whole,
         mutual_information=contradiction,
         agreement=(rows.argmax(axis=2) == label).mean(axis=0),
