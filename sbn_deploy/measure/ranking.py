@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
 def risk_coverage(
-    confidence: NDArray[np.floating], correct: NDArray[np.bool_]
+    confidence: NDArray[Any], correct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The error rate among the most confident images, by how many of them are answered.
 
@@ -26,9 +28,7 @@ def risk_coverage(
     return answered[last] / len(order), errors[last] / answered[last]
 
 
-def area_under_risk_coverage(
-    confidence: NDArray[np.floating], correct: NDArray[np.bool_]
-) -> float:
+def area_under_risk_coverage(confidence: NDArray[Any], correct: NDArray[np.bool_]) -> float:
     """Mean risk over all coverages 1/N, 2/N, …, 1 (AURC); less is better, 0 to 1.
 
     Of images of equal confidence each order is equally probable.
@@ -40,7 +40,7 @@ def area_under_risk_coverage(
     return float((expected / np.arange(1, len(correct) + 1)).mean())
 
 
-def auroc(foreign: NDArray[np.floating], own: NDArray[np.floating]) -> float:
+def auroc(foreign: NDArray[Any], own: NDArray[Any]) -> float:
     """Probability that a foreign image scores higher than an own one, ties counting half.
 
     The area under the receiver operating characteristic: 0.5 for a useless score, 1 for

@@ -21,14 +21,17 @@ def noise(images: Pixels, strength: float) -> Pixels:
 
 def blur(images: Pixels, strength: float) -> Pixels:
     """Convolves with a Gaussian whose standard deviation is that share of the width."""
-    size = images.shape[2]
-    offsets = np.arange(size)
-    distances = offsets[:, np.newaxis] - offsets
-    kernel = np.exp(-(distances**2) / (2 * max(strength * size, 1e-3) ** 2))
-    across = kernel / kernel.sum(axis=1, keepdims=True)
-    if images.shape[1] != size:
-        raise ConfigError("blur takes square images; choose another shift")
-    return np.einsum("yi,xj,nijc->nyxc", across, across, images, optimize=True)
+
+    def kernel(size: int) -> Pixels:
+        distances = np.subtract.outer(np.arange(size), np.arange(size))
+        weights = np.exp(-(distances**2) / (2 * max(strength * images.shape[2], 1e-3) ** 2))
+        normalised: Pixels = weights / weights.sum(axis=1, keepdims=True)
+        return normalised
+
+    _, height, width, _ = images.shape
+    down, across = kernel(height), kernel(width)
+    blurred: Pixels = np.einsum("yi,xj,nijc->nyxc", down, across, images, optimize=True)
+    return blurred
 
 
 def rotate(images: Pixels, strength: float) -> Pixels:
@@ -41,13 +44,15 @@ def rotate(images: Pixels, strength: float) -> Pixels:
     source_x = dy * np.sin(angle) + dx * np.cos(angle) + (width - 1) / 2
     row = np.clip(np.rint(source_y), 0, height - 1).astype(np.int64)
     column = np.clip(np.rint(source_x), 0, width - 1).astype(np.int64)
-    return images[:, row, column]
+    turned: Pixels = images[:, row, column]
+    return turned
 
 
 def contrast(images: Pixels, strength: float) -> Pixels:
     """Takes that share of the contrast away: each image moves to its mean."""
     mean = images.mean(axis=(1, 2, 3), keepdims=True)
-    return mean + (images - mean) * (1 - strength)
+    flat: Pixels = mean + (images - mean) * (1 - strength)
+    return flat
 
 
 SHIFTS: dict[str, tuple[Callable[[Pixels, float], Pixels], float]] = {
