@@ -88,3 +88,72 @@ def test_unfit_options(noisy: Path, images: Path, arguments: list[str], message:
 def test_model_without_noise(model: Path, images: Path, arguments: list[str]) -> None:
     line = sbn("predict", model, images, *arguments).refused()
     assert "has no noise to draw; export it with `--activations stochastic`" in line
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.npz"
+    labels = np.tile([0, 1, 2], 40)
+    np.savez(path, images=random_images(len(labels)), labels=labels)
+    return path
+
+
+def test_evaluate(noisy: Path, data: Path) -> None:
+    arguments = ("evaluate", noisy, "--data", f"npz:{data}", "--samples", "6", "--seed", "2")
+    result = sbn(*arguments, "--json").json
+    assert result["samples"] == 24
+    assert 0 <= result["ece"] <= 1
+    assert 0 <= result["brier"] <= 2
+    assert "Brier score" in sbn(*arguments).stdout
+    assert sbn(*arguments[:4], "--images", "7", "--json").json["samples"] == 7
+
+
+@pytest.mark.parametrize("foreign", [["--shift", "rotate:0.5"], ["--ood"]])
+def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: list[str]) -> None:
+    if foreign == ["--ood"]:
+        foreign = ["--ood", f"npz:{data}"]
+    plot = tmp_path / "sweep.png"
+    arguments = ("evaluate", model, noisy, "--data", f"npz:{data}", *foreign)
+    sweep = ("--sweep-samples", "1,4,16", "--plot", plot)
+    outcome = sbn(*arguments, *sweep, "--json")
+    assert outcome.status == 0, outcome
+    result = outcome.json
+    assert [(row["variant"], row["networks"]) for row in result["rows"]] == [
+        ("small", 1),
+        ("noisy", 1),
+        ("noisy", 4),
+        ("noisy", 16),
+    ]
+    assert result["anytime"][0]["max_samples"] == 8
+    assert len(result["curves"]) == 2
+    assert 0 <= result["rows"][-1]["auroc_mutual_information"] <= 1
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    if foreign[:1] == ["--ood"]:
+        assert result["rows"][-1]["auroc_entropy"] == 0.5
+    table = sbn(*arguments, *sweep[:2]).stdout
+    assert "AUROC MI" in table
+    assert "samples used" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sweep-samples", "4,2"], "'4,2' does not rise"),
+        (["--sweep-samples", "1,1"], "'1,1' does not rise"),
+        (["--sweep-samples", "0,2"], "'0' is not a whole number from 1 up"),
+        (["--sweep-samples", ""], "'' is not a whole number"),
+        (["--sweep-samples", "1,70000"], "number of samples must be 1 to 65536, not 70000"),
+        (["--sweep-samples", "2", "--samples", "3"], "exclude each other"),
+        (["--sweep-samples", "2", "--shift", "blur", "--ood", "digits"], "exclude each other"),
+        (["--sweep-samples", "2", "--confidence", "0.1"], "confidence must be at least 0.5"),
+        (["--sweep-samples", "2", "--seed", "-1"], "seed must be 0 to 2^63 - 1, not -1"),
+        (["--sweep-samples", "2", "--shift", "warp"], "unknown shift 'warp'"),
+        (["--sweep-samples", "2", "--members", "3"], "--members is for checkpoints"),
+        (["--sweep-samples", "2", "--plot", "none/x.png"], "none: no such folder"),
+        (["--plot", "x.png"], "--plot goes with --sweep-samples"),
+        (["other.onnx"], "several models are compared with --sweep-samples"),
+        (["c.safetensors", "--sweep-samples", "2"], "either one checkpoint or models"),
+    ],
+)
+def test_unfit_sweeps(noisy: Path, data: Path, arguments: list[str], message: str) -> None:
+    assert message in sbn("evaluate", noisy, *arguments, "--data", f"npz:{data}").refused()
