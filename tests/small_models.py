@@ -43,6 +43,34 @@ pixels (uint8[N, 4, 4, 1] input) => (float[N, 2, 2, 3] sums)
         pad_value = 0> (input, W, scale, bias)
 }
 """
+STOCHASTIC_HEAD = """
+<ir_version: 9, opset_import: ["": 20, "sbn": 1]>
+stochastic (float[N, 1, 4, 4] input, int64 seed, int64 samples, int64 first_sample)
+    => (float[R, N, 3] member_logits, float[N, 3] probabilities)
+{
+    rows = Flatten <axis = 1> (input)
+    axis = Constant <value_ints = [0]> ()
+    classes = Shape <start = 0> (bias)
+    images = Shape <start = 0, end = 1> (input)
+    row = Constant <value_ints = [-1]> ()
+    shape = Concat <axis = 0> (row, images, classes)
+    scaled = Mul (rows, gain)
+    floor = Round (scaled)
+    codes = Cast <to = 5> (floor)
+"""
+STOCHASTIC_MEMBER = """
+    signs{m} = sbn.StochasticSign <layer = {m}, fan_out = 1>
+        (codes, table, seed, first_sample, samples)
+    flat{m} = sbn.DenseScale <channels = 16, dot_range = [-2147483648, 2147483647]>
+        (signs{m}, W{m}, scale, bias)
+    logits{m} = Reshape (flat{m}, shape)
+"""
+STOCHASTIC_TAIL = """
+    member_logits = Concat <axis = 0> ({rows})
+    shares = Softmax <axis = -1> (member_logits)
+    probabilities = ReduceMean <keepdims = 0> (shares, axis)
+}
+"""
 FLOAT_GRAPH = """
 <ir_version: 9, opset_import: ["": 20]>
 plain (float[N, 1, 4, 4] input) => (float[N, 1, 4, 4] logits)
@@ -73,6 +101,11 @@ class Classifier:
         activations = np.where(x.reshape(len(x), -1) < 0, np.float32(-1), np.float32(1))
         return activations @ self.signs.T * self.scale + self.bias
 
+    def packed(self) -> NDArray[np.uint64]:
+        """The signs as the operators take them, [3, 1]."""
+        bits = (self.signs < 0).astype(np.uint64) << np.arange(SIZE * SIZE, dtype=np.uint64)
+        return bits.sum(axis=1, keepdims=True, dtype=np.uint64)
+
     def write(
         self,
         path: Path,
@@ -82,9 +115,7 @@ class Classifier:
         words: int = 1,
     ) -> Path:
         """Writes the model; `channels` and `words` other than the defaults break it."""
-        bits = (self.signs < 0).astype(np.uint64) << np.arange(SIZE * SIZE, dtype=np.uint64)
-        packed = np.zeros((len(CLASSES), words), np.uint64)
-        packed[:, 0] = bits.sum(axis=1, dtype=np.uint64)
+        packed = np.pad(self.packed(), ((0, 0), (0, words - 1)))
         model = onnx.parser.parse_model(GRAPH.replace("{channels}", str(channels)))
         values = {"W": packed, "scale": self.scale, "bias": self.bias}
         for name, value in values.items():
@@ -94,6 +125,59 @@ class Classifier:
             metadata = {"classes": CLASSES, "preprocess": PREPROCESS, "members": 1}
         text = metadata if isinstance(metadata, str) else json.dumps(metadata)
         onnx.helper.set_model_props(model, {ops.DOMAIN: text})
+        onnx.save(model, path)
+        return path
+
+
+@dataclass(frozen=True)
+class StochasticClassifier:
+    """Noisy signs of a 4×4 image, then one binary dense layer for each member.
+
+    The noise is triangular on [-2, 2]: a pixel is positive with a probability that
+    is a smooth function of it.
+    """
+
+    members: tuple[Classifier, ...]
+
+    @classmethod
+    def random(cls, members: int = 1) -> StochasticClassifier:
+        first = Classifier.random()
+        others = (Classifier.random(seed).signs for seed in range(1, members))
+        return cls((first, *(Classifier(signs, first.scale, first.bias) for signs in others)))
+
+    def write(
+        self, path: Path, *, samples: int = 4, metadata: dict[str, Any] | None = None
+    ) -> Path:
+        """Writes the model; `metadata` is added to what an exported file says."""
+        numbers = range(len(self.members))
+        text = STOCHASTIC_HEAD + "".join(STOCHASTIC_MEMBER.format(m=m) for m in numbers)
+        rows = ", ".join(f"logits{m}" for m in numbers)
+        model = onnx.parser.parse_model(text + STOCHASTIC_TAIL.replace("{rows}", rows))
+        knots = np.arange(65) / 32
+        values = np.rint((0.5 + knots / 2 - knots**2 / 8) * 65536).astype(np.int32)
+        initializers: dict[str, Any] = {
+            "seed": np.array(7, np.int64),
+            "samples": np.array(samples, np.int64),
+            "first_sample": np.array(0, np.int64),
+            "gain": np.array(16384, np.float32),
+            "table": np.stack([values[:-1], np.diff(values)]),
+            "scale": self.members[0].scale,
+            "bias": self.members[0].bias,
+        }
+        for m, member in enumerate(self.members):
+            initializers[f"W{m}"] = member.packed()
+        for name, value in initializers.items():
+            model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        model.functions.extend(function_protos().values())
+        said = {
+            "classes": CLASSES,
+            "preprocess": PREPROCESS,
+            "members": len(self.members),
+            "samples": samples,
+            "noise_seed": 7,
+            "activations": "stochastic",
+        }
+        onnx.helper.set_model_props(model, {ops.DOMAIN: json.dumps(said | (metadata or {}))})
         onnx.save(model, path)
         return path
 

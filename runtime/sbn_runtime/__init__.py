@@ -11,6 +11,7 @@ themselves register `library_path()` with their own session options.
 
 from __future__ import annotations
 
+from .anytime import Anytime
 from .errors import (
     ArtifactError,
     ConfigError,
@@ -25,8 +26,10 @@ from .errors import (
 from .native import available_isas, isa, library_path
 from .preprocess import Preprocess
 from .session import Session, TensorInfo
+from .uncertainty import Prediction
 
 __all__ = [
+    "Anytime",
     "ArtifactError",
     "ConfigError",
     "InputError",
@@ -34,6 +37,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelError",
     "OutputError",
+    "Prediction",
     "Preprocess",
     "SbnError",
     "Session",

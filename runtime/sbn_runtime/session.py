@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
-import sys
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, overload
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state
 
+from . import anytime, sampling
+from .anytime import Anytime
 from .errors import InputError, ModelError
-from .modelfile import imported_domains
-from .native import library_path, select_isa
+from .executor import Executor, TensorInfo, session_options
 from .preprocess import Preprocess
+from .sampling import Draw
+from .uncertainty import Prediction, mean_probabilities, softmax, summarize
 
-DOMAIN = "sbn"
-METADATA_KEY = "sbn"
-# About a level-2 cache: activations beyond it make a large batch slower than its samples.
-_CACHE_BYTES = 1 << 20
-_DTYPES = {"float": "float32", "double": "float64"}
-# onnxruntime's errors share no base class of their own.
-_ORT_ERRORS: tuple[type[Exception], ...] = (
-    RuntimeError,
-    ValueError,
-    *(
-        member
-        for member in vars(onnxruntime_pybind11_state).values()
-        if isinstance(member, type) and issubclass(member, Exception)
-    ),
-)
-
-
-class TensorInfo(NamedTuple):
-    """One input or output: a dimension is a size, a name, or None when unknown."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str | None, ...]
+__all__ = ["Session", "TensorInfo", "session_options"]
 
 
 class Session:
@@ -56,10 +32,11 @@ class Session:
 
     Attributes:
         inputs, outputs: what the model takes and gives.
+        stochastic: whether the model draws noise, so that `samples` and `seed` apply.
         metadata: what `sbn export` noted about the model: sbn_deploy (version),
             checkpoint_sha256, arch, config, data, members, weights, seed,
-            activations, preprocess, classes, test_accuracy. Empty for a file
-            from elsewhere.
+            activations, samples and noise_seed (what is drawn by default),
+            preprocess, classes, test_accuracy. Empty for a file from elsewhere.
 
     Raises:
         ModelError: the file is missing, damaged, or has no sbn operators.
@@ -69,82 +46,157 @@ class Session:
 
     inputs: list[TensorInfo]
     outputs: list[TensorInfo]
+    stochastic: bool
     metadata: dict[str, Any]
 
     def __init__(self, path: str | PathLike[str], *, threads: int | None = None) -> None:
         self._path = Path(fspath(path))
-        if DOMAIN not in imported_domains(self._path):
-            raise ModelError(
-                f"{self._path}: has no sbn operators; write the file with `sbn export`"
-            )
-        try:
-            # A list of providers skips the search for accelerators.
-            self._session = onnxruntime.InferenceSession(
-                str(self._path), session_options(threads), providers=["CPUExecutionProvider"]
-            )
-        except _ORT_ERRORS as error:
-            raise ModelError(f"{self._path}: cannot be loaded: {_reason(error)}") from error
-        self.inputs = [_describe(node) for node in self._session.get_inputs()]
-        self.outputs = [_describe(node) for node in self._session.get_outputs()]
-        if len(self.inputs) != 1:
-            raise ModelError(f"{self._path}: has {len(self.inputs)} inputs instead of one")
-        self.metadata = _metadata(self._path, self._session)
-        self._output_names = [output.name for output in self.outputs]
-        self._input = self.inputs[0].name
+        self._executor = Executor(self._path, threads)
+        self.inputs, self.outputs = self._executor.inputs, self._executor.outputs
+        self.metadata = self._executor.metadata
+        self.stochastic = self._executor.defaults is not None
         self._dtype = np.dtype(self.inputs[0].dtype)
-        self._batch_axes, self._piece = self._pieces()
 
-    def run(self, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(
+        self, x: NDArray[Any], *, samples: int | None = None, seed: int | None = None
+    ) -> dict[str, NDArray[Any]]:
         """All outputs of the model, by name.
+
+        A sample of the noise is one fixed network, the same for every image and however
+        a batch is computed. Of S samples of M members, `member_logits` [M * S, N, K] has
+        first all samples of member 0; `probabilities` [N, K] is the mean of its softmax.
 
         Args:
             x: the batch, of the dtype and shape that `inputs` states: float32
                [N, C, H, W], normalised, or uint8 [N, H, W, C] if the model takes
                pixels. `preprocess` makes it from images.
+            samples: noise samples to draw, 1 to 65,536; None for as many as were exported.
+            seed: of the noise, 0 to 2^63 - 1; None for the exported one. The first
+               samples of a seed are the same whatever `samples` is.
 
         Raises:
-            InputError: wrong dtype or shape, an empty batch, or NaN.
+            InputError: wrong dtype or shape, an empty batch, or NaN; `samples` or `seed`
+               out of range, or given to a model without noise.
             ModelError: a kernel found the model inconsistent.
         """
         self._check(x)
-        if len(x) <= self._piece:
-            values = self._compute(x)
-        else:
-            pieces = [
-                self._compute(x[start : start + self._piece])
-                for start in range(0, len(x), self._piece)
-            ]
-            values = [
-                np.concatenate(parts, axis)
-                for parts, axis in zip(zip(*pieces, strict=True), self._batch_axes, strict=True)
-            ]
-        return dict(zip(self._output_names, values, strict=True))
+        draw = self._draw(samples, seed)
+        if draw is None:
+            return self._executor.run(x)
+        logits = self._executor.sample(x, draw)
+        logits = logits.reshape(-1, *logits.shape[2:])
+        return {sampling.ROWS: logits, "probabilities": mean_probabilities(softmax(logits))}
 
-    def _compute(self, x: NDArray[Any]) -> list[NDArray[Any]]:
-        try:
-            values: list[NDArray[Any]] = self._session.run(self._output_names, {self._input: x})
-        except _ORT_ERRORS as error:
-            raise ModelError(
-                f"{self._path}: failed on input of shape {list(x.shape)}: {_reason(error)}"
-            ) from error
-        return values
+    def predict_proba(
+        self, x: NDArray[Any], *, samples: int | None = None, seed: int | None = None
+    ) -> NDArray[np.float32]:
+        """Class probabilities, float32 [N, K]; the mean over members and noise samples.
 
-    def predict_proba(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """Class probabilities, float32 [N, K]; the mean over the members of an ensemble.
-
-        Raises what `run` raises, and ModelError when the model is no classifier.
+        Takes and raises what `run` does, and ModelError when the model is no classifier.
         """
-        if "probabilities" not in self._output_names:
+        return self._classify(x, samples, seed)["probabilities"]
+
+    @overload
+    def predict(
+        self,
+        x: NDArray[Any],
+        *,
+        return_uncertainty: Literal[False] = False,
+        samples: int | None = None,
+        seed: int | None = None,
+    ) -> NDArray[np.int64]: ...
+
+    @overload
+    def predict(
+        self,
+        x: NDArray[Any],
+        *,
+        return_uncertainty: Literal[True],
+        samples: int | None = None,
+        seed: int | None = None,
+    ) -> Prediction: ...
+
+    def predict(
+        self,
+        x: NDArray[Any],
+        *,
+        return_uncertainty: bool = False,
+        samples: int | None = None,
+        seed: int | None = None,
+    ) -> NDArray[np.int64] | Prediction:
+        """Most probable class of each image, int64 [N]; or a `Prediction` that says how sure.
+
+        Of a single network the mutual information is 0 and the agreement 1. Takes and
+        raises what `predict_proba` does.
+        """
+        outputs = self._classify(x, samples, seed)
+        probabilities: NDArray[np.float32] = outputs["probabilities"]
+        if not return_uncertainty:
+            labels: NDArray[np.int64] = probabilities.argmax(axis=1)
+            return labels
+        if sampling.ROWS in outputs:
+            rows = softmax(outputs[sampling.ROWS])
+        else:
+            rows = probabilities[np.newaxis].astype(np.float64)
+        return summarize(rows, probabilities)
+
+    def predict_until(
+        self,
+        x: NDArray[Any],
+        *,
+        confidence: float = 0.99,
+        max_samples: int = 32,
+        group: int = anytime.GROUP,
+        seed: int | None = None,
+    ) -> Anytime:
+        """Draws noise samples of each image only until more would not change its label.
+
+        Samples are drawn in groups. After each, an image is done if its label would be
+        another after `max_samples` with probability at most 1 - `confidence`. That
+        probability is from a predictive Student t test on the differences between the
+        leading class and the others, sample by sample (`sbn_runtime.anytime` has the
+        formulas). So a label is that of `predict` with `max_samples` samples with
+        probability at least `confidence`, if the differences are independent and about
+        normal and the prior of the test holds; as a posterior probability it needs no
+        correction for looking often. It is certain where no samples to come could
+        overturn the lead, and for images that are never done: they get all samples, and
+        the very answer of `predict`.
+
+        Args:
+            x: as for `run`.
+            confidence: 0.5 to 1, below 1.
+            max_samples: 1 to 65,536.
+            group: noise samples drawn at once, 1 to 65,536. A sample of an ensemble
+                of M members is of all of them.
+            seed: as for `run`.
+
+        Raises:
+            InputError: as `run` does, and for a model without noise: an ensemble of
+                deterministic members is computed as a whole.
+            ModelError: as `run` does.
+        """
+        self._check(x)
+        most = sampling.check_samples(max_samples, "max_samples")
+        size = sampling.check_samples(group, "group")
+        anytime.check_confidence(confidence)
+        draw = self._draw(None, seed)
+        if draw is None:
+            raise InputError(f"predict_until does not apply: {self._no_noise()}")
+
+        def rows(images: NDArray[Any], first: int, count: int) -> NDArray[np.float64]:
+            return softmax(self._executor.sample(images, Draw(draw.seed, count, first)))
+
+        return anytime.predict_until(rows, x, confidence=confidence, max_samples=most, group=size)
+
+    def _classify(
+        self, x: NDArray[Any], samples: int | None, seed: int | None
+    ) -> dict[str, NDArray[Any]]:
+        if "probabilities" not in self._executor.output_names:
             raise ModelError(
                 f"{self._path}: has no output named 'probabilities', only"
-                f" {', '.join(self._output_names)}"
+                f" {', '.join(self._executor.output_names)}"
             )
-        return self.run(x)["probabilities"]
-
-    def predict(self, x: NDArray[Any]) -> NDArray[np.int64]:
-        """Most probable class of each sample, int64 [N]. Raises what `predict_proba` raises."""
-        labels: NDArray[np.int64] = self.predict_proba(x).argmax(axis=1)
-        return labels
+        return self.run(x, samples=samples, seed=seed)
 
     def preprocess(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """Brings images into the form that the model takes.
@@ -174,21 +226,21 @@ class Session:
     def __repr__(self) -> str:
         return f"<sbn_runtime.Session {str(self._path)!r}>"
 
-    def _pieces(self) -> tuple[list[int], int]:
-        """Each output's batch axis, and how many samples are computed at once.
+    def _draw(self, samples: int | None, seed: int | None) -> Draw | None:
+        """What to draw; None for a model without noise."""
+        defaults = self._executor.defaults
+        if defaults is not None:
+            return Draw(
+                defaults.seed if seed is None else sampling.check_seed(seed),
+                defaults.samples if samples is None else sampling.check_samples(samples),
+            )
+        for name, value in ((sampling.SAMPLES, samples), (sampling.SEED, seed)):
+            if value is not None:
+                raise InputError(f"{name} does not apply: {self._no_noise()}")
+        return None
 
-        A batch whose activations leave the cache is computed piece by piece, so
-        that no sample costs more in a batch than alone.
-        """
-        batch = self.inputs[0].shape[0]
-        working_set = self.metadata.get("working_set")
-        whole = sys.maxsize
-        if not isinstance(batch, str) or not isinstance(working_set, int) or working_set < 1:
-            return [], whole
-        if any(output.shape.count(batch) != 1 for output in self.outputs):
-            return [], whole
-        axes = [output.shape.index(batch) for output in self.outputs]
-        return axes, max(1, _CACHE_BYTES // working_set)
+    def _no_noise(self) -> str:
+        return f"{self._path} has no noise to draw; export it with `--activations stochastic`"
 
     def _check(self, x: NDArray[Any]) -> None:
         expected = self.inputs[0]
@@ -207,44 +259,6 @@ class Session:
             raise InputError(f"input is empty: shape {list(x.shape)}")
         if x.dtype.kind == "f" and np.isnan(x).any():
             raise InputError("input contains NaN")
-
-
-def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
-    """onnxruntime options with the sbn kernels registered, as `Session` uses them.
-
-    Raises InputError when `threads` is below 1, and IsaError as `Session` does.
-    """
-    if threads is not None and threads < 1:
-        raise InputError(f"threads must be at least 1, not {threads}")
-    select_isa()
-    options = onnxruntime.SessionOptions()
-    options.register_custom_ops_library(str(library_path()))
-    options.intra_op_num_threads = threads or 0
-    # Errors reach the caller as exceptions; onnxruntime need not print them too.
-    options.log_severity_level = 4
-    return options
-
-
-def _describe(node: Any) -> TensorInfo:
-    element = re.sub(r"^tensor\((.*)\)$", r"\1", node.type)
-    return TensorInfo(node.name, _DTYPES.get(element, element), tuple(node.shape))
-
-
-def _metadata(path: Path, session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
-    try:
-        metadata = json.loads(text)
-    except ValueError:
-        metadata = None
-    if not isinstance(metadata, dict):
-        raise ModelError(f"{path}: its sbn metadata is damaged; export the model again")
-    return metadata
-
-
-def _reason(error: Exception) -> str:
-    """onnxruntime's message on one line, without its prefix."""
-    text = " ".join(str(error).split())
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
 
 
 def _remedy(x: NDArray[Any]) -> str:

@@ -53,6 +53,31 @@ def at_least(minimum: int) -> Callable[[str], int]:
     return parse
 
 
+def share(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def add_noise_options(parser: argparse.ArgumentParser) -> None:
+    """`--samples` and `--seed` of models that draw noise; `sbn_runtime` checks their range."""
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="S",
+        help="noise samples to average, for a model exported with `--activations stochastic`"
+        " (default: as exported)",
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="SEED", help="seed of the noise (default: as exported)"
+    )
+
+
 def writable(path: Path) -> Path:
     """`path`, if a file can be written there; said before long work, not after it.
 

@@ -1,15 +1,32 @@
-"""`sbn evaluate`: accuracy on a test set."""
+"""`sbn evaluate`: accuracy, calibration, and what averaging is worth."""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .common import at_least, new_parser, say, show_json, show_table
+from .common import (
+    add_noise_options,
+    at_least,
+    new_parser,
+    say,
+    share,
+    show_json,
+    show_table,
+    writable,
+)
 
 if TYPE_CHECKING:
+    from sbn_deploy.data import Dataset
+    from sbn_deploy.measure.sweep import Images, Sweep, Variant
+
     from .common import Subparsers
+
+CHECKPOINT = ".safetensors"
+SHIFT = "noise"
+CONFIDENCE = 0.99
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -17,33 +34,101 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "evaluate",
-        description="Measures accuracy on the test split of a data set, with a 95 % interval.",
-        example="sbn evaluate digits.onnx --data digits",
+        description="Measures accuracy with a 95 % interval, negative log-likelihood, Brier score"
+        " and expected calibration error on the test split of a data set. With --sweep-samples:"
+        " the same by the number of networks averaged, with the area under the risk-coverage"
+        " curve and how well doubt tells shifted images from the others (AUROC). A checkpoint"
+        " is swept thresholded, with sampled members only, with noise only, and with both.",
+        example="sbn evaluate runs/digits/checkpoint.safetensors --data digits"
+        " --sweep-samples 1,2,4,8,16,32 --plot sweep.png",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
+    parser.add_argument(
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="ONNX file of `sbn export`; with --sweep-samples several, or one checkpoint",
+    )
     parser.add_argument(
         "--data", default="digits", metavar="SET", help="data set (default: digits)"
     )
+    parser.add_argument(
+        "--images", type=at_least(1), metavar="N", help="take N of them, evenly spread"
+    )
+    add_noise_options(parser)
+    parser.add_argument(
+        "--sweep-samples",
+        type=_counts,
+        metavar="N,N,…",
+        help="numbers of networks to average, as 1,2,4,8,16,32",
+    )
+    parser.add_argument(
+        "--members",
+        type=at_least(1),
+        metavar="M",
+        help="members of the checkpoint's form with both members and noise (default: 8)",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=share,
+        metavar="C",
+        help=f"at which anytime inference stops (default: {CONFIDENCE})",
+    )
+    parser.add_argument(
+        "--shift",
+        metavar="NAME[:STRENGTH]",
+        help="shifted images to tell apart: noise, blur, rotate or contrast, strength 0 to 1"
+        f" (default: {SHIFT})",
+    )
+    parser.add_argument(
+        "--ood", metavar="SET", help="foreign images to tell apart instead, any data set"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG to write")
     parser.add_argument(
         "--threads", type=at_least(1), metavar="T", help="threads (default: one for each core)"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluates the model."""
-    from sbn_deploy.data import load
+    """Evaluates one model, or sweeps."""
+    from sbn_runtime import InputError
+
+    if options.sweep_samples is not None:
+        return _sweep(options)
+    for name in ("members", "confidence", "shift", "ood", "plot"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} goes with --sweep-samples, as in --sweep-samples 1,8,32")
+    if len(options.models) > 1:
+        raise InputError("several models are compared with --sweep-samples, as 1,8,32")
+    return _one(options)
+
+
+def _one(options: argparse.Namespace) -> int:
     from sbn_deploy.measure.accuracy import evaluate
     from sbn_runtime import Session
 
-    session = Session(options.model, threads=options.threads)
-    dataset = load(options.data, "test")
-    say(f"classifying {len(dataset.labels)} images of {dataset.name}")
-    result = evaluate(session.predict_proba, session.preprocess(dataset.images), dataset.labels)
+    session = Session(options.models[0], threads=options.threads)
+    dataset = _load(options.data, options.images)
+    say(f"classifying {len(dataset)} images of {dataset.name}")
+    draw = {"samples": options.samples, "seed": options.seed}
+    result = evaluate(
+        lambda x: session.predict_proba(x, **draw),
+        session.preprocess(dataset.images),
+        dataset.labels,
+    )
     if options.json:
         show_json(result)
     else:
         show_table(
-            ("samples", "correct", "accuracy", "95 % interval", "negative log-likelihood"),
+            (
+                "samples",
+                "correct",
+                "accuracy",
+                "95 % interval",
+                "negative log-likelihood",
+                "Brier score",
+                "calibration error",
+            ),
             [
                 (
                     result.samples,
@@ -51,7 +136,176 @@ def run(options: argparse.Namespace) -> int:
                     f"{result.accuracy:.2%}",
                     f"{result.low:.2%} to {result.high:.2%}",
                     result.nll,
+                    result.brier,
+                    f"{result.ece:.2%}",
                 )
             ],
         )
     return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from sbn_deploy.measure.sweep import Images
+    from sbn_runtime import InputError
+    from sbn_runtime.anytime import check_confidence
+    from sbn_runtime.sampling import check_samples, check_seed
+
+    if options.samples is not None:
+        raise InputError("--samples and --sweep-samples exclude each other; give one of them")
+    if options.ood is not None and options.shift is not None:
+        raise InputError("--ood and --shift exclude each other; give one of them")
+    confidence = check_confidence(CONFIDENCE if options.confidence is None else options.confidence)
+    for count in options.sweep_samples:
+        check_samples(count, "number of samples")
+    if options.seed is not None:
+        check_seed(options.seed)
+    if options.plot is not None:
+        writable(options.plot)
+    dataset = _load(options.data, options.images)
+    foreign = _foreign(options, dataset)
+    images = Images(dataset.images, dataset.labels, foreign.images)
+    with tempfile.TemporaryDirectory() as folder:
+        variants = _variants(options, Path(folder))
+        say(f"classifying {len(dataset)} images of {dataset.name}, and of {foreign.name}")
+        result = _measured(variants, images, options, confidence)
+    record = {
+        "data": dataset.name,
+        "images": result.images,
+        "foreign": foreign.name,
+        "seed": options.seed,
+        "rows": result.rows,
+        "anytime": result.anytime,
+        "curves": result.curves,
+    }
+    if options.plot is not None:
+        from sbn_deploy.measure.sweep_plot import draw
+
+        draw(options.plot, f"{len(dataset)} images of {dataset.name}", result)
+        say(f"written: {options.plot}")
+    if options.json:
+        show_json(record)
+    else:
+        _show(result)
+    return 0
+
+
+def _measured(
+    variants: list[Variant], images: Images, options: argparse.Namespace, confidence: float
+) -> Sweep:
+    from sbn_deploy.measure.sweep import steps, sweep
+    from sbn_deploy.train.progress import progress
+
+    counts = options.sweep_samples
+    with progress("batches", steps(variants, images, counts)) as report:
+        return sweep(
+            variants, images, counts, seed=options.seed, confidence=confidence, report=report
+        )
+
+
+def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
+    from sbn_deploy.measure.sweep import Variant
+    from sbn_deploy.measure.variants import MEMBERS, export_variants
+    from sbn_runtime import InputError, Session
+
+    checkpoints = [path for path in options.models if path.suffix == CHECKPOINT]
+    if not checkpoints:
+        if options.members is not None:
+            raise InputError("--members is for checkpoints; a model has the members it has")
+        return [
+            Variant(path.stem, Session(path, threads=options.threads)) for path in options.models
+        ]
+    if len(options.models) > 1:
+        raise InputError("give either one checkpoint or models; a checkpoint has four forms")
+    return export_variants(
+        checkpoints[0],
+        folder,
+        options.sweep_samples[-1],
+        members=options.members or MEMBERS,
+        seed=options.seed or 0,
+        threads=options.threads,
+        report=say,
+    )
+
+
+def _load(spec: str, count: int | None) -> Dataset:
+    import numpy as np
+
+    from sbn_deploy.data import load
+
+    dataset = load(spec, "test")
+    if count is None or count >= len(dataset):
+        return dataset
+    return dataset.take(np.linspace(0, len(dataset) - 1, count).round().astype(np.int64))
+
+
+def _foreign(options: argparse.Namespace, dataset: Dataset) -> Dataset:
+    from sbn_deploy.measure.shift import shifted
+
+    if options.ood is not None:
+        return _load(options.ood, options.images)
+    return shifted(dataset, options.shift or SHIFT)
+
+
+def _show(result: Sweep) -> None:
+    show_table(
+        (
+            "variant",
+            "networks",
+            "accuracy",
+            "95 % interval",
+            "NLL",
+            "change",
+            "95 % interval",
+            "Brier",
+            "ECE",
+            "AURC",
+            "AUROC entropy",
+            "AUROC MI",
+        ),
+        [
+            (
+                row.variant,
+                row.networks,
+                f"{row.accuracy:.2%}",
+                f"{row.low:.2%} to {row.high:.2%}",
+                f"{row.nll:.4f}",
+                f"{row.nll_change:+.4f}",
+                f"{row.nll_change_low:+.4f} to {row.nll_change_high:+.4f}",
+                f"{row.brier:.4f}",
+                f"{row.ece:.2%}",
+                f"{row.aurc:.4f}",
+                _fraction(row.auroc_entropy),
+                _fraction(row.auroc_mutual_information),
+            )
+            for row in result.rows
+        ],
+    )
+    if result.anytime:
+        print()
+        show_table(
+            ("anytime", "confidence", "samples used", "of", "accuracy", "with all", "changed"),
+            [
+                (
+                    row.variant,
+                    row.confidence,
+                    f"{row.mean_samples:.2f}",
+                    row.max_samples,
+                    f"{row.accuracy:.2%}",
+                    f"{row.full_accuracy:.2%}",
+                    f"{row.changed:.2%}",
+                )
+                for row in result.anytime
+            ],
+        )
+
+
+def _fraction(value: float | None) -> Any:
+    return None if value is None else f"{value:.3f}"
+
+
+def _counts(text: str) -> list[int]:
+    """An argparse type: whole numbers from 1 up, separated by commas, in rising order."""
+    numbers = [at_least(1)(part) for part in text.split(",")]
+    if sorted(set(numbers)) != numbers:
+        raise argparse.ArgumentTypeError(f"{text!r} does not rise; give numbers such as 1,2,4,8")
+    return numbers

@@ -6,10 +6,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import at_least, new_parser, show_json, show_table
+from .common import add_noise_options, at_least, new_parser, share, show_json, show_table
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sbn_runtime import Prediction, Session
+
     from .common import Subparsers
+
+MOST_SAMPLES = 32
+FIGURES = ("entropy", "mutual_information", "agreement")
+REJECTED = "rejected"
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -20,12 +28,34 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Classifies images. PNG and JPEG files are converted to the model's size,"
         " colours and pixel range. A .npy file holds uint8 images [H, W, C] or [N, H, W, C] in"
         " the model's pixel range, or normalised float32 input [N, C, H, W].",
-        example="sbn predict digits.onnx seven.png batch.npy --top 2",
+        example="sbn predict digits.onnx seven.png batch.npy --uncertainty --min-confidence 0.9",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="PNG, JPEG or .npy")
     parser.add_argument(
         "--top", type=at_least(1), default=3, metavar="K", help="classes to name (default: 3)"
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="say how sure: entropy of the averaged probabilities, mutual information (the part"
+        " that comes from members and samples contradicting each other; both in nats), and the"
+        " share of them that agree with the answer",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        type=share,
+        metavar="P",
+        help=f"reject images whose best class is less probable: the class is {REJECTED!r}, in"
+        " JSON null",
+    )
+    add_noise_options(parser)
+    parser.add_argument(
+        "--until",
+        type=share,
+        metavar="CONFIDENCE",
+        help="draw noise samples of each image only until more, up to --samples"
+        f" (default: {MOST_SAMPLES}), would not change its class at this confidence, as 0.99",
     )
     parser.add_argument(
         "--threads", type=at_least(1), metavar="T", help="threads (default: one for each core)"
@@ -39,30 +69,64 @@ def run(options: argparse.Namespace) -> int:
     from .images import read_input
 
     session = Session(options.model, threads=options.threads)
-    predictions: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
     for file in options.files:
         x = read_input(file, session)
         try:
-            probabilities = session.predict_proba(x)
+            prediction = _predict(session, x, options)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        for index, row in enumerate(probabilities):
-            top = _top(row, options.top, session.metadata.get("classes", ()))
-            predictions.append({"file": file, "index": index, "top": top})
+        classes = session.metadata.get("classes", ())
+        answers += [
+            {"file": file, "index": index, **_answer(prediction, index, classes, options)}
+            for index in range(len(prediction.label))
+        ]
     if options.json:
-        show_json(predictions)
+        show_json(answers)
     else:
+        figures = [name for name in (*FIGURES, "samples_used") if name in answers[0]]
         show_table(
-            ("file", "index", "class", "probability", "next"),
-            [_cells(**prediction) for prediction in predictions],
+            ("file", "index", "class", "probability", "next", *(_words(name) for name in figures)),
+            [_cells(answer, figures) for answer in answers],
         )
     return 0
 
 
-def _cells(file: Path, index: int, top: list[dict[str, Any]]) -> tuple[object, ...]:
-    best, *others = top
+def _predict(session: Session, x: NDArray[Any], options: argparse.Namespace) -> Prediction:
+    draw = {"seed": options.seed}
+    if options.until is None:
+        return session.predict(x, return_uncertainty=True, samples=options.samples, **draw)
+    most = MOST_SAMPLES if options.samples is None else options.samples
+    return session.predict_until(x, confidence=options.until, max_samples=most, **draw)
+
+
+def _answer(
+    prediction: Prediction, index: int, classes: Any, options: argparse.Namespace
+) -> dict[str, Any]:
+    answer: dict[str, Any] = {"top": _top(prediction.probabilities[index], options.top, classes)}
+    if options.min_confidence is not None:
+        best = answer["top"][0]
+        accepted = best["probability"] >= options.min_confidence
+        answer["class"] = best["class"] if accepted else None
+    names = FIGURES if options.uncertainty else ()
+    for name in (*names, *(["samples_used"] if options.until is not None else [])):
+        answer[name] = getattr(prediction, name)[index].item()
+    return answer
+
+
+def _cells(answer: dict[str, Any], figures: list[str]) -> list[object]:
+    best, *others = answer["top"]
     following = ", ".join(f"{entry['class']} {entry['probability']:.1%}" for entry in others)
-    return file, index, best["class"], f"{best['probability']:.1%}", following
+    name = answer.get("class", best["class"]) or REJECTED
+    shown = [
+        f"{answer[figure]:.1%}" if figure == "agreement" else answer[figure] for figure in figures
+    ]
+    probability = f"{best['probability']:.1%}"
+    return [answer["file"], answer["index"], name, probability, following, *shown]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _top(probabilities: Any, count: int, classes: Any) -> list[dict[str, Any]]:

@@ -9,6 +9,12 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_deploy.measure.calibration import (
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+)
 from sbn_runtime import InputError
 
 BATCH = 256
@@ -19,7 +25,8 @@ class Evaluation:
     """How well a model classifies.
 
     `low` and `high` bound the accuracy at 95 % confidence (Wilson's interval);
-    `nll` is the mean negative log-likelihood of the true class, in nats.
+    `nll` is the mean negative log-likelihood of the true class, in nats, `brier` the
+    Brier score, 0 to 2, `ece` the expected calibration error over 15 bins, 0 to 1.
     """
 
     samples: int
@@ -28,6 +35,8 @@ class Evaluation:
     low: float
     high: float
     nll: float
+    brier: float
+    ece: float
 
 
 def evaluate(
@@ -48,15 +57,16 @@ def evaluate(
     if not len(labels):
         raise InputError("there are no samples to evaluate on")
     parts = [predict_proba(x[start : start + BATCH]) for start in range(0, len(x), BATCH)]
-    probabilities = np.concatenate(parts)
-    classes = probabilities.shape[1]
-    if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(
-            f"the data has labels {labels.min()} to {labels.max()},"
-            f" but the model has {classes} classes"
-        )
+    return score(np.concatenate(parts), labels)
+
+
+def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:
+    """Compares probabilities [N, K], N at least 1, with labels [N].
+
+    Raises InputError if a label is no class of the model.
+    """
+    check_labels(labels, probabilities.shape[1])
     correct = int((probabilities.argmax(axis=1) == labels).sum())
-    likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     low, high = wilson_interval(correct, len(labels))
     return Evaluation(
         samples=len(labels),
@@ -64,8 +74,19 @@ def evaluate(
         accuracy=correct / len(labels),
         low=low,
         high=high,
-        nll=float(-np.log(likelihood.clip(min=np.finfo(np.float32).tiny)).mean()),
+        nll=float(negative_log_likelihood(probabilities, labels).mean()),
+        brier=brier_score(probabilities, labels),
+        ece=expected_calibration_error(reliability(probabilities, labels)),
     )
+
+
+def check_labels(labels: NDArray[np.int64], classes: int) -> None:
+    """Raises InputError if a label is not from 0 to `classes` - 1."""
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(
+            f"the data has labels {labels.min()} to {labels.max()},"
+            f" but the model has {classes} classes"
+        )
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -90,6 +90,24 @@ def test_evaluate_agrees_with_training(trained: Trained) -> None:
     assert result["low"] < result["accuracy"] < result["high"]
 
 
+def test_sweep_of_an_ensemble(trained: Trained, tmp_path: Path) -> None:
+    output = tmp_path / "ensemble.onnx"
+    sbn("export", trained.checkpoint, "-o", output, "--weights", "sample", "--members", "3")
+    outcome = sbn("evaluate", trained.model, output, "--sweep-samples", "1,2,3,4", "--json")
+    assert outcome.status == 0, outcome
+    rows = outcome.json["rows"]
+    assert [(row["variant"], row["networks"]) for row in rows] == [
+        ("digits", 1),
+        ("ensemble", 1),
+        ("ensemble", 2),
+        ("ensemble", 3),
+    ]
+    one = sbn("evaluate", output, "--json").json
+    assert rows[-1]["accuracy"] == one["accuracy"]
+    assert rows[-1]["nll"] == pytest.approx(one["nll"], rel=1e-5)
+    assert outcome.json["foreign"] == "digits, noise 0.3"
+
+
 def test_inspect(trained: Trained) -> None:
     outcome = sbn("inspect", trained.model, "--json")
     assert outcome.status == 0, outcome

@@ -289,13 +289,13 @@ def test_batches_are_computed_in_pieces_that_fit_the_cache(
     metadata = {"preprocess": PREPROCESS, "working_set": working_set}
     session = Session(CLASSIFIER.write(tmp_path / "pieces.onnx", metadata=metadata))
     sizes = []
-    compute = session._compute
+    compute = session._executor._compute
 
-    def record(part: np.ndarray) -> list[np.ndarray]:
+    def record(part: np.ndarray, names: list[str]) -> list[np.ndarray]:
         sizes.append(len(part))
-        return compute(part)
+        return compute(part, names)
 
-    session._compute = record  # type: ignore[method-assign]
+    session._executor._compute = record  # type: ignore[assignment, method-assign]
     result = session.run(x)
     assert max(sizes) == min(len(x), max(1, (1 << 20) // working_set))
     assert sum(sizes) == len(x)

@@ -1,0 +1,75 @@
+"""Do stated probabilities come true? Brier score, calibration error, reliability diagram."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Images whose confidence lies in (low, high].
+
+    `confidence` and `accuracy` are means over them, 0 for an empty bin.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def negative_log_likelihood(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """-log of the true class's probability, in nats, of each image [N].
+
+    A probability of 0 counts as the smallest normal float32, so that it stays finite.
+    """
+    likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses: NDArray[np.float64] = -np.log(likelihood.clip(min=np.finfo(np.float32).tiny))
+    return losses
+
+
+def brier_score(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Mean squared distance between probabilities [N, K] and the true class, 0 to 2.
+
+    Σ_k (p_k - [k is the label])², as Brier (1950) defined it.
+    """
+    difference = probabilities.astype(np.float64)
+    difference[np.arange(len(labels)), labels] -= 1
+    return float((difference**2).sum(axis=1).mean())
+
+
+def reliability(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], *, bins: int = BINS
+) -> list[ReliabilityBin]:
+    """The reliability diagram: confidence and accuracy in bins of equal width.
+
+    Confidence is the probability of the most probable class; a confidence of 0
+    counts to the first bin.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == labels
+    # Rounding may take a probability above 1.
+    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(index, minlength=bins)
+    means = [
+        np.bincount(index, weights=values, minlength=bins) / np.maximum(counts, 1)
+        for values in (confidence, correct)
+    ]
+    return [
+        ReliabilityBin(i / bins, (i + 1) / bins, int(counts[i]), float(stated), float(found))
+        for i, (stated, found) in enumerate(zip(*means, strict=True))
+    ]
+
+
+def expected_calibration_error(diagram: list[ReliabilityBin]) -> float:
+    """Mean over images of |accuracy - confidence| of their bin, 0 to 1 (ECE)."""
+    total = sum(entry.count for entry in diagram)
+    return sum(entry.count * abs(entry.accuracy - entry.confidence) for entry in diagram) / total

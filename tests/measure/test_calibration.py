@@ -1,0 +1,71 @@
+"""Calibration figures against plain definitions and known values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import brier_score_loss, log_loss
+
+from sbn_deploy.measure.calibration import (
+    BINS,
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+)
+
+
+def answers(seed: int, count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.ones(classes), count).astype(np.float32)
+    return probabilities, rng.integers(0, classes, count)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60), st.integers(2, 6))
+def test_against_definitions(seed: int, count: int, classes: int) -> None:
+    probabilities, labels = answers(seed, count, classes)
+    exact = probabilities.astype(np.float64)
+    truth = np.eye(classes)[labels]
+    assert brier_score(probabilities, labels) == pytest.approx(((exact - truth) ** 2).sum(1).mean())
+    losses = negative_log_likelihood(probabilities, labels)
+    expected = log_loss(labels, exact / exact.sum(1, keepdims=True), labels=range(classes))
+    assert losses.mean() == pytest.approx(expected, rel=1e-5)
+
+    diagram = reliability(probabilities, labels)
+    confidence, right = exact.max(axis=1), probabilities.argmax(axis=1) == labels
+    error = 0.0
+    for number, entry in enumerate(diagram):
+        assert (entry.low, entry.high) == (number / BINS, (number + 1) / BINS)
+        inside = (confidence > entry.low) & (confidence <= entry.high)
+        assert entry.count == inside.sum()
+        if inside.any():
+            assert entry.confidence == pytest.approx(confidence[inside].mean())
+            assert entry.accuracy == pytest.approx(right[inside].mean())
+            error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert sum(entry.count for entry in diagram) == count
+    assert expected_calibration_error(diagram) == pytest.approx(error)
+    assert 0 <= error <= 1
+
+
+def test_brier_score_of_two_classes_is_twice_the_binary_one() -> None:
+    probabilities, labels = answers(0, 100, 2)
+    binary = brier_score_loss(labels, probabilities[:, 1])
+    assert brier_score(probabilities, labels) == pytest.approx(2 * binary, rel=1e-5)
+
+
+def test_known_values() -> None:
+    labels = np.array([0, 0, 0, 1])
+    sure = np.tile(np.float32([1, 0]), (4, 1))
+    assert brier_score(sure, labels) == 0.5
+    assert expected_calibration_error(reliability(sure, labels)) == 0.25
+    honest = np.tile(np.float32([0.75, 0.25]), (4, 1))
+    assert expected_calibration_error(reliability(honest, labels)) == 0
+    assert negative_log_likelihood(honest, labels)[0] == pytest.approx(-np.log(0.75))
+    assert np.isfinite(negative_log_likelihood(sure, labels)).all()
+
+
+def test_probability_above_one_by_rounding() -> None:
+    above = np.float32([[1.0000001, 0]])
+    assert reliability(above, np.array([0]))[-1].count == 1
