@@ -216,8 +216,7 @@ SBN_TARGET_AVX2 SBN_INLINE __m256i add16(__m256i a, __m256i b) { return _mm256_a
 SBN_TARGET_AVX2 SBN_INLINE void flush(__m256i a, __m256i b, Counts& first, Counts& second) {
   const __m256i byte = _mm256_set1_epi16(255);
   const __m256i o2 = _mm256_srli_epi16(b, 8);
-  const __m256i o1 = _mm256_and_si256(
-      _mm256_sub_epi16(_mm256_srli_epi16(a, 8), _mm256_slli_epi16(o2, 4)), byte);
+  const __m256i o1 = _mm256_srli_epi16(_mm256_sub_epi16(a, _mm256_slli_epi16(o2, 12)), 8);
   const __m256i e2 = _mm256_and_si256(_mm256_sub_epi16(b, _mm256_slli_epi16(o1, 4)), byte);
   const __m256i e1 = _mm256_and_si256(_mm256_sub_epi16(a, _mm256_slli_epi16(e2, 4)), byte);
   first = {e1, o1};

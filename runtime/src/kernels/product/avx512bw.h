@@ -111,8 +111,7 @@ SBN_TARGET_AVX512BW SBN_INLINE __m512i add16(__m512i a, __m512i b) {
 SBN_TARGET_AVX512BW SBN_INLINE void flush(__m512i a, __m512i b, Counts& first, Counts& second) {
   const __m512i byte = _mm512_set1_epi16(255);
   const __m512i o2 = _mm512_srli_epi16(b, 8);
-  const __m512i o1 = _mm512_and_si512(
-      _mm512_sub_epi16(_mm512_srli_epi16(a, 8), _mm512_slli_epi16(o2, 4)), byte);
+  const __m512i o1 = _mm512_srli_epi16(_mm512_sub_epi16(a, _mm512_slli_epi16(o2, 12)), 8);
   const __m512i e2 = _mm512_and_si512(_mm512_sub_epi16(b, _mm512_slli_epi16(o1, 4)), byte);
   const __m512i e1 = _mm512_and_si512(_mm512_sub_epi16(a, _mm512_slli_epi16(e2, 4)), byte);
   first = {e1, o1};

@@ -58,10 +58,14 @@ struct Threshold {
 
   SBN_INLINE void operator()(const int64_t (&mismatches)[kLanes], const int32_t* offsets,
                              int64_t pixel, int64_t channel, int64_t count) const {
+    // Keeps gcc from holding the address of every lane's offset.
+    __asm__("" : "+r"(offsets));
     uint64_t bits = 0;
     SBN_UNROLL
     for (int64_t lane = 0; lane < kLanes; ++lane) {
-      bits |= uint64_t{mismatches[lane] > offsets[lane]} << lane;
+      // The sign, shifted to its place.
+      const auto above = static_cast<uint64_t>(offsets[lane] - mismatches[lane]);
+      bits |= above >> (63 - lane) & (uint64_t{1} << lane);
     }
     store_bits(out, pixel, channel, bits & low_bits(count));
   }
