@@ -11,47 +11,54 @@
 namespace sbn {
 namespace {
 
-using avx2::broadcast128;
 using avx2::load256;
 
 constexpr int64_t kLanes = 16;
 
-// See threefry.h.
-SBN_TARGET_AVX2 SBN_INLINE __m256i add(__m256i a, __m256i b) { return _mm256_add_epi32(a, b); }
-SBN_TARGET_AVX2 SBN_INLINE __m256i all(uint32_t word) {
-  return _mm256_set1_epi32(static_cast<int>(word));
+SBN_TARGET_AVX2 SBN_INLINE __m256i rotate(__m256i a, int count) {
+  return _mm256_or_si256(_mm256_slli_epi32(a, count), _mm256_srli_epi32(a, 32 - count));
 }
-SBN_TARGET_AVX2 SBN_INLINE __m256i add_word(__m256i a, uint32_t word) { return add(a, all(word)); }
-SBN_TARGET_AVX2 SBN_INLINE __m256i xor_word(__m256i a, uint32_t word) {
-  return _mm256_xor_si256(a, all(word));
-}
-#define MIX(a, b, count)                                                               \
-  _mm256_xor_si256(b, _mm256_or_si256(_mm256_slli_epi32(a, count), \
-                                      _mm256_srli_epi32(a, 32 - (count))))
 
+SBN_THREEFRY_WORDS(SBN_TARGET_AVX2, __m256i, _mm256_add_epi32, _mm256_xor_si256, rotate,
+                   _mm256_set1_epi32)
+
+// Numbers that lie beyond the last channel are made all the same.
 SBN_TARGET_AVX2 void random(const RandomKey& key, uint32_t pair, uint32_t group, int64_t channels,
                             RandomBlock* block) {
+  constexpr int kRegisters = 2;
   const ThreefryStart start(key, pair, group);
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  for (int64_t channel = 0; channel < channels; channel += kLanes) {
-    __m256i x[4];
-    SBN_THREEFRY(x, key, start, add_word(lanes, static_cast<uint32_t>(channel / 2)))
+  for (int64_t channel = 0; channel < channels; channel += kRegisters * kLanes) {
+    Words<kRegisters> pairs, x[4];
+    SBN_UNROLL
+    for (int r = 0; r < kRegisters; ++r) {
+      const auto first = static_cast<int>((channel + r * kLanes) / 2);
+      pairs.r[r] = _mm256_add_epi32(lanes, _mm256_set1_epi32(first));
+    }
+    SBN_THREEFRY(x, key, start, pairs)
     SBN_UNROLL
     for (int i = 0; i < 4; ++i) {
-      _mm256_store_si256(reinterpret_cast<__m256i*>(block->values[i] + channel), x[i]);
+      SBN_UNROLL
+      for (int r = 0; r < kRegisters; ++r) {
+        avx2::store256(block->values[i] + channel + r * kLanes, x[i].r[r]);
+      }
     }
   }
 }
 
-// Bytes of a table of 64 at the indices of which the quarters were marked.
+// Bytes of a table of 64 at the indices of which the quarters were marked. The loads are
+// volatile: gcc 12 would move them out of the loops and keep them on the stack.
 SBN_TARGET_AVX2 SBN_INLINE __m256i look_up(const uint8_t* table, const __m256i (&quarters)[4]) {
-  __m256i found[4];
+  __m256i all_found;
   SBN_UNROLL
   for (int q = 0; q < 4; ++q) {
-    found[q] = _mm256_shuffle_epi8(broadcast128(table + 16 * q), quarters[q]);
+    __m256i entries;
+    const auto* from = reinterpret_cast<const __m128i*>(table + 16 * q);
+    __asm__ volatile("vbroadcasti128 %1, %0" : "=x"(entries) : "m"(*from));
+    const __m256i found = _mm256_shuffle_epi8(entries, quarters[q]);
+    all_found = q ? _mm256_or_si256(all_found, found) : found;
   }
-  return _mm256_or_si256(_mm256_or_si256(found[0], found[1]),
-                         _mm256_or_si256(found[2], found[3]));
+  return all_found;
 }
 
 // Bits of 32 channels.
@@ -91,21 +98,25 @@ SBN_TARGET_AVX2 SBN_INLINE uint32_t signs(const SignTable& table, __m256i x0, __
 
 SBN_TARGET_AVX2 void draw(const SignTable& table, const RandomBlock& random_block,
                           const SignBlock& block) {
-  const uint64_t used = low_bits(block.channels);
-  for (int64_t image = 0; image < block.images; ++image) {
-    for (int64_t pixel = 0; pixel < block.pixels; ++pixel) {
-      const int16_t* x = block.x + image * block.image_values + pixel * block.pixel_values;
+  const SignBlock b = block;  // which the words written cannot change
+  const uint64_t used = low_bits(b.channels);
+  for (int64_t image = 0; image < b.images; ++image) {
+    const int16_t* x = b.x + image * b.image_values;
+    uint64_t* y = b.y + image * b.image_words;
+    for (int64_t pixel = 0; pixel < b.pixels; ++pixel) {
+      const int16_t* from = x;
       alignas(32) int16_t copy[kRandomChannels];
-      if (block.channels < kRandomChannels) {
-        for (int64_t i = 0; i < block.channels; ++i) copy[i] = load<int16_t>(x + i);
-        x = copy;
+      if (b.channels < kRandomChannels) {
+        for (int64_t i = 0; i < b.channels; ++i) copy[i] = load<int16_t>(x + i);
+        from = copy;
       }
       uint64_t word = 0;
-      for (int64_t i = 0; i < block.channels; i += 2 * kLanes) {
-        const __m256i x0 = load256(x + i), x1 = load256(x + i + kLanes);
+      for (int64_t i = 0; i < b.channels; i += 2 * kLanes) {
+        const __m256i x0 = load256(from + i), x1 = load256(from + i + kLanes);
         word |= uint64_t{signs(table, x0, x1, random_block.values[pixel] + i)} << i;
       }
-      store(block.y + image * block.image_words + pixel * block.pixel_words, word & used);
+      store(y, word & used);
+      x += b.pixel_values, y += b.pixel_words;
     }
   }
 }

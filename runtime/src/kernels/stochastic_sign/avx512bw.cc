@@ -15,31 +15,26 @@ using avx512::bits_of;
 
 constexpr int64_t kLanes = 32;
 
-// See threefry.h.
-SBN_TARGET_AVX512BW SBN_INLINE __m512i add(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
-SBN_TARGET_AVX512BW SBN_INLINE __m512i all(uint32_t word) {
-  return _mm512_set1_epi32(static_cast<int>(word));
-}
-SBN_TARGET_AVX512BW SBN_INLINE __m512i add_word(__m512i a, uint32_t word) {
-  return add(a, all(word));
-}
-SBN_TARGET_AVX512BW SBN_INLINE __m512i xor_word(__m512i a, uint32_t word) {
-  return _mm512_xor_si512(a, all(word));
-}
-
-#define MIX(a, b, count) _mm512_xor_si512(_mm512_rol_epi32(a, count), b)
+SBN_THREEFRY_WORDS(SBN_TARGET_AVX512BW, __m512i, _mm512_add_epi32, _mm512_xor_si512,
+                   _mm512_rol_epi32, _mm512_set1_epi32)
 
 template <int Registers>
 SBN_TARGET_AVX512BW SBN_INLINE void random_registers(const RandomKey& key, uint32_t pair,
                                                      uint32_t group, RandomBlock* block) {
   const ThreefryStart start(key, pair, group);
-  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  Words<Registers> pairs, x[4];
   SBN_UNROLL
   for (int r = 0; r < Registers; ++r) {
-    __m512i x[4];
-    SBN_THREEFRY(x, key, start, add_word(lanes, static_cast<uint32_t>(16 * r)))
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    pairs.r[r] = _mm512_add_epi32(lanes, _mm512_set1_epi32(16 * r));
+  }
+  SBN_THREEFRY(x, key, start, pairs)
+  SBN_UNROLL
+  for (int i = 0; i < 4; ++i) {
     SBN_UNROLL
-    for (int i = 0; i < 4; ++i) _mm512_store_si512(block->values[i] + r * kLanes, x[i]);
+    for (int r = 0; r < Registers; ++r) {
+      _mm512_store_si512(block->values[i] + r * kLanes, x[i].r[r]);
+    }
   }
 }
 
@@ -70,23 +65,39 @@ SBN_TARGET_AVX512BW SBN_INLINE uint32_t signs(const Table& table, __m512i x, con
   return bits_of(_mm512_cmple_epu16_mask(limit, _mm512_load_si512(random)));
 }
 
-SBN_TARGET_AVX512BW void draw(const SignTable& table, const RandomBlock& random_block,
-                              const SignBlock& block) {
+template <bool whole>
+SBN_TARGET_AVX512BW SBN_INLINE void draw_words(const SignTable& table, const RandomBlock& random_block,
+                                               const SignBlock& block) {
+  const SignBlock b = block;  // which the words written cannot change
   const Table t = {{_mm512_loadu_si512(table.start), _mm512_loadu_si512(table.start + kLanes)},
                    {_mm512_loadu_si512(table.rise), _mm512_loadu_si512(table.rise + kLanes)}};
-  const uint64_t used = low_bits(block.channels);
-  const auto low = static_cast<__mmask32>(used), high = static_cast<__mmask32>(used >> kLanes);
-  for (int64_t image = 0; image < block.images; ++image) {
-    for (int64_t pixel = 0; pixel < block.pixels; ++pixel) {
-      const int16_t* x = block.x + image * block.image_values + pixel * block.pixel_values;
+  const uint64_t used = low_bits(b.channels);
+  const auto load_half = [&](const int16_t* from, int half) SBN_TARGET_AVX512BW {
+    const auto lanes = static_cast<__mmask32>(used >> half * kLanes);
+    from += half * kLanes;
+    return whole ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi16(lanes, from);
+  };
+  for (int64_t image = 0; image < b.images; ++image) {
+    const int16_t* x = b.x + image * b.image_values;
+    uint64_t* y = b.y + image * b.image_words;
+    for (int64_t pixel = 0; pixel < b.pixels; ++pixel) {
       const uint16_t* random_row = random_block.values[pixel];
-      uint64_t word = signs(t, _mm512_maskz_loadu_epi16(low, x), random_row);
-      if (high) {
-        const __m512i second = _mm512_maskz_loadu_epi16(high, x + kLanes);
-        word |= uint64_t{signs(t, second, random_row + kLanes)} << kLanes;
+      uint64_t word = signs(t, load_half(x, 0), random_row);
+      if (whole || b.channels > kLanes) {
+        word |= uint64_t{signs(t, load_half(x, 1), random_row + kLanes)} << kLanes;
       }
-      store(block.y + image * block.image_words + pixel * block.pixel_words, word & used);
+      store(y, word & used);
+      x += b.pixel_values, y += b.pixel_words;
     }
+  }
+}
+
+SBN_TARGET_AVX512BW void draw(const SignTable& table, const RandomBlock& random_block,
+                              const SignBlock& block) {
+  if (block.channels == kRandomChannels) {
+    draw_words<true>(table, random_block, block);
+  } else {
+    draw_words<false>(table, random_block, block);
   }
 }
 

@@ -9,7 +9,10 @@ namespace {
 SBN_INLINE uint32_t add(uint32_t a, uint32_t b) { return a + b; }
 SBN_INLINE uint32_t add_word(uint32_t a, uint32_t word) { return a + word; }
 SBN_INLINE uint32_t xor_word(uint32_t a, uint32_t word) { return a ^ word; }
-#define MIX(a, b, count) ((a << (count) | a >> (32 - (count))) ^ b)
+template <int count>
+SBN_INLINE uint32_t mix(uint32_t a, uint32_t b) {
+  return (a << count | a >> (32 - count)) ^ b;
+}
 
 void random(const RandomKey& key, uint32_t pair, uint32_t group, int64_t channels,
             RandomBlock* block) {
