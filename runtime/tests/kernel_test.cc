@@ -488,7 +488,9 @@ void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
     } else if (row.op == Op::quantize) {
       test_quantize(row, random, uniform(random, 1, 5), inner);
     } else if (row.op == Op::stochastic_sign) {
+      // 100 problems meet all of 130 channel counts.
       test_stochastic_sign(row, random, i % 130 + 1);
+      test_stochastic_sign(row, random, (i + 65) % 130 + 1);
     } else {
       test_pack(row, random, uniform(random, 1, 5), inner);
     }
