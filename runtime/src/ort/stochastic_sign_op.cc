@@ -57,12 +57,14 @@ Status* StochasticSignOp::read(const Call& call, const Tensor& x, StochasticSign
   work->fan_out = attributes.fan_out;
   if (x.rank < 2) {
     Message text = node.message();
-    return node.invalid(text << "input X has shape " << x << ", needs " << node.spec().inputs[0].shape);
+    return node.invalid(text << "input X has shape " << x << ", needs "
+                             << node.spec().inputs[0].shape);
   }
   if (!work->fan_out && x.dims[0] % work->samples) {
     Message text = node.message();
-    return node.invalid(text << "input X has shape " << x << ", whose first size must be a multiple of "
-                             << work->samples << " samples where fan_out is 0");
+    return node.invalid(text << "input X has shape " << x
+                             << ", whose first size must be a multiple of " << work->samples
+                             << " samples where fan_out is 0");
   }
   work->images = work->fan_out ? x.dims[0] : x.dims[0] / work->samples;
   work->pixels = x.count(1, x.rank - 1);

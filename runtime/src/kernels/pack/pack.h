@@ -1,5 +1,5 @@
-// Packing floats to sign bits and back, and rounding them to 16 bits. Rows lie one after the other; a row of
-// `channels` floats takes words_of(channels) words, unused bits being 0.
+// Packing floats to sign bits and back, and rounding them to 16 bits. Rows lie one after
+// the other; a row of `channels` signs takes words_of(channels) words, unused bits being 0.
 #pragma once
 
 #include <stdint.h>

@@ -52,7 +52,8 @@ struct Table {
 };
 
 // Bits of 32 channels.
-SBN_TARGET_AVX512BW SBN_INLINE uint32_t signs(const Table& table, __m512i x, const uint16_t* random) {
+SBN_TARGET_AVX512BW SBN_INLINE uint32_t signs(const Table& table, __m512i x,
+                                              const uint16_t* random) {
   // All ones where x < 0, so that the subtraction makes |x|, but 32767 of 32768.
   const __m512i sign = _mm512_srai_epi16(x, 15);
   const __m512i k = _mm512_subs_epi16(_mm512_xor_si512(x, sign), sign);
@@ -66,7 +67,8 @@ SBN_TARGET_AVX512BW SBN_INLINE uint32_t signs(const Table& table, __m512i x, con
 }
 
 template <bool whole>
-SBN_TARGET_AVX512BW SBN_INLINE void draw_words(const SignTable& table, const RandomBlock& random_block,
+SBN_TARGET_AVX512BW SBN_INLINE void draw_words(const SignTable& table,
+                                               const RandomBlock& random_block,
                                                const SignBlock& block) {
   const SignBlock b = block;  // which the words written cannot change
   const Table t = {{_mm512_loadu_si512(table.start), _mm512_loadu_si512(table.start + kLanes)},
