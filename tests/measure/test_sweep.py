@@ -58,6 +58,7 @@ def test_rows_are_those_of_separate_runs(variants: list[Variant]) -> None:
     for row in result.rows[:1]:
         assert row.auroc_mutual_information is None
         assert row.nll_change == row.nll_change_low == row.nll_change_high == 0
+        assert row.ece_change == row.ece_change_low == row.ece_change_high == 0
     for row in result.rows[1 : 1 + len(COUNTS)]:
         own = noisy.predict(x, return_uncertainty=True, samples=row.networks, seed=5)
         other = noisy.predict(shifted, return_uncertainty=True, samples=row.networks, seed=5)
@@ -68,6 +69,8 @@ def test_rows_are_those_of_separate_runs(variants: list[Variant]) -> None:
         assert row.nll_change == pytest.approx((losses - first).mean())
         assert row.nll_low < row.nll < row.nll_high
         assert row.nll_change_low < row.nll_change < row.nll_change_high
+        assert row.ece_change == pytest.approx(row.ece - result.rows[0].ece)
+        assert row.ece_change_low < row.ece_change_high
         assert row.aurc == area_under_risk_coverage(own.probability, own.label == data.labels)
         assert row.auroc_entropy == auroc(other.entropy, own.entropy)
         if row.networks > 1:
