@@ -172,6 +172,7 @@ def test_one_look(tmp_path: Path) -> None:
     [
         ({"confidence": 1.0}, "confidence must be at least 0.5 and below 1, not 1.0"),
         ({"confidence": 0.2}, "confidence must be"),
+        ({"confidence": "high"}, r"confidence must be .* not 'high'"),
         ({"confidence": float("nan")}, "confidence must be"),
         ({"max_samples": 0}, "max_samples must be 1 to 65536, not 0"),
         ({"group": 0}, "group must be 1 to 65536, not 0"),
