@@ -18,6 +18,7 @@ from sbn_deploy.measure.calibration import (
     reliability,
 )
 from sbn_deploy.measure.ranking import area_under_risk_coverage, auroc, risk_coverage
+from sbn_deploy.measure.temperature import cross_calibrated
 from sbn_runtime import InputError, Prediction, Session
 from sbn_runtime.anytime import GROUP
 from sbn_runtime.uncertainty import mean_probabilities, softmax, summarize
@@ -34,8 +35,10 @@ class Row:
     `low` to `high` and `nll_low` to `nll_high` are 95 % intervals; `nll_change` is the
     mean change of the loss against the first row, image by image, with its interval;
     `ece_change` that of the calibration error, with its interval by bootstrap.
-    `auroc_entropy` and `auroc_mutual_information` say how well these tell shifted images
-    from the others; None where there are none, or one network contradicts nobody.
+    `calibrated_nll` and `calibrated_ece` are at the best temperature, found on the other
+    half of the images; None for a single image. `auroc_entropy` and
+    `auroc_mutual_information` say how well these tell shifted images from the others;
+    None where there are none, or one network contradicts nobody.
     """
 
     variant: str
@@ -54,6 +57,9 @@ class Row:
     ece_change: float
     ece_change_low: float
     ece_change_high: float
+    temperature: float | None
+    calibrated_nll: float | None
+    calibrated_ece: float | None
     aurc: float
     auroc_entropy: float | None
     auroc_mutual_information: float | None
@@ -249,6 +255,10 @@ def _row(
     change = losses - negative_log_likelihood(baseline.probabilities, labels)
     change_low, change_high = _interval(change)
     ece_low, ece_high = ece_change(baseline.probabilities, own.probabilities, labels)
+    calibrated, temperature = None, None
+    if len(labels) > 1:
+        warmed, temperature = cross_calibrated(own.probabilities, labels)
+        calibrated = score(warmed, labels)
     return Row(
         variant=name,
         networks=networks,
@@ -266,6 +276,9 @@ def _row(
         ece_change=scores.ece - before.ece,
         ece_change_low=ece_low,
         ece_change_high=ece_high,
+        temperature=temperature,
+        calibrated_nll=None if calibrated is None else calibrated.nll,
+        calibrated_ece=None if calibrated is None else calibrated.ece,
         aurc=area_under_risk_coverage(own.probability, own.label == labels),
         auroc_entropy=None if foreign is None else auroc(foreign.entropy, own.entropy),
         auroc_mutual_information=(
