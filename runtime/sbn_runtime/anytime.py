@@ -36,9 +36,13 @@ class Anytime(Prediction):
 
 def check_confidence(confidence: float) -> float:
     """Raises InputError unless 0.5 <= confidence < 1."""
-    if not 0.5 <= confidence < 1:
-        raise InputError(f"confidence must be at least 0.5 and below 1, not {confidence}")
-    return float(confidence)
+    try:
+        value = float(confidence)
+    except (TypeError, ValueError):
+        value = 0.0
+    if not 0.5 <= value < 1:
+        raise InputError(f"confidence must be at least 0.5 and below 1, not {confidence!r}")
+    return value
 
 
 def predict_until(

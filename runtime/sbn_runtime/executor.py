@@ -72,6 +72,7 @@ class Executor:
         self.outputs = [_describe(node) for node in self._session.get_outputs()]
         if len(self.inputs) != 1:
             raise ModelError(f"{path}: has {len(self.inputs)} inputs instead of one")
+        self._input = self.inputs[0].name
         self.metadata = _metadata(path, self._session)
         self.output_names = [output.name for output in self.outputs]
         self.defaults = self._noise()
@@ -80,10 +81,10 @@ class Executor:
     def run(self, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """All outputs of a model without noise. Raises ModelError."""
         if len(x) <= self._piece:
-            values = self._compute(x, self.output_names)
+            values = self._compute(self.output_names, {self._input: x})
         else:
             pieces = [
-                self._compute(x[start : start + self._piece], self.output_names)
+                self._compute(self.output_names, {self._input: x[start : start + self._piece]})
                 for start in range(0, len(x), self._piece)
             ]
             values = [
@@ -108,26 +109,22 @@ class Executor:
         )
 
     def _rows(self, x: NDArray[Any], draw: Draw) -> NDArray[np.float32]:
-        values = (draw.seed, draw.samples, draw.first)
-        controls = {
-            name: np.array(value, np.int64)
-            for name, value in zip(sampling.INPUTS, values, strict=True)
+        feeds = {
+            self._input: x,
+            sampling.SEED: np.array(draw.seed, np.int64),
+            sampling.SAMPLES: np.array(draw.samples, np.int64),
+            sampling.FIRST_SAMPLE: np.array(draw.first, np.int64),
         }
-        (logits,) = self._compute(x, [sampling.ROWS], controls)
+        (logits,) = self._compute([sampling.ROWS], feeds)
         return logits.reshape(-1, draw.samples, *logits.shape[1:])
 
-    def _compute(
-        self,
-        x: NDArray[Any],
-        names: list[str],
-        controls: dict[str, NDArray[np.int64]] | None = None,
-    ) -> list[NDArray[Any]]:
-        feeds = {self.inputs[0].name: x, **(controls or {})}
+    def _compute(self, names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         try:
             values: list[NDArray[Any]] = self._session.run(names, feeds)
         except _ORT_ERRORS as error:
+            shape = list(feeds[self._input].shape)
             raise ModelError(
-                f"{self._path}: failed on input of shape {list(x.shape)}: {_reason(error)}"
+                f"{self._path}: failed on input of shape {shape}: {_reason(error)}"
             ) from error
         return values
 

@@ -178,7 +178,7 @@ class Session:
         self._check(x)
         most = sampling.check_samples(max_samples, "max_samples")
         size = sampling.check_samples(group, "group")
-        anytime.check_confidence(confidence)
+        level = anytime.check_confidence(confidence)
         draw = self._draw(None, seed)
         if draw is None:
             raise InputError(f"predict_until does not apply: {self._no_noise()}")
@@ -186,7 +186,7 @@ class Session:
         def rows(images: NDArray[Any], first: int, count: int) -> NDArray[np.float64]:
             return softmax(self._executor.sample(images, Draw(draw.seed, count, first)))
 
-        return anytime.predict_until(rows, x, confidence=confidence, max_samples=most, group=size)
+        return anytime.predict_until(rows, x, confidence=level, max_samples=most, group=size)
 
     def _classify(
         self, x: NDArray[Any], samples: int | None, seed: int | None

@@ -253,11 +253,7 @@ def _show(result: Sweep) -> None:
             "networks",
             "accuracy",
             "95 % interval",
-            "NLL",
-            "change",
-            "95 % interval",
             "Brier",
-            "ECE",
             "AURC",
             "AUROC entropy",
             "AUROC MI",
@@ -268,14 +264,38 @@ def _show(result: Sweep) -> None:
                 row.networks,
                 f"{row.accuracy:.2%}",
                 f"{row.low:.2%} to {row.high:.2%}",
-                f"{row.nll:.4f}",
-                f"{row.nll_change:+.4f}",
-                f"{row.nll_change_low:+.4f} to {row.nll_change_high:+.4f}",
                 f"{row.brier:.4f}",
-                f"{row.ece:.2%}",
                 f"{row.aurc:.4f}",
                 _fraction(row.auroc_entropy),
                 _fraction(row.auroc_mutual_information),
+            )
+            for row in result.rows
+        ],
+    )
+    print()
+    show_table(
+        (
+            "variant",
+            "networks",
+            "NLL",
+            "change, 95 % interval",
+            "ECE",
+            "change, 95 % interval",
+            "temperature",
+            "NLL there",
+            "ECE there",
+        ),
+        [
+            (
+                row.variant,
+                row.networks,
+                f"{row.nll:.4f}",
+                f"{row.nll_change_low:+.4f} to {row.nll_change_high:+.4f}",
+                f"{row.ece:.2%}",
+                f"{row.ece_change_low:+.2%} to {row.ece_change_high:+.2%}",
+                _fraction(row.temperature),
+                None if row.calibrated_nll is None else f"{row.calibrated_nll:.4f}",
+                None if row.calibrated_ece is None else f"{row.calibrated_ece:.2%}",
             )
             for row in result.rows
         ],

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 15
+RESAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,7 @@ def reliability(
     Confidence is the probability of the most probable class; a confidence of 0
     counts to the first bin.
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = probabilities.argmax(axis=1) == labels
-    # Rounding may take a probability above 1.
-    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    confidence, correct, index = _binned(probabilities, labels, bins)
     counts = np.bincount(index, minlength=bins)
     means = [
         np.bincount(index, weights=values, minlength=bins) / np.maximum(counts, 1)
@@ -73,3 +71,39 @@ def expected_calibration_error(diagram: list[ReliabilityBin]) -> float:
     """Mean over images of |accuracy - confidence| of their bin, 0 to 1 (ECE)."""
     total = sum(entry.count for entry in diagram)
     return sum(entry.count * abs(entry.accuracy - entry.confidence) for entry in diagram) / total
+
+
+def ece_change(
+    first: NDArray[np.float32], second: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[float, float]:
+    """95 % interval of the change in ECE from one model's answers [N, K] to another's.
+
+    The bootstrap's percentiles over resampled images, the same ones for both models and
+    in every call.
+    """
+    generator = np.random.default_rng(0)
+    models = []
+    for probabilities in (first, second):
+        confidence, correct, index = _binned(probabilities, labels, BINS)
+        models.append((correct - confidence, index))
+    changes = []
+    for _ in range(RESAMPLES):
+        chosen = generator.integers(0, len(labels), len(labels))
+        before, after = (
+            np.abs(np.bincount(index[chosen], weights=gap[chosen])).sum() / len(labels)
+            for gap, index in models
+        )
+        changes.append(after - before)
+    low, high = np.percentile(changes, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _binned(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Confidence of each image [N], whether it is right, and the bin that it falls into."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == labels
+    # Rounding may take a probability above 1.
+    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return confidence, correct, index

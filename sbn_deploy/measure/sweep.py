@@ -11,8 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.measure.accuracy import BATCH, check_labels, score, wilson_interval
-from sbn_deploy.measure.calibration import ReliabilityBin, negative_log_likelihood, reliability
+from sbn_deploy.measure.calibration import (
+    ReliabilityBin,
+    ece_change,
+    negative_log_likelihood,
+    reliability,
+)
 from sbn_deploy.measure.ranking import area_under_risk_coverage, auroc, risk_coverage
+from sbn_deploy.measure.temperature import cross_calibrated
 from sbn_runtime import InputError, Prediction, Session
 from sbn_runtime.anytime import GROUP
 from sbn_runtime.uncertainty import mean_probabilities, softmax, summarize
@@ -27,9 +33,12 @@ class Row:
     """One variant of a network, so many of its networks averaged.
 
     `low` to `high` and `nll_low` to `nll_high` are 95 % intervals; `nll_change` is the
-    mean change of the loss against the first row, image by image, with its interval.
-    `auroc_entropy` and `auroc_mutual_information` say how well these tell shifted images
-    from the others; None where there are none, or one network contradicts nobody.
+    mean change of the loss against the first row, image by image, with its interval;
+    `ece_change` that of the calibration error, with its interval by bootstrap.
+    `calibrated_nll` and `calibrated_ece` are at the best temperature, found on the other
+    half of the images; None for a single image. `auroc_entropy` and
+    `auroc_mutual_information` say how well these tell shifted images from the others;
+    None where there are none, or one network contradicts nobody.
     """
 
     variant: str
@@ -45,6 +54,12 @@ class Row:
     nll_change_high: float
     brier: float
     ece: float
+    ece_change: float
+    ece_change_low: float
+    ece_change_high: float
+    temperature: float | None
+    calibrated_nll: float | None
+    calibrated_ece: float | None
     aurc: float
     auroc_entropy: float | None
     auroc_mutual_information: float | None
@@ -147,7 +162,7 @@ def sweep(
     rows: list[Row] = []
     anytime: list[AnytimeRow] = []
     curves: list[Curves] = []
-    baseline: NDArray[np.float64] | None = None
+    baseline: Prediction | None = None
     for variant in variants:
         most = counts[-1]
         samples = variant.samples(most)
@@ -155,8 +170,7 @@ def sweep(
         used = [count for count in counts if count <= available] or [available]
         answers = _answers(variant, images.pixels, used, samples, seed, report)
         check_labels(images.labels, answers[0].probabilities.shape[1])
-        if baseline is None:
-            baseline = negative_log_likelihood(answers[0].probabilities, images.labels)
+        baseline = baseline or answers[0]
         foreign: Sequence[Prediction | None] = [None] * len(used)
         if images.shifted is not None:
             foreign = _answers(variant, images.shifted, used, samples, seed, report)
@@ -233,13 +247,18 @@ def _row(
     own: Prediction,
     foreign: Prediction | None,
     labels: NDArray[np.int64],
-    baseline: NDArray[np.float64],
+    baseline: Prediction,
 ) -> Row:
-    scores = score(own.probabilities, labels)
+    scores, before = (score(one.probabilities, labels) for one in (own, baseline))
     losses = negative_log_likelihood(own.probabilities, labels)
     nll_low, nll_high = _interval(losses)
-    change = losses - baseline
+    change = losses - negative_log_likelihood(baseline.probabilities, labels)
     change_low, change_high = _interval(change)
+    ece_low, ece_high = ece_change(baseline.probabilities, own.probabilities, labels)
+    calibrated, temperature = None, None
+    if len(labels) > 1:
+        warmed, temperature = cross_calibrated(own.probabilities, labels)
+        calibrated = score(warmed, labels)
     return Row(
         variant=name,
         networks=networks,
@@ -254,6 +273,12 @@ def _row(
         nll_change_high=change_high,
         brier=scores.brier,
         ece=scores.ece,
+        ece_change=scores.ece - before.ece,
+        ece_change_low=ece_low,
+        ece_change_high=ece_high,
+        temperature=temperature,
+        calibrated_nll=None if calibrated is None else calibrated.nll,
+        calibrated_ece=None if calibrated is None else calibrated.ece,
         aurc=area_under_risk_coverage(own.probability, own.label == labels),
         auroc_entropy=None if foreign is None else auroc(foreign.entropy, own.entropy),
         auroc_mutual_information=(

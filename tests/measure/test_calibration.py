@@ -11,6 +11,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sbn_deploy.measure.calibration import (
     BINS,
     brier_score,
+    ece_change,
     expected_calibration_error,
     negative_log_likelihood,
     reliability,
@@ -69,3 +70,16 @@ def test_known_values() -> None:
 def test_probability_above_one_by_rounding() -> None:
     above = np.float32([[1.0000001, 0]])
     assert reliability(above, np.array([0]))[-1].count == 1
+
+
+def test_change_of_calibration_error() -> None:
+    # Right with probability 3/4, claimed as 3/4 and as certainty.
+    rng = np.random.default_rng(0)
+    labels = (rng.random(4000) > 0.75).astype(np.int64)
+    honest = np.tile(np.float32([0.75, 0.25]), (4000, 1))
+    sure = np.tile(np.float32([1, 0]), (4000, 1))
+    low, high = ece_change(honest, sure, labels)
+    # No more than 1/4: where chance makes the honest model err, the other gains.
+    assert 0.2 < low < high == pytest.approx(0.25)
+    assert ece_change(sure, honest, labels) == pytest.approx((-high, -low))
+    assert ece_change(sure, sure, labels) == (0, 0)

@@ -14,6 +14,7 @@ from sbn_deploy.measure.calibration import negative_log_likelihood
 from sbn_deploy.measure.ranking import area_under_risk_coverage, auroc
 from sbn_deploy.measure.sweep import Images, Sweep, Variant, steps, sweep
 from sbn_deploy.measure.sweep_plot import draw
+from sbn_deploy.measure.temperature import cross_calibrated
 from sbn_runtime import InputError, Session
 
 from ..small_models import Classifier, StochasticClassifier, random_images
@@ -58,6 +59,7 @@ def test_rows_are_those_of_separate_runs(variants: list[Variant]) -> None:
     for row in result.rows[:1]:
         assert row.auroc_mutual_information is None
         assert row.nll_change == row.nll_change_low == row.nll_change_high == 0
+        assert row.ece_change == row.ece_change_low == row.ece_change_high == 0
     for row in result.rows[1 : 1 + len(COUNTS)]:
         own = noisy.predict(x, return_uncertainty=True, samples=row.networks, seed=5)
         other = noisy.predict(shifted, return_uncertainty=True, samples=row.networks, seed=5)
@@ -68,6 +70,12 @@ def test_rows_are_those_of_separate_runs(variants: list[Variant]) -> None:
         assert row.nll_change == pytest.approx((losses - first).mean())
         assert row.nll_low < row.nll < row.nll_high
         assert row.nll_change_low < row.nll_change < row.nll_change_high
+        assert row.ece_change == pytest.approx(row.ece - result.rows[0].ece)
+        assert row.ece_change_low < row.ece_change_high
+        calibrated, temperature = cross_calibrated(own.probabilities, data.labels)
+        assert row.temperature == temperature
+        assert row.calibrated_nll == score(calibrated, data.labels).nll
+        assert row.calibrated_ece == score(calibrated, data.labels).ece
         assert row.aurc == area_under_risk_coverage(own.probability, own.label == data.labels)
         assert row.auroc_entropy == auroc(other.entropy, own.entropy)
         if row.networks > 1:
@@ -124,6 +132,7 @@ def test_no_shifted_images(variants: list[Variant]) -> None:
 def test_one_image(variants: list[Variant]) -> None:
     (row,) = measure(variants[1:2], Images(random_images(1), np.array([0])), [4]).rows
     assert row.nll_low == row.nll == row.nll_high
+    assert row.temperature is None
 
 
 def test_unfit_data(variants: list[Variant]) -> None:

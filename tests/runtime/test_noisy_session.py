@@ -93,11 +93,11 @@ def test_pieces_do_not_change_a_bit(
     sizes = []
     compute = pieces._executor._compute
 
-    def record(part: np.ndarray, names: list[str], controls: dict[str, Any]) -> list[np.ndarray]:
-        sizes.append((len(part), int(controls["samples"])))
-        return compute(part, names, controls)
+    def record(names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        sizes.append((len(feeds["input"]), int(feeds["samples"])))
+        return compute(names, feeds)
 
-    pieces._executor._compute = record  # type: ignore[assignment, method-assign]
+    pieces._executor._compute = record  # type: ignore[method-assign]
     expected, found = whole.run(x, samples=7), pieces.run(x, samples=7)
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value)

@@ -291,11 +291,11 @@ def test_batches_are_computed_in_pieces_that_fit_the_cache(
     sizes = []
     compute = session._executor._compute
 
-    def record(part: np.ndarray, names: list[str]) -> list[np.ndarray]:
-        sizes.append(len(part))
-        return compute(part, names)
+    def record(names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        sizes.append(len(feeds["input"]))
+        return compute(names, feeds)
 
-    session._executor._compute = record  # type: ignore[assignment, method-assign]
+    session._executor._compute = record  # type: ignore[method-assign]
     result = session.run(x)
     assert max(sizes) == min(len(x), max(1, (1 << 20) // working_set))
     assert sum(sizes) == len(x)
