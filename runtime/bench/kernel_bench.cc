@@ -15,7 +15,6 @@
 #include "kernels/product/avx2.h"
 #include "kernels/product/avx512.h"
 #include "kernels/product/avx512bw.h"
-#include "kernels/product/tiles.h"
 #endif
 
 namespace sbn::bench {
@@ -71,19 +70,6 @@ SBN_TARGET_AVX512 void avx512_peak() {
   avx512::accumulate<avx512::kPixels, 4>(tile, x, 0, g_operands, kPeakSteps);
   benchmark::DoNotOptimize(tile);
 }
-
-// One line of pixels and two tiles of weights, again and again.
-void amx_peak() {
-  alignas(64) static int32_t sums[amx::kPixels * 32];
-  amx::Tiles tiles;
-  tiles.set_pixels(amx::kPixels);
-  amx::begin<2>(sums);
-  for (int64_t step = 0; step < kPeakSteps; ++step) {
-    amx::accumulate<2>(reinterpret_cast<const char*>(g_operands), 64,
-                       reinterpret_cast<const char*>(g_operands), 1);
-  }
-  amx::end<2>(sums);
-}
 #endif
 
 // One call of the register tile that a kernel's products run on.
@@ -97,8 +83,6 @@ Peak peak_of(const KernelRow& row) {
   constexpr double kWord = 64;
 #if SBN_X86
   switch (row.isa) {
-    case Isa::amx:
-      return {steps * kWord * amx::kPixels * 32, amx_peak};
     case Isa::avx512:
       return {steps * kWord * avx512::kPixels * avx512::kBlock, avx512_peak};
     case Isa::avx512bw:

@@ -13,7 +13,7 @@ from pathlib import Path
 from .errors import IsaError, MissingDependencyError
 
 ISA_VARIABLE = "SBN_ISA"
-ISAS = ("scalar", "avx2", "avx512bw", "avx512", "amx", "neon")
+ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon")
 
 
 def library_path() -> Path:

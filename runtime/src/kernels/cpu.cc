@@ -10,7 +10,7 @@
 namespace sbn {
 namespace {
 
-constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "amx", "neon"};
+constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "neon"};
 static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(Isa::count), "one name each");
 
 // -1: the best available.
@@ -23,21 +23,6 @@ uint64_t extended_control_register() {
   return uint64_t{high} << 32 | low;
 }
 
-// Whether this process may use tiles; Linux wants to be asked first.
-bool tiles_permitted() {
-#if defined(__linux__)
-  constexpr int64_t kArchPrctl = 158, kRequestPermission = 0x1023, kTileData = 18;
-  int64_t result;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "0"(kArchPrctl), "D"(kRequestPermission), "S"(kTileData)
-                   : "rcx", "r11", "memory");
-  return result == 0;
-#else
-  return false;
-#endif
-}
-
 uint32_t detect() {
   uint32_t a, b, c, d;
   uint32_t found = kNone;
@@ -48,7 +33,7 @@ uint32_t detect() {
   const bool system_saves = c & bit_OSXSAVE;
   if (!system_saves || !popcnt || !fma) return found;
   const uint64_t saved = extended_control_register();
-  constexpr uint64_t kYmmState = 0x6, kZmmState = 0xe6, kTileState = 0x60000;
+  constexpr uint64_t kYmmState = 0x6, kZmmState = 0xe6;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
   if ((saved & kYmmState) == kYmmState && (b & bit_AVX2)) found |= kAvx2;
   constexpr uint32_t kAvx512Bits = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
@@ -56,9 +41,6 @@ uint32_t detect() {
     found |= kAvx512bw;
     if (c & bit_AVX512VNNI) found |= kAvx512vnni;
     if (c & bit_AVX512VPOPCNTDQ) found |= kAvx512;
-    constexpr uint32_t kAmxBits = bit_AMX_TILE | bit_AMX_INT8;
-    const bool tiles = (saved & kTileState) == kTileState && (d & kAmxBits) == kAmxBits;
-    if (tiles && (found & kAvx512) && tiles_permitted()) found |= kAmx;
   }
   return found;
 }
@@ -102,8 +84,6 @@ bool isa_available(Isa isa) {
       return cpu_features() & kAvx512bw;
     case Isa::avx512:
       return cpu_features() & kAvx512;
-    case Isa::amx:
-      return cpu_features() & kAmx;
     default:
       return false;
   }

@@ -6,7 +6,7 @@
 namespace sbn {
 
 // Kernel sets in order of preference; the names are those of sbn_set_isa.
-enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, amx, neon, count };
+enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, neon, count };
 
 // CPU features that a kernel may need (bits).
 enum Feature : uint32_t {
@@ -16,7 +16,6 @@ enum Feature : uint32_t {
   kAvx512bw = 1u << 2,    // AVX2 and AVX-512 F, BW, DQ, VL, and zmm state saved
   kAvx512vnni = 1u << 3,  // the same and VNNI
   kAvx512 = 1u << 4,      // the same as kAvx512bw and VPOPCNTDQ
-  kAmx = 1u << 5,         // the same as kAvx512, AMX int8, and tiles that this process may use
 };
 
 // The features of this machine.

@@ -40,28 +40,18 @@ void parallel_ranges(const Parallel& parallel, int64_t units, double total_cost,
   parallel_for(parallel, tasks, [&](int64_t task) { body(part_of(units, task, tasks)); });
 }
 
-// Blocks x units cut into tasks.
-struct Grid {
-  int64_t blocks, units, block_parts, unit_parts;
-
-  Grid(int64_t all_blocks, int64_t all_units, double total_cost, double task_cost)
-      : blocks(all_blocks), units(all_units) {
-    const int64_t wanted = task_count(blocks * units, total_cost, task_cost);
-    block_parts = min(blocks, wanted);
-    unit_parts = min(units, div_up(wanted, block_parts));
-  }
-
-  int64_t tasks() const { return block_parts * unit_parts; }
-};
-
-// Calls body(task, range of blocks, range of units) for all tasks of a grid. Tasks of
-// one range of blocks follow each other, so that a thread goes through all units with
-// the weights of a range of blocks in its cache.
+// Calls body(range of blocks, range of units) for ranges that make up blocks x
+// units. Tasks of one range of blocks follow each other, so that a thread goes
+// through all units with the weights of a range of blocks in its cache.
 template <class Body>
-void parallel_grid(const Parallel& parallel, const Grid& grid, Body body) {
-  parallel_for(parallel, grid.tasks(), [&](int64_t task) {
-    body(task, part_of(grid.blocks, task / grid.unit_parts, grid.block_parts),
-         part_of(grid.units, task % grid.unit_parts, grid.unit_parts));
+void parallel_grid(const Parallel& parallel, int64_t blocks, int64_t units, double total_cost,
+                   double task_cost, Body body) {
+  const int64_t tasks = task_count(blocks * units, total_cost, task_cost);
+  const int64_t block_parts = min(blocks, tasks);
+  const int64_t unit_parts = min(units, div_up(tasks, block_parts));
+  parallel_for(parallel, block_parts * unit_parts, [&](int64_t task) {
+    body(part_of(blocks, task / unit_parts, block_parts),
+         part_of(units, task % unit_parts, unit_parts));
   });
 }
 

@@ -25,10 +25,8 @@ Status* ConvOp<op>::set_weights(const Node& node, const Tensor& w, ConvShape* s,
   s->outputs = w.dims[0], s->kernel_h = w.dims[1], s->kernel_w = w.dims[2];
   if (w.count(0, 3) == 0) return node.invalid("input W is empty");
   if (const char* reason = conv_fix(s)) return node.invalid(reason);
-  *chosen = select_kernel<op>(isa, [&](const ConvKernel& candidate) {
-    return candidate.max_products >= s->products &&
-           (!candidate.worthwhile || candidate.worthwhile(*s));
-  });
+  *chosen = select_kernel<op>(
+      isa, [&](const ConvKernel& candidate) { return candidate.max_products >= s->products; });
   return nullptr;
 }
 

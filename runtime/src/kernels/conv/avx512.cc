@@ -52,9 +52,8 @@ SBN_TARGET_AVX512 SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor
   }
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) {
-    avx512::finish(epilogue, tile[p],
-                   reinterpret_cast<const int32_t*>(offsets[p]) + block.channel, pixel + p,
-                   block.channel, block.count);
+    epilogue(tile[p], reinterpret_cast<const int32_t*>(offsets[p]) + block.channel, pixel + p,
+             block.channel, block.count);
   }
 }
 

@@ -9,9 +9,6 @@ namespace {
 
 // Binary MACs that are worth a task of their own: about 15 us at full speed.
 constexpr double kTaskMacs = 1 << 23;
-// Tasks with scratch of their own are fewer.
-constexpr double kScratchTaskMacs = 1 << 25;
-constexpr int64_t kMaxScratchTasks = 64;
 // Words of padded input that are worth a task, to copy and to make an index of.
 constexpr double kTaskWords = 1 << 14;
 constexpr double kTaskIndexWords = 1 << 10;
@@ -45,26 +42,6 @@ AxisClasses horizontal_classes(const ConvShape& s) {
   return {s.kernel_w, s.dilation_w, s.pad_left, s.pad_right};
 }
 
-// Whether tasks merge bits into words that others of the same pixel share.
-bool merges_bits(const ConvNode& node) {
-  const ConvShape& s = *node.shape;
-  const bool bits = node.epilogue.threshold || node.epilogue.signs;
-  return bits && s.groups > 1 && s.group_outputs % node.kernel->alignment;
-}
-
-// How the work is cut. Merging tasks cover all channels of their units.
-Grid grid_of(const ConvNode& node) {
-  const ConvShape& s = *node.shape;
-  const ConvKernel& k = *node.kernel;
-  const int64_t blocks = conv_blocks(s, k.block_channels);
-  const double macs = static_cast<double>(s.batch * s.out_h * s.out_w) *
-                      static_cast<double>(blocks * k.block_channels) *
-                      static_cast<double>(s.products);
-  const double least = k.task_bytes ? macs / kMaxScratchTasks : 0;
-  const double wanted = k.task_bytes ? kScratchTaskMacs : kTaskMacs;
-  return {merges_bits(node) ? 1 : blocks, k.units(s), macs, wanted > least ? wanted : least};
-}
-
 // What making offsets needs besides room for them.
 struct OffsetScratch {
   int64_t taps = 0, plain = 0;
@@ -79,7 +56,7 @@ struct OffsetScratch {
 struct Layout {
   ScratchLayout scratch;
   int64_t input = 0, index = 0, weights = 0, taps = 0, plain = 0, offsets = 0, rows = 0,
-          columns = 0, tasks = 0;
+          columns = 0;
 
   explicit Layout(const ConvNode& node) {
     const ConvShape& s = *node.shape;
@@ -97,7 +74,6 @@ struct Layout {
     }
     rows = scratch.take(Size(s.out_h) * 8);
     columns = scratch.take(Size(s.out_w) * 8);
-    if (k.task_bytes) tasks = scratch.take(Size(grid_of(node).tasks()) * k.task_bytes(s));
   }
 };
 
@@ -350,7 +326,7 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
   }
 
   // Blocks that do not fill the words they lie in leave bits that nobody writes.
-  const bool merge = merges_bits(node);
+  const bool merge = s.groups > 1 && s.group_outputs % k.alignment;
   if (run.output.bits(0) && (merge || s.outputs % 64)) {
     uint64_t* words = run.output.bits(0);
     const int64_t count = s.batch * s.out_h * s.out_w * s.output_words;
@@ -359,10 +335,14 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
   }
 
   const int64_t blocks = conv_blocks(s, k.block_channels);
-  parallel_grid(parallel, grid_of(node), [&](int64_t task, Range b, Range u) {
-    ConvRun mine = run;
-    if (k.task_bytes) mine.task = part(layout.tasks + task * k.task_bytes(s));
-    k.run(mine, merge ? Range{0, blocks} : b, u);
+  const int64_t units = k.units(s);
+  const double macs = static_cast<double>(s.batch * s.out_h * s.out_w) *
+                      static_cast<double>(blocks * k.block_channels) *
+                      static_cast<double>(s.products);
+  // Merging tasks must not share words, so they cover all channels of their units.
+  const int64_t parts = run.output.merge ? 1 : blocks;
+  parallel_grid(parallel, parts, units, macs, kTaskMacs, [&](Range b, Range u) {
+    k.run(run, run.output.merge ? Range{0, blocks} : b, u);
   });
 }
 

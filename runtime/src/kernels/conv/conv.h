@@ -82,11 +82,6 @@ struct ConvKernel {
 
   // Computes blocks x units.
   void (*run)(const ConvRun& run, Range blocks, Range units);
-
-  // Scratch of each task; null for none.
-  int64_t (*task_bytes)(const ConvShape& shape) = nullptr;
-  // Whether to choose it where it fits; null for always. The shape is what conv_fix left.
-  bool (*worthwhile)(const ConvShape& shape) = nullptr;
 };
 
 // What a kernel works on.
@@ -99,7 +94,6 @@ struct ConvRun {
   const int64_t* row_offset;     // bytes into `offsets` by output row
   const int64_t* column_offset;  // and by output column, to be added
   Output output;
-  void* task;  // scratch of this task
 };
 
 // Words of weights of one output channel.

@@ -39,7 +39,7 @@ SBN_TARGET_AVX512 SBN_INLINE void run_tile(const DenseRun& run, int64_t row, int
   avx512::accumulate<Rows, Registers>(tile, x, 0, w, s.words);
   const int32_t* offsets = static_cast<const int32_t*>(run.offsets) + channel;
   SBN_UNROLL
-  for (int r = 0; r < Rows; ++r) avx512::finish(epilogue, tile[r], offsets, row + r, channel, count);
+  for (int r = 0; r < Rows; ++r) epilogue(tile[r], offsets, row + r, channel, count);
 }
 
 template <int Registers, class Epilogue>

@@ -62,8 +62,8 @@ void dense_execute(const DenseNode& node, const uint64_t* x, void* y, void* scra
   }
   const int64_t blocks = div_up(s.outputs, k.block_channels);
   const double bytes = static_cast<double>(s.rows) * static_cast<double>(s.outputs * s.words * 8);
-  const Grid grid(blocks, s.rows, bytes, kTaskBytes);
-  parallel_grid(parallel, grid, [&](int64_t, Range b, Range r) { k.run(run, b, r); });
+  parallel_grid(parallel, blocks, s.rows, bytes, kTaskBytes,
+                [&](Range b, Range r) { k.run(run, b, r); });
 }
 
 }  // namespace sbn

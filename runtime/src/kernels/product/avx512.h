@@ -76,15 +76,13 @@ SBN_TARGET_AVX512 SBN_INLINE __m512i join(const __m512i* pair) {
 
 // Epilogues: what becomes of the mismatches of output channels
 // [channel, channel + count) of a pixel.
-//
-// `lanes` takes the mismatches of sixteen channels in order in each register.
-template <int Sixteens>
+template <int Registers>
 SBN_TARGET_AVX512 SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel,
                                              uint32_t bits) {
   uint64_t* to = out.bits(pixel);
   if (out.merge) return merge_bits(to, channel, bits);
   char* bytes = reinterpret_cast<char*>(to) + channel / 8;
-  if (Sixteens == 2) {
+  if (Registers == 4) {
     store(bytes, bits);
   } else {
     store(bytes, static_cast<uint16_t>(bits));
@@ -94,17 +92,17 @@ SBN_TARGET_AVX512 SBN_INLINE void store_bits(const Output& out, int64_t pixel, i
 struct Threshold {
   Output out;
 
-  template <int Sixteens>
-  SBN_TARGET_AVX512 SBN_INLINE void lanes(const __m512i (&mismatches)[Sixteens],
-                                          const int32_t* offsets, int64_t pixel, int64_t channel,
-                                          int64_t count) const {
+  template <int Registers>
+  SBN_TARGET_AVX512 SBN_INLINE void operator()(const __m512i (&mismatches)[Registers],
+                                               const int32_t* offsets, int64_t pixel,
+                                               int64_t channel, int64_t count) const {
     uint32_t bits = 0;
     SBN_UNROLL
-    for (int i = 0; i < Sixteens; ++i) {
-      const __m512i limit = _mm512_loadu_si512(offsets + 16 * i);
-      bits |= bits_of(_mm512_cmpgt_epi32_mask(mismatches[i], limit)) << (16 * i);
+    for (int r = 0; r < Registers; r += 2) {
+      const __m512i limit = _mm512_loadu_si512(offsets + 8 * r);
+      bits |= bits_of(_mm512_cmpgt_epi32_mask(join(mismatches + r), limit)) << (8 * r);
     }
-    store_bits<Sixteens>(out, pixel, channel, bits & static_cast<uint32_t>(low_bits(count)));
+    store_bits<Registers>(out, pixel, channel, bits & static_cast<uint32_t>(low_bits(count)));
   }
 };
 
@@ -112,35 +110,23 @@ template <Finish finish>
 struct Float {
   Output out;
 
-  template <int Sixteens>
-  SBN_TARGET_AVX512 SBN_INLINE void lanes(const __m512i (&mismatches)[Sixteens],
-                                          const int32_t* offsets, int64_t pixel, int64_t channel,
-                                          int64_t count) const {
+  template <int Registers>
+  SBN_TARGET_AVX512 SBN_INLINE void operator()(const __m512i (&mismatches)[Registers],
+                                               const int32_t* offsets, int64_t pixel,
+                                               int64_t channel, int64_t count) const {
     uint32_t negative = 0;
     SBN_UNROLL
-    for (int i = 0; i < Sixteens; ++i) {
-      const int64_t first = 16 * i;
-      const __m512i twice = _mm512_slli_epi32(mismatches[i], 1);
+    for (int r = 0; r < Registers; r += 2) {
+      const int64_t first = 8 * r;
+      const __m512i twice = _mm512_slli_epi32(join(mismatches + r), 1);
       const __m512i dot = _mm512_sub_epi32(_mm512_loadu_si512(offsets + first), twice);
       negative |= finish_sixteen<finish>(out, dot, pixel, channel + first,
                                          first_lanes(count - first))
                   << first;
     }
-    if (finish == Finish::kResidual) store_bits<Sixteens>(out, pixel, channel, negative);
+    if (finish == Finish::kResidual) store_bits<Registers>(out, pixel, channel, negative);
   }
 };
-
-// The same for a tile's pairs of registers.
-template <int Registers, class Epilogue>
-SBN_TARGET_AVX512 SBN_INLINE void finish(const Epilogue& epilogue,
-                                         const __m512i (&mismatches)[Registers],
-                                         const int32_t* offsets, int64_t pixel, int64_t channel,
-                                         int64_t count) {
-  __m512i lanes[Registers / 2];
-  SBN_UNROLL
-  for (int i = 0; i < Registers / 2; ++i) lanes[i] = join(mismatches + 2 * i);
-  epilogue.lanes(lanes, offsets, pixel, channel, count);
-}
 
 // An int32 is exact in a float up to here.
 constexpr int64_t kMaxProducts = int64_t{1} << 24;
