@@ -22,7 +22,7 @@ SBN_TARGET_AVX2 SBN_INLINE __m256i rotate(__m256i a, int count) {
 SBN_THREEFRY_WORDS(SBN_TARGET_AVX2, __m256i, _mm256_add_epi32, _mm256_xor_si256, rotate,
                    _mm256_set1_epi32)
 
-// Numbers that lie beyond the last channel are made all the same.
+// Makes the numbers of 32 channels at a time, some of them for none.
 SBN_TARGET_AVX2 void random(const RandomKey& key, uint32_t pair, uint32_t group, int64_t channels,
                             RandomBlock* block) {
   constexpr int kRegisters = 2;
@@ -53,7 +53,7 @@ SBN_TARGET_AVX2 SBN_INLINE __m256i look_up(const uint8_t* table, const __m256i (
   SBN_UNROLL
   for (int q = 0; q < 4; ++q) {
     __m256i entries;
-    const auto* from = reinterpret_cast<const __m128i*>(table + 16 * q);
+    const auto* from = reinterpret_cast<const uint8_t(*)[16]>(table + 16 * q);
     __asm__ volatile("vbroadcasti128 %1, %0" : "=x"(entries) : "m"(*from));
     const __m256i found = _mm256_shuffle_epi8(entries, quarters[q]);
     all_found = q ? _mm256_or_si256(all_found, found) : found;

@@ -1,6 +1,6 @@
 // Sixteen pairs of channels a register: the four words of Threefry are the random
-// numbers of 32 channels of four pixels, in order. A word is bound by the ports of
-// 512-bit operations: about 90 of them for 128 numbers, and 16 for 32 signs.
+// numbers of 32 channels of four pixels, in order. Both loops are bound by the two ports
+// of 512-bit operations: about 80 of them make 128 numbers, and 16 draw 32 signs.
 #include <immintrin.h>
 
 #include "base/avx512.h"
