@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,11 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"--{name} goes with --sweep-samples, as in --sweep-samples 1,8,32")
     if len(options.models) > 1:
         raise InputError("several models are compared with --sweep-samples, as 1,8,32")
+    if options.models[0].suffix == CHECKPOINT:
+        raise InputError(
+            f"{options.models[0]} is a checkpoint; export it with `sbn export`, or give"
+            " --sweep-samples, as 1,8,32, to compare its forms"
+        )
     return _one(options)
 
 
@@ -161,6 +167,7 @@ def _sweep(options: argparse.Namespace) -> int:
         check_seed(options.seed)
     if options.plot is not None:
         writable(options.plot)
+        import_module("matplotlib")  # if it is missing, better now than after the work
     dataset = _load(options.data, options.images)
     foreign = _foreign(options, dataset)
     images = Images(dataset.images, dataset.labels, foreign.images)

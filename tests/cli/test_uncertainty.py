@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,21 @@ def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: li
 )
 def test_unfit_sweeps(noisy: Path, data: Path, arguments: list[str], message: str) -> None:
     assert message in sbn("evaluate", noisy, *arguments, "--data", f"npz:{data}").refused()
+
+
+def test_checkpoint_without_a_sweep() -> None:
+    message = sbn("evaluate", "checkpoint.safetensors").refused()
+    assert "checkpoint.safetensors is a checkpoint; export it with `sbn export`" in message
+
+
+def test_plot_without_matplotlib(noisy: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "matplotlib.py").write_text(
+        'raise ModuleNotFoundError("No module named matplotlib", name="matplotlib")\n'
+    )
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    message = sbn(
+        *("evaluate", noisy, "--data", f"npz:{data}", "--sweep-samples", "1"),
+        *("--plot", tmp_path / "plot.png"),
+        PYTHONPATH=paths,
+    ).refused()
+    assert "sbn-deploy[report]" in message
