@@ -147,7 +147,7 @@ def export_onnx(
     the exported file is free. noise: what to draw signs with, if with anything.
 
     Raises OutputError if the file cannot be written, UnsupportedLayerError if
-    torch cannot trace the module.
+    torch cannot trace the module, ConfigError if members differ in shape.
     """
     from sbn_converters.onnx import ensemble, lower, write
     from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
@@ -238,7 +238,10 @@ def trace_program(module: torch.nn.Module, example: torch.Tensor) -> torch.onnx.
 
 
 def with_weights(traced: ir.Model, module: torch.nn.Module) -> ir.Model:
-    """A copy of the traced graph with the state of another module of the same shape."""
+    """A copy of the traced graph with the state of another module of the same shape.
+
+    Raises ConfigError if the module has other shapes.
+    """
     import onnx_ir as ir
     import torch
 
@@ -248,6 +251,12 @@ def with_weights(traced: ir.Model, module: torch.nn.Module) -> ir.Model:
     for name, value in copied.graph.initializers.items():
         if name in state:
             array = state[name].detach().to(torch.float32).contiguous().numpy()
+            expected = tuple(value.shape or ())
+            if array.shape != expected:
+                raise ConfigError(
+                    f"members must be of one architecture: {name} of one has shape"
+                    f" {list(expected)}, of another {list(array.shape)}"
+                )
             value.const_value = ir.tensor(array, name=name)
     return copied
 

@@ -16,12 +16,14 @@ from torch import nn
 from sbn_converters.onnx.noise import Draw
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED
 from sbn_deploy.export import Noise, export_onnx
+from sbn_deploy.materialize import materialize
 from sbn_deploy.materialize.draws import draws_of, noise_table
-from sbn_deploy.nn import StochasticSign
+from sbn_deploy.nn import StochasticSign, models
 from sbn_deploy.nn import noise as noises
 from sbn_deploy.untrained import export_untrained
 from sbn_deploy.validate import validate_members
-from sbn_runtime.errors import ConfigError
+from sbn_runtime import Session
+from sbn_runtime.errors import ConfigError, ModelError
 from sbn_runtime.session import session_options
 
 from .random_networks import NetworkSpec, Sign, build, networks
@@ -142,3 +144,22 @@ def test_temperature_scales_the_noise() -> None:
     assert found["1"].scale == pytest.approx(2.0)
     assert found["0"].table.cdf(np.array([0.5]))[0] == 0.75
     assert torch.is_tensor(network(torch.zeros(3)))
+
+
+def test_members_of_differing_shape(tmp_path: Path) -> None:
+    members = [materialize(models.create("digits-cnn", width=width))[0] for width in (8, 16)]
+    with pytest.raises(ConfigError, match="members must be of one architecture: stage1"):
+        export_onnx(members, torch.zeros(2, 1, 8, 8), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_that_falls(model: Path, tmp_path: Path) -> None:
+    proto = onnx.load(model)
+    for tensor in proto.graph.initializer:
+        if list(tensor.dims) == [2, 64]:
+            table = onnx.numpy_helper.to_array(tensor).copy()
+            table[0, 10] = table[0, 8]
+            tensor.CopyFrom(onnx.numpy_helper.from_array(table, tensor.name))
+    onnx.save(proto, tmp_path / "falls.onnx")
+    with pytest.raises(ModelError, match=r"table is not monotone .* at segment 9"):
+        Session(tmp_path / "falls.onnx")
