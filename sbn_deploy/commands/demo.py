@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .common import Subparsers
 
 MEMBERS = 8
+SAMPLES = 8
 THROUGHPUT_BATCH = 64
 STEPS = 6
 
@@ -81,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
     _heading(
         3,
         "Export",
-        "Threshold each probability to one network of signs, or draw an ensemble of"
-        f" {MEMBERS} from them.\nBatch-norm and sign become integer thresholds, 64 weights share"
+        "Threshold each probability to one network of signs, draw an ensemble of"
+        f" {MEMBERS} from them, or\nkeep the noise and draw {SAMPLES} samples at run time.\nBatch-norm and sign become integer thresholds, 64 weights share"
         " a word. The twin goes to\nonnxruntime as float32, and quantised to 8 bits.",
     )
     files = {
@@ -90,13 +91,17 @@ def run(options: argparse.Namespace) -> int:
         "int8 twin": folder / "digits-int8.onnx",
         "SBN thresholded": folder / "digits-threshold.onnx",
         f"SBN ensemble of {MEMBERS}": folder / f"digits-ensemble{MEMBERS}.onnx",
+        f"SBN noise, {SAMPLES} samples": folder / f"digits-noise{SAMPLES}.onnx",
     }
-    fp32, int8, threshold, ensemble = files.values()
+    fp32, int8, threshold, ensemble, noisy = files.values()
     size = images.preprocess
     rivals.export_fp32(checkpoint.load(twin)[0], (size.channels, size.height, size.width), fp32)
     rivals.quantise_int8(fp32, int8, images.inputs()[:256])
     export_checkpoint(binary, threshold)
     export_checkpoint(binary, ensemble, weights="sample", members=MEMBERS, seed=options.seed)
+    export_checkpoint(
+        binary, noisy, activations="stochastic", samples=SAMPLES, noise_seed=options.seed
+    )
     for file in files.values():
         say(f"{file}  {file.stat().st_size / 1000:,.0f} kB")
 
@@ -106,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
         "torch, our kernels with every instruction set of this CPU, stock onnxruntime and onnx's"
         "\nreference must agree: every bit between binary layers, and every label.",
     )
-    for file in (threshold, ensemble):
+    for file in (threshold, ensemble, noisy):
         validation = validate(file, binary, samples=16, seed=options.seed)
         for result in validation.results:
             verdict = (
@@ -123,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
         5,
         "Measure",
         f"Accuracy on {len(test)} digits that training has not seen. Latency of one digit on one"
-        " thread,\nthe four models in turns.",
+        " thread,\nthe models in turns.",
     )
     rows = _measure(files, test)
     settings = {"seed": options.seed, "epochs": options.epochs, "data": "digits"}

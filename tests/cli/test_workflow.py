@@ -139,6 +139,7 @@ def test_demo(tmp_path: Path) -> None:
         "int8 twin",
         "SBN thresholded",
         "SBN ensemble of 8",
+        "SBN noise, 8 samples",
     ]
     text = (tmp_path / "demo" / "report.md").read_text()
     for row in rows:
