@@ -42,8 +42,8 @@ native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
-sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit (about an hour)
-	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough tests/converters/test_random_networks.py
+sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, and 200 that draw their signs (about an hour)
+	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough tests/converters/test_random_networks.py tests/converters/test_drawn_networks.py
 
 check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread

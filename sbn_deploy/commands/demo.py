@@ -83,8 +83,9 @@ def run(options: argparse.Namespace) -> int:
         3,
         "Export",
         "Threshold each probability to one network of signs, draw an ensemble of"
-        f" {MEMBERS} from them, or\nkeep the noise and draw {SAMPLES} samples at run time.\nBatch-norm and sign become integer thresholds, 64 weights share"
-        " a word. The twin goes to\nonnxruntime as float32, and quantised to 8 bits.",
+        f" {MEMBERS} from them, or\nkeep the noise and draw {SAMPLES} samples at run time."
+        " Batch-norm and sign become integer\nthresholds, 64 weights share a word. The twin goes"
+        " to onnxruntime as float32, and quantised to 8 bits.",
     )
     files = {
         "fp32 twin": folder / "digits-fp32.onnx",

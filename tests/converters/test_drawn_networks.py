@@ -34,7 +34,8 @@ TABLES = {name: noise_table(noises.get(name)) for name in noises.names()}
 @given(networks(), st.sampled_from(sorted(TABLES)), st.floats(0.1, 3), st.integers(0, 2**63 - 1))
 @settings(
     deadline=None,
-    max_examples=5,
+    # A fifth of what networks without noise get.
+    max_examples=settings.default.max_examples // 5,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_every_engine_draws_what_torch_draws(
