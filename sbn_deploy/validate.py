@@ -147,8 +147,7 @@ def validate(
             f" exported from {meta['arch']} {meta['config']}; give the checkpoint it came from"
         )
     images, inputs = made.sample_inputs(samples, seed)
-    draws = made.draws if meta["activations"] == "stochastic" else {}
-    report = validate_members(proto, made.members, images, draws=draws)
+    report = validate_members(proto, made.members, images, draws=made.draws)
     return ValidationReport(str(model), str(checkpoint), inputs, LOGITS_TOLERANCE, report)
 
 

@@ -28,7 +28,7 @@ class Materialized:
 
     `recorded_accuracy` is the test accuracy that training found for the same
     members, in [0, 1], if it tried them. `draws` says how the signs of which
-    modules were drawn in training.
+    modules are drawn; empty for deterministic activations.
     """
 
     members: list[nn.Module]
@@ -106,7 +106,8 @@ def materialize_checkpoint(
         preprocess = Preprocess.from_json(meta["preprocess"])
         calibration = torch.from_numpy(preprocess.apply(images))
     made = materialize(model, weights=weights, members=members, seed=seed, calibration=calibration)
-    return Materialized(made, meta, _recorded(meta, weights, members, seed), draws_of(model))
+    draws = draws_of(model) if activations == "stochastic" else {}
+    return Materialized(made, meta, _recorded(meta, weights, members, seed), draws)
 
 
 def _recorded(meta: dict[str, Any], weights: Weights, members: int, seed: int) -> float | None:
