@@ -3,67 +3,19 @@
 from __future__ import annotations
 
 from math import erf, sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_converters.onnx import noise
 from sbn_converters.onnx.packing import pack_bits
-
-Array = NDArray[Any]
-Words = NDArray[np.uint32]
-
-ROUNDS = 12
-_PARITY = 0x1BD11BDA
-_ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
-
-
-def _rotated(x: Words, count: int) -> Words:
-    return (x << np.uint32(count)) | (x >> np.uint32(32 - count))
-
-
-def threefry4x32(key: list[Array], counter: list[Array], rounds: int) -> list[Words]:
-    """Threefry4x32 (Salmon et al., SC 2011): four words of the four-word counter.
-
-    Arrays broadcast; every element lies in [0, 2^32).
-    """
-    k = [np.asarray(word).astype(np.uint32) for word in key]
-    k.append(k[0] ^ k[1] ^ k[2] ^ k[3] ^ np.uint32(_PARITY))
-    x0, x1, x2, x3 = np.broadcast_arrays(
-        *(np.asarray(word).astype(np.uint32) + k[i] for i, word in enumerate(counter))
-    )
-    for turn in range(rounds):
-        first, second = _ROTATIONS[turn % 8]
-        if turn % 2 == 0:
-            x0, x2 = x0 + x1, x2 + x3
-            x1, x3 = _rotated(x1, first) ^ x0, _rotated(x3, second) ^ x2
-        else:
-            x0, x2 = x0 + x3, x2 + x1
-            x3, x1 = _rotated(x3, first) ^ x0, _rotated(x1, second) ^ x2
-        if turn % 4 == 3:
-            injection = turn // 4 + 1
-            x0, x1, x2, x3 = (x + k[(injection + i) % 5] for i, x in enumerate([x0, x1, x2, x3]))
-            x3 = x3 + np.uint32(injection)
-    return [x0, x1, x2, x3]
 
 
 def random_bits(
     pixels: int, channels: int, seed: int, layer: int, samples: range
 ) -> NDArray[np.uint16]:
     """The random numbers r of every sample, pixel and channel: [S, pixels, channels]."""
-    sample = np.arange(samples.start, samples.stop, dtype=np.int64)[:, None, None]
-    pixel = np.arange(pixels)[:, None]
-    channel = np.arange(channels)
-    zero = np.zeros(1, np.int64)
-    words = threefry4x32(
-        [np.int64(seed % 2**32) + zero, np.int64(seed // 2**32) + zero, layer + zero, sample],
-        [channel // 2, pixel // 4, zero, zero],
-        ROUNDS,
-    )
-    word = np.choose(pixel % 4, words)
-    return np.where(channel % 2 == 0, word & np.uint32(0xFFFF), word >> np.uint32(16)).astype(
-        np.uint16
-    )
+    return np.stack([noise.random_bits(seed, layer, s, pixels, channels) for s in samples])
 
 
 def limit(x: NDArray[np.int16], table: NDArray[np.int32]) -> NDArray[np.int64]:

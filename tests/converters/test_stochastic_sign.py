@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sbn_converters.onnx.noise import threefry4x32
 from tests.converters.test_operators import check, run_function
-from tests.stochastic import normal_table, stochastic_sign, threefry4x32
+from tests.stochastic import normal_table, stochastic_sign
 
 
 def hexadecimal(words: str) -> list[NDArray[Any]]:
-    return [np.array([int(word, 16)]) for word in words.split()]
+    return [np.array([int(word, 16)], np.uint32) for word in words.split()]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def hexadecimal(words: str) -> list[NDArray[Any]]:
 def test_threefry_gives_the_published_answers(
     rounds: int, counter: str, key: str, expected: str
 ) -> None:
-    words = threefry4x32(hexadecimal(key), hexadecimal(counter), rounds)
+    words = threefry4x32(hexadecimal(counter), hexadecimal(key), rounds)
     assert [f"{int(word[0]):08x}" for word in words] == expected.split()
 
 
