@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from sbn_converters import ops
+from sbn_converters import op_helpers, ops
 
 _HEADER = "Generated from converters/sbn_converters/ops.py by sbn_converters.generate; do not edit."
 _ELEMENT_TYPES = {
@@ -116,7 +116,7 @@ def operators_page() -> str:
             text += "\n"
         text += f"```\n{ops.function_text(operator)}\n```\n"
     text += "\n## Helpers\n\nFunctions that the bodies above call.\n"
-    for helper in ops.HELPERS:
+    for helper in op_helpers.HELPERS:
         text += f"\n```\n{helper.text.strip()}\n```\n"
     return text
 

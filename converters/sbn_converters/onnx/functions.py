@@ -11,7 +11,7 @@ from functools import cache
 import onnx
 import onnx_ir as ir
 
-from .. import ops
+from .. import op_helpers, ops
 
 
 @cache
@@ -21,7 +21,7 @@ def function_protos() -> dict[str, onnx.FunctionProto]:
         f'<domain: "{ops.DOMAIN}", opset_import: ["": {ops.ONNX_OPSET},'
         f' "{ops.DOMAIN}": {ops.VERSION}]>\n'
     )
-    texts = [helper.text.strip() for helper in ops.HELPERS]
+    texts = [helper.text.strip() for helper in op_helpers.HELPERS]
     texts += [ops.function_text(operator) for operator in ops.OPERATORS]
     parsed = [onnx.parser.parse_function(head + text) for text in texts]
     return {function.name: function for function in parsed}

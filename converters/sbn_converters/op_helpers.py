@@ -1,0 +1,292 @@
+"""Functions that the bodies of several operators call; see `ops`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A function that bodies share; it has no kernel of its own."""
+
+    name: str
+    text: str
+
+
+# Rotations of Threefry4x32 and the parity of its key schedule (Salmon et al., SC 2011).
+_ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
+_PARITY = 0x1BD11BDA
+_ROUNDS = 12
+
+
+def _random_bits() -> str:
+    """16-bit random numbers int32 [S, 1, pixels, channels] in 64-bit integer arithmetic.
+
+    Words are int64 in [0, 2^32): x0 to x3, each [S, groups of 4 pixels, pairs of channels].
+    """
+    lines = [
+        "axis0 = Constant <value_ints = [0]> ()",
+        "first = Constant <value_int = 0> ()",
+        "one = Constant <value_int = 1> ()",
+        "two = Constant <value_int = 2> ()",
+        "three = Constant <value_int = 3> ()",
+        "four = Constant <value_int = 4> ()",
+        "word = Constant <value_int = 4294967296> ()",
+        "mask = Constant <value_int = 4294967295> ()",
+        "half = Constant <value_int = 65536> ()",
+        f"parity = Constant <value_int = {_PARITY}> ()",
+        "as_pairs = Constant <value_ints = [1, 1, -1]> ()",
+        "as_groups = Constant <value_ints = [1, -1, 1]> ()",
+        "as_samples = Constant <value_ints = [-1, 1, 1]> ()",
+        "c = Squeeze (channels, axis0)",
+        "p = Squeeze (pixels, axis0)",
+        "c1 = Add (c, one)",
+        "pairs = Div (c1, two)",
+        "p3 = Add (p, three)",
+        "groups = Div (p3, four)",
+        "pair = Range (first, pairs, one)",
+        "group = Range (first, groups, one)",
+        "sample = Range (first, samples, one)",
+        "n0 = Reshape (pair, as_pairs)",
+        "n1 = Reshape (group, as_groups)",
+        "n2 = Constant <value_int = 0> ()",
+        "n3 = Constant <value_int = 0> ()",
+        "k0 = BitwiseAnd (seed, mask)",
+        "k1 = Div (seed, word)",
+        "k2 = Constant <value_int: int = @layer> ()",
+        "later = Add (sample, first_sample)",
+        "k3 = Reshape (later, as_samples)",
+        "k01 = BitwiseXor (k0, k1)",
+        "k012 = BitwiseXor (k01, k2)",
+        "k0123 = BitwiseXor (k012, k3)",
+        "k4 = BitwiseXor (k0123, parity)",
+    ]
+    names = ["n0", "n1", "n2", "n3"]
+
+    def add(index: int, other: str, tag: str) -> None:
+        lines.append(f"s{tag} = Add ({names[index]}, {other})")
+        lines.append(f"a{tag} = BitwiseAnd (s{tag}, mask)")
+        names[index] = f"a{tag}"
+
+    for index in range(4):
+        add(index, f"k{index}", f"i{index}")
+    for turn in range(_ROUNDS):
+        for half, (to, by) in enumerate(((0, 1), (2, 3)) if turn % 2 == 0 else ((0, 3), (2, 1))):
+            tag = f"{turn}_{half}"
+            add(to, names[by], f"r{tag}")
+            lines += [
+                f"t{tag} = Constant <value_int = {1 << _ROTATIONS[turn % 8][half]}> ()",
+                f"m{tag} = Mul ({names[by]}, t{tag})",
+                f"h{tag} = Div (m{tag}, word)",
+                f"l{tag} = BitwiseAnd (m{tag}, mask)",
+                f"o{tag} = BitwiseOr (h{tag}, l{tag})",
+                f"x{tag} = BitwiseXor (o{tag}, {names[to]})",
+            ]
+            names[by] = f"x{tag}"
+        if turn % 4 == 3:
+            injection = turn // 4 + 1
+            for index in range(4):
+                add(index, f"k{(injection + index) % 5}", f"k{injection}_{index}")
+            lines.append(f"v{injection} = Constant <value_int = {injection}> ()")
+            add(3, f"v{injection}", f"c{injection}")
+    lines += [
+        "axis2 = Constant <value_ints = [2]> ()",
+        "axis4 = Constant <value_ints = [4]> ()",
+        *(f"w{index} = Unsqueeze ({name}, axis2)" for index, name in enumerate(names)),
+        "words = Concat <axis = 2> (w0, w1, w2, w3)",
+        "low = BitwiseAnd (words, low_mask)",
+        "high = Div (words, half)",
+        "low4 = Unsqueeze (low, axis4)",
+        "high4 = Unsqueeze (high, axis4)",
+        "halves = Concat <axis = 4> (low4, high4)",
+        "groups4 = Mul (groups, four)",
+        "pairs2 = Mul (pairs, two)",
+        "samples1 = Unsqueeze (samples, axis0)",
+        "one1 = Unsqueeze (one, axis0)",
+        "rows = Unsqueeze (groups4, axis0)",
+        "columns = Unsqueeze (pairs2, axis0)",
+        "shape = Concat <axis = 0> (samples1, one1, rows, columns)",
+        "all = Reshape (halves, shape)",
+        "begin = Constant <value_ints = [0, 0]> ()",
+        "axes = Constant <value_ints = [2, 3]> ()",
+        "end = Concat <axis = 0> (pixels, channels)",
+        "used = Slice (all, begin, end, axes)",
+        "Y = Cast <to = 6> (used)",
+    ]
+    lines.insert(9, "low_mask = Constant <value_int = 65535> ()")
+    text = "\n    ".join(lines)
+    head = "RandomBits <layer> (pixels, channels, seed, first_sample, samples) => (Y)"
+    return f"{head}\n{{\n    {text}\n}}"
+
+
+_SHIFTS = ", ".join(str(i) for i in range(64))
+_POWERS = ", ".join(str(1 << i) for i in range(32))
+
+HELPERS = (
+    Helper(
+        "UnpackBits",
+        f"""
+UnpackBits (X, count) => (Y)
+{{
+    shifts = Constant <value = uint64[64] {{{_SHIFTS}}}> ()
+    one = Constant <value = uint64 {{1}}> ()
+    last = Constant <value_ints = [-1]> ()
+    first = Constant <value_ints = [0]> ()
+    words = Unsqueeze (X, last)
+    shifted = BitShift <direction = "RIGHT"> (words, shifts)
+    bits = BitwiseAnd (shifted, one)
+    f = Cast <to = 1> (bits)
+    lead = Shape <start = 0, end = -1> (X)
+    shape = Concat <axis = 0> (lead, last)
+    all = Reshape (f, shape)
+    kept = Slice (all, first, count, last)
+    two = Constant <value = float {{2.0}}> ()
+    plus = Constant <value = float {{1.0}}> ()
+    twice = Mul (kept, two)
+    Y = Sub (plus, twice)
+}}""",
+    ),
+    # Sums of 32 powers of two are exact in double; onnxruntime's integer
+    # ReduceSum goes through floating point and is not exact for 64 bits.
+    Helper(
+        "PackBits",
+        f"""
+PackBits (X) => (Y)
+{{
+    powers = Constant <value = double[32] {{{_POWERS}}}> ()
+    zero = Constant <value_ints = [0]> ()
+    last = Constant <value_ints = [-1]> ()
+    tail = Constant <value_ints = [-1, 2, 32]> ()
+    word = Constant <value_ints = [64]> ()
+    count = Shape <start = -1> (X)
+    minus = Neg (count)
+    missing = Mod (minus, word)
+    pads = Concat <axis = 0> (zero, missing)
+    x = Cast <to = 11> (X)
+    padded = Pad (x, pads, , last)
+    lead = Shape <start = 0, end = -1> (X)
+    shape = Concat <axis = 0> (lead, tail)
+    halves = Reshape (padded, shape)
+    weighted = Mul (halves, powers)
+    sums = ReduceSum <keepdims = 0> (weighted, last)
+    whole = Cast <to = 13> (sums)
+    shifts = Constant <value = uint64[2] {{0, 32}}> ()
+    placed = BitShift <direction = "LEFT"> (whole, shifts)
+    low, high = Split <axis = -1, num_outputs = 2> (placed)
+    both = BitwiseOr (low, high)
+    Y = Squeeze (both, last)
+}}""",
+    ),
+    Helper(
+        "ConvAccumulate",
+        """
+ConvAccumulate <channels, strides, dilations, pads, group, pad_value> (X, W) => (A)
+{
+    axis0 = Constant <value_ints = [0]> ()
+    spatial = Constant <value_ints = [2, 3]> ()
+    c = Constant <value_int: int = @channels> ()
+    g = Constant <value_int: int = @group> ()
+    p = Constant <value_ints: ints = @pads> ()
+    v = Constant <value_int: int = @pad_value> ()
+    channels1 = Unsqueeze (c, axis0)
+    per_group = Div (channels1, g)
+    xs = sbn.UnpackBits (X, channels1)
+    ws = sbn.UnpackBits (W, per_group)
+    x = Transpose <perm = [0, 3, 1, 2]> (xs)
+    w = Transpose <perm = [0, 3, 1, 2]> (ws)
+    border = Cast <to = 1> (v)
+    padded = Pad (x, p, border, spatial)
+    y = Conv <strides: ints = @strides, dilations: ints = @dilations,
+              group: int = @group> (padded, w)
+    exact = Round (y)
+    last = Transpose <perm = [0, 2, 3, 1]> (exact)
+    A = Cast <to = 6> (last)
+}""",
+    ),
+    # Unused bits are 0 on both sides and count as products of +1, which the
+    # last lines take off again.
+    Helper(
+        "DenseAccumulate",
+        """
+DenseAccumulate <channels> (X, W) => (A)
+{
+    everything = Constant <value_ints = [9223372036854775807]> ()
+    k = Constant <value_int: int = @channels> ()
+    x = sbn.UnpackBits (X, everything)
+    w = sbn.UnpackBits (W, everything)
+    wt = Transpose <perm = [1, 0]> (w)
+    y = MatMul (x, wt)
+    exact = Round (y)
+    all = Cast <to = 6> (exact)
+    bits = Shape <start = -1> (x)
+    unused = Sub (bits, k)
+    unused32 = Cast <to = 6> (unused)
+    A = Sub (all, unused32)
+}""",
+    ),
+    Helper(
+        "ClampDot",
+        """
+ClampDot <dot_range> (A) => (Y)
+{
+    wide = Constant <value_ints: ints = @dot_range> ()
+    range = Cast <to = 6> (wide)
+    low, high = Split <axis = 0, num_outputs = 2> (range)
+    raised = Max (A, low)
+    Y = Min (raised, high)
+}""",
+    ),
+    Helper(
+        "RoundToInt16",
+        """
+RoundToInt16 (X) => (Y)
+{
+    high = Constant <value = float {32767.0}> ()
+    low = Constant <value = float {-32768.0}> ()
+    under = Less (X, high)
+    bounded = Where (under, X, high)
+    over = Greater (bounded, low)
+    inside = Where (over, bounded, low)
+    whole = Round (inside)
+    Y = Cast <to = 5> (whole)
+}""",
+    ),
+    Helper("RandomBits", _random_bits()),
+    # In double the product is exact, so this is the fused multiply-add of torch's
+    # batch-norm but for a second rounding, which changes one result in about 2^28.
+    Helper(
+        "ScaleAndBias",
+        """
+ScaleAndBias (A, scale, bias) => (Y)
+{
+    a = Cast <to = 11> (A)
+    s = Cast <to = 11> (scale)
+    b = Cast <to = 11> (bias)
+    as = Mul (a, s)
+    y = Add (as, b)
+    Y = Cast <to = 1> (y)
+}""",
+    ),
+    # Sums of at most 514 products are below 2^24, hence exact in float in any order;
+    # onnxruntime's ConvInteger saturates on some CPUs.
+    Helper(
+        "PixelAccumulate",
+        """
+PixelAccumulate <strides, dilations, pads, pad_value> (X, W) => (A)
+{
+    spatial = Constant <value_ints = [2, 3]> ()
+    p = Constant <value_ints: ints = @pads> ()
+    v = Constant <value_int: int = @pad_value> ()
+    xs = Cast <to = 1> (X)
+    ws = Cast <to = 1> (W)
+    x = Transpose <perm = [0, 3, 1, 2]> (xs)
+    w = Transpose <perm = [0, 3, 1, 2]> (ws)
+    border = Cast <to = 1> (v)
+    padded = Pad (x, p, border, spatial)
+    y = Conv <strides: ints = @strides, dilations: ints = @dilations> (padded, w)
+    exact = Round (y)
+    last = Transpose <perm = [0, 2, 3, 1]> (exact)
+    A = Cast <to = 6> (last)
+}""",
+    ),
+)
