@@ -8,6 +8,7 @@ Binary layers have no bias: a batch-norm follows them.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Literal, TypedDict, Unpack, get_args
 
 import torch
@@ -54,7 +55,7 @@ class WeightOptions(TypedDict, total=False):
     scale: bool
 
 
-class BinaryLayer(nn.Module):
+class BinaryLayer(nn.Module, ABC):
     """A layer whose weights are Bernoulli, with latents in the parameter `latent`.
 
     Args:
@@ -112,9 +113,9 @@ class BinaryLayer(nn.Module):
             sums = self.sums(x, self.weight().to(x.dtype))
         return sums if self.scale is None else scale_channels(sums, self.scale)
 
+    @abstractmethod
     def sums(self, x: Tensor, weight: Tensor) -> Tensor:
         """The layer's linear map of x with the given weight."""
-        raise NotImplementedError
 
     def _sums_reparametrized(self, x: Tensor) -> Tensor:
         """A draw from the normal distribution with the mean and variance of the sums."""
@@ -146,9 +147,9 @@ class BinaryLayer(nn.Module):
             return layer
         return nn.Sequential(layer, ChannelScale(self.scale.detach().clone()))
 
+    @abstractmethod
     def fixed_sums(self, weight: Tensor) -> nn.Module:
         """The linear map with the given weight in a buffer."""
-        raise NotImplementedError
 
 
 class BinaryLinear(BinaryLayer):
