@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .build import Builder, activation_of
+from .schema import Activation
 from .window import Window
 from .words32 import pack_bits32
 
@@ -71,7 +72,7 @@ class BinaryLayer:
         if activation is not None and not self._has_zeros:
             layer = self._with_positive_border()
             return layer._convolution(scale=scale, bias=bias, activation=activation)
-        if activation == 0:
+        if activation is Activation.NONE:
             return self._with_zeros(scale, bias)
         ones, zeros = np.ones_like(scale), np.zeros_like(bias)
         dot = self.scale(ones, zeros, -np.inf, np.inf)
@@ -88,7 +89,7 @@ class BinaryLayer:
         threshold: NDArray[np.int64] | None = None,
         scale: Float32 | None = None,
         bias: Float32 | None = None,
-        activation: int = 0,
+        activation: Activation = Activation.NONE,
     ) -> int:
         return self.builder.binary_convolution(
             self.x,

@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .model import ABSENT, Model, Operator, Option, Tensor
+from .schema import TENSOR_TYPES, Activation, Padding
 from .window import Window
 from .words32 import pack_bits32, words32
 
 FLOAT = np.dtype(np.float32)
 WORDS = np.dtype(np.int32)
-SAME, VALID = 0, 1
+SAME, VALID = int(Padding.SAME), int(Padding.VALID)
 # Fused activations by the interval that they clamp to.
-ACTIVATIONS = {
-    (-np.inf, np.inf): 0,
-    (0.0, np.inf): 1,
-    (-1.0, 1.0): 2,
-    (0.0, 6.0): 3,
+_ACTIVATIONS = {
+    (-np.inf, np.inf): Activation.NONE,
+    (0.0, np.inf): Activation.RELU,
+    (-1.0, 1.0): Activation.RELU_N1_TO_1,
+    (0.0, 6.0): Activation.RELU6,
 }
-_TENSOR_TYPES = {np.dtype(np.float32): 0, np.dtype(np.int32): 2, np.dtype(np.uint8): 3}
 
 
 class Builder:
@@ -113,7 +113,7 @@ class Builder:
         threshold: NDArray[np.int64] | None = None,
         scale: NDArray[np.float32] | None = None,
         bias: NDArray[np.float32] | None = None,
-        activation: int = 0,
+        activation: Activation = Activation.NONE,
         pad_value: int = 1,
     ) -> int:
         """LceBconv2d: to packed signs where a threshold is given, else to floats.
@@ -155,7 +155,7 @@ class Builder:
                 "channels_in": channels,
                 "dilation_height_factor": window.dilations[0],
                 "dilation_width_factor": window.dilations[1],
-                "fused_activation_function": activation,
+                "fused_activation_function": int(activation),
                 "pad_values": pad_value if padding == SAME else 0,
                 "padding": padding,
                 "stride_height": window.strides[0],
@@ -201,7 +201,7 @@ class Builder:
         bias: NDArray[np.float32],
         window: Window,
         name: str,
-        activation: int = 0,
+        activation: Activation = Activation.NONE,
     ) -> int:
         """CONV_2D with weights [O, kh, kw, C] and a border of zeros."""
         x, padding, size = self._bordered(x, window, name)
@@ -224,7 +224,7 @@ class Builder:
             self.constant(filters[None], f"{name}.weight"),
             self.constant(bias, f"{name}.bias"),
         ]
-        options = self._window_options(window, padding, 0) | {"depth_multiplier": 1}
+        options = self._window_options(window, padding, Activation.NONE) | {"depth_multiplier": 1}
         return self.add("DEPTHWISE_CONV_2D", inputs, [1, *size, len(bias)], name, options=options)
 
     def max_pool(self, x: int, window: Window, name: str, *, relu: bool = False) -> int:
@@ -234,29 +234,30 @@ class Builder:
         padding = SAME if window.is_padded and window.is_same(height, width) else VALID
         if window.is_padded and padding == VALID:
             x = self.pad(x, window.pads, -np.inf, name)
-        options = self._pool_options(window, padding, 1 if relu else 0)
+        options = self._pool_options(window, padding, Activation.RELU if relu else Activation.NONE)
         return self.add("MAX_POOL_2D", [x], [1, *size, channels], name, options=options)
 
     def average_pool(self, x: int, window: Window, name: str) -> int:
         """AVERAGE_POOL_2D without a border."""
         _, height, width, channels = self.shape(x)
         size = window.result(height, width)
-        options = self._pool_options(window, VALID, 0)
+        options = self._pool_options(window, VALID, Activation.NONE)
         return self.add("AVERAGE_POOL_2D", [x], [1, *size, channels], name, options=options)
 
-    def binary(self, op: str, x: int, y: int, name: str, activation: int = 0) -> int:
+    def binary(
+        self, op: str, x: int, y: int, name: str, activation: Activation = Activation.NONE
+    ) -> int:
         """ADD, SUB, MUL, DIV, MAXIMUM or MINIMUM of two tensors, with broadcasting."""
         shape = np.broadcast_shapes(self.shape(x), self.shape(y))
         fused = op not in ("MAXIMUM", "MINIMUM")
-        options: dict[str, Option] = {"fused_activation_function": activation} if fused else {}
+        options: dict[str, Option] = {"fused_activation_function": int(activation)} if fused else {}
         return self.add(op, [x, y], shape, name, options=options)
 
     def clamp(self, x: int, low: NDArray[np.float32], high: NDArray[np.float32], name: str) -> int:
         """min(max(x, low), high), each float32 [C] or []."""
         activation = activation_of(low, high)
         if activation is not None:
-            op = ("", "RELU", "RELU_N1_TO_1", "RELU6")[activation]
-            return self.add(op, [x], self.shape(x), name) if op else x
+            return self.add(activation.name, [x], self.shape(x), name) if activation else x
         if (low != -np.inf).any():
             x = self.binary("MAXIMUM", x, self.constant(low, f"{name}.low"), name)
         if (high != np.inf).any():
@@ -269,7 +270,7 @@ class Builder:
         scale: NDArray[np.float32],
         bias: NDArray[np.float32],
         name: str,
-        activation: int = 0,
+        activation: Activation = Activation.NONE,
     ) -> int:
         """x * scale + bias, each float32 [C]; the product is rounded before the sum."""
         if (scale != 1).any():
@@ -281,8 +282,8 @@ class Builder:
     def cast(self, x: int, dtype: np.dtype[np.generic], name: str) -> int:
         """The same numbers in another type."""
         options: dict[str, Option] = {
-            "in_data_type": _TENSOR_TYPES[self.dtype(x)],
-            "out_data_type": _TENSOR_TYPES[dtype],
+            "in_data_type": int(TENSOR_TYPES[self.dtype(x)]),
+            "out_data_type": int(TENSOR_TYPES[dtype]),
         }
         return self.add("CAST", [x], self.shape(x), name, dtype, options)
 
@@ -329,30 +330,30 @@ class Builder:
         return self.pad(x, window.pads, None, name), VALID, size
 
     @staticmethod
-    def _window_options(window: Window, padding: int, activation: int) -> dict[str, Option]:
+    def _window_options(window: Window, padding: int, activation: Activation) -> dict[str, Option]:
         return {
             "padding": padding,
             "stride_h": window.strides[0],
             "stride_w": window.strides[1],
             "dilation_h_factor": window.dilations[0],
             "dilation_w_factor": window.dilations[1],
-            "fused_activation_function": activation,
+            "fused_activation_function": int(activation),
         }
 
     @staticmethod
-    def _pool_options(window: Window, padding: int, activation: int) -> dict[str, Option]:
+    def _pool_options(window: Window, padding: int, activation: Activation) -> dict[str, Option]:
         return {
             "padding": padding,
             "stride_h": window.strides[0],
             "stride_w": window.strides[1],
             "filter_height": window.kernel[0],
             "filter_width": window.kernel[1],
-            "fused_activation_function": activation,
+            "fused_activation_function": int(activation),
         }
 
 
-def activation_of(low: NDArray[np.float32], high: NDArray[np.float32]) -> int | None:
+def activation_of(low: NDArray[np.float32], high: NDArray[np.float32]) -> Activation | None:
     """The fused activation that clamps to [low, high] in every channel, or None."""
     if (low != low.flat[0]).any() or (high != high.flat[0]).any():
         return None
-    return ACTIVATIONS.get((float(low.flat[0]), float(high.flat[0])))
+    return _ACTIVATIONS.get((float(low.flat[0]), float(high.flat[0])))

@@ -15,6 +15,7 @@ from ..onnx.graph import constant, integer, ints, sole_consumer
 from ..onnx.packing import unpack_signs
 from .binary_layers import BinaryLayer
 from .build import FLOAT, activation_of
+from .schema import Activation
 from .values import Packed, Plain, Values
 from .window import Window
 from .words32 import from_words64, pack_bits32
@@ -249,7 +250,7 @@ def _pixel_scale(values: Values, node: ir.Node, name: str) -> None:
     if node.op_type == "PixelConvScaleClamp":
         low, high = _floats(node, 4)
         activation = activation_of(low, high)
-        tensor = builder.affine(sums, scale, bias, name, activation or 0)
+        tensor = builder.affine(sums, scale, bias, name, activation or Activation.NONE)
         if activation is None:
             tensor = builder.clamp(tensor, low, high, f"{name}.clamped")
     else:
