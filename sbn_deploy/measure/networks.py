@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.measure import lce, networks_report
 from sbn_deploy.measure.benchmark import Timing, measure, measure_each, pinned
 from sbn_deploy.measure.engines import Engine, sbn_engine, stock_engine
@@ -156,7 +157,7 @@ def _scaling(files: Files, runs: int) -> list[Timing]:
 
 def _tflite(name: str, path: Path) -> Path | None:
     """The network's file for LCE: as found, or written if the packages are installed."""
-    if not lce.is_installed():
+    if not is_installed():
         return None
     if not path.is_file():
         if any(find_spec(package) is None for package in GENERATOR_PACKAGES):
