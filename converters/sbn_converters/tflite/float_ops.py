@@ -319,7 +319,7 @@ def _reshape(values: Values, node: ir.Node, name: str) -> Plain | None:
             return None
         return values.reshaped(x, [1, -1], name)
     target = constant(node.inputs[1])
-    if target is None or integer(node, "allowzero", 0):
+    if target is None or (integer(node, "allowzero", 0) and not target.all()):
         return None
     return values.reshaped(x, [int(n) for n in target], name)
 
