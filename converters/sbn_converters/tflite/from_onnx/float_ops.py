@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sbn_runtime.errors import UnsupportedLayerError
 
-from ..onnx.chains import is_plain_gemm, is_plain_pool
-from ..onnx.graph import constant, integer, ints, real, text
+from ...onnx.chains import is_plain_gemm, is_plain_pool
+from ...onnx.graph import constant, integer, ints, real, text
 from .build import FLOAT
 from .values import Plain, Values
 from .window import Window
