@@ -17,14 +17,14 @@ import onnx_ir as ir
 
 from sbn_runtime.errors import UnsupportedLayerError
 
-from ..onnx.inspect import metadata
-from ..onnx.write import METADATA_KEY
-from ..ops import DOMAIN
+from ...onnx.inspect import metadata
+from ...onnx.write import METADATA_KEY
+from ...ops import DOMAIN
+from ..model import Model
+from ..words32 import pack_bits32
 from . import float_ops, packed_ops
 from .build import Builder
-from .model import Model
 from .values import Packed, Plain, Values
-from .words32 import pack_bits32
 
 
 def translate(proto: onnx.ModelProto) -> Model:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from sbn_runtime.errors import UnsupportedLayerError
 
-from ..onnx.graph import constant, integer, ints, sole_consumer
-from ..onnx.packing import unpack_signs
+from ...onnx.graph import constant, integer, ints, sole_consumer
+from ...onnx.packing import unpack_signs
+from ..schema import Activation
+from ..words32 import from_words64, pack_bits32
 from .binary_layers import BinaryLayer
 from .build import FLOAT, activation_of
-from .schema import Activation
 from .values import Packed, Plain, Values
 from .window import Window
-from .words32 import from_words64, pack_bits32
 
 _INT32 = np.iinfo(np.int32)
 # float32 counts exactly up to here.
