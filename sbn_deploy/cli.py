@@ -41,6 +41,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnx_ir": "onnx",
     "onnxscript": "onnx",
+    "flatbuffers": "onnx",
     "matplotlib": "report",
 }
 

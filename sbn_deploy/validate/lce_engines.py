@@ -142,8 +142,10 @@ def _exact(model: Model) -> set[int]:
         if tensor.dtype != np.float32:
             if tensor.data is not None or index in model.inputs:
                 exact.add(index)
-        elif tensor.data is not None and not (tensor.data.astype(np.float64) * 4 % 1).any():
-            exact.add(index)
+        elif tensor.data is not None:
+            finite = tensor.data[~np.isinf(tensor.data)].astype(np.float64)
+            if not (finite * 4 % 1).any():
+                exact.add(index)
     for operator in model.operators:
         packed = model.tensors[operator.outputs[0]].dtype != np.float32
         whole = {index for index in operator.inputs if index >= 0}
