@@ -28,6 +28,7 @@ from .channels_last import keep_channels_last
 from .channelwise import ChannelStep, affine, direction_of
 from .emit import Emitter, spatial, transposed_from
 from .epilogue import Epilogue, follow
+from .float_forms import use_cheap_forms
 from .graph import constant, dims, integer, ints, layer_name, sole_consumer, text
 from .layers import Accumulator, Layer, Packed, PixelLayer
 from .noise import Draw
@@ -102,6 +103,7 @@ class _Lowering:
             floats_from(self.pixels, self.graph, self.emit.edit)
         fold_batch_norms(self.graph, self.emit.edit)
         keep_channels_last(self.graph, self.emit, self.why)
+        use_cheap_forms(self.graph, self.emit)
         repeat_shared(self.graph, self.emit.edit, self.samples)
         self._note_real_layers()
         layers = self.emit.layers

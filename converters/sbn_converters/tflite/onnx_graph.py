@@ -101,7 +101,7 @@ class OnnxGraph:
         while unique in self.graph.initializers:
             count += 1
             unique = f"{name}_{count}"
-        tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
+        tensor = ir.tensor(array.copy(order="C"), name=unique)
         value = ir.Value(
             name=unique,
             shape=ir.Shape(array.shape),
