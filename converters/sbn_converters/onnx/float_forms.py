@@ -23,6 +23,8 @@ def use_cheap_forms(graph: ir.Graph, emit: Emitter) -> None:
     for node in list(graph):
         if node.domain != "" or node.graph is None:
             continue
+        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+            continue
         match node.op_type:
             case "Conv":
                 _first_convolution(node, emit)
@@ -64,7 +66,7 @@ def _first_convolution(node: ir.Node, emit: Emitter) -> None:
     rows = emit.edit.node("Reshape", [image, target], node, "rows", dtype=FLOAT, shape=shape)
     wide = weights.transpose(0, 2, 3, 1).reshape(outputs, 1, kernel_height, -1)
     node.replace_input_with(0, rows)
-    node.replace_input_with(1, emit.edit.constant(wide.copy(), f"{name}.weight.rows"))
+    node.replace_input_with(1, emit.edit.constant(wide.copy(), f"{name}.weight_rows"))
     lists = {
         "kernel_shape": [kernel_height, kernel_width * channels],
         "strides": [strides[0], strides[1] * channels],
@@ -78,7 +80,7 @@ def _first_convolution(node: ir.Node, emit: Emitter) -> None:
 def _prelu(node: ir.Node, emit: Emitter) -> None:
     """max(x, slope x) where no slope is above 1: onnxruntime is slow in slopes for each channel."""
     x, slope = node.inputs[0], constant(node.inputs[1])
-    if x is None or slope is None or not (slope <= 1).all():
+    if x is None or slope is None or slope.astype(np.float32).max() > 1:
         return
     result = node.outputs[0]
     shape = list(result.shape or [])
@@ -92,7 +94,7 @@ def _prelu(node: ir.Node, emit: Emitter) -> None:
 def _scale_and_bias(node: ir.Node, emit: Emitter) -> None:
     """x * scale + bias along the last axis of an image in one pass instead of two."""
     result = node.outputs[0]
-    shape = list(result.shape or [])
+    shape: list[Dim] = list(result.shape or [])
     channels = dims(result)[-1] if len(shape) == 4 else None
     added = _along_last(node, channels)
     if added is None or channels is None:
@@ -109,13 +111,12 @@ def _scale_and_bias(node: ir.Node, emit: Emitter) -> None:
     w = emit.edit.constant(scale.reshape(1, 1, -1), f"{name}.scale")
     b = emit.edit.constant(bias, f"{name}.bias")
     value = _depthwise(emit, [x, w, b], node, channels, shape)
+    emit.note(value, name, "scale", ["mul", "add"])
     emit.edit.replace(result, value)
     emit.edit.prune(node)
 
 
-def _along_last(
-    node: ir.Node, channels: int | None
-) -> tuple[ir.Value, NDArray[np.float32]] | None:
+def _along_last(node: ir.Node, channels: int | None) -> tuple[ir.Value, NDArray[np.float32]] | None:
     """The variable operand and the constant one if that is float32 [C] along the last axis."""
     for index in (1, 0):
         array, other = constant(node.inputs[index]), node.inputs[1 - index]
@@ -144,6 +145,7 @@ def _mean(node: ir.Node, emit: Emitter) -> None:
         share = np.full((*window, channels), 1 / max(window), np.float32)
         w = emit.edit.constant(share, f"{name}.share")
         value = _depthwise(emit, [value, w, zeros], node, channels, [shape[0], *size, channels])
+    emit.note(value, name, "pool", [])
     if len(dims(result)) == 2:
         target = emit.edit.constant(np.array([-1, channels], np.int64), "shape")
         value = emit.edit.node(
@@ -157,7 +159,7 @@ def _depthwise(
     emit: Emitter, inputs: list[ir.Value], node: ir.Node, channels: int, shape: list[Dim]
 ) -> ir.Value:
     name = layer_name(node)
-    value = emit.edit.sbn(
+    return emit.edit.sbn(
         "FloatDepthwiseConv",
         inputs,
         node,
@@ -171,5 +173,3 @@ def _depthwise(
             "pads": [0, 0, 0, 0],
         },
     )
-    emit.note(value, name, "pool" if node.op_type == "ReduceMean" else "scale", [])
-    return value

@@ -8,12 +8,14 @@ from functools import partial
 import numpy as np
 import onnx_ir as ir
 
-from .onnx_graph import BatchIsMixed, Op, first_axis, rank, same_padding, shape_of
+from .onnx_graph import Array, BatchIsMixed, Op, first_axis, rank, same_padding, shape_of
 
 _SAME, _VALID = 0, 1
 
 
-def window_pads(op: Op, kernel: tuple[int, int], strides: list[int], dilations: list[int]) -> list[int]:
+def window_pads(
+    op: Op, kernel: tuple[int, int], strides: list[int], dilations: list[int]
+) -> list[int]:
     """ONNX's pads [top, left, bottom, right] for an operator's option `padding`."""
     padding = op.integer("padding")
     if padding == _VALID:
@@ -49,12 +51,16 @@ def _depthwise(op: Op) -> None:
     _convolve(op, op.array(1, "filter").transpose(3, 0, 1, 2), op.tensor(0).shape[-1])
 
 
-def _convolve(op: Op, weights: np.ndarray[tuple[int, ...], np.dtype[np.generic]], group: int) -> None:
+def _convolve(op: Op, weights: Array, group: int) -> None:
     strides, dilations = _strides(op), _dilations(op)
     height, width = weights.shape[2:]
     pads = window_pads(op, (height, width), strides, dilations)
-    inputs = [op.x(), op.constant(weights, "weight")]
-    if op.has(2):
+    x = op.x()
+    scale = _scale_of_signs(weights) if x in op.onnx.sign_values else None
+    if scale is not None:
+        weights = np.sign(weights)
+    inputs = [x, op.constant(weights, "weight")]
+    if op.has(2) and scale is None:
         inputs.append(op.x(2))
     value = op.add(
         "Conv",
@@ -66,7 +72,25 @@ def _convolve(op: Op, weights: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
         pads=pads,
         group=group,
     )
-    op.put(op.activation(value))
+    op.put(op.activation(value if scale is None else _scaled(op, value, scale)))
+
+
+def _scale_of_signs(weights: Array) -> Array | None:
+    """The size of each output's weights, float32 [O], if they differ in sign only."""
+    size = np.abs(weights.reshape(len(weights), -1))
+    scale: Array = size[:, 0]
+    return scale if (size == size[:, :1]).all() and scale.all() else None
+
+
+def _scaled(op: Op, dot: ir.Value, scale: Array) -> ir.Value:
+    """A binary layer's dot products times its scale, plus its bias if it has one."""
+    shape = shape_of(dot)
+    broadcast = (1, -1, 1, 1) if len(shape) == 4 else (1, -1)
+    value = op.add("Mul", [dot, op.constant(scale.reshape(broadcast), "scale")], shape)
+    if not op.has(2):
+        return value
+    bias = op.constant(op.array(2, "bias").reshape(broadcast), "bias")
+    return op.add("Add", [value, bias], shape)
 
 
 def _fully_connected(op: Op) -> None:
@@ -76,14 +100,22 @@ def _fully_connected(op: Op) -> None:
     outputs, inputs = weights.shape
     shape = op.shape_last()
     rows = shape[0] if len(shape) == 2 else "rows"
+    x = op.x()
+    scale = _scale_of_signs(weights) if x in op.onnx.sign_values else None
+    image = op.tensor(0).shape[1:]
+    if scale is not None and len(image) == 3 and np.prod(image) == inputs:
+        # Binary layers take rows as torch flattens images.
+        weights = np.sign(weights).reshape(outputs, *image).transpose(0, 3, 1, 2)
+        weights = weights.reshape(outputs, inputs)
+    else:
+        scale, x = None, _joined(op)
     # A free batch is written -1, and so are rows.
-    flat = op.add(
-        "Reshape", [_joined(op), op.integers([-1, inputs], "shape")], [rows, inputs]
-    )
+    flat = op.add("Reshape", [x, op.integers([-1, inputs], "shape")], [rows, inputs])
     operands = [flat, op.constant(weights, "weight")]
-    if op.has(2):
+    if op.has(2) and scale is None:
         operands.append(op.x(2))
-    value = op.activation(op.add("Gemm", operands, [rows, outputs], transB=1))
+    value = op.add("Gemm", operands, [rows, outputs], transB=1)
+    value = op.activation(value if scale is None else _scaled(op, value, scale))
     op.put_last(value if len(shape) == 2 else op.reshaped(value, shape))
 
 
@@ -99,10 +131,11 @@ def _joined(op: Op) -> ir.Value:
 def _max_pool(op: Op) -> None:
     kernel, strides = (op.integer("filter_height"), op.integer("filter_width")), _strides(op)
     pads = window_pads(op, kernel, strides, [1, 1])
-    value = op.add(
-        "MaxPool", [op.x()], op.shape(), kernel_shape=list(kernel), strides=strides, pads=pads
+    # The activations never fall, so they give the same before the pool, where ours computes them.
+    x = op.activation(op.x())
+    op.put(
+        op.add("MaxPool", [x], op.shape(), kernel_shape=list(kernel), strides=strides, pads=pads)
     )
-    op.put(op.activation(value))
 
 
 def _average_pool(op: Op) -> None:
@@ -150,7 +183,9 @@ def _operand(op: Op, position: int, dimensions: int) -> ir.Value:
     if free and op.onnx.size != (1,):
         raise BatchIsMixed
     rest = [1] * missing + list(tensor.shape[1:])
-    full_shape = [*op.onnx.free(tensor.shape[:1]), *rest] if free else [1] * missing + list(tensor.shape)
+    full_shape = (
+        [*op.onnx.free(tensor.shape[:1]), *rest] if free else [1] * missing + list(tensor.shape)
+    )
     value = op.reshaped(op.x_last(position), full_shape)
     return op.onnx.transposed(value, (0, 3, 1, 2), op.name) if dimensions == 4 else value
 

@@ -12,7 +12,17 @@ import numpy as np
 import onnx_ir as ir
 
 from .lce_ops import unpacked
-from .onnx_graph import TO_FIRST, TO_LAST, BatchIsMixed, Op, first_axis, first_shape, rank, shape_of
+from .onnx_graph import (
+    TO_FIRST,
+    TO_LAST,
+    Array,
+    BatchIsMixed,
+    Op,
+    first_axis,
+    first_shape,
+    rank,
+    shape_of,
+)
 
 _WORD = 32
 
@@ -131,13 +141,11 @@ def _joined_channels(op: Op, packed: Sequence[int | None], along_channels: bool)
 
 def _first_variable(op: Op) -> int:
     return next(
-        position
-        for position in range(len(op.operator.inputs))
-        if op.tensor(position).data is None
+        position for position in range(len(op.operator.inputs)) if op.tensor(position).data is None
     )
 
 
-def _for_each_image(op: Op, data: np.ndarray[tuple[int, ...], np.dtype[np.generic]], like: list[ir.Value]) -> ir.Value:
+def _for_each_image(op: Op, data: Array, like: list[ir.Value]) -> ir.Value:
     """A constant for one image as often as there are images."""
     value = op.constant(data.transpose(TO_FIRST) if data.ndim == 4 else data, "part")
     if op.onnx.batch is None:

@@ -44,6 +44,8 @@ class OnnxGraph:
         self.graph = ir.Graph([], [], nodes=[], opset_imports={"": ONNX_OPSET}, name="tflite")
         # Channels of the values that are packed in the TFLite file.
         self.signs: dict[int, int] = {}
+        # Values that are +1 or -1 throughout.
+        self.sign_values: set[ir.Value] = set()
         self.size = model.tensors[model.inputs[0]].shape[:1]
         self._values: dict[int, ir.Value] = {}
         self._names: set[str] = set()
@@ -75,6 +77,20 @@ class OnnxGraph:
         if tuple(shape[:1]) != self.size:
             raise BatchIsMixed
         return [self.batch, *shape[1:]]
+
+    def add_output(self, index: int, name: str) -> None:
+        """An output, in the layout of the file."""
+        value, dtype = self.value(index), ir.DataType.from_numpy(self.model.tensors[index].dtype)
+        shape = self.free(self.model.tensors[index].shape)
+        channels = self.signs.get(index)
+        if channels is not None:
+            shape[-1], dtype = channels, ir.DataType.FLOAT
+        if len(shape) == 4:
+            value = self.transposed(value, TO_LAST, f"{name}_last")
+        else:
+            value = self.node("Identity", [value], shape, name, dtype)
+        value.name = name
+        self.graph.outputs.append(value)
 
     def value(self, index: int) -> ir.Value:
         """A tensor's value in the graph's layout."""
@@ -313,6 +329,7 @@ class Op:
                 " the file is damaged"
             )
         self.onnx.signs[self.operator.outputs[position]] = channels
+        self.onnx.sign_values.add(value)
         self.put(value, position)
 
 

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from sbn_runtime.errors import UnsupportedLayerError
 
 from . import float_ops, lce_ops, movement_ops
+from .constants import split_constants, with_values
 from .model import ABSENT, Model, Operator
 from .onnx_graph import BatchIsMixed, OnnxGraph, Op
 
@@ -40,6 +41,9 @@ def to_onnx(model: Model) -> ir.Model:
         )
     needed = _needed(model)
     _check_types(model, needed)
+    fixed, needed = split_constants(model, needed)
+    if fixed:
+        model = with_values(model, fixed, needed, _OPERATORS)
     try:
         return _converted(model, needed, BATCH)
     except BatchIsMixed:
@@ -71,26 +75,15 @@ def _converted(model: Model, needed: list[tuple[int, Operator]], batch: str | No
     outputs = model.outputs if logits is None else [logits]
     names = [_plain(model.tensors[index].name) for index in outputs]
     for position, index in enumerate(outputs):
-        value = _output(onnx, index)
+        if index in onnx.signs:
+            raise UnsupportedLayerError(
+                f"output {model.tensors[index].name} is packed; unpack it with LceDequantize"
+            )
         unique = names[position] or f"output_{position}"
         if names.count(unique) > 1:
             unique = f"{unique}_{position}"
-        value.name = LOGITS if logits is not None else unique
-        onnx.graph.outputs.append(value)
+        onnx.add_output(index, LOGITS if logits is not None else unique)
     return onnx.ir_model()
-
-
-def _output(onnx: OnnxGraph, index: int) -> ir.Value:
-    """A tensor in the layout of the file, as a value that is no other output."""
-    if index in onnx.signs:
-        raise UnsupportedLayerError(
-            f"output {onnx.model.tensors[index].name} is packed; unpack it with LceDequantize"
-        )
-    value = onnx.value(index)
-    if value.shape is not None and len(value.shape) == 4:
-        return onnx.transposed(value, (0, 2, 3, 1), "output")
-    shape = onnx.free(onnx.model.tensors[index].shape)
-    return onnx.node("Identity", [value], shape, "output", value.dtype or ir.DataType.FLOAT)
 
 
 def _plain(name: str) -> str:
