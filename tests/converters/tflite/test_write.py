@@ -163,7 +163,7 @@ def test_the_writer_needs_neither_torch_nor_tensorflow() -> None:
         ({"channels_in": 65}, r"operator 0 \(LceBconv2d\): channels_in is 65, which is 3 words"),
         ({"padding": 2}, r"padding is 2, and has to be from 0 to 1"),
         ({"stride_width": 0}, r"stride_width is 0, and has to be from 1"),
-        ({"colour": 1}, r"no option is called colour"),
+        ({"colour": 1}, r"no option is called 'colour'"),
     ],
 )
 def test_options_that_cannot_be_are_refused(change: dict[str, Option], message: str) -> None:
