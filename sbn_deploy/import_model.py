@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sbn_runtime import __version__
-from sbn_runtime.errors import ModelError
+from sbn_runtime.errors import ModelError, UnsupportedLayerError
 from sbn_runtime.files import check_writable
 
 from . import keras_to_tflite
@@ -90,6 +90,10 @@ def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -
     model = to_onnx(parsed)
     standard = ir.serde.serialize_model(model)
     layers = lower.lower(model)
+    if not any(layer.kind in ("binary", "pack", "unpack") for layer in layers):
+        raise UnsupportedLayerError(
+            f"{name} has no binary layer; it is a float model, which onnxruntime runs as it is"
+        )
     if is_classifier(parsed):
         model = ensemble.with_probabilities([model], ["network"])
     metadata: dict[str, object] = {

@@ -88,9 +88,8 @@ class _ChannelsLast:
             order = ints(node, "perm", [])
             if order == _TO_FIRST:
                 self.last[result] = value
-            elif order == _TO_LAST and value in self.last and not result.is_graph_output():
-                result.replace_all_uses_with(self.last[value])
-                self.emit.edit.prune(node)
+            elif order == _TO_LAST and value in self.last:
+                self._forget(node, self.last[value])
             return
         if not any(operand in self.last for operand in node.inputs):
             return
@@ -103,6 +102,14 @@ class _ChannelsLast:
         made = self._converted(node)
         if made is not None:
             self.last[result] = made
+
+    def _forget(self, turning: ir.Node, value: ir.Value) -> None:
+        """Lets all who read a transposition to channels last read its source."""
+        result = turning.outputs[0]
+        if result.is_graph_output() and (value.is_graph_output() or value.is_graph_input()):
+            return
+        self.emit.edit.replace(result, value)
+        self.emit.edit.prune(turning)
 
     def _converted(self, node: ir.Node) -> ir.Value | None:
         """The channels-last form of the node's output, if it has one."""

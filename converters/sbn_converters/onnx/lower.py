@@ -31,6 +31,7 @@ from .epilogue import Epilogue, follow
 from .float_forms import use_cheap_forms
 from .graph import constant, dims, integer, ints, layer_name, sole_consumer, text
 from .layers import Accumulator, Layer, Packed, PixelLayer
+from .moves import Moves
 from .noise import Draw
 from .pixels import floats_from, pixel_layer, pixel_scale, pixel_thresholds, pixels_like
 from .samples import Samples, repeat_shared
@@ -74,6 +75,7 @@ class _Lowering:
         self.signs: dict[ir.Value, Packed] = {}
         self.pixels: ir.Value | None = None
         self.why: dict[ir.Node, str] = {}
+        self.moves = Moves(self.emit, self.packed)
 
     def run(self) -> list[Layer]:
         order = list(self.graph)
@@ -95,6 +97,8 @@ class _Lowering:
                     self._dense(node)
                 case "Add":
                     self._residual(node)
+            if node.domain == "":
+                self.moves.visit(node)
         for node in reversed(order):
             if node.graph is not None:
                 self._finish(node)
@@ -121,6 +125,9 @@ class _Lowering:
         draw = self.draws.get(layer_name(node))
         if draw is not None:
             self.packed[node.outputs[0]] = self._drawn(node, source, channels, draw)
+            return
+        if source in self.packed and not any(self.packed[source].pads):
+            self.packed[node.outputs[0]] = self.packed[source]
             return
         known = self.signs.get(source)
         if known is not None:

@@ -214,7 +214,7 @@ def _leaky_relu(op: Op) -> None:
 
 
 def _softmax(op: Op) -> None:
-    beta = op.option("beta", 1.0)
+    beta = op.option("beta")
     value = op.x()
     if beta != 1.0:
         factor = op.constant(np.array(beta, np.float32), "beta")
@@ -259,6 +259,7 @@ OPERATORS: dict[str, Callable[[Op], None]] = {
     "MAXIMUM": partial(_broadcast, "Max"),
     "MINIMUM": partial(_broadcast, "Min"),
     "ABS": partial(_unary, "Abs"),
+    "ELU": partial(_unary, "Elu"),
     "EXP": partial(_unary, "Exp"),
     "HARD_SWISH": partial(_unary, "HardSwish"),
     "LOG": partial(_unary, "Log"),
@@ -276,4 +277,6 @@ OPERATORS: dict[str, Callable[[Op], None]] = {
     "MEAN": partial(_reduce, "ReduceMean"),
     "SUM": partial(_reduce, "ReduceSum"),
     "CAST": _cast,
+    # Of float16, see `to_onnx`.
+    "DEQUANTIZE": _cast,
 }

@@ -253,6 +253,8 @@ def _slice(op: Op) -> None:
 def _strided_slice(op: Op) -> None:
     if op.integer("ellipsis_mask", 0) or op.integer("new_axis_mask", 0):
         raise op.refuse("an ellipsis or a new axis in a slice is not supported")
+    if op.integer("offset", 0):
+        raise op.refuse("ends that are relative to begins are not supported")
     begins, ends, steps = (
         [int(number) for number in op.array(position, what).reshape(-1)]
         for position, what in ((1, "begin"), (2, "end"), (3, "steps"))
@@ -292,7 +294,7 @@ def _xor(op: Op) -> None:
     if op.onnx.batch is not None and flips.shape[0] != 1:
         raise BatchIsMixed
     turned = op.constant(flips.transpose(TO_FIRST) if flips.ndim == 4 else flips, "flips")
-    op.put_signs(op.add("Mul", [value, turned], shape_of(value)), channels)
+    op.put_signs(op.signs_of(op.add("Mul", [value, turned], shape_of(value))), channels)
 
 
 def _dtype(op: Op) -> ir.DataType:

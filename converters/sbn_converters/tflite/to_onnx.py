@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from sbn_runtime.errors import UnsupportedLayerError
 
@@ -83,7 +84,9 @@ def _converted(model: Model, needed: list[tuple[int, Operator]], batch: str | No
         if names.count(unique) > 1:
             unique = f"{unique}_{position}"
         onnx.add_output(index, LOGITS if logits is not None else unique)
-    return onnx.ir_model()
+    converted = onnx.ir_model()
+    common.RemoveUnusedNodesPass()(converted)
+    return converted
 
 
 def _plain(name: str) -> str:
@@ -113,7 +116,8 @@ def _check_types(model: Model, needed: list[tuple[int, Operator]]) -> None:
         where = f"operator {number} ({operator.name})"
         indices = [index for index in (*operator.inputs, *operator.outputs) if index != ABSENT]
         tensors = [model.tensors[index] for index in indices]
-        quantised = operator.name in ("QUANTIZE", "DEQUANTIZE") or any(
+        half = operator.name == "DEQUANTIZE" and tensors[0].dtype == np.float16
+        quantised = (operator.name in ("QUANTIZE", "DEQUANTIZE") and not half) or any(
             tensor.dtype in (np.int8, np.int16) for tensor in tensors
         )
         if quantised:
