@@ -72,7 +72,7 @@ def _border(
 
 
 def _first(x: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2).double()
+    return torch.from_numpy(np.array(x)).permute(0, 3, 1, 2).double()
 
 
 def _last(x: Tensor) -> Array:
