@@ -121,6 +121,9 @@ def _dot_scale(values: Values, node: ir.Node, name: str) -> tuple[BinaryLayer, i
     layer = _layer(values, node, name)
     low, high = ints(node, "dot_range", [])
     scale, bias = _floats(node, 2)
+    # LCE's own rounding, whatever the ONNX file's.
+    offset = integer(node, "dot_offset", 0)
+    bias = (bias + offset * scale.astype(np.float64)).astype(np.float32)
     limits = (-np.inf if low == _INT32.min else low, np.inf if high == _INT32.max else high)
     return layer, layer.scale(scale, bias, *limits)
 

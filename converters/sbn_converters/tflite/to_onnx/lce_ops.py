@@ -78,10 +78,14 @@ def _convolution(op: Op) -> None:
         threshold = _per_channel(op, _smallest_positive(op, products))
         op.put_signs(op.signs_of(op.add("Sub", [dot, threshold], shape)), outputs)
         return
-    scale = _per_channel(op, op.array(2, "multiplier"))
-    bias = _per_channel(op, op.array(3, "bias"))
-    scaled = op.add("Mul", [op.activation(dot), scale], shape)
-    op.put(op.add("Add", [scaled, bias], shape))
+    # As LCE rounds: it scales the count of products that are -1, (dot - products) / -2.
+    products = int(np.prod(weights.shape[1:]))
+    multiplier = op.array(2, "multiplier").astype(np.float64)
+    bias = op.array(3, "bias").astype(np.float64) + products * multiplier
+    offset = op.constant(np.array(-products, np.float32), "offset")
+    moved = op.add("Add", [op.activation(dot), offset], shape)
+    scaled = op.add("Mul", [moved, _per_channel(op, multiplier)], shape)
+    op.put(op.add("Add", [scaled, _per_channel(op, bias)], shape))
 
 
 def _weights(op: Op) -> tuple[NDArray[np.float32], int]:
