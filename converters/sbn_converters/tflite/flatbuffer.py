@@ -78,7 +78,7 @@ class File:
 
     def root(self, table: Table) -> TableView:
         """The table that the file's first offset points to."""
-        return TableView(self, table, self.follow(0, table.name), table.name)
+        return TableView(self, table, self.follow(0, "root"), "root")
 
 
 class TableView:
@@ -96,9 +96,12 @@ class TableView:
         vtable_size, size = _VTABLE.unpack_from(data, vtable)
         slots, odd = divmod(vtable_size - 4, 2)
         if odd or not 0 <= slots <= _MOST_FIELDS:
-            self.fail(f"its vtable at byte {vtable} is {vtable_size} bytes long")
+            self.fail(
+                f"its vtable at byte {vtable} is {vtable_size} bytes long, and has to be "
+                f"4 to {4 + 2 * _MOST_FIELDS}, and even"
+            )
         if size < 4:
-            self.fail(f"its vtable at byte {vtable} says that it is {size} bytes long")
+            self.fail(f"its vtable at byte {vtable} says that it is {size} bytes long, too short")
         file.span(vtable, vtable_size, f"{where}, vtable")
         file.span(at, size, where)
         # Where each field that is there stands.

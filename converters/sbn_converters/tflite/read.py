@@ -40,6 +40,8 @@ def read(data: bytes, name: str = "the TFLite file") -> Model:
 
 class _Reader:
     def __init__(self, data: bytes, name: str) -> None:
+        if len(data) > schema.LARGEST_FILE:
+            raise ModelError(f"{name}: {len(data)} bytes are more than a TFLite file can have")
         self.file = File(data, name)
         if data[4:8] != schema.IDENTIFIER:
             raise ModelError(f"{name}: not a TFLite file: bytes 4 to 7 are not 'TFL3'")
@@ -114,7 +116,8 @@ class _Reader:
         tensor.where = f"{tensor.where} {quoted(name)}"
         kind = tensor.integer("type")
         if kind not in set(TensorType):
-            tensor.fail(f"its type {kind} is not supported")
+            known = ", ".join(f"{entry.name.lower()} ({entry})" for entry in TensorType)
+            tensor.fail(f"its type is {kind}, and has to be one of {known}")
         if tensor.number("is_variable"):
             tensor.fail("it is a variable, which keeps its value between runs: not supported")
         if tensor.has("sparsity"):
@@ -229,8 +232,9 @@ class _Reader:
             operator.fail("it is a custom operator with options of a builtin one")
         if not spec.options.fields:
             return {}
+        raw = operator.bytes("custom_options")
         try:
-            values = read_map(operator.bytes("custom_options"))
+            values = read_map(raw)
         except ModelError as error:
             operator.fail(f"custom_options: {error}")
         options: dict[str, Option] = {}

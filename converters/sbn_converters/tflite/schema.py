@@ -19,6 +19,8 @@ VERSION = 3
 CUSTOM = 32
 # Operator codes from here on do not fit `deprecated_builtin_code`.
 LARGE_CODE = 127
+# Offsets in a flatbuffer are signed 32-bit numbers.
+LARGEST_FILE = 2**31 - 1
 # The most that a dimension may be: shapes are int32.
 LARGEST_SIZE = 2**31 - 1
 # The most dimensions that a TFLite kernel takes.
