@@ -10,13 +10,14 @@ same file every time: `--first N` starts at case N.
 from __future__ import annotations
 
 import argparse
+import copy
 import faulthandler
 import os
 import random
 import sys
 import time
-import tracemalloc
 import traceback
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -25,11 +26,13 @@ from functools import cache
 from unittest import mock
 
 from sbn_converters.tflite.flatbuffer import File
+from sbn_converters.tflite.flexbuffer import read_map, write_map
 from sbn_converters.tflite.read import read
-from sbn_converters.tflite.schema import OPERATORS
+from sbn_converters.tflite.schema import CUSTOM, OPERATORS
 from sbn_converters.tflite.write import write
 from sbn_runtime.errors import ModelError
 
+from .raw import Fields, pooled, raw, wordy
 from .tflite_models import binary_network, one_operator
 
 CHUNK = 500
@@ -75,9 +78,12 @@ class Outcome:
 
 @cache
 def seeds() -> tuple[Seed, ...]:
-    """A file for each operator, and one with several."""
-    models = [*(one_operator(name) for name in OPERATORS), *[binary_network()] * 4]
-    return tuple(_trace(write(model)) for model in models)
+    """A file for each operator, some with several; those of LCE's operators more often."""
+    names = [
+        name for name, spec in OPERATORS.items() for _ in range(3 if spec.code == CUSTOM else 1)
+    ]
+    files = [write(one_operator(name)) for name in names]
+    return tuple(_trace(data) for data in (*files, write(binary_network()), *[raw(wordy())] * 6))
 
 
 def _trace(data: bytes) -> Seed:
@@ -97,6 +103,8 @@ def _trace(data: bytes) -> Seed:
 def case(number: int) -> bytes:
     """The damaged file of a number."""
     rng = random.Random(number)
+    if rng.random() < 0.3:
+        return _wrong_model(rng)
     seed = rng.choice(seeds())
     data = bytearray(seed.data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
@@ -181,6 +189,66 @@ def _damage_map(rng: random.Random, seed: Seed, data: bytearray) -> None:
         at += rng.randrange(-120, 60)
         if 0 <= at < len(data):
             data[at] = rng.choice((0, 1, 2, 3, 4, 8, 9, 36, 0x24, rng.randrange(256)))
+
+
+def _wrong_model(rng: random.Random) -> bytes:
+    """A sound file of a model that is wrong in itself."""
+    fields = copy.deepcopy(rng.choice(_models()))
+    graph = fields["subgraphs"][0]
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        operator = rng.choice(graph["operators"])
+        tensor = rng.choice(graph["tensors"])
+        match rng.randrange(9):
+            case 0:
+                _change_options(rng, operator)
+            case 1:
+                tensor["shape"] = _changed(rng, tensor["shape"])
+            case 2:
+                tensor["type"] = rng.randrange(-1, 19)
+            case 3:
+                tensor["buffer"] = rng.randrange(len(fields["buffers"]) + 1)
+            case 4:
+                owner = rng.choice((operator, operator, graph))
+                side = rng.choice(("inputs", "outputs"))
+                owner[side] = _changed(rng, owner[side])
+            case 5:
+                operator["opcode_index"] = rng.randrange(len(fields["operator_codes"]) + 1)
+            case 6:
+                rng.shuffle(rng.choice((graph["operators"], graph["tensors"], fields["buffers"])))
+            case 7:
+                tensor["shape_signature"] = _changed(rng, tensor["shape"])
+            case 8:
+                rng.choice(fields["operator_codes"])["builtin_code"] = rng.randrange(170)
+    return raw(fields)
+
+
+def _models() -> tuple[Fields, ...]:
+    return (wordy(), pooled())
+
+
+def _changed(rng: random.Random, numbers: list[int]) -> list[int]:
+    changed = list(numbers)
+    at = rng.randrange(len(changed) + 1)
+    number = rng.choice((-1, 0, 1, 2, 3, 4, 8, 9, 40, 2**16, 2**31 - 1, -(2**31)))
+    changed[at : at + rng.randrange(2)] = rng.choice(([], [number], [number]))
+    return changed
+
+
+def _change_options(rng: random.Random, operator: Fields) -> None:
+    number = rng.choice((-1, 0, 1, 2, 3, 4, 31, 32, 33, 64, 65, 255, 2**16, 2**31 - 1, 2**40))
+    if operator.get("custom_options"):
+        options = read_map(memoryview(operator["custom_options"]))
+        key = rng.choice(sorted(options))
+        if rng.random() < 0.2:
+            del options[key]
+        else:
+            options[key] = number
+        operator["custom_options"] = write_map(options)
+    elif options := operator.get("builtin_options"):
+        field = rng.choice(options["table"].fields)
+        if field.kind.is_scalar:
+            bits = 8 * field.kind.inline_width - 1
+            options[field.name] = number % (1 << bits) if bits > 7 else number % 2
 
 
 _MUTATIONS: tuple[Callable[[random.Random, Seed, bytearray], None], ...] = (

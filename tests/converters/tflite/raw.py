@@ -69,7 +69,7 @@ class _Raw:
         elif field.kind is Kind.BYTES:
             offset = builder.CreateByteVector(bytes(value))
         elif field.kind is Kind.TABLE:
-            offset = self.table(value.pop("table", _CHILDREN.get(field.name, _EMPTY)), value)
+            offset = self.table(value.get("table", _CHILDREN.get(field.name, _EMPTY)), value)
         elif field.kind is Kind.TABLES:
             offsets = [self.table(_CHILDREN.get(field.name, _EMPTY), child) for child in value]
             builder.StartVector(4, len(offsets), 4)
@@ -165,6 +165,68 @@ def wordy() -> Fields:
                         "outputs": [6],
                         "custom_options": write_map(options),
                         "intermediates": [],
+                    },
+                ],
+            }
+        ],
+    }
+
+
+def pooled() -> Fields:
+    """A model of LceBMaxPool2d, LceDequantize, AVERAGE_POOL_2D, and FULLY_CONNECTED."""
+    window = {
+        "filter_height": 2,
+        "filter_width": 2,
+        "padding": 1,
+        "stride_height": 2,
+        "stride_width": 2,
+    }
+    codes = [("LceBMaxPool2d", 32), ("LceDequantize", 32), (None, 1), (None, 22), (None, 9)]
+    return {
+        "version": 3,
+        "operator_codes": [
+            {"custom_code": name, "deprecated_builtin_code": code, "builtin_code": code}
+            for name, code in codes
+        ],
+        "buffers": [{}, {"data": np.ones((5, 40), np.float32).tobytes()}, {"data": b"\0" * 20}],
+        "subgraphs": [
+            {
+                "inputs": [0],
+                "outputs": [7, 2],
+                "tensors": [
+                    _tensor("bits", 0, (1, 4, 4, 2), 2),
+                    _tensor("pooled bits", 0, (1, 2, 2, 2), 2),
+                    _tensor("values", 0, (1, 2, 2, 40), 0),
+                    _tensor("mean", 0, (1, 1, 1, 40), 0),
+                    _tensor("flat", 0, (1, 40), 0),
+                    _tensor("weights", 1, (5, 40), 0),
+                    _tensor("bias", 2, (5,), 0),
+                    _tensor("scores", 0, (1, 5), 0),
+                ],
+                "operators": [
+                    {"inputs": [0], "outputs": [1], "custom_options": write_map(window)},
+                    {"opcode_index": 1, "inputs": [1], "outputs": [2]},
+                    {
+                        "opcode_index": 2,
+                        "inputs": [2],
+                        "outputs": [3],
+                        "builtin_options_type": 5,
+                        "builtin_options": {
+                            "table": schema.POOL_2D_OPTIONS,
+                            "padding": 1,
+                            "stride_w": 1,
+                            "stride_h": 1,
+                            "filter_width": 2,
+                            "filter_height": 2,
+                        },
+                    },
+                    {"opcode_index": 3, "inputs": [3], "outputs": [4]},
+                    {
+                        "opcode_index": 4,
+                        "inputs": [4, 5, 6],
+                        "outputs": [7],
+                        "builtin_options_type": 8,
+                        "builtin_options": {"table": schema.FULLY_CONNECTED_OPTIONS},
                     },
                 ],
             }
