@@ -162,6 +162,7 @@ def test_the_writer_needs_neither_torch_nor_tensorflow() -> None:
     [
         ({"channels_in": 65}, r"operator 0 \(LceBconv2d\): channels_in is 65, which is 3 words"),
         ({"padding": 2}, r"padding is 2, and has to be from 0 to 1"),
+        ({"pad_values": 0}, "LCE pads with zeros only where the output is float"),
         ({"stride_width": 0}, r"stride_width is 0, and has to be from 1"),
         ({"colour": 1}, r"no option is called 'colour'"),
     ],
@@ -173,10 +174,46 @@ def test_options_that_cannot_be_are_refused(change: dict[str, Option], message: 
         write(model)
 
 
-def test_a_missing_option_is_refused() -> None:
-    model = one_operator("CONV_2D")
-    del model.operators[0].options["stride_w"]
-    with pytest.raises(ModelError, match=r"stride_w is 0, and has to be from 1 to 65536"):
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("CONV_2D", "stride_w", "stride_w is 0, and has to be from 1 to 65536"),
+        ("SOFTMAX", "beta", r"beta is 0\.0, and has to be from"),
+        ("LceBconv2d", "pad_values", "the option pad_values is missing"),
+    ],
+)
+def test_missing_options_are_refused(name: str, option: str, message: str) -> None:
+    model = one_operator(name)
+    del model.operators[0].options[option]
+    with pytest.raises(ModelError, match=message):
+        write(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "shape", "message"),
+    [
+        ("CONV_2D", 3, (1, 4, 5, 5), r"the output .* has to be float32\[1, 4, 6, 5\]"),
+        ("CONV_2D", 0, (1, 4, 6, 7), "the filter .* does not fit"),
+        ("DEPTHWISE_CONV_2D", 3, (1, 1, 2, 8), r"the output .* has to be float32\[1, 2, 2, 8\]"),
+        ("DEPTHWISE_CONV_2D", 0, (1, 4, 6, 3), "the filter .* does not fit"),
+        ("MAX_POOL_2D", 0, (1, 1, 6, 8), "a window of 2 does not fit in 'value 0' of 1"),
+        ("FULLY_CONNECTED", 0, (1, 4, 6, 9), "has to end with 8 values"),
+        ("FULLY_CONNECTED", 2, (1, 72), r"the output .* has to be float32\[1, 4, 6, 3\]"),
+        ("ADD", 1, (7,), "do not fit together"),
+        ("ADD", 2, (1, 4, 6, 1), r"the output .* has to be float32\[1, 4, 6, 8\]"),
+        ("RELU", 1, (192,), r"the output .* has to be float32\[1, 4, 6, 8\]"),
+        ("RESHAPE", 2, (1, 191), "cannot become"),
+        ("CONCATENATION", 1, (1, 4, 6, 15), r"the output .* has to be float32\[1, 4, 6, 16\]"),
+        ("LceBMaxPool2d", 1, (1, 3, 3, 2), r"the output .* has to be int32\[1, 2, 3, 2\]"),
+        ("LceDequantize", 1, (1, 4, 6, 65), "the packed tensor .* has to be int32"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(
+    name: str, index: int, shape: tuple[int, ...], message: str
+) -> None:
+    model = one_operator(name)
+    model.tensors[index].shape = shape
+    with pytest.raises(ModelError, match=message):
         write(model)
 
 
