@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sbn_runtime.errors import ModelError
 
 from . import schema
+from .builtin_names import builtin_name
 from .check import check
 from .flatbuffer import File, TableView
 from .flexbuffer import read_map
@@ -105,7 +106,7 @@ class _Reader:
         else:
             spec = BUILTINS.get(number)
             if spec is None:
-                code.fail(f"TFLite's operator {number} is not supported")
+                code.fail(f"TFLite's operator {builtin_name(number)} is not supported")
         return spec
 
     def _tensor(self, tensor: TableView) -> Tensor:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sbn_converters.tflite import schema
+from sbn_converters.tflite.builtin_names import builtin_name
 from sbn_converters.tflite.model import ABSENT, Model, Operator, Option, Tensor
 from sbn_converters.tflite.read import read
 from sbn_converters.tflite.schema import OPERATORS, Kind, Padding
@@ -299,6 +300,10 @@ def test_operators_are_numbered_as_in_lces_schema() -> None:
     for name, spec in OPERATORS.items():
         if spec.code != schema.CUSTOM:
             assert getattr(generated.BuiltinOperator, name) == spec.code
+            assert builtin_name(spec.code) == name
+    assert builtin_name(162) == "number 162"
+    for code in range(162):
+        assert getattr(generated.BuiltinOperator, builtin_name(code)) == code
     for kind in (schema.TensorType, schema.Padding):
         for entry in kind:
             assert getattr(getattr(generated, kind.__name__), entry.name) == entry
