@@ -172,6 +172,9 @@ def _check_reshape(op: Placed) -> None:
     given, output = op.input(0), op.outputs[0]
     if given.dtype != output.dtype or math.prod(given.shape) != math.prod(output.shape):
         op.fail(f"{described(given)} cannot become {described(output)[:-1]}")
+    options = op.operator.options
+    if op.operator.name == "RESHAPE" and len(op.inputs) == 1 and not options.get("new_shape"):
+        op.fail("the shape is missing: a second input, or the option new_shape")
 
 
 def _check_concatenation(op: Placed) -> None:

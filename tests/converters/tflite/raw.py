@@ -148,7 +148,7 @@ def wordy() -> Fields:
                 ],
                 "operators": [
                     {
-                        "inputs": [0, 1, -1],
+                        "inputs": [0, 1],
                         "outputs": [2],
                         "builtin_options_type": 1,
                         "builtin_options": {
@@ -188,7 +188,12 @@ def pooled() -> Fields:
             {"custom_code": name, "deprecated_builtin_code": code, "builtin_code": code}
             for name, code in codes
         ],
-        "buffers": [{}, {"data": np.ones((5, 40), np.float32).tobytes()}, {"data": b"\0" * 20}],
+        "buffers": [
+            {},
+            {"data": np.ones((5, 40), np.float32).tobytes()},
+            {"data": bytes(20)},
+            {"data": np.array([1, 40], np.int32).tobytes()},
+        ],
         "subgraphs": [
             {
                 "inputs": [0],
@@ -202,6 +207,7 @@ def pooled() -> Fields:
                     _tensor("weights", 1, (5, 40), 0),
                     _tensor("bias", 2, (5,), 0),
                     _tensor("scores", 0, (1, 5), 0),
+                    _tensor("shape", 3, (2,), 2),
                 ],
                 "operators": [
                     {"inputs": [0], "outputs": [1], "custom_options": write_map(window)},
@@ -220,7 +226,7 @@ def pooled() -> Fields:
                             "filter_height": 2,
                         },
                     },
-                    {"opcode_index": 3, "inputs": [3], "outputs": [4]},
+                    {"opcode_index": 3, "inputs": [3, 8], "outputs": [4]},
                     {
                         "opcode_index": 4,
                         "inputs": [4, 5, 6],
