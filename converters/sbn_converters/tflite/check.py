@@ -13,8 +13,10 @@ import numpy as np
 from sbn_runtime.errors import ModelError
 
 from .model import ABSENT, Model, Option, Tensor
+from .operands import check_operands
+from .placed import Placed, Seen, is_new, quoted
 from .schema import CUSTOM, DTYPES, LARGEST_SIZE, MAX_RANK, OPERATORS, Field, Kind
-from .shapes import Placed, Seen, check_shapes, is_new, quoted
+from .shapes import check_shapes
 
 
 def check(model: Model, name: str) -> None:
@@ -134,6 +136,7 @@ def _check_operator(op: Placed) -> None:
         elif field.kind is not Kind.INTS:
             _check_option(op, field, field.default)
     check_shapes(op)
+    check_operands(op)
 
 
 def _check_option(op: Placed, field: Field, value: Option) -> None:

@@ -16,8 +16,8 @@ from .check import check
 from .flatbuffer import File, TableView
 from .flexbuffer import read_map
 from .model import ABSENT, Model, Operator, Option, Tensor
+from .placed import quoted
 from .schema import BUILTINS, CUSTOM, DTYPES, OPERATORS, Kind, OperatorSpec, TensorType
-from .shapes import quoted
 
 # What tensors, operators and their options take in memory, in bytes, without names and lists.
 _TENSOR_COST = 200

@@ -466,7 +466,7 @@ OPERATORS = {
         OperatorSpec("ADD", 0, ADD_OPTIONS, (2, 2)),
         OperatorSpec("AVERAGE_POOL_2D", 1, POOL_2D_OPTIONS, (1, 1)),
         OperatorSpec("CONCATENATION", 2, CONCATENATION_OPTIONS, (1, MANY)),
-        OperatorSpec("CONV_2D", 3, CONV_2D_OPTIONS, (2, 3)),
+        OperatorSpec("CONV_2D", 3, CONV_2D_OPTIONS, (3, 3)),
         OperatorSpec("DEPTHWISE_CONV_2D", 4, DEPTHWISE_CONV_2D_OPTIONS, (2, 3)),
         _plain("DEQUANTIZE", 6, union_id=38),
         OperatorSpec("FULLY_CONNECTED", 9, FULLY_CONNECTED_OPTIONS, (2, 3), absent=(2,)),

@@ -122,6 +122,7 @@ def wordy() -> Fields:
             {},
             {},
             {"data": b"1.5.0\0\0\0"},
+            {"data": np.ones(40, np.float32).tobytes()},
         ],
         "metadata": [{"name": "min_runtime_version", "buffer": 8}],
         "metadata_buffer": [8],
@@ -145,10 +146,11 @@ def wordy() -> Fields:
                     _tensor("binary kernel", 3, (2, 3, 3, 2), 2),
                     _tensor("scale", 4, (2,), 0),
                     _tensor("scores", 7, (1, 4, 4, 2), 0),
+                    _tensor("bias", 9, (40,), 0),
                 ],
                 "operators": [
                     {
-                        "inputs": [0, 1],
+                        "inputs": [0, 1, 7],
                         "outputs": [2],
                         "builtin_options_type": 1,
                         "builtin_options": {
