@@ -11,7 +11,8 @@ Rivals have the same architecture and get the same images:
 - torch, float32, the same network;
 - Larq Compute Engine, the same binary network, with and without XNNPACK, if
   larq-compute-engine is installed. Its files are written by `lce_models` if
-  TensorFlow is there too; otherwise NAME.tflite is looked for in --files.
+  TensorFlow is there too; otherwise NAME.tflite is looked for in --files; where
+  there is none, our own file is translated. The report says which was used.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.measure import lce, networks_report
 from sbn_deploy.measure.benchmark import Timing, measure, measure_each, pinned
 from sbn_deploy.measure.engines import Engine, sbn_engine, stock_engine
@@ -43,9 +45,12 @@ from sbn_deploy.nn.models import Network
 from sbn_deploy.untrained import export_untrained
 from sbn_runtime import available_isas
 from sbn_runtime.errors import ModelError, SbnError
+from sbn_runtime.files import write_atomically
 
 NETWORKS = ("cifar-vgg", "birealnet18", "quicknet-small", "quicknet", "quicknet-large")
 GENERATOR_PACKAGES = ("larq_compute_engine", "larq", "tensorflow", "tf_keras")
+# Where the file that LCE runs comes from.
+LCE_FILES = ("LCE's converter", "our translation")
 CALIBRATION_IMAGES = 16
 LARGE_BATCH = 32
 
@@ -56,7 +61,8 @@ class NetworkResult:
 
     `timings` are of batch 1 on one thread, first ours for each ISA, fastest
     first; `scaling` of our fastest with more threads and larger batches.
-    `file_bytes` has the names of `timings` as keys.
+    `file_bytes` has the names of `timings` as keys. `lce_file` is one of
+    `LCE_FILES`, empty if LCE was not measured.
     """
 
     network: str
@@ -64,16 +70,18 @@ class NetworkResult:
     scaling: list[Timing]
     file_bytes: dict[str, int]
     nodes: list[NodeTime]
+    lce_file: str
 
 
 @dataclass(frozen=True)
 class Files:
-    """One network in every form; `lce` is None where there is no such file."""
+    """One network in every form; `lce` is None where LCE is not installed."""
 
     sbn: Path
     fp32: Path
     int8: Path
     lce: Path | None
+    lce_file: str
     twin: Network
 
 
@@ -83,14 +91,15 @@ def prepare(name: str, folder: Path) -> Files:
     twin = models.create_twin(name)
     channels, size = twin.config["channels"], twin.config["size"]
     shape = channels, size, size
+    sbn = folder / f"{name}.onnx"
+    export_untrained(name, sbn)
     files = Files(
-        folder / f"{name}.onnx",
+        sbn,
         folder / f"{name}.fp32.onnx",
         folder / f"{name}.int8.onnx",
-        _tflite(name, folder / f"{name}.tflite"),
+        *_lce_file(name, sbn),
         twin,
     )
-    export_untrained(name, files.sbn)
     export_fp32(twin, shape, files.fp32)
     quantise_int8(files.fp32, files.int8, images(CALIBRATION_IMAGES, twin))
     return files
@@ -120,7 +129,7 @@ def measure_network(name: str, files: Files, *, runs: int) -> NetworkResult:
     }
     if files.lce is not None:
         sizes["LCE"] = files.lce.stat().st_size
-    return NetworkResult(name, timings, _scaling(files, runs), sizes, nodes)
+    return NetworkResult(name, timings, _scaling(files, runs), sizes, nodes, files.lce_file)
 
 
 def _engines(files: Files) -> list[Engine]:
@@ -154,10 +163,20 @@ def _scaling(files: Files, runs: int) -> list[Timing]:
         return measure_each(cases, runs=max(5, runs // 10), warmup=2)
 
 
+def _lce_file(name: str, sbn: Path) -> tuple[Path | None, str]:
+    """The network's file for LCE, and which of `LCE_FILES` it is."""
+    if not is_installed():
+        return None, ""
+    path = _tflite(name, sbn.with_suffix(".tflite"))
+    if path is not None:
+        return path, LCE_FILES[0]
+    translated = sbn.with_suffix(".translated.tflite")
+    write_atomically(translated, lce.translated(sbn))
+    return translated, LCE_FILES[1]
+
+
 def _tflite(name: str, path: Path) -> Path | None:
-    """The network's file for LCE: as found, or written if the packages are installed."""
-    if not lce.is_installed():
-        return None
+    """The file of LCE's converter: as found, or written if the packages are installed."""
     if not path.is_file():
         if any(find_spec(package) is None for package in GENERATOR_PACKAGES):
             return None

@@ -31,8 +31,9 @@ large, the machine was busy with other things. Our times include everything that
 The networks are untrained: latency does not depend on the weights. onnxruntime
 and torch get the same architecture with real weights, rectifiers in place of
 signs and batch-norms folded into convolutions; LCE gets the same binary network
-with every sign packed, through its own converter, and runs its indirect kernels,
-with or without XNNPACK, whichever is faster here.
+with every sign packed, through its own converter or as our file translated to
+TFLite; each network's section says which. It runs its indirect kernels, with or
+without XNNPACK, whichever is faster here.
 """
 
 
@@ -83,7 +84,10 @@ def markdown(
         _ratios(results),
     ]
     for result in results:
-        parts += [f"## {result.network}", _timings(result), _scaling(result), _profile(result)]
+        parts += [f"## {result.network}", _timings(result)]
+        if result.lce_file:
+            parts.append(f"LCE ran a file made by {result.lce_file}.")
+        parts += [_scaling(result), _profile(result)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

@@ -30,6 +30,7 @@ RESULT = NetworkResult(
     scaling=[timing("sbn", 0.5), timing("sbn", 0.25, threads=2), timing("sbn", 16, batch=32)],
     file_bytes={"sbn": 1000, "LCE": 2000},
     nodes=[NodeTime("a", "ConvThreshold", 300), NodeTime("b", "Conv", 100)],
+    lce_file="our translation",
 )
 
 
@@ -49,4 +50,5 @@ def test_files(tmp_path: Path) -> None:
     assert "| small | fast | 10.0× | 6.0× | 16.0× | – |" in text
     assert "| `ConvThreshold` | 1 | 300 | 75% |" in text
     assert "gpu" not in text
+    assert "LCE ran a file made by our translation." in text
     assert sorted(tmp_path.iterdir()) == [data, path]
