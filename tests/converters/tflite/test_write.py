@@ -22,7 +22,7 @@ from sbn_converters.tflite.read import read
 from sbn_converters.tflite.schema import OPERATORS, Kind, Padding
 from sbn_converters.tflite.versions import version
 from sbn_converters.tflite.write import write
-from sbn_deploy.measure.lce import is_installed, lce_engine
+from sbn_deploy.lce.interpreter import interpreter, is_installed
 from sbn_runtime.errors import ModelError
 
 from .tflite_models import BCONV, Builder, binary_network, one_operator, words
@@ -265,9 +265,9 @@ def test_models_that_cannot_be_are_refused(model: Model, message: str) -> None:
 
 @needs_lce
 @pytest.mark.parametrize("name", sorted(OPERATORS.keys() - {"QUANTIZE"}))
-def test_lce_runs_each_operator(name: str, tmp_path: Path) -> None:
+def test_lce_runs_each_operator(name: str) -> None:
     model = one_operator(name)
-    for result, index in zip(run(model, tmp_path), model.outputs, strict=True):
+    for result, index in zip(run(model), model.outputs, strict=True):
         assert (result.shape, result.dtype) == (
             model.tensors[index].shape,
             model.tensors[index].dtype,
@@ -344,18 +344,16 @@ def test_versions_are_those_of_tflite(name: str) -> None:
 @needs_lce
 # The interpreter does not give outputs of some types.
 @pytest.mark.parametrize("name", sorted(_NEWER.keys() - {"to float64", "to uint16", "to uint32"}))
-def test_lce_knows_the_versions(name: str, tmp_path: Path) -> None:
+def test_lce_knows_the_versions(name: str) -> None:
     model, _ = _NEWER[name]
-    for result, index in zip(run(model, tmp_path), model.outputs, strict=True):
+    for result, index in zip(run(model), model.outputs, strict=True):
         assert result.shape == model.tensors[index].shape
 
 
 @needs_lce
 @pytest.mark.parametrize("channels", [32, 40, 100])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_lce_computes_the_convolution_that_was_written(
-    channels: int, stride: int, tmp_path: Path
-) -> None:
+def test_lce_computes_the_convolution_that_was_written(channels: int, stride: int) -> None:
     random = np.random.default_rng(channels + stride)
     outputs, height, width = 35, 7, 6
     signs = random.integers(0, 2, (1, height, width, channels)).astype(bool)
@@ -375,7 +373,7 @@ def test_lce_computes_the_convolution_that_was_written(
     model = b.finish(
         b.operator("LceBconv2d", inputs, (1, out_height, out_width, 2), np.int32, **options)
     )
-    (given,) = run(model, tmp_path, pack(signs))
+    (given,) = run(model, pack(signs))
     differing = np.zeros((1, out_height, out_width, outputs), np.int32)
     for row, column in np.ndindex(3, 3):
         window = signs[:, row : height - 2 + row : stride, column : width - 2 + column : stride]
@@ -384,8 +382,8 @@ def test_lce_computes_the_convolution_that_was_written(
 
 
 @needs_lce
-def test_lce_runs_a_network(tmp_path: Path) -> None:
-    scores, values = run(binary_network(), tmp_path)
+def test_lce_runs_a_network() -> None:
+    scores, values = run(binary_network())
     assert scores.sum() == pytest.approx(1, abs=1e-6)
     assert set(np.unique(values)) == {-1, 1}
 
@@ -464,13 +462,10 @@ def pack(bits: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.packbits(padded, axis=-1, bitorder="little").view("<i4")
 
 
-def run(model: Model, folder: Path, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
+def run(model: Model, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
     """Outputs of LCE's interpreter, for random inputs if none are given."""
-    path = folder / "model.tflite"
-    path.write_bytes(write(model))
-    engine = lce_engine("model", path, threads=1, xnnpack=False)
     random = np.random.default_rng(3)
-    outputs: list[NDArray[Any]] = engine.interpreter.predict(
+    outputs: list[NDArray[Any]] = interpreter(write(model), "indirect").predict(
         list(inputs) or [sample(random, model.tensors[index]) for index in model.inputs]
     )
     return outputs
