@@ -79,7 +79,7 @@ def _convolution(op: Op) -> None:
         op.put_signs(op.signs_of(op.add("Sub", [dot, threshold], shape)), outputs)
         return
     scale = _per_channel(op, op.array(2, "multiplier"))
-    bias = _per_channel(op, op.array(3, "bias"))
+    bias = _per_channel(op, _rounded_bias(op, int(np.prod(weights.shape[1:]))))
     scaled = op.add("Mul", [op.activation(dot), scale], shape)
     op.put(op.add("Add", [scaled, bias], shape))
 
@@ -104,6 +104,17 @@ def _smallest_positive(op: Op, products: int) -> NDArray[np.float32]:
     """
     counts = op.array(4, "threshold").astype(np.int64).clip(-1, products)
     return (products - 2 * counts).astype(np.float32)
+
+
+def _rounded_bias(op: Op, products: int) -> NDArray[np.float32]:
+    """The bias that LCE really adds to a dot product times the multiplier.
+
+    LCE adds bias + products * multiplier, rounded to float32, to a multiple of the count
+    of products that are -1. What the rounding loses belongs to the bias.
+    """
+    multiplier, bias = (op.array(i, "bias").astype(np.float64) for i in (2, 3))
+    added = (bias + products * multiplier).astype(np.float32)
+    return (added - products * multiplier).astype(np.float32)
 
 
 def _per_channel(op: Op, array: NDArray[np.generic]) -> ir.Value:
