@@ -24,8 +24,10 @@ _I32 = Struct("<i")
 _SCALARS = {kind: Struct("<" + kind.value) for kind in Kind if kind.is_scalar}
 
 # Bytes of memory that may be used for each byte of the file, and for any file.
-_PER_BYTE = 8
+_PER_BYTE = 10
 _FOR_ANY_FILE = 1 << 20
+# A table takes no memory once it is read; this bounds how often one may be read.
+_TABLE_COST = 40
 # More than any table of TFLite has.
 _MOST_FIELDS = 64
 
@@ -78,7 +80,7 @@ class File:
 
     def root(self, table: Table) -> TableView:
         """The table that the file's first offset points to."""
-        return TableView(self, table, self.follow(0, table.name), table.name)
+        return TableView(self, table, self.follow(0, "root"), "root")
 
 
 class TableView:
@@ -89,6 +91,7 @@ class TableView:
 
     def __init__(self, file: File, table: Table, at: int, where: str) -> None:
         self.file, self.table, self.at, self.where = file, table, at, where
+        file.charge(_TABLE_COST, where)
         data = file.data
         file.span(at, 4, where)
         vtable = at - int(_I32.unpack_from(data, at)[0])
@@ -96,9 +99,12 @@ class TableView:
         vtable_size, size = _VTABLE.unpack_from(data, vtable)
         slots, odd = divmod(vtable_size - 4, 2)
         if odd or not 0 <= slots <= _MOST_FIELDS:
-            self.fail(f"its vtable at byte {vtable} is {vtable_size} bytes long")
+            self.fail(
+                f"its vtable at byte {vtable} is {vtable_size} bytes long, and has to be "
+                f"4 to {4 + 2 * _MOST_FIELDS}, and even"
+            )
         if size < 4:
-            self.fail(f"its vtable at byte {vtable} says that it is {size} bytes long")
+            self.fail(f"its vtable at byte {vtable} says that it is {size} bytes long, too short")
         file.span(vtable, vtable_size, f"{where}, vtable")
         file.span(at, size, where)
         # Where each field that is there stands.
@@ -171,7 +177,7 @@ class TableView:
     def string(self, name: str) -> str:
         """A string; empty if there is none."""
         raw = self.bytes(name)
-        self.file.charge(64 + 4 * len(raw), self.where)
+        self.file.charge(50 + 4 * len(raw), self.where)
         try:
             return str(raw, "utf-8")
         except UnicodeDecodeError:

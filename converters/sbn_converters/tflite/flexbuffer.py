@@ -95,7 +95,7 @@ def _integer(data: memoryview, at: int, width: int, kind: int) -> int | None:
 def _follow(data: memoryview, at: int, width: int) -> int:
     """Where the offset at `at` points to; offsets point backwards."""
     target = at - _unsigned(data, at, width)
-    if not 0 <= target < at:
+    if target < 0:
         raise ModelError(f"the offset at byte {at} points outside the map")
     return target
 

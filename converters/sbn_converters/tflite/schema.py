@@ -19,6 +19,8 @@ VERSION = 3
 CUSTOM = 32
 # Operator codes from here on do not fit `deprecated_builtin_code`.
 LARGE_CODE = 127
+# Offsets in a flatbuffer are signed 32-bit numbers.
+LARGEST_FILE = 2**31 - 1
 # The most that a dimension may be: shapes are int32.
 LARGEST_SIZE = 2**31 - 1
 # The most dimensions that a TFLite kernel takes.
@@ -401,7 +403,7 @@ class OperatorSpec:
     code: TFLite's number, `CUSTOM` for LCE's operators.
     options: fields are those of LCE's flexbuffer map for LCE's operators.
     inputs, outputs: least and greatest number.
-    absent: positions of inputs that may be left out (`ABSENT`, or not given at the end).
+    absent: positions of inputs that may be `ABSENT`.
     """
 
     name: str
@@ -464,8 +466,8 @@ OPERATORS = {
         OperatorSpec("ADD", 0, ADD_OPTIONS, (2, 2)),
         OperatorSpec("AVERAGE_POOL_2D", 1, POOL_2D_OPTIONS, (1, 1)),
         OperatorSpec("CONCATENATION", 2, CONCATENATION_OPTIONS, (1, MANY)),
-        OperatorSpec("CONV_2D", 3, CONV_2D_OPTIONS, (2, 3), absent=(2,)),
-        OperatorSpec("DEPTHWISE_CONV_2D", 4, DEPTHWISE_CONV_2D_OPTIONS, (2, 3), absent=(2,)),
+        OperatorSpec("CONV_2D", 3, CONV_2D_OPTIONS, (2, 3)),
+        OperatorSpec("DEPTHWISE_CONV_2D", 4, DEPTHWISE_CONV_2D_OPTIONS, (2, 3)),
         _plain("DEQUANTIZE", 6, union_id=38),
         OperatorSpec("FULLY_CONNECTED", 9, FULLY_CONNECTED_OPTIONS, (2, 3), absent=(2,)),
         _plain("LOGISTIC", 14),

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from sbn_converters.tflite import schema
+from sbn_converters.tflite.builtin_names import builtin_name
 from sbn_converters.tflite.model import ABSENT, Model, Operator, Option, Tensor
 from sbn_converters.tflite.read import read
 from sbn_converters.tflite.schema import OPERATORS, Kind, Padding
+from sbn_converters.tflite.versions import version
 from sbn_converters.tflite.write import write
 from sbn_deploy.measure.lce import is_installed, lce_engine
 from sbn_runtime.errors import ModelError
@@ -162,7 +164,11 @@ def test_the_writer_needs_neither_torch_nor_tensorflow() -> None:
     [
         ({"channels_in": 65}, r"operator 0 \(LceBconv2d\): channels_in is 65, which is 3 words"),
         ({"padding": 2}, r"padding is 2, and has to be from 0 to 1"),
+        ({"pad_values": 0}, "LCE pads with zeros only where the output is float"),
         ({"stride_width": 0}, r"stride_width is 0, and has to be from 1"),
+        ({"stride_width": 1.5}, "stride_width is 1.5, and has to be a whole number"),
+        ({"stride_width": float("nan")}, "stride_width is nan, and has to be a number"),
+        ({"stride_width": (1,)}, r"stride_width is \(1,\), and has to be a number"),
         ({"colour": 1}, r"no option is called 'colour'"),
     ],
 )
@@ -173,10 +179,77 @@ def test_options_that_cannot_be_are_refused(change: dict[str, Option], message: 
         write(model)
 
 
-def test_a_missing_option_is_refused() -> None:
-    model = one_operator("CONV_2D")
-    del model.operators[0].options["stride_w"]
-    with pytest.raises(ModelError, match=r"stride_w is 0, and has to be from 1 to 65536"):
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("CONV_2D", "stride_w", "stride_w is 0, and has to be from 1 to 65536"),
+        ("SOFTMAX", "beta", r"beta is 0\.0, and has to be from"),
+        ("LceBconv2d", "pad_values", "the option pad_values is missing"),
+    ],
+)
+def test_missing_options_are_refused(name: str, option: str, message: str) -> None:
+    model = one_operator(name)
+    del model.operators[0].options[option]
+    with pytest.raises(ModelError, match=message):
+        write(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "shape", "message"),
+    [
+        ("CONV_2D", 3, (1, 4, 5, 5), r"the output .* has to be float32\[1, 4, 6, 5\]"),
+        ("CONV_2D", 0, (1, 4, 6, 7), "the filter .* does not fit"),
+        ("DEPTHWISE_CONV_2D", 3, (1, 1, 2, 8), r"the output .* has to be float32\[1, 2, 2, 8\]"),
+        ("DEPTHWISE_CONV_2D", 0, (1, 4, 6, 3), "the filter .* does not fit"),
+        ("MAX_POOL_2D", 0, (1, 1, 6, 8), "a window of 2 does not fit in 'value 0' of 1"),
+        ("FULLY_CONNECTED", 0, (1, 4, 6, 9), "has to end with 8 values"),
+        ("FULLY_CONNECTED", 2, (1, 72), r"the output .* has to be float32\[1, 4, 6, 3\]"),
+        ("ADD", 1, (7,), "do not fit together"),
+        ("ADD", 2, (1, 4, 6, 1), r"the output .* has to be float32\[1, 4, 6, 8\]"),
+        ("RELU", 1, (192,), r"the output .* has to be float32\[1, 4, 6, 8\]"),
+        ("RESHAPE", 2, (1, 191), "cannot become"),
+        ("RELU", 0, (1,) * 9, "tensor 0 .* has 9 dimensions, more than 8"),
+        ("RELU", 0, (1, 2**31), "tensor 0 .* has the shape"),
+        ("PRELU", 1, (8,), r"tensor 1 .* is float32\[8\], its data float32\[1, 1, 8\]"),
+        ("MAX_POOL_2D", 0, (4, 6, 8), "the input .* has to be float32 of four dimensions"),
+        ("CONCATENATION", 1, (1, 4, 6, 15), r"the output .* has to be float32\[1, 4, 6, 16\]"),
+        ("LceBMaxPool2d", 1, (1, 3, 3, 2), r"the output .* has to be int32\[1, 2, 3, 2\]"),
+        ("LceDequantize", 1, (1, 4, 6, 65), "the packed tensor .* has to be int32"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(
+    name: str, index: int, shape: tuple[int, ...], message: str
+) -> None:
+    model = one_operator(name)
+    model.tensors[index].shape = shape
+    with pytest.raises(ModelError, match=message):
+        write(model)
+
+
+def _change(kind: str, **changes: Any) -> Model:
+    """A model of one operator of a kind, some of whose fields are others."""
+    model = one_operator(kind)
+    for field, value in changes.items():
+        setattr(model.operators[0], field, value)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (_change("RELU", name="RESIZE"), "it is none of the operators that are supported: ADD"),
+        (_change("RELU", inputs=[7]), "reads tensor 7: there are 2"),
+        (_change("SPLIT", options={"num_splits": 3}), "num_splits is 3, and there are 2 outputs"),
+        (_change("PACK", options={"values_count": 3}), "values_count is 3, and there are 2 inputs"),
+        (_change("CONCATENATION", options={"axis": 4}), "axis is 4, and .* has 4 dimensions"),
+        (_change("SQUEEZE", options={"squeeze_dims": 0}), "squeeze_dims is 0, and has to be a t"),
+        (_change("SQUEEZE", options={"squeeze_dims": (0,) * 9}), "has 9 entries, more than 8"),
+        (_change("RESHAPE", options={}, inputs=[0]), "the shape is missing"),
+        (_change("BATCH_MATMUL", options={"adj_x": 2}), "adj_x is 2, and has to be True or False"),
+    ],
+)
+def test_models_that_cannot_be_are_refused(model: Model, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         write(model)
 
 
@@ -189,6 +262,82 @@ def test_lce_runs_each_operator(name: str, tmp_path: Path) -> None:
             model.tensors[index].shape,
             model.tensors[index].dtype,
         )
+
+
+def _five(name: str, *others: NDArray[np.generic], **options: Option) -> Model:
+    """An operator on five dimensions and constants, whose output is as large as its input."""
+    b = Builder()
+    x = b.input((1, 2, 3, 2, 4))
+    inputs = [x, *(b.constant(other) for other in others)]
+    return b.finish(b.operator(name, inputs, (1, 2, 3, 2, 4), **options))
+
+
+def _typed(name: str, dtype: DTypeLike, count: int) -> Model:
+    b = Builder()
+    inputs = [b.input((2, 3), dtype) for _ in range(count)]
+    return b.finish(b.operator(name, inputs, (2, 3), dtype))
+
+
+def _cast(source: DTypeLike, target: DTypeLike) -> Model:
+    b = Builder()
+    return b.finish(b.operator("CAST", [b.input((2, 3), source)], (2, 3), target))
+
+
+def _split() -> Model:
+    b = Builder()
+    axis, x = b.constant(np.array(1, np.int32)), b.input((2, 4), np.int32)
+    outputs = [b.value((2, 2), np.int32) for _ in range(2)]
+    b.model.operators.append(Operator("SPLIT", [axis, x], outputs, {"num_splits": 2}))
+    return b.finish(*outputs)
+
+
+def _flattening() -> Model:
+    b = Builder()
+    x = b.input((1, 2, 4))
+    return b.finish(
+        b.operator("FULLY_CONNECTED", [x, b.constant(np.ones((3, 8), np.float32))], (1, 3))
+    )
+
+
+_ZEROS = np.zeros(5, np.int32)
+_ENDS = np.array([1, 2, 3, 2, 4], np.int32)
+_NEWER = {
+    "flattening": (_flattening(), 6),
+    "transpose": (_five("TRANSPOSE", np.arange(5, dtype=np.int32)), 4),
+    "pad": (_five("PAD", np.zeros((5, 2), np.int32)), 4),
+    "padv2": (_five("PADV2", np.zeros((5, 2), np.int32), np.zeros(1, np.float32)), 4),
+    "slice": (_five("SLICE", _ZEROS, _ENDS), 5),
+    "strided slice": (_five("STRIDED_SLICE", _ZEROS, _ENDS, _ZEROS + 1), 4),
+    "masked slice": (_five("STRIDED_SLICE", _ZEROS, _ENDS, _ZEROS + 1, ellipsis_mask=2), 6),
+    "maximum": (_five("MAXIMUM", np.ones(4, np.float32)), 3),
+    "subtract": (_five("SUB", np.ones(4, np.float32)), 3),
+    "divide": (_five("DIV", np.ones(4, np.float32)), 2),
+    "multiply": (_typed("MUL", np.int64, 2), 5),
+    "add": (_typed("ADD", np.int64, 2), 4),
+    "absolute": (_typed("ABS", np.int32, 1), 5),
+    "split": (_split(), 3),
+    "to float64": (_cast(np.float32, np.float64), 5),
+    "to int8": (_cast(np.float32, np.int8), 3),
+    "to uint16": (_cast(np.float32, np.uint16), 4),
+    "to uint32": (_cast(np.float32, np.uint32), 2),
+    "to int32": (_cast(np.float32, np.int32), 1),
+}
+
+
+@pytest.mark.parametrize("name", _NEWER)
+def test_versions_are_those_of_tflite(name: str) -> None:
+    model, number = _NEWER[name]
+    assert version(model, model.operators[0]) == number
+    assert_same(read(write(model)), model)
+
+
+@needs_lce
+# The interpreter does not give outputs of some types.
+@pytest.mark.parametrize("name", sorted(_NEWER.keys() - {"to float64", "to uint16", "to uint32"}))
+def test_lce_knows_the_versions(name: str, tmp_path: Path) -> None:
+    model, _ = _NEWER[name]
+    for result, index in zip(run(model, tmp_path), model.outputs, strict=True):
+        assert result.shape == model.tensors[index].shape
 
 
 @needs_lce
@@ -262,6 +411,10 @@ def test_operators_are_numbered_as_in_lces_schema() -> None:
     for name, spec in OPERATORS.items():
         if spec.code != schema.CUSTOM:
             assert getattr(generated.BuiltinOperator, name) == spec.code
+            assert builtin_name(spec.code) == name
+    assert builtin_name(162) == "number 162"
+    for code in range(162):
+        assert getattr(generated.BuiltinOperator, builtin_name(code)) == code
     for kind in (schema.TensorType, schema.Padding):
         for entry in kind:
             assert getattr(getattr(generated, kind.__name__), entry.name) == entry
