@@ -79,7 +79,7 @@ def test_no_transposition_is_left(name: str) -> None:
     found = operators(b.finish(z))
     assert "Transpose" not in found
     assert not {*found} & {"ReduceMean", "PRelu", "AveragePool", "GlobalAveragePool"}
-    assert ("FloatDepthwiseConv" in found) == (name not in list(REGIONS)[:3] + ["slopes"])
+    assert ("FloatDepthwiseConv" in found) == (name not in [*list(REGIONS)[:3], "slopes"])
 
 
 def test_a_branch_that_was_not_channels_last_is_turned_once() -> None:
@@ -87,7 +87,9 @@ def test_a_branch_that_was_not_channels_last_is_turned_once() -> None:
     b = Builder()
     options = {"padding": Padding.SAME, "stride_w": 1, "stride_h": 1}
     x = b.input((1, 6, 5, 8))
-    x = b.operator("CONV_2D", [x, b.constant(floats(32, 3, 3, 8)), -1], IMAGE, **options)
+    x = b.operator(
+        "CONV_2D", [x, b.constant(floats(32, 3, 3, 8)), b.constant(floats(32))], IMAGE, **options
+    )
     for _ in range(3):
         y = convolution(b, quantized(b, x), 32, 32, packed=False)
         y = b.operator("MUL", [y, b.operator("LOGISTIC", [y], IMAGE)], IMAGE)
@@ -120,7 +122,9 @@ def test_images_of_few_channels_are_not_transposed(
     kernels = b.constant(floats(6, *kernel, channels))
     x = b.input((1, *size, channels))
     y = b.operator("CONV_2D", [x, kernels, b.constant(floats(6))], (1, *found, 6), **options)
-    names = operators(b.finish(b.operator("RESHAPE", [y, -1], (1, 6 * found[0] * found[1]))))
+    names = operators(
+        b.finish(b.operator("RESHAPE", [y, b.integers(1, -1)], (1, 6 * found[0] * found[1])))
+    )
     assert "Conv" in names
     few = channels <= 4
     # The result is turned too, unless it is one pixel.
