@@ -115,7 +115,7 @@ def check_settings(config: TrainConfig) -> None:
 
 def check_sbn(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Parses a command; that of `sbn train` up to the point where training starts."""
-    module = importlib.import_module(f"sbn_deploy.commands.{arguments[0]}")
+    module = cli.command(arguments[0])
 
     def train(config: TrainConfig, **_: object) -> None:
         check_settings(config)
