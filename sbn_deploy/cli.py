@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
+from types import ModuleType
 from typing import NoReturn
 
 from sbn_runtime.errors import MissingDependencyError, SbnError
@@ -73,6 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{where}{error.strerror or error}")
 
 
+def command(verb: str) -> ModuleType:
+    """The module of a verb; one that is a keyword of Python has `_` behind it."""
+    return import_module(f"sbn_deploy.commands.{verb}{'_' if iskeyword(verb) else ''}")
+
+
 def _run(arguments: list[str]) -> int:
     parser = _Parser(
         prog="sbn",
@@ -84,9 +90,7 @@ def _run(arguments: list[str]) -> int:
     module = None
     for verb, summary in VERBS.items():
         if verb == chosen:
-            # A keyword cannot be a module's name.
-            name = f"{verb}_" if iskeyword(verb) else verb
-            module = import_module(f"sbn_deploy.commands.{name}")
+            module = command(verb)
             module.add_parser(verbs)
         else:
             verbs.add_parser(verb, help=summary)

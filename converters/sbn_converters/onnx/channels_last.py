@@ -88,8 +88,10 @@ class _ChannelsLast:
             order = ints(node, "perm", [])
             if order == _TO_FIRST:
                 self.last[result] = value
-            elif order == _TO_LAST and value in self.last:
-                self._forget(node, self.last[value])
+            elif order == _TO_LAST:
+                known = self.last.get(value) or self.turned.setdefault(value, result)
+                if known is not result:
+                    self._forget(node, known)
             return
         if not any(operand in self.last for operand in node.inputs):
             return
@@ -306,16 +308,35 @@ class _ChannelsLast:
         channels = dims_last(x)
         if len(kernel) != 2 or channels is None or integer(node, "ceil_mode", 0):
             return None
-        if any(pads) and not integer(node, "count_include_pad", 0):
-            return None
         if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
             return None
-        filters = np.full((*kernel, channels), 1 / (kernel[0] * kernel[1]), np.float32)
-        bias = np.zeros(channels, np.float32)
         strides, dilations = ints(node, "strides", [1, 1]), ints(node, "dilations", [1, 1])
+        counts = None
+        if any(pads) and not integer(node, "count_include_pad", 0):
+            if dilations != [1, 1] or None in dims(x)[1:3]:
+                return None
+            counts = self._counts(node, x, kernel, strides, pads)
+        share = 1.0 if counts is not None else 1 / (kernel[0] * kernel[1])
+        filters = np.full((*kernel, channels), share, np.float32)
+        bias = np.zeros(channels, np.float32)
         value = self._depthwise(node, x, filters, bias, strides, dilations, pads)
         self.emit.note(value, layer_name(node), "pool", [])
-        return value
+        return value if counts is None else self._node("Div", [value, counts], node)
+
+    def _counts(
+        self, node: ir.Node, x: ir.Value, kernel: list[int], strides: list[int], pads: list[int]
+    ) -> ir.Value:
+        """How many elements of the image each window has, float32 [H, W, 1]."""
+        numbers = []
+        for axis in (0, 1):
+            size, outputs = dims(x)[1 + axis], dims(node.outputs[0])[2 + axis]
+            assert size is not None
+            assert outputs is not None
+            first = np.arange(outputs) * strides[axis] - pads[axis]
+            last = np.minimum(first + kernel[axis], size)
+            numbers.append((last - np.maximum(first, 0)).astype(np.float32))
+        array = (numbers[0][:, None] * numbers[1])[..., None]
+        return self.emit.edit.constant(array, f"{layer_name(node)}.counts")
 
     def _max_pool(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
         kernel, pads = ints(node, "kernel_shape", []), ints(node, "pads", [0, 0, 0, 0])

@@ -111,7 +111,7 @@ _ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "EXP": np.exp,
     "HARD_SWISH": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "LOG": np.log,
-    "LOGISTIC": lambda x: 1 / (1 + np.exp(-x)),
+    "LOGISTIC": lambda x: (1 + np.tanh(x / 2)) / 2,
     "MAXIMUM": np.maximum,
     "MINIMUM": np.minimum,
     "MUL": np.multiply,

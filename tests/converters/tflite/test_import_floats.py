@@ -309,7 +309,7 @@ def test_constants_are_computed_once() -> None:
     weights = b.operator("DEQUANTIZE", [half], (5, 3, 3, 8))
     turned = b.operator("NEG", [weights], (5, 3, 3, 8))
     options = {"padding": Padding.SAME, "stride_w": 1, "stride_h": 1}
-    model = b.finish(b.operator("CONV_2D", [b.input(IMAGE), turned, -1], (1, 4, 6, 5), **options))
+    model = b.finish(b.operator("CONV_2D", [b.input(IMAGE), turned], (1, 4, 6, 5), **options))
     check(model, *images(*IMAGE), lce=False)
     assert [node.op_type for node in to_onnx(model).graph] == ["Transpose", "Conv", "Transpose"]
 

@@ -14,13 +14,12 @@ from onnx_ir.passes import common
 from sbn_runtime.errors import UnsupportedLayerError
 
 from ..model import ABSENT, Model, Operator
-from . import float_ops, lce_ops, movement_ops
 from .constants import split_constants, with_values
-from .onnx_graph import BatchIsMixed, OnnxGraph, Op
+from .onnx_graph import BatchIsMixed, OnnxGraph
+from .operators import SUPPORTED, convert
 
 BATCH = "N"
 INPUT, LOGITS = "input", "logits"
-_OPERATORS = float_ops.OPERATORS | lce_ops.OPERATORS | movement_ops.OPERATORS
 # Operators of which only the first input says what they compute: shapes are known.
 _SHAPED = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
@@ -34,7 +33,7 @@ def to_onnx(model: Model) -> ir.Model:
     names.
 
     Raises UnsupportedLayerError for an operator that has no exact counterpart, and
-    for quantised models.
+    for quantised models; ModelError where tensors do not fit together.
     """
     if len(model.inputs) != 1:
         raise UnsupportedLayerError(
@@ -44,7 +43,7 @@ def to_onnx(model: Model) -> ir.Model:
     _check_types(model, needed)
     fixed, needed = split_constants(model, needed)
     if fixed:
-        model = with_values(model, fixed, needed, _OPERATORS)
+        model = with_values(model, fixed, needed)
     try:
         return _converted(model, needed, BATCH)
     except BatchIsMixed:
@@ -72,7 +71,7 @@ def _converted(model: Model, needed: list[tuple[int, Operator]], batch: str | No
             logits = last.inputs[0]
             needed = [(number, operator) for number, operator in needed if operator is not last]
     for number, operator in needed:
-        _OPERATORS[operator.name](Op(onnx, number, operator))
+        convert(onnx, number, operator)
     outputs = model.outputs if logits is None else [logits]
     names = [_plain(model.tensors[index].name) for index in outputs]
     for position, index in enumerate(outputs):
@@ -126,10 +125,10 @@ def _check_types(model: Model, needed: list[tuple[int, Operator]]) -> None:
                 " convert it again without `inference_input_type` and"
                 " `experimental_default_int8_range`, so that what is not binary stays float32"
             )
-        if operator.name not in _OPERATORS:
+        if operator.name not in SUPPORTED:
             raise UnsupportedLayerError(
                 f"{where} is not supported; replace that layer before converting"
-                f" the model to TFLite (supported: {', '.join(sorted(_OPERATORS))})"
+                f" the model to TFLite (supported: {', '.join(SUPPORTED)})"
             )
         for tensor in tensors:
             if tensor.dtype in (np.float32, np.int32) or tensor.data is not None:

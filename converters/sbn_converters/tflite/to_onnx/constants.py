@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ..model import ABSENT, Model, Operator
-from .onnx_graph import OnnxGraph, Op
+from .onnx_graph import OnnxGraph
+from .operators import convert
 
 Numbered = tuple[int, Operator]
 
@@ -35,12 +35,11 @@ def with_values(
     model: Model,
     fixed: list[Numbered],
     others: list[Numbered],
-    handlers: Mapping[str, Callable[[Op], None]],
 ) -> Model:
     """The model with what operators compute from constants as constants."""
     onnx = OnnxGraph(model, None)
     for number, operator in fixed:
-        handlers[operator.name](Op(onnx, number, operator))
+        convert(onnx, number, operator)
     read = {index for _, operator in others for index in operator.inputs} | set(model.outputs)
     found = [index for _, operator in fixed for index in operator.outputs if index in read]
     for index in found:
