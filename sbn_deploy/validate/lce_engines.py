@@ -143,8 +143,8 @@ def _exact(model: Model) -> set[int]:
             if tensor.data is not None or index in model.inputs:
                 exact.add(index)
         elif tensor.data is not None:
-            finite = tensor.data[~np.isinf(tensor.data)].astype(np.float64)
-            if not (finite * 4 % 1).any():
+            numbers = tensor.data[np.isfinite(tensor.data)].astype(np.float64)
+            if not (numbers * 4 % 1).any():
                 exact.add(index)
     for operator in model.operators:
         packed = model.tensors[operator.outputs[0]].dtype != np.float32
