@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from sbn_deploy.commands.common import printable
 from sbn_runtime.errors import MissingDependencyError, SbnError
 
 VERBS = {
@@ -102,7 +103,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print("sbn: error:", " ".join(message.split()), file=sys.stderr)
+    print("sbn: error:", printable(" ".join(message.split())), file=sys.stderr)
     return 2
 
 

@@ -259,6 +259,18 @@ def test_inspect_a_file_from_elsewhere(tmp_path: Path) -> None:
     assert quantize["binary_macs"] == quantize["float_macs"] == 0
 
 
+def test_names_do_not_control_the_terminal(tmp_path: Path) -> None:
+    model = binary_layer(np.random.default_rng(0))
+    model.tensors[1].name = "\x1b[2Jsigns"
+    path = tmp_path / "hostile.tflite"
+    path.write_bytes(write(model))
+    table = sbn("inspect", path)
+    assert table.status == 0
+    assert "[2Jsigns" in table.stdout
+    assert "\x1b" not in table.stdout
+    assert "\x1b" not in sbn("inspect", path.with_name("\x1b.tflite")).stderr
+
+
 @pytest.mark.parametrize("verb", ["inspect", pytest.param("validate", marks=needs_lce)])
 class TestUnfitFiles:
     """Files that are no models, or damaged ones."""
