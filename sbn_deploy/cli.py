@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import NoReturn
 
 from sbn_deploy.commands.common import printable
@@ -23,6 +24,7 @@ VERBS = {
     "train": "train a stochastic binary network",
     "estimators": "compare gradient estimators with the true gradient",
     "export": "turn a checkpoint into an ONNX or TFLite file with bit-packed operators",
+    "import": "turn a model of Larq Compute Engine into an ONNX file with such operators",
     "validate": "compare an exported file with its checkpoint, bit for bit",
     "predict": "classify images",
     "evaluate": "measure accuracy on a test set",
@@ -83,7 +85,9 @@ def _run(arguments: list[str]) -> int:
     module = None
     for verb, summary in VERBS.items():
         if verb == chosen:
-            module = import_module(f"sbn_deploy.commands.{verb}")
+            # A keyword cannot be a module's name.
+            name = f"{verb}_" if iskeyword(verb) else verb
+            module = import_module(f"sbn_deploy.commands.{name}")
             module.add_parser(verbs)
         else:
             verbs.add_parser(verb, help=summary)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbn_runtime.errors import ModelError
 
@@ -18,6 +19,7 @@ from .model import ABSENT, Model, Operator, Option, Tensor
 from .schema import DTYPES, LARGEST_SIZE, MAX_RANK, OPERATORS, Field, Kind, Padding
 
 _WORD = 32
+_Key = tuple[int, int, tuple[int, ...], int]
 
 
 def check(model: Model, name: str) -> None:
@@ -28,22 +30,26 @@ def check(model: Model, name: str) -> None:
     Raises:
         ModelError: what is wrong, at which operator or tensor.
     """
+    # Constants whose bits have been looked at: many tensors may share one.
+    seen: set[_Key] = set()
     try:
         for index, tensor in enumerate(model.tensors):
-            _check_tensor(index, tensor)
+            _check_tensor(index, tensor, seen)
         _check_order(model)
         for number, operator in enumerate(model.operators):
-            _OperatorCheck(model, number, operator).run()
+            _OperatorCheck(model, number, operator, seen).run()
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from None
 
 
-def _check_tensor(index: int, tensor: Tensor) -> None:
-    where = f"tensor {index} ('{tensor.name}')"
+def _check_tensor(index: int, tensor: Tensor, seen: set[_Key]) -> None:
+    where = f"tensor {index} ({quoted(tensor.name)})"
     if len(tensor.shape) > MAX_RANK:
         raise ModelError(f"{where} has {len(tensor.shape)} dimensions, more than {MAX_RANK}")
     if any(not 0 <= size <= LARGEST_SIZE for size in tensor.shape):
-        raise ModelError(f"{where} has the shape {tensor.shape}")
+        raise ModelError(f"{where} has the shape {list(tensor.shape)}")
+    if math.prod(tensor.shape) > LARGEST_SIZE:
+        raise ModelError(f"{where} of shape {list(tensor.shape)} is too large for TFLite")
     if tensor.dtype not in DTYPES.values():
         raise ModelError(f"{where}: TFLite has no type {tensor.dtype}")
     if tensor.data is None:
@@ -53,7 +59,9 @@ def _check_tensor(index: int, tensor: Tensor) -> None:
             f"{where} is {tensor.dtype}{list(tensor.shape)}, "
             f"its data {tensor.data.dtype}{list(tensor.data.shape)}"
         )
-    if tensor.dtype == np.bool_ and (tensor.data.view(np.uint8) > 1).any():
+    if tensor.dtype != np.bool_ or not _is_new(tensor.data, 0, seen):
+        return
+    if tensor.data.view(np.uint8).max(initial=0) > 1:
         raise ModelError(f"{where} is boolean and holds other values than 0 and 1")
 
 
@@ -63,7 +71,7 @@ def _check_order(model: Model) -> None:
     known = [tensor.data is not None for tensor in model.tensors]
 
     def label(index: int) -> str:
-        return f"tensor {index} ('{model.tensors[index].name}')"
+        return f"tensor {index} ({quoted(model.tensors[index].name)})"
 
     for kind, indices in (("input", model.inputs), ("output", model.outputs)):
         for index in indices:
@@ -101,8 +109,9 @@ def _check_order(model: Model) -> None:
 class _OperatorCheck:
     """Checks of one operator. Its tensors' indices are in range already."""
 
-    def __init__(self, model: Model, number: int, operator: Operator) -> None:
+    def __init__(self, model: Model, number: int, operator: Operator, seen: set[_Key]) -> None:
         self.operator = operator
+        self.seen = seen
         self.where = f"operator {number} ({operator.name})"
         self.inputs = [None if i == ABSENT else model.tensors[i] for i in operator.inputs]
         self.outputs = [model.tensors[i] for i in operator.outputs]
@@ -128,7 +137,7 @@ class _OperatorCheck:
         options = self.operator.options
         fields = {field.name: field for field in spec.options.fields}
         if unknown := options.keys() - fields.keys():
-            self.fail(f"no option is called {', '.join(sorted(unknown))}")
+            self.fail(f"no option is called {', '.join(map(quoted, sorted(unknown)))}")
         for field in fields.values():
             self._check_option(field, options.get(field.name, _default(field)))
         match name:
@@ -160,6 +169,8 @@ class _OperatorCheck:
             return
         if isinstance(value, tuple) or not isinstance(value, int | float):
             self.fail(f"{field.name} is {value!r}, and has to be a number")
+        if not math.isfinite(value):
+            self.fail(f"{field.name} is {value}")
         if field.kind is Kind.BOOL and value not in (0, 1):
             self.fail(f"{field.name} is {value!r}, and has to be True or False")
         if field.kind is not Kind.FLOAT32 and value != int(value):
@@ -170,8 +181,6 @@ class _OperatorCheck:
         self._check_range(field, value)
 
     def _check_range(self, field: Field, value: int | float) -> None:
-        if not math.isfinite(value):
-            self.fail(f"{field.name} is {value}")
         low, high = field.low, field.high
         if (low is not None and value < low) or (high is not None and value > high):
             limits = f"at least {low}" if high is None else f"from {low} to {high}"
@@ -192,7 +201,7 @@ class _OperatorCheck:
     def _expect(self, what: str, tensor: Tensor, dtype: type, shape: Sequence[int]) -> None:
         if tensor.dtype != dtype or tensor.shape != tuple(shape):
             self.fail(
-                f"{what} '{tensor.name}' is {tensor.dtype}{list(tensor.shape)}, "
+                f"{what} {quoted(tensor.name)} is {tensor.dtype}{list(tensor.shape)}, "
                 f"and has to be {np.dtype(dtype)}{list(shape)}"
             )
 
@@ -200,7 +209,7 @@ class _OperatorCheck:
         """values [..., C] float32, int8 or bool; packed [..., ceil(C / 32)] int32."""
         if values.dtype not in (np.float32, np.int8, np.bool_) or not values.shape:
             self.fail(
-                f"'{values.name}' is {values.dtype}{list(values.shape)}, "
+                f"{quoted(values.name)} is {values.dtype}{list(values.shape)}, "
                 "and has to be float32, int8 or bool with at least one dimension"
             )
         *outer, channels = values.shape
@@ -217,7 +226,7 @@ class _OperatorCheck:
             reach = (taps - 1) * dilation + 1
             out = -(-size // stride) if same else (size - reach) // stride + 1
             if out < 1:
-                self.fail(f"a window of {reach} does not fit in '{images.name}' of {size}")
+                self.fail(f"a window of {reach} does not fit in {quoted(images.name)} of {size}")
             sizes.append(out)
         return sizes
 
@@ -225,7 +234,7 @@ class _OperatorCheck:
         images = self._input(0)
         if images.dtype != np.int32 or len(images.shape) != 4 or 0 in images.shape:
             self.fail(
-                f"'{images.name}' is {images.dtype}{list(images.shape)}, "
+                f"{quoted(images.name)} is {images.dtype}{list(images.shape)}, "
                 "and has to be int32[N, H, W, words]"
             )
         return images
@@ -242,7 +251,7 @@ class _OperatorCheck:
         kernel = self._input(1)
         if kernel.dtype != np.int32 or len(kernel.shape) != 4 or 0 in kernel.shape:
             self.fail(
-                f"the filter '{kernel.name}' is {kernel.dtype}{list(kernel.shape)}, "
+                f"the filter {quoted(kernel.name)} is {kernel.dtype}{list(kernel.shape)}, "
                 "and has to be int32[outputs, height, width, words]"
             )
         channels = self._integer("channels_in")
@@ -250,7 +259,7 @@ class _OperatorCheck:
         if words != images.shape[3]:
             self.fail(
                 f"channels_in is {channels}, which is {words} words, "
-                f"and '{images.name}' has {images.shape[3]}"
+                f"and {quoted(images.name)} has {images.shape[3]}"
             )
         outputs, height, width, kernel_words = kernel.shape
         groups = words // kernel_words
@@ -258,8 +267,8 @@ class _OperatorCheck:
             groups > 1 and (channels % (groups * _WORD) or outputs % groups)
         ):
             self.fail(
-                f"the filter '{kernel.name}' of {outputs} outputs by {kernel_words} words does not "
-                f"fit channels_in {channels}: groups need multiples of {_WORD} channels"
+                f"the filter {quoted(kernel.name)} of {outputs} outputs by {kernel_words} words "
+                f"does not fit channels_in {channels}: groups need multiples of {_WORD} channels"
             )
         self._check_spare_bits(kernel, channels // groups)
         dilations = (
@@ -284,16 +293,32 @@ class _OperatorCheck:
             self.fail("it needs a multiplier and a bias (inputs 2 and 3), or a threshold (input 4)")
         for position, tensor in enumerate(self.inputs[1:], 1):
             if tensor is not None and tensor.data is None:
-                self.fail(f"input {position} '{tensor.name}' has to be a constant")
+                self.fail(f"input {position} {quoted(tensor.name)} has to be a constant")
 
     def _check_spare_bits(self, kernel: Tensor, channels: int) -> None:
         """Bits of the last word that stand for no channel have to be 0."""
         used = channels % _WORD
-        if not used or kernel.data is None:
+        if not used or kernel.data is None or not _is_new(kernel.data, used, self.seen):
             return
         last = kernel.data[..., -1].view(np.uint32)
         if (last >> np.uint32(used)).any():
-            self.fail(f"the filter '{kernel.name}' sets bits beyond its {channels} channels")
+            self.fail(f"the filter {quoted(kernel.name)} sets bits beyond its {channels} channels")
+
+
+def quoted(name: str) -> str:
+    """A name that a file gives, on one line, and not too long."""
+    return repr(name if len(name) <= 80 else name[:77] + "...")
+
+
+def _is_new(data: NDArray[np.generic], bits: int, seen: set[_Key]) -> bool:
+    """Whether this has not been asked of the same bytes, rows and number of bits before."""
+    if not data.flags.c_contiguous:
+        return True
+    key = (data.__array_interface__["data"][0], data.nbytes, data.shape[-1:], bits)
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
 
 
 def _default(field: Field) -> Option:

@@ -69,7 +69,7 @@ def read_map(data: memoryview) -> dict[str, int]:
         key = _key(data, _follow(data, keys + index * key_width, key_width))
         # LCE looks keys up by bisection.
         if index and key <= previous:
-            raise ModelError(f"the key '{key}' comes after '{previous}': keys are not in order")
+            raise ModelError(f"the key {key!r} comes after {previous!r}: keys are not in order")
         previous = key
         value = _integer(data, start + index * width, width, data[types + index])
         if value is not None:

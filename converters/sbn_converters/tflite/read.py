@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sbn_runtime.errors import ModelError
 
 from . import schema
-from .check import check
+from .check import check, quoted
 from .flatbuffer import File, TableView
 from .flexbuffer import read_map
 from .model import ABSENT, Model, Operator, Option, Tensor
@@ -52,6 +53,7 @@ class _Reader:
             root.fail(f"it has {root.length('subgraphs')} graphs, and has to have one")
         (graph,) = root.children("subgraphs", schema.SUBGRAPH)
         self.buffers = [self._buffer(b) for b in root.children("buffers", schema.BUFFER)]
+        self._refuse_overlaps()
         self.codes = [self._code(c) for c in root.children("operator_codes", schema.OPERATOR_CODE)]
         tensors = [self._tensor(t) for t in graph.children("tensors", schema.TENSOR)]
         # One object for each number keeps long lists of them small.
@@ -69,14 +71,23 @@ class _Reader:
         check(model, self.file.name)
         return model
 
-    def _buffer(self, buffer: TableView) -> memoryview:
+    def _buffer(self, buffer: TableView) -> tuple[int, int]:
+        """First byte and length of its data."""
         self.file.charge(256, buffer.where)
         if buffer.number("offset") or buffer.number("size"):
             buffer.fail(
                 "its data stands after the model, which is not supported: "
                 "convert the model to a file of less than 2 GB"
             )
-        return buffer.bytes("data")
+        return buffer.vector("data")
+
+    def _refuse_overlaps(self) -> None:
+        """So that all of the constants are no more than the file, however many there are."""
+        end = 0
+        for start, size in sorted({buffer for buffer in self.buffers if buffer[1]}):
+            if start < end:
+                self.root.fail(f"its buffers overlap at byte {start}")
+            end = start + size
 
     def _code(self, code: TableView) -> OperatorSpec:
         self.file.charge(16, code.where)
@@ -89,7 +100,7 @@ class _Reader:
             spec = OPERATORS.get(name)
             if spec is None or spec.code != CUSTOM:
                 known = ", ".join(spec.name for spec in OPERATORS.values() if spec.code == CUSTOM)
-                code.fail(f"there is no custom operator '{name}' here, only {known}")
+                code.fail(f"there is no custom operator {quoted(name)} here, only {known}")
         else:
             spec = BUILTINS.get(number)
             if spec is None:
@@ -100,7 +111,7 @@ class _Reader:
         file = self.file
         file.charge(_TENSOR_COST, tensor.where)
         name = tensor.string("name")
-        tensor.where = f"{tensor.where} '{name}'"
+        tensor.where = f"{tensor.where} {quoted(name)}"
         kind = tensor.integer("type")
         if kind not in set(TensorType):
             tensor.fail(f"its type {kind} is not supported")
@@ -116,7 +127,7 @@ class _Reader:
         if number >= len(self.buffers):
             tensor.fail(f"its buffer is {number}, and there are {len(self.buffers)}")
         dtype = DTYPES[TensorType(kind)]
-        return Tensor(name, shape, dtype, self._data(tensor, shape, dtype, self.buffers[number]))
+        return Tensor(name, shape, dtype, self._data(tensor, shape, dtype, number))
 
     def _shape(self, tensor: TableView) -> tuple[int, ...]:
         rank = tensor.length("shape")
@@ -155,19 +166,19 @@ class _Reader:
         tensor: TableView,
         shape: Sequence[int],
         dtype: np.dtype[np.generic],
-        buffer: memoryview,
+        number: int,
     ) -> NDArray[np.generic] | None:
-        """The constant, None for a value that is computed."""
-        if not len(buffer):
+        """The constant in a buffer; None, if that is empty, for a value that is computed."""
+        start, size = self.buffers[number]
+        if not size:
             return None
-        size = dtype.itemsize
-        for length in shape:
-            size *= length
-        if size != len(buffer):
+        count = math.prod(shape)
+        if count * dtype.itemsize != size:
             tensor.fail(
-                f"its data is {len(buffer)} bytes long, and {dtype}{list(shape)} takes {size}"
+                f"its data is {size} bytes long, and {dtype}{list(shape)} takes "
+                f"{count * dtype.itemsize}"
             )
-        return np.frombuffer(buffer, dtype).reshape(shape)
+        return np.frombuffer(self.file.data, dtype, count, start).reshape(shape)
 
     def _operator(self, operator: TableView) -> Operator:
         file = self.file
@@ -246,9 +257,10 @@ class _Reader:
             if number >= len(self.buffers):
                 entry.fail(f"its buffer is {number}, and there are {len(self.buffers)}")
             if name in metadata:
-                entry.fail(f"'{name}' is there twice")
-            self.file.charge(256 + len(self.buffers[number]), entry.where)
-            metadata[name] = bytes(self.buffers[number])
+                entry.fail(f"{quoted(name)} is there twice")
+            start, size = self.buffers[number]
+            self.file.charge(256 + size, entry.where)
+            metadata[name] = bytes(self.file.data[start : start + size])
         return metadata
 
     def _fill_empty_constants(self, model: Model) -> None:
