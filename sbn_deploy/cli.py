@@ -23,7 +23,7 @@ from sbn_runtime.errors import MissingDependencyError, SbnError
 VERBS = {
     "train": "train a stochastic binary network",
     "estimators": "compare gradient estimators with the true gradient",
-    "export": "turn a checkpoint into an ONNX or TFLite file with bit-packed operators",
+    "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
     "import": "turn a model of Larq Compute Engine into an ONNX file with such operators",
     "validate": "compare an exported file with its checkpoint, bit for bit",
     "predict": "classify images",
