@@ -24,7 +24,7 @@ VERBS = {
     "train": "train a stochastic binary network",
     "estimators": "compare gradient estimators with the true gradient",
     "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
-    "import": "turn a model of Larq Compute Engine into an ONNX file with such operators",
+    "import": "turn a model of Larq Compute Engine into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",
     "predict": "classify images",
     "evaluate": "measure accuracy on a test set",
