@@ -18,13 +18,14 @@ from keyword import iskeyword
 from types import ModuleType
 from typing import NoReturn
 
+from sbn_deploy.commands.common import printable
 from sbn_runtime.errors import MissingDependencyError, SbnError
 
 VERBS = {
     "train": "train a stochastic binary network",
     "estimators": "compare gradient estimators with the true gradient",
-    "export": "turn a checkpoint into an ONNX or TFLite file with bit-packed operators",
-    "import": "turn a model of Larq Compute Engine into an ONNX file with such operators",
+    "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
+    "import": "turn a model of Larq Compute Engine into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",
     "predict": "classify images",
     "evaluate": "measure accuracy on a test set",
@@ -110,7 +111,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print("sbn: error:", " ".join(message.split()), file=sys.stderr)
+    print("sbn: error:", printable(" ".join(message.split())), file=sys.stderr)
     return 2
 
 

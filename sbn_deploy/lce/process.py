@@ -16,6 +16,7 @@ from sbn_converters.tflite.read import read
 from sbn_runtime.errors import InputError, ModelError
 
 from .interpreter import Kernels, check_installed
+from .worker import REFUSED
 
 # For all samples of a call; whole networks take well below a second each.
 TIME_LIMIT_S = 600
@@ -98,5 +99,7 @@ def _reason(status: int, stderr: str) -> str:
     if status < 0:
         return f"LCE crashed on this file ({signal.Signals(-status).name}); it must be damaged"
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    if status != REFUSED:
+        return f"LCE's interpreter does not run here: {' '.join(lines[-1:])}"
     said = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     return f"LCE refuses this file: {' '.join(said or lines[-1:])}"

@@ -3,8 +3,8 @@
     python -m sbn_deploy.lce.worker MODEL.tflite INPUTS.npy OUTPUTS.npz
 
 INPUTS holds the samples, [N, ...]; OUTPUTS gets one array for each output of the
-model, under its number, [N, ...]. Exit status 1 if LCE refuses the file: it
-says why on stderr.
+model, under its number, [N, ...]. Exit status `REFUSED` if LCE refuses the file:
+it says why on stderr.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from .interpreter import KERNELS, interpreter
+
+REFUSED = 3
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def main() -> None:
         )
         results = [made.predict([sample[None]]) for sample in np.load(options.inputs)]
     except RuntimeError as error:
-        parser.exit(1, f"{error}\n")
+        parser.exit(REFUSED, f"{error}\n")
     columns = zip(*results, strict=True)
     np.savez(options.outputs, **{str(i): np.stack(column) for i, column in enumerate(columns)})
 

@@ -70,33 +70,40 @@ def validate_lce(
         values = {
             model.tensors[index].name: array for index, array in zip(shown, arrays, strict=True)
         }
-        packed = {}
-        for node, found in signs.items():
-            held = values[found.output.value]
-            words = as_words(held if found.turned is None else held ^ found.turned)
-            wanted = expected.packed[node]
-            if words.size != wanted.size:
-                raise ModelError(
-                    f"{name}: {found.output.value} does not hold the signs of {node};"
-                    " export it again"
-                )
-            packed[found.output.value] = words.reshape(wanted.shape)
-        results.append(compare(f"lce {kind}", packed, logits_of(values), expected, outputs))
+        packed = {
+            found.output.value: _words(found, values, expected.packed[node], node, name)
+            for node, found in signs.items()
+        }
+        logits = logits_of(values, name)
+        if logits.shape != expected.logits.shape:
+            raise ModelError(
+                f"{name} gives logits {list(logits.shape)}, its checkpoint"
+                f" {list(expected.logits.shape)}; export it again"
+            )
+        results.append(compare(f"lce {kind}", packed, logits, expected, outputs))
     return results
 
 
 def as_tflite_input(model: Model, images: NDArray[np.float32]) -> NDArray[Any]:
     """Normalised images [N, C, H, W] as the file takes them: [N, H, W, C], or pixels of those."""
+    if not model.inputs:
+        raise ModelError("the TFLite file has no input; export it again")
     if model.tensors[model.inputs[0]].dtype == np.uint8:
         return as_pixels(images)
     return np.ascontiguousarray(np.moveaxis(images, 1, -1))
 
 
-def logits_of(values: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Logits [M, N, K] from the outputs of N runs by name: [N, M, 1, K] or [N, 1, K]."""
-    if "member_logits" in values:
-        return values["member_logits"][:, :, 0].swapaxes(0, 1)
-    return values["logits"].swapaxes(0, 1)
+def logits_of(values: dict[str, NDArray[Any]], name: str) -> NDArray[np.float32]:
+    """Logits [M, N, K] from the outputs of N runs by name: [N, M, 1, K] or [N, 1, K].
+
+    name: what errors call the file. Raises ModelError if there are none.
+    """
+    match values:
+        case {"member_logits": logits} if logits.ndim == 4:
+            return logits[:, :, 0].swapaxes(0, 1)
+        case {"logits": logits} if logits.ndim == 3:
+            return logits.swapaxes(0, 1)
+    raise ModelError(f"{name} has no output with logits; export it again")
 
 
 def as_words(packed: NDArray[np.int32]) -> NDArray[np.uint64]:
@@ -104,6 +111,24 @@ def as_words(packed: NDArray[np.int32]) -> NDArray[np.uint64]:
     even = np.zeros((*packed.shape[:-1], -(-packed.shape[-1] // 2) * 2), "<i4")
     even[..., : packed.shape[-1]] = packed
     return even.view("<u8").astype(np.uint64, copy=False)
+
+
+def _words(
+    found: _Signs,
+    values: dict[str, NDArray[Any]],
+    wanted: NDArray[np.uint64],
+    node: str,
+    name: str,
+) -> NDArray[np.uint64]:
+    """What the file holds of a layer's signs, in the form of those of torch."""
+    held = values[found.output.value]
+    try:
+        words = as_words(held if found.turned is None else held ^ found.turned)
+        return words.reshape(wanted.shape)
+    except ValueError as error:
+        raise ModelError(
+            f"{name}: {found.output.value} does not hold the signs of {node}; export it again"
+        ) from error
 
 
 def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
@@ -123,7 +148,6 @@ def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
                 turned = None
                 if "turned" in held:
                     turned = np.frombuffer(bytes.fromhex(held["turned"]), "<i4")
-                    np.broadcast_shapes(turned.shape, model.tensors[index].shape)
                 if model.tensors[index].dtype != np.int32:
                     raise ValueError(f"{held['tensor']} is not packed")
                 output = Output(node, held["tensor"], member, layer["source"], index not in exact)
@@ -143,8 +167,8 @@ def _exact(model: Model) -> set[int]:
             if tensor.data is not None or index in model.inputs:
                 exact.add(index)
         elif tensor.data is not None:
-            finite = tensor.data[~np.isinf(tensor.data)].astype(np.float64)
-            if not (finite * 4 % 1).any():
+            numbers = tensor.data[np.isfinite(tensor.data)].astype(np.float64)
+            if not (numbers * 4 % 1).any():
                 exact.add(index)
     for operator in model.operators:
         packed = model.tensors[operator.outputs[0]].dtype != np.float32

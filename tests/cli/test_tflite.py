@@ -195,6 +195,32 @@ def _tensor_missing(model: Model) -> None:
     model.metadata = {"sbn": json.dumps(meta).encode()}
 
 
+def _logits_renamed(model: Model) -> None:
+    model.tensors[model.outputs[0]].name = "scores"
+
+
+def _wrong_logits(model: Model) -> None:
+    first, second = (model.tensors[index] for index in model.outputs)
+    first.name, second.name = "scores", "logits"
+    probabilities = next(op for op in model.operators if op.outputs == [model.outputs[1]])
+    wide = model.operators[-2].inputs[0]
+    probabilities.inputs, second.shape = [wide], model.tensors[wide].shape
+
+
+def _another_layer(model: Model) -> None:
+    meta = json.loads(model.metadata["sbn"])
+    held = list(meta["packed"].values())
+    held[0]["tensor"] = held[-1]["tensor"]
+    model.metadata = {"sbn": json.dumps(meta).encode()}
+
+
+def _turned(model: Model) -> None:
+    meta = json.loads(model.metadata["sbn"])
+    for held in meta["packed"].values():
+        held["turned"] = "00" * 4 * 11
+    model.metadata = {"sbn": json.dumps(meta).encode()}
+
+
 @needs_lce
 @pytest.mark.parametrize(
     ("spoil", "message"),
@@ -204,6 +230,10 @@ def _tensor_missing(model: Model) -> None:
         (_no_json, "has damaged metadata"),
         (_members_missing, "'members' is None"),
         (_tensor_missing, "does not hold the layers that its metadata names"),
+        (_logits_renamed, "has no output with logits"),
+        (_wrong_logits, "has no output with logits"),
+        (_another_layer, "does not hold the signs of"),
+        (_turned, "does not hold the signs of"),
     ],
 )
 def test_validate_with_damaged_metadata(
@@ -257,6 +287,18 @@ def test_inspect_a_file_from_elsewhere(tmp_path: Path) -> None:
     assert convolution["binary_macs"] == 4 * 4 * 40 * 8
     assert convolution["packed_bytes"] == 8 * 2 * 4
     assert quantize["binary_macs"] == quantize["float_macs"] == 0
+
+
+def test_names_do_not_control_the_terminal(tmp_path: Path) -> None:
+    model = binary_layer(np.random.default_rng(0))
+    model.tensors[1].name = "\x1b[2Jsigns"
+    path = tmp_path / "hostile.tflite"
+    path.write_bytes(write(model))
+    table = sbn("inspect", path)
+    assert table.status == 0
+    assert "[2Jsigns" in table.stdout
+    assert "\x1b" not in table.stdout
+    assert "\x1b" not in sbn("inspect", path.with_name("\x1b.tflite")).stderr
 
 
 @pytest.mark.parametrize("verb", ["inspect", pytest.param("validate", marks=needs_lce)])

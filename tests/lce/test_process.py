@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from sbn_converters.tflite import write as writer
 from sbn_converters.tflite.model import Model, Operator, Tensor
 from sbn_converters.tflite.write import write
 from sbn_deploy.lce import process
-from sbn_deploy.lce.interpreter import KERNELS, Kernels, is_installed
+from sbn_deploy.lce.interpreter import KERNELS, MODULE, Kernels, is_installed
 from sbn_deploy.lce.process import run_lce
 from sbn_runtime.errors import InputError, MissingDependencyError, ModelError
 
@@ -95,6 +96,21 @@ def test_a_refusal_says_why() -> None:
         run_lce(write(model), np.zeros((1, 6), np.float32), name="bad.tflite")
     assert str(caught.value).startswith("bad.tflite: ")
     assert "\n" not in str(caught.value)
+
+
+def test_an_interpreter_that_cannot_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "larq_compute_engine" / "tflite" / "python"
+    folder.mkdir(parents=True)
+    (tmp_path / "larq_compute_engine" / "__init__.py").touch()
+    (folder / f"{MODULE}.so").write_bytes(b"not a library")
+    monkeypatch.setattr(process, "check_installed", lambda: None)
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", paths)
+    data = write(binary_layer(np.random.default_rng(0)))
+    with pytest.raises(ModelError, match=rf"does not run here: ImportError: .*{MODULE}"):
+        run_lce(data, np.zeros((1, 4, 4, 40), np.float32))
 
 
 @needs_lce
