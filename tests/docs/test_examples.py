@@ -38,7 +38,7 @@ TRAINING = ROOT / "docs/training.md"
 DOCUMENTS = (
     TRAINING,
     ROOT / "docs/uncertainty.md",
-    ROOT / "docs/importing.md",
+    ROOT / "docs/lce.md",
     ROOT / "README.md",
 )
 FIGURE_BYTES = 300_000

@@ -9,6 +9,8 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
+from sbn_runtime.errors import ModelError
+
 from ..model import ABSENT, Model, Operator
 from .onnx_graph import OnnxGraph
 from .operators import convert
@@ -44,23 +46,33 @@ def with_values(
     found = [index for _, operator in fixed for index in operator.outputs if index in read]
     for index in found:
         onnx.add_output(index, f"tensor_{index}_value")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        ir.serde.serialize_model(onnx.ir_model()).SerializeToString(),
-        options,
-        providers=["CPUExecutionProvider"],
-    )
     tensors = list(model.tensors)
-    for index, value in zip(found, session.run(None, {}), strict=True):
+    for index, value in zip(found, _outputs(onnx), strict=True):
         data = _packed(value) if index in onnx.signs else value
         tensors[index] = replace(tensors[index], data=data)
     return replace(model, tensors=tensors)
 
 
-def _packed(signs: NDArray[np.float32]) -> NDArray[np.int32]:
+def _outputs(onnx: OnnxGraph) -> list[NDArray[np.generic]]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            ir.serde.serialize_model(onnx.ir_model()).SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+        )
+        outputs: list[NDArray[np.generic]] = session.run(None, {})
+    except Exception as error:  # onnxruntime's errors have no base class of their own
+        raise ModelError(
+            f"what the model computes from constants cannot be computed: {error}"
+        ) from error
+    return outputs
+
+
+def _packed(signs: NDArray[np.generic]) -> NDArray[np.int32]:
     """Floats [..., C] of +1 and -1 as int32 [..., ceil(C/32)], as TFLite files hold them."""
     channels = signs.shape[-1]
     bits = np.zeros((*signs.shape[:-1], -(-channels // 32) * 32), np.uint8)
-    bits[..., :channels] = signs < 0
+    bits[..., :channels] = signs == -1
     return np.packbits(bits, axis=-1, bitorder="little").view("<i4").astype(np.int32)

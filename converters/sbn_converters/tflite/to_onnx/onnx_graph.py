@@ -235,7 +235,9 @@ class Op:
         return self.onnx.transposed(value, TO_LAST, self.name) if rank(value) == 4 else value
 
     def put(self, value: ir.Value, position: int = 0) -> None:
-        """Notes an output, which is in the graph's layout."""
+        """Notes an output, which is in the graph's layout. Raises ValueError if it is another's."""
+        if shape_of(value) != self.shape(position):
+            raise ValueError(f"output {position} has {shape_of(value)}, not {self.shape(position)}")
         self.onnx.put(self.operator.outputs[position], value)
 
     def put_last(self, value: ir.Value, position: int = 0) -> None:
