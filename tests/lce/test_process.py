@@ -18,7 +18,7 @@ from sbn_deploy.lce.interpreter import KERNELS, MODULE, Kernels, is_installed
 from sbn_deploy.lce.process import run_lce
 from sbn_runtime.errors import InputError, MissingDependencyError, ModelError
 
-from .tiny import FLOAT, binary_layer, binary_sums
+from .tiny import FLOAT, binary_layer, binary_sums, grouped_layer
 
 needs_lce = pytest.mark.skipif(not is_installed(), reason="needs larq-compute-engine")
 
@@ -86,16 +86,14 @@ def test_a_crash_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @needs_lce
 def test_a_refusal_says_why() -> None:
-    model = Model(
-        [Tensor("input", (1, 6), FLOAT), Tensor("output", (1, 7), FLOAT)],
-        [Operator("RESHAPE", [0], [1], {"new_shape": (1, 7)})],
-        [0],
-        [1],
-    )
-    with pytest.raises(ModelError, match=r"refuses this file: .*\(6 != 7\)") as caught:
-        run_lce(write(model), np.zeros((1, 6), np.float32), name="bad.tflite")
+    """LCE's own kernels for x86 have no groups; others have."""
+    model = grouped_layer()
+    x = np.random.default_rng(0).normal(size=(1, 4, 4, 64)).astype(np.float32)
+    with pytest.raises(ModelError, match=r"refuses this file: .*LceBconv2d") as caught:
+        run_lce(write(model), x, name="bad.tflite")
     assert str(caught.value).startswith("bad.tflite: ")
     assert "\n" not in str(caught.value)
+    run_lce(write(model), x, kernels="indirect")
 
 
 def test_an_interpreter_that_cannot_be_loaded(

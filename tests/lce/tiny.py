@@ -49,6 +49,26 @@ def binary_layer(rng: np.random.Generator) -> Model:
     )
 
 
+def grouped_layer() -> Model:
+    """Signs of a float image [1, 4, 4, 64], and a 1×1 binary convolution of two groups."""
+    return Model(
+        [
+            Tensor("input", (1, 4, 4, 64), FLOAT),
+            Tensor("signs", (1, 4, 4, 2), WORDS),
+            Tensor("weights", (8, 1, 1, 1), WORDS, np.arange(8, dtype="<i4").reshape(8, 1, 1, 1)),
+            Tensor("scale", (8,), FLOAT, np.ones(8, np.float32)),
+            Tensor("bias", (8,), FLOAT, np.zeros(8, np.float32)),
+            Tensor("sums", (1, 4, 4, 8), FLOAT),
+        ],
+        [
+            Operator("LceQuantize", [0], [1]),
+            Operator("LceBconv2d", [1, 2, 3, 4, -1], [5], {**BINARY_OPTIONS, "channels_in": 64}),
+        ],
+        [0],
+        [5],
+    )
+
+
 def binary_sums(model: Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """What `binary_layer` computes, [N, 4, 4, 8]."""
     words = model.tensors[2].data
