@@ -28,8 +28,10 @@ class LceEngine:
     interpreter: Any
 
     def adapt(self, x: NDArray[np.float32]) -> NDArray[Any]:
-        images: NDArray[Any] = np.ascontiguousarray(np.moveaxis(x, 1, -1))
         expected = tuple(self.interpreter.input_shapes[0])
+        # Imported files have images as LCE has them.
+        last = x if x.shape == expected else np.moveaxis(x, 1, -1)
+        images: NDArray[Any] = np.ascontiguousarray(last)
         if images.shape != expected:
             raise ModelError(f"the TFLite file takes {expected}, not {images.shape}")
         if self.interpreter.input_types[0] != np.uint8:

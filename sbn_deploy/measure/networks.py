@@ -13,6 +13,8 @@ Rivals have the same architecture and get the same images:
   larq-compute-engine is installed. Its files are written by `lce_models` if
   TensorFlow is there too; otherwise NAME.tflite is looked for in --files; where
   there is none, our own file is translated. The report says which was used.
+
+Files of `lce_zoo` in --files are imported and measured too.
 """
 
 from __future__ import annotations
@@ -25,17 +27,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from time import strftime
+from statistics import median
+from time import perf_counter, strftime
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sbn_deploy.lce.interpreter import is_installed
-from sbn_deploy.measure import lce, networks_report
+from sbn_deploy.measure import lce, lce_zoo, networks_report
 from sbn_deploy.measure.benchmark import Timing, measure, measure_each, pinned
 from sbn_deploy.measure.engines import Engine, sbn_engine, stock_engine
 from sbn_deploy.measure.fold import fold_batchnorm
+from sbn_deploy.measure.imported import measure_imported
 from sbn_deploy.measure.machine import describe, version_of
 from sbn_deploy.measure.profile import NodeTime, profile
 from sbn_deploy.measure.rivals import export_fp32, quantise_int8
@@ -62,7 +66,8 @@ class NetworkResult:
     `timings` are of batch 1 on one thread, first ours for each ISA, fastest
     first; `scaling` of our fastest with more threads and larger batches.
     `file_bytes` has the names of `timings` as keys. `lce_file` is one of
-    `LCE_FILES`, empty if LCE was not measured.
+    `LCE_FILES`, empty if LCE was not measured. `translation_ms` is what it takes to
+    make a TFLite file of the ONNX file.
     """
 
     network: str
@@ -71,6 +76,7 @@ class NetworkResult:
     file_bytes: dict[str, int]
     nodes: list[NodeTime]
     lce_file: str
+    translation_ms: float
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,25 @@ def measure_network(name: str, files: Files, *, runs: int) -> NetworkResult:
     }
     if files.lce is not None:
         sizes["LCE"] = files.lce.stat().st_size
-    return NetworkResult(name, timings, _scaling(files, runs), sizes, nodes, files.lce_file)
+    return NetworkResult(
+        name,
+        timings,
+        _scaling(files, runs),
+        sizes,
+        nodes,
+        files.lce_file,
+        _translation_ms(files.sbn),
+    )
+
+
+def _translation_ms(path: Path) -> float:
+    """The median of a few translations to TFLite."""
+    taken = []
+    for _ in range(5):
+        begin = perf_counter()
+        lce.translated(path)
+        taken.append((perf_counter() - begin) * 1e3)
+    return median(taken)
 
 
 def _engines(files: Files) -> list[Engine]:
@@ -222,8 +246,14 @@ def _run(names: Sequence[str], runs: int, folder: Path, output: Path) -> None:
         files = prepare(name, folder)
         print(f"{name}: measuring", file=sys.stderr, flush=True)
         results.append(measure_network(name, files, runs=runs))
+    imported = []
+    for name in lce_zoo.NETWORKS if is_installed() else ():
+        source = folder / f"{name}.tflite"
+        if source.is_file():
+            print(f"{name}: importing and measuring", file=sys.stderr, flush=True)
+            imported.append(measure_imported(source, source.with_suffix(".onnx"), runs=runs))
     command = f"python -m sbn_deploy.measure.networks --runs {runs}"
-    for path in networks_report.write(output, results, machine, command):
+    for path in networks_report.write(output, results, imported, machine, command):
         print(path)
 
 

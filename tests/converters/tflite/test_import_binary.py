@@ -6,19 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sbn_converters.onnx import lower
+from sbn_converters.onnx import lower, write
 from sbn_converters.tflite.model import Model, Operator
 from sbn_converters.tflite.schema import Activation, Padding
 from sbn_converters.tflite.to_onnx import to_onnx
 from sbn_runtime.errors import UnsupportedLayerError
+from sbn_runtime.session import session_options
 
 from .binary_parts import convolution, quantized, unpacked
-from .imported import check, fill_in, window_size
+from .imported import check, fill_in, lce_outputs, window_size
+from .lce import needs_lce
 from .tflite_models import BPOOL, Builder, words
 
 RANDOM = np.random.default_rng(0)
@@ -106,6 +109,52 @@ def test_convolutions_to_floats(
     # LCE corrects for zeros after the activation, so it refuses to have both.
     lce = pad_values == 1 or padding == Padding.VALID or activation == Activation.NONE
     assert binary_layers(b.finish(y), *images(1, *size, channels), lce=lce) == 1
+
+
+@needs_lce
+@given(
+    st.integers(1, 6),
+    st.integers(1, 3),
+    st.integers(1, 200),
+    st.integers(1, 40),
+    st.sampled_from([Activation.NONE, Activation.RELU]),
+    st.booleans(),
+)
+def test_floats_are_rounded_as_lce_rounds_them(
+    size: int, kernel: int, channels: int, outputs: int, activation: Activation, shortcut: bool
+) -> None:
+    """Any multipliers and biases, with a shortcut around the layer or not."""
+    b = Builder()
+    image = b.input((1, size, size, channels))
+    if shortcut:
+        outputs = channels
+    y = convolution(
+        b,
+        quantized(b, image),
+        channels,
+        outputs,
+        (kernel, kernel),
+        packed=False,
+        padding=Padding.SAME,
+        pad_values=1,
+        fused_activation_function=activation,
+    )
+    for index in b.model.operators[-1].inputs[2:4]:
+        b.model.tensors[index].data = RANDOM.normal(size=outputs).astype(np.float32)
+    if shortcut:
+        y = b.operator("ADD", [y, image], (1, size, size, channels))
+    model = b.finish(y)
+    fill_in(model)
+    x = RANDOM.normal(size=(1, size, size, channels)).astype(np.float32)
+    (expected,) = lce_outputs(model, x)
+    packed = to_onnx(model)
+    lower.lower(packed)
+    session = onnxruntime.InferenceSession(
+        write.finish(packed, {}).SerializeToString(),
+        session_options(1),
+        providers=["CPUExecutionProvider"],
+    )
+    np.testing.assert_array_equal(session.run(None, {"input": x})[0], expected)
 
 
 @pytest.mark.parametrize("packed", [False, True])
