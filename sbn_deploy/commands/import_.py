@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     print(
         f"\n{report.path}: {report.file_bytes:,} bytes, of {report.source_bytes:,};"
         f" outputs {', '.join(report.outputs)};"
-        f" {binary} binary layers, {len(report.float_layers)} float ones"
+        f" {binary} binary layers, {len(report.float_layers)} float"
     )
     if not report.batch:
         say("the number of images in a batch is fixed: an operator of the file mixes them")

@@ -57,7 +57,7 @@ def test_an_imported_model_answers_like_its_file(tflite: Path) -> None:
     assert "CONV_2D_0 stays float: its input is not a tensor of signs" in outcome.stderr
     lines = [line.split() for line in outcome.stdout.splitlines()]
     assert ["LceBconv2d_2", "ConvThreshold", "binary", "Conv,", "sub,", "sign"] in lines
-    assert "outputs logits, probabilities; 2 binary layers, 1 float ones" in outcome.stdout
+    assert "outputs logits, probabilities; 2 binary layers, 1 float" in outcome.stdout
     session = Session(output)
     images = np.random.default_rng(0).normal(size=(5, *IMAGE[1:])).astype(np.float32)
     model = read(tflite.read_bytes())

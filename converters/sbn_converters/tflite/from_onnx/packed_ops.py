@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def _threshold(values: Values, node: ir.Node, name: str) -> None:
         # A dot product below T is one whose opposite is not below 1 - T.
         ones = pack_bits32(np.ones(layer.channels // layer.group, np.bool_))
         weights = np.where(turned[:, None, None, None], layer.weights ^ ones, layer.weights)
-        layer = BinaryLayer(**{**vars(layer), "weights": weights})
+        layer = replace(layer, weights=weights)
         smallest = np.where(turned, 1 - smallest, smallest)
     values[node.outputs[0]] = Packed(layer.threshold(smallest), len(smallest), turned)
 
