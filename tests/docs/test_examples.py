@@ -242,7 +242,7 @@ def test_recipe_examples(block: Block) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_blocks_have_a_known_language(document: Path) -> None:
     languages = {m["language"] for m in BLOCK.finditer(document.read_text(encoding="utf-8"))}
-    assert languages <= {"sh", "python", "toml", "text"}
+    assert languages <= {"sh", "python", "toml", "text", "kotlin"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -133,6 +133,16 @@ def test_borders_of_zero(channels: int, changes: dict[str, int], convolutions: i
 
 
 @needs_lce
+@pytest.mark.parametrize("size", [1, 2])
+def test_images_smaller_than_the_kernel(size: int) -> None:
+    """On which LCE's own border of 0 is wrong."""
+    torch.manual_seed(0)
+    layers = [Sign(), *block(34, 20, border=0), *head(20 * size**2)]
+    model = checked(*layers, channels=34, size=size)
+    assert operators(model).count("LceBconv2d") == 3
+
+
+@needs_lce
 def test_pooling_before_batch_norm_stays_packed() -> None:
     """Channels whose batch-norm falls are held the other way round, which costs nothing."""
     torch.manual_seed(0)

@@ -1,8 +1,9 @@
 """Binary layers as LCE's operators, also where LCE has no such operator.
 
 LCE's convolution has borders of +1, and of 0 only where TFLite's padding SAME
-gives them, for floats, without a fused activation and for an even number of
-channels (its reference kernel). Its groups need multiples of 32 channels and
+gives them, for floats, without a fused activation, for an even number of
+channels (its reference kernel), and for images no smaller than the kernel: on
+smaller ones version 0.16.0 computes other numbers. Its groups need multiples of 32 channels and
 do not run in its default kernels. What it lacks is composed, exactly:
 
 - a border of -1: signs and weights turned, and a border of +1;
@@ -119,7 +120,8 @@ class BinaryLayer:
     def _with_zeros(self, scale: Float32, bias: Float32) -> int:
         """Floats of a layer with a border of 0."""
         _, height, width, _ = self.builder.shape(self.x)
-        if self.window.is_same(height, width) and self.channels % 2 == 0:
+        same = self.window.is_same(height, width) and self.window.fits(height, width)
+        if same and self.channels % 2 == 0:
             return self._convolution(scale=scale, bias=bias)
         half = scale / np.float32(2)
         positive = replace(self, pad_value=1, name=f"{self.name}.positive")

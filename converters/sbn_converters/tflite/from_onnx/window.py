@@ -44,6 +44,10 @@ class Window:
                 return False
         return True
 
+    def fits(self, height: int, width: int) -> bool:
+        """Whether the image without its border is at least as large as the kernel."""
+        return height >= self._reach(0) and width >= self._reach(1)
+
     def unpadded(self) -> Window:
         """The same on an image whose border was added before."""
         return Window(self.kernel, self.strides, dilations=self.dilations)
