@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 # What the installed library is built from.
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
-	$(shell find runtime/src runtime/tests runtime/bench -type f 2>/dev/null)
+	$(shell find runtime/src runtime/include runtime/cmake runtime/tests runtime/bench -type f 2>/dev/null)
 CMAKE_BUILD := build/native
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 

@@ -1,0 +1,233 @@
+"""A bundle holds all that another machine needs, and the programs in its README work."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from sbn_runtime import Session
+
+from ..small_models import (
+    CLASSES,
+    PREPROCESS,
+    Classifier,
+    StochasticClassifier,
+    random_images,
+    write_pixel_classifier,
+)
+from .native import CROSS_COMPILER, HERE, ROOT, STRICT, need, onnxruntime_library, run
+from .test_wheel import Environment
+
+ARM = ("android-arm64", "linux-arm64")
+TARGETS = (*ARM, "linux-x86_64")
+ARM_LIBRARY = "sbn_deploy/libraries/aarch64/libsbn.so"
+KINDS = ("float", "pixels", "noise")
+# Plain ASCII, more than one word, and neither.
+NAMES = ["round thing", "Kreuz-Förmiges", "line"]
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An install of the wheel with the library for ARM, and of what it requires."""
+    need(CROSS_COMPILER)
+    folder = tmp_path_factory.mktemp("bundle")
+    environment = Environment(folder / "venv", folder)
+    venv.create(environment.path, symlinks=True)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+    setting = "--config-settings=cmake.define.SBN_AARCH64=ON"
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, setting, ROOT)
+    (wheel,) = folder.glob("*.whl")
+    python = environment.path / "bin" / "python"
+    run(*pip, f"--python={python}", "install", "-c", ROOT / "constraints.txt", wheel)
+    return environment
+
+
+@pytest.fixture(params=KINDS)
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return write(request.param, tmp_path / "model-1.onnx")
+
+
+def write(kind: str, path: Path) -> Path:
+    if kind == "pixels":
+        return write_pixel_classifier(path)
+    if kind == "noise":
+        return StochasticClassifier.random().write(path, samples=6)
+    metadata = {"classes": NAMES, "preprocess": PREPROCESS, "members": 1}
+    return Classifier.random().write(path, metadata=metadata)
+
+
+def bundle(device: Environment, model: Path, target: str) -> Path:
+    """The folder in the bundle, unpacked beside the model."""
+    packed = model.with_suffix(".zip")
+    device.run("sbn", "bundle", str(model), "--target", target, "-o", str(packed))
+    folder = model.with_name(target)
+    with zipfile.ZipFile(packed) as archive:
+        assert archive.testzip() is None
+        archive.extractall(folder)
+    (inner,) = folder.iterdir()
+    assert inner.name == model.stem
+    return inner
+
+
+def programs(folder: Path, language: str) -> list[str]:
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_bundle_is_whole(device: Environment, model: Path, target: str) -> None:
+    folder = bundle(device, model, target)
+    android = target == "android-arm64"
+    assets, libraries = ("assets/", "jniLibs/arm64-v8a/") if android else ("", "")
+    files = {f"{assets}model-1.onnx", f"{assets}classes.txt", f"{libraries}libsbn.so"}
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == files | {"README.md", "SHA256SUMS"}
+    checked = run("sha256sum", "--strict", "-c", "SHA256SUMS", cwd=folder, LC_ALL="C")
+    assert set(checked.splitlines()) == {f"{name}: OK" for name in names - {"SHA256SUMS"}}
+    assert (folder / assets / "model-1.onnx").read_bytes() == model.read_bytes()
+    classes = (folder / assets / "classes.txt").read_text(encoding="utf-8").splitlines()
+    assert classes == list(Session(model).metadata["classes"])
+    library = (folder / libraries / "libsbn.so").read_bytes()
+    assert int.from_bytes(library[18:20], "little") == {"x86_64": 62}.get(target[6:], 183)
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert "{{" not in readme
+    assert "\n\n\n" not in readme
+    assert all(f"`{name}`" in readme for name in files)
+    assert str(device.path) not in readme
+    assert str(ROOT) not in readme
+
+
+def test_android_and_linux_share_the_library(device: Environment, model: Path) -> None:
+    libraries = [bundle(device, model, target).rglob("libsbn.so") for target in ARM]
+    android, linux = (next(found).read_bytes() for found in libraries)
+    assert android == linux
+
+
+def test_same_input_gives_the_same_bytes(device: Environment, model: Path) -> None:
+    bundle(device, model, TARGETS[0])
+    first = model.with_suffix(".zip").read_bytes()
+    shutil.rmtree(model.with_name(TARGETS[0]))
+    bundle(device, model, TARGETS[0])
+    assert model.with_suffix(".zip").read_bytes() == first
+
+
+def expected(model: Path) -> tuple[bytes, int, float]:
+    """An image's bytes, its class and that class's probability."""
+    session = Session(model, threads=1)
+    (image,) = random_images(1, seed=3)
+    probabilities = session.predict_proba(session.preprocess(image[np.newaxis]))[0]
+    return image.tobytes(), int(probabilities.argmax()), float(probabilities.max())
+
+
+@pytest.mark.parametrize("target", ["linux-x86_64", "android-arm64"])
+def test_python_program_runs(device: Environment, model: Path, target: str) -> None:
+    folder = bundle(device, model, target)
+    image, label, probability = expected(model)
+    (folder / "image.raw").write_bytes(image)
+    (program,) = programs(folder, "python")
+    line = re.compile(r"^(images = )np\.zeros\(\((.*)\), np\.uint8\).*$", re.MULTILINE)
+    program, count = line.subn(
+        r'\1np.fromfile("image.raw", np.uint8).reshape(\2)', program
+    )
+    assert count == 1
+    (folder / "program.py").write_text(f"{program}\n", encoding="utf-8")
+    done = Environment(device.path, folder).try_run("python", "-W", "error", "program.py")
+    assert done.stderr == ""
+    name, said = done.stdout.rsplit(maxsplit=1)
+    assert name == Session(model).metadata["classes"][label]
+    assert float(said) == pytest.approx(probability, abs=1e-6)
+
+
+def test_c_program_runs(device: Environment, model: Path) -> None:
+    need("cc")
+    folder = bundle(device, model, "linux-x86_64")
+    image, label, probability = expected(model)
+    (folder / "image.raw").write_bytes(image)
+    (folder / "classify.c").write_text(programs(folder, "c")[0], encoding="utf-8")
+    onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
+    link = ("-L", ".", "-lonnxruntime", f"-Wl,-rpath,{folder}", "-o", "classify")
+    run("cc", *STRICT, "classify.c", "-I", HERE / "include", *link, cwd=folder)
+    said = run("./classify", "image.raw", cwd=folder)
+    assert re.fullmatch(rf"class {label}, probability (\d\.\d{{6}})\n", said)
+    assert float(said.split()[-1]) == pytest.approx(probability, abs=1e-6)
+
+
+@pytest.mark.parametrize("target", ARM)
+def test_c_program_compiles_for_arm(device: Environment, model: Path, target: str) -> None:
+    folder = bundle(device, model, target)
+    (folder / "classify.c").write_text(programs(folder, "c")[0], encoding="utf-8")
+    run(CROSS_COMPILER, *STRICT, "-c", "classify.c", "-I", HERE / "include", cwd=folder)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_kotlin_program_knows_the_model(device: Environment, model: Path, target: str) -> None:
+    """No compiler for it is at hand: the facts it states are looked at."""
+    program = programs(bundle(device, model, target), "kotlin")[0]
+    for opening, closing in ("()", "{}", "[]"):
+        assert program.count(opening) == program.count(closing)
+    session = Session(model)
+    pixels = session.inputs[0].dtype == "uint8"
+    assert f"OnnxJavaType.{'UINT8' if pixels else 'FLOAT'}" in program
+    assert f"longArrayOf(1, {', '.join(map(str, session.inputs[0].shape[1:]))})" in program
+    assert f"allocateDirect({'' if pixels else '4 * '}16)" in program
+    assert ("floatArrayOf(0.5f)" in program) != pixels
+    assert ("Bitmap" in program) == (target == "android-arm64")
+
+
+def test_bitmaps_are_read_where_it_is_known_how(device: Environment, tmp_path: Path) -> None:
+    for channels, known in ((1, True), (2, False), (3, True)):
+        image = PREPROCESS | {
+            "channels": channels,
+            "mean": [0.5] * channels,
+            "std": [0.5] * channels,
+        }
+        metadata: dict[str, Any] = {"classes": CLASSES, "preprocess": image}
+        model = Classifier.random().write(tmp_path / f"{channels}.onnx", metadata=metadata)
+        program = programs(bundle(device, model, "android-arm64"), "kotlin")[0]
+        assert ("Bitmap" in program) == known
+        shutil.rmtree(tmp_path / "android-arm64")
+
+
+@pytest.fixture
+def without_arm(device: Environment) -> Iterator[None]:
+    """The same installation, as it is where no ARM compiler was at hand."""
+    (library,) = device.path.glob(f"lib/*/site-packages/{ARM_LIBRARY}")
+    library.rename(library.with_suffix(".away"))
+    yield
+    library.with_suffix(".away").rename(library)
+
+
+@pytest.mark.usefixtures("without_arm")
+@pytest.mark.parametrize("target", ARM)
+def test_missing_library_is_named_with_the_remedy(
+    device: Environment, model: Path, target: str
+) -> None:
+    output = model.with_suffix(".zip")
+    done = device.try_run("sbn", "bundle", str(model), "--target", target, "-o", str(output))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"sbn: error: this installation has no libsbn.so for {target}: ")
+    assert "`pip install -C cmake.define.SBN_AARCH64=ON .`" in line
+    assert not output.exists()
+
+
+def test_report(device: Environment, model: Path) -> None:
+    output = model.with_suffix(".zip")
+    args = ("bundle", str(model), "--target", "linux-x86_64", "-o", str(output))
+    report = json.loads(device.run("sbn", *args, "--json"))
+    assert report["file_bytes"] == output.stat().st_size
+    assert report["model_bytes"] == model.stat().st_size
+    with zipfile.ZipFile(output) as archive:
+        assert report["files"] == archive.namelist()
+    assert str(report["file_bytes"]) in device.run("sbn", *args).replace(",", "")
