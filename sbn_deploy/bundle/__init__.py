@@ -8,7 +8,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sbn_runtime import ModelError, Session, __version__
+import numpy as np
+
+from sbn_runtime import ModelError, SbnError, Session, __version__
 from sbn_runtime.files import write_atomically
 
 from .readme import Facts, readme
@@ -55,8 +57,8 @@ def bundle_model(model: Path, target: Target, output: Path) -> BundleReport:
         output: the zip file to write.
 
     Raises:
-        ModelError: the model is missing, damaged, TFLite, no classifier, or does not say
-            what its input is.
+        ModelError: the model is missing, damaged, TFLite, no classifier, or what it says of
+            its images and classes is missing or wrong.
         MissingDependencyError: this installation lacks the library of the target.
         OutputError: the zip file cannot be written.
     """
@@ -95,7 +97,19 @@ def read_facts(model: Path) -> Facts:
     session = Session(model, threads=1)
     if "probabilities" not in {name for name, _, _ in session.outputs}:
         raise ModelError(f"{model}: is no classifier: it has no output named 'probabilities'")
-    return Facts.of(model, session)
+    facts = Facts.of(model, session)
+    image = facts.image
+    black = np.zeros((1, image.height, image.width, image.channels), np.uint8)
+    try:
+        (probabilities,) = session.predict_proba(session.preprocess(black))
+    except SbnError as error:
+        raise ModelError(f"{model}: does not run on the images it describes: {error}") from error
+    if len(probabilities) != len(facts.classes):
+        raise ModelError(
+            f"{model}: names {len(facts.classes)} classes but has {len(probabilities)};"
+            " export the model again"
+        )
+    return facts
 
 
 def _is_tflite(path: Path) -> bool:

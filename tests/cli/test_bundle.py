@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ..small_models import Classifier, write_float_model, write_pixel_model
+from ..small_models import CLASSES, PREPROCESS, Classifier, write_float_model, write_pixel_model
 from .conftest import sbn
 
 TARGET = "linux-x86_64"
@@ -73,9 +73,24 @@ def test_no_classifier(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"classes": ["a", "b", "c"]}, {"classes": 3}])
-def test_model_that_does_not_describe_its_images(metadata: dict[str, object], tmp_path: Path) -> None:
+def test_model_that_does_not_describe_its_images(
+    metadata: dict[str, object], tmp_path: Path
+) -> None:
     model = Classifier.random().write(tmp_path / "model.onnx", metadata=metadata)
     assert "does not say what its images and classes are" in refused(model, tmp_path / "f.zip")
+
+
+def test_model_that_describes_other_images(tmp_path: Path) -> None:
+    metadata = {"classes": CLASSES, "preprocess": PREPROCESS | {"height": 5}}
+    model = Classifier.random().write(tmp_path / "model.onnx", metadata=metadata)
+    message = refused(model, tmp_path / "f.zip")
+    assert "does not run on the images it describes: input must have shape" in message
+
+
+def test_model_that_names_other_classes(tmp_path: Path) -> None:
+    metadata = {"classes": CLASSES[:2], "preprocess": PREPROCESS}
+    model = Classifier.random().write(tmp_path / "model.onnx", metadata=metadata)
+    assert "names 2 classes but has 3" in refused(model, tmp_path / "f.zip")
 
 
 @pytest.mark.parametrize("name", ["my model.onnx", 'a".onnx', "$(id).onnx"])

@@ -1,4 +1,4 @@
-"""Programs that build and run native code, also for 64-bit ARM; a test skips where one is missing."""
+"""Building and running native code, also for 64-bit ARM; a test skips where a program is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 CROSS_COMPILER = "aarch64-linux-gnu-gcc"
-STRICT = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror")
+STRICT = (
+    "-std=c11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wshadow",
+    "-Wconversion",
+    "-Werror",
+)
 # The library must run on the oldest of them, too.
 CORES = ("cortex-a53", "cortex-a76")
 

@@ -58,7 +58,9 @@ def test_code_is_neither_written_nor_moved_to(library: Path) -> None:
     for _, offset, address, *_, alignment in loads:
         assert int(alignment, 16) >= PAGE
         assert (int(address, 16) - int(offset, 16)) % PAGE == 0
-    flags = ["".join(fields[6:-1]) for fields in segments if fields[:1] in (["LOAD"], ["GNU_STACK"])]
+    flags = [
+        "".join(fields[6:-1]) for fields in segments if fields[:1] in (["LOAD"], ["GNU_STACK"])
+    ]
     assert not [flag for flag in flags if "W" in flag and "E" in flag]
     # What is made read-only after loading must not share a page with what stays writable.
     (relro,) = (fields for fields in segments if fields[:1] == ["GNU_RELRO"])
