@@ -45,7 +45,7 @@ pixels (uint8[N, 4, 4, 1] input) => (float[N, 2, 2, 3] sums)
 """
 PIXEL_CLASSIFIER_GRAPH = """
 <ir_version: 9, opset_import: ["": 20, "sbn": 1]>
-classifier (uint8[N, 4, 4, 1] input) => (float[N, 3] probabilities)
+classifier (uint8[N, 4, 4, {channels}] input) => (float[N, 3] probabilities)
 {
     sums = sbn.PixelConvScale <strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0],
         pad_value = 0> (input, W, scale, bias)
@@ -197,11 +197,14 @@ def write_pixel_model(path: Path, weights: NDArray[np.int8]) -> Path:
     return _write_pixels(path, PIXEL_GRAPH, weights, 1, {"preprocess": PREPROCESS})
 
 
-def write_pixel_classifier(path: Path) -> Path:
+def write_pixel_classifier(path: Path, channels: int = 1) -> Path:
     """Writes a classifier of 4×4 images that takes their pixels as they are."""
-    weights = np.random.default_rng(0).integers(-128, 128, (3, SIZE, SIZE, 1)).astype(np.int8)
-    metadata = {"classes": CLASSES, "preprocess": PREPROCESS, "members": 1}
-    return _write_pixels(path, PIXEL_CLASSIFIER_GRAPH, weights, 2**-10, metadata)
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-128, 128, (len(CLASSES), SIZE, SIZE, channels)).astype(np.int8)
+    image = PREPROCESS | {"channels": channels, "mean": [0.5] * channels, "std": [0.5] * channels}
+    metadata = {"classes": CLASSES, "preprocess": image, "members": 1}
+    graph = PIXEL_CLASSIFIER_GRAPH.replace("{channels}", str(channels))
+    return _write_pixels(path, graph, weights, 2**-10, metadata)
 
 
 def _write_pixels(

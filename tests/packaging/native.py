@@ -1,4 +1,4 @@
-"""Building and running native code, also for 64-bit ARM; a test skips where a program is missing."""
+"""Building and running native code, also for 64-bit ARM; tests skip where a program is missing."""
 
 from __future__ import annotations
 

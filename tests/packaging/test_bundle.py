@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -19,7 +17,6 @@ import pytest
 from sbn_runtime import Session
 
 from ..small_models import (
-    CLASSES,
     PREPROCESS,
     Classifier,
     StochasticClassifier,
@@ -181,18 +178,13 @@ def test_kotlin_program_knows_the_model(device: Environment, model: Path, target
     assert ("Bitmap" in program) == (target == "android-arm64")
 
 
-def test_bitmaps_are_read_where_it_is_known_how(device: Environment, tmp_path: Path) -> None:
-    for channels, known in ((1, True), (2, False), (3, True)):
-        image = PREPROCESS | {
-            "channels": channels,
-            "mean": [0.5] * channels,
-            "std": [0.5] * channels,
-        }
-        metadata: dict[str, Any] = {"classes": CLASSES, "preprocess": image}
-        model = Classifier.random().write(tmp_path / f"{channels}.onnx", metadata=metadata)
-        program = programs(bundle(device, model, "android-arm64"), "kotlin")[0]
-        assert ("Bitmap" in program) == known
-        shutil.rmtree(tmp_path / "android-arm64")
+@pytest.mark.parametrize(("channels", "known"), [(1, True), (2, False), (3, True)])
+def test_bitmaps_are_read_where_it_is_known_how(
+    channels: int, known: bool, device: Environment, tmp_path: Path
+) -> None:
+    model = write_pixel_classifier(tmp_path / "model-1.onnx", channels)
+    program = programs(bundle(device, model, "android-arm64"), "kotlin")[0]
+    assert ("Bitmap" in program) == known
 
 
 @pytest.fixture
