@@ -84,6 +84,8 @@ bool isa_available(Isa isa) {
       return cpu_features() & kAvx512bw;
     case Isa::avx512:
       return cpu_features() & kAvx512;
+    case Isa::neon:
+      return SBN_ARM64;
     default:
       return false;
   }
