@@ -11,7 +11,7 @@ constexpr int kVectors = 2;
 // `whole`: all lanes are wanted, else `count`.
 template <bool whole>
 SBN_INLINE float32x4_t read(const float* from, int64_t count) {
-  return whole ? load<float32x4_t>(from) : neon::load_floats(from, count);
+  return whole ? load<float32x4_t>(from) : neon::load_first<float32x4_t>(from, count);
 }
 
 // `pixels` neighbouring outputs, each `vectors` vectors of channels from c on; the last
