@@ -32,9 +32,9 @@ const char* sbn_isa(void);
 /* Whether this machine can run the kernel set of that name: 1 or 0. */
 int sbn_isa_available(const char* name);
 
-/* Chooses the kernel set of sessions made from now on; without a call it is the fastest
- * one of this machine. Returns 0, or 1 for an unknown name, or 2 for a kernel set that
- * this machine cannot run. */
+/* Chooses the kernel set of sessions made from now on; the empty name stands for the
+ * fastest of this machine, which it is without a call, too. Returns 0, or 1 for an unknown
+ * name, or 2 for a kernel set that this machine cannot run. */
 int sbn_set_isa(const char* name);
 
 #ifdef __cplusplus

@@ -90,6 +90,10 @@ SBN_EXPORT int sbn_isa_available(const char* name) {
 }
 
 SBN_EXPORT int sbn_set_isa(const char* name) {
+  if (!*name) {
+    sbn::set_best_isa();
+    return 0;
+  }
   sbn::Isa isa;
   if (!sbn::isa_of_name(name, &isa)) return 1;
   if (!sbn::isa_available(isa)) return 2;
