@@ -33,8 +33,8 @@ const char* sbn_isa(void);
 int sbn_isa_available(const char* name);
 
 /* Chooses the kernel set of sessions made from now on; the empty name stands for the
- * fastest of this machine, which it is without a call, too. Returns 0, or 1 for an unknown
- * name, or 2 for a kernel set that this machine cannot run. */
+ * fastest of this machine, which is also the choice without a call. Returns 0, or 1 for an
+ * unknown name, or 2 for a kernel set that this machine cannot run. */
 int sbn_set_isa(const char* name);
 
 #ifdef __cplusplus
