@@ -42,7 +42,9 @@ class Kernel:
 
 KERNELS = (
     Kernel("convolution, `neon`", "conv/neon.cc", r"cnt\tv\d+\.16b", 128),
-    Kernel("convolution, `neon_lut2`", "conv/neon_lut2.cc", r"tbl\tv\d+\.16b, \{v\d+\.16b[,-]", 160),
+    Kernel(
+        "convolution, `neon_lut2`", "conv/neon_lut2.cc", r"tbl\tv\d+\.16b, \{v\d+\.16b[,-]", 160
+    ),
     Kernel("dense, `neon`", "dense/neon.cc", r"cnt\tv\d+\.16b", 128),
 )
 
