@@ -10,7 +10,8 @@
 namespace sbn {
 namespace {
 
-constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "neon"};
+constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "neon",
+                                     "neon_lut2"};
 static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(Isa::count), "one name each");
 
 // -1: the best available.
@@ -84,6 +85,9 @@ bool isa_available(Isa isa) {
       return cpu_features() & kAvx512bw;
     case Isa::avx512:
       return cpu_features() & kAvx512;
+    case Isa::neon:
+    case Isa::neon_lut2:
+      return SBN_ARM64;
     default:
       return false;
   }
