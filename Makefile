@@ -18,9 +18,11 @@ STAMPS := .venv/stamps
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
 	$(shell find runtime/src runtime/tests runtime/bench -type f 2>/dev/null)
 CMAKE_BUILD := build/native
+ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test sweep check-threads bench bench-train clean
+.PHONY: help demo test lint native-test python-test sweep check-threads test-arm arm-cycles bench \
+	bench-train clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -49,6 +51,16 @@ check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread
 	$(BIN)/cmake --build build/threads --target kernel_test --parallel $(JOBS)
 	$(BIN)/ctest --test-dir build/threads --output-on-failure
+
+test-arm: $(ARM_BUILD)/built  ## tests of the C++ kernels for 64-bit ARM, as three cores under qemu (a few minutes)
+	for cpu in cortex-a53 cortex-a72 cortex-a76; do \
+		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
+			$(ARM_BUILD)/tests/kernel_test 50 || exit; \
+	done
+
+arm-cycles: $(ARM_BUILD)/built  ## cycles of the ARM kernels by LLVM's models of the cores: docs/arm-cycles.md
+	$(call debian,llvm-mca-19,llvm-19)
+	$(BIN)/python runtime/bench/arm_cycles.py $(ARM_BUILD) -o docs/arm-cycles.md
 
 bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this machine, one core
 	@test -f /usr/include/benchmark/benchmark.h || { \
@@ -117,4 +129,23 @@ $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 $(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev
 	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON
 	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
+	touch $@
+
+# Shell lines that install the Debian packages $(2), as root, where the program $(1) is missing.
+define debian
+@command -v $(1) >/dev/null || { \
+	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+		apt-get update -qq </dev/null; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) </dev/null; \
+	else \
+		echo 'missing: $(2). Type: sudo apt-get install $(2)' >&2; exit 1; \
+	fi; }
+endef
+
+$(ARM_BUILD)/built: $(NATIVE) | $(STAMPS)/dev
+	$(call debian,aarch64-linux-gnu-g++,g++-aarch64-linux-gnu libc6-dev-arm64-cross)
+	$(call debian,qemu-aarch64,qemu-user)
+	$(BIN)/cmake -S runtime -B $(ARM_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
+	$(BIN)/cmake --build $(ARM_BUILD) --parallel $(JOBS)
 	touch $@

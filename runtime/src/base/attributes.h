@@ -26,6 +26,7 @@
 
 #if defined(__aarch64__)
 #define SBN_ARM64 1
+#define SBN_TARGET_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
 #else
 #define SBN_ARM64 0
 #endif

@@ -9,12 +9,14 @@
 
 namespace sbn::neon {
 
-// The first `count` of four floats, the others 0; count may be above 4.
-SBN_INLINE float32x4_t load_floats(const float* from, int64_t count) {
-  if (count >= 4) return load<float32x4_t>(from);
-  float all[4] = {};
-  for (int64_t i = 0; i < count; ++i) all[i] = load<float>(from + i);
-  return load<float32x4_t>(all);
+// The first `count` lanes of a vector, the others 0; count may be above their number.
+template <class Vector, class Element>
+SBN_INLINE Vector load_first(const Element* from, int64_t count) {
+  constexpr int64_t kLanes = sizeof(Vector) / sizeof(Element);
+  if (count >= kLanes) return load<Vector>(from);
+  Element all[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) all[i] = load<Element>(from + i);
+  return load<Vector>(all);
 }
 
 // The first `count` of the lanes of a vector; count may be above their number.

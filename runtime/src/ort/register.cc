@@ -89,9 +89,14 @@ SBN_EXPORT int sbn_isa_available(const char* name) {
   return sbn::isa_of_name(name, &isa) && sbn::isa_available(isa);
 }
 
-// Sets the kernel set for sessions created from now on. Returns 0, or 1 for an
-// unknown name, or 2 for a kernel set that this machine cannot run.
+// Sets the kernel set for sessions created from now on; an empty name stands for the
+// fastest one. Returns 0, or 1 for an unknown name, or 2 for a kernel set that this
+// machine cannot run.
 SBN_EXPORT int sbn_set_isa(const char* name) {
+  if (!*name) {
+    sbn::set_best_isa();
+    return 0;
+  }
   sbn::Isa isa;
   if (!sbn::isa_of_name(name, &isa)) return 1;
   if (!sbn::isa_available(isa)) return 2;

@@ -32,7 +32,7 @@ template <Finish finish>
 SBN_INLINE uint32_t finish_four(const Output& out, int32x4_t dot, int64_t pixel, int64_t channel,
                                 int64_t count) {
   const Epilogue& e = out.epilogue;
-  const auto at = [&](const float* from) { return load_floats(from + channel, count); };
+  const auto at = [&](const float* from) { return load_first<float32x4_t>(from + channel, count); };
   if (out.clamps_dot()) {
     dot = vmaxq_s32(dot, vdupq_n_s32(e.dot_low));
     dot = vminq_s32(dot, vdupq_n_s32(e.dot_high));
