@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,8 +39,8 @@ def build(architecture: str, folder: Path) -> Path:
     tag = f"py3-none-manylinux_{GLIBC[0]}_{GLIBC[1]}_{architecture}"
     settings = [f"--config-settings=wheel.tags={tag}", *toolchain(architecture)]
     pip("wheel", "--no-deps", "--wheel-dir", str(folder), *settings, str(ROOT))
-    (path,) = folder.glob(f"*-{tag}.whl")
-    return path
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return folder / f"sbn_deploy-{version}-{tag}.whl"
 
 
 def check(wheel: Path) -> str:
