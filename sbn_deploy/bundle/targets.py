@@ -12,7 +12,7 @@ from sbn_runtime import MissingDependencyError, library_path
 X86_64, AARCH64 = 62, 183
 
 ARM_REMEDY = (
-    "install sbn-deploy from its source with"
+    "install the wheel for x86-64 of `make wheels`, or from the source with"
     " `pip install -C cmake.define.SBN_AARCH64=ON .`, which needs the compiler"
     " aarch64-linux-gnu-g++ (Debian: g++-aarch64-linux-gnu), or bundle on a 64-bit ARM machine"
 )

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from . import arm
+from .wheels import ROOT
+
 HERE = Path(__file__).parent
 CROSS_COMPILER = "aarch64-linux-gnu-gcc"
 STRICT = (
@@ -24,8 +26,6 @@ STRICT = (
     "-Wconversion",
     "-Werror",
 )
-# The library must run on the oldest of them, too.
-CORES = ("cortex-a53", "cortex-a76")
 
 
 def need(*programs: str) -> None:
@@ -74,26 +74,11 @@ def arm_library() -> Path:
 def arm_packages(folder: Path, *names: str) -> Path:
     """Debian's arm64 packages of these names, unpacked into `folder`; installs nothing."""
     need("apt-get", "dpkg-deb")
-    apt = folder / "apt"
-    for part in ("state/lists/partial", "cache/archives/partial"):
-        (apt / part).mkdir(parents=True)
-    (apt / "status").touch()
-    settings = {
-        "APT::Architecture": "arm64",
-        "APT::Architectures": "arm64",
-        "APT::Sandbox::User": "root",
-        "Debug::NoLocking": "true",
-        "Dir::Cache": f"{apt}/cache",
-        "Dir::State": f"{apt}/state",
-        "Dir::State::status": f"{apt}/status",
-    }
-    command = ["apt-get", "-q", *(f"--option={key}={value}" for key, value in settings.items())]
-    for arguments in (["update"], ["download", *names]):
-        done = try_run(*command, *arguments, cwd=apt)
-        if done.returncode:
-            pytest.skip(f"apt has no {', '.join(names)} for arm64 within reach: {done.stderr}")
-    for package in apt.glob("*.deb"):
-        run("dpkg-deb", "--extract", package, folder)
+    try:
+        for package in arm.download(folder / "apt", *names):
+            run("dpkg-deb", "--extract", package, folder)
+    except RuntimeError as error:
+        pytest.skip(f"apt has no {', '.join(names)} for arm64 within reach: {error}")
     return folder
 
 

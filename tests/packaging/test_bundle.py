@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import shutil
-import sys
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -24,8 +24,9 @@ from ..small_models import (
     random_images,
     write_pixel_classifier,
 )
-from .native import CROSS_COMPILER, HERE, ROOT, STRICT, need, onnxruntime_library, run
+from .native import CROSS_COMPILER, HERE, STRICT, need, onnxruntime_library, run
 from .test_wheel import Environment
+from .wheels import CONSTRAINTS, ROOT, build, check, pip
 
 ARM = ("android-arm64", "linux-arm64")
 TARGETS = (*ARM, "linux-x86_64")
@@ -36,18 +37,19 @@ NAMES = ["round thing", "Kreuz-Förmiges", "line"]
 
 
 @pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An install of the wheel, with the library for ARM if it can be built here."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel with the library for ARM, if that can be built here."""
+    cross = shutil.which(CROSS_COMPILER) is not None
+    return build(platform.machine(), tmp_path_factory.mktemp("wheel"), arm_library=cross)
+
+
+@pytest.fixture(scope="module")
+def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An install of the wheel, and of what it requires."""
     folder = tmp_path_factory.mktemp("bundle")
     environment = Environment(folder / "venv", folder)
     venv.create(environment.path, symlinks=True)
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
-    cross = "OFF" if shutil.which(CROSS_COMPILER) is None else "ON"
-    setting = f"--config-settings=cmake.define.SBN_AARCH64={cross}"
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, setting, ROOT)
-    (wheel,) = folder.glob("*.whl")
-    python = environment.path / "bin" / "python"
-    run(*pip, f"--python={python}", "install", "-c", ROOT / "constraints.txt", wheel)
+    pip(f"--python={environment.path / 'bin' / 'python'}", "install", CONSTRAINTS, str(wheel))
     return environment
 
 
@@ -76,6 +78,13 @@ def bundle(device: Environment, model: Path, target: str) -> Path:
     (inner,) = folder.iterdir()
     assert inner.name == model.stem
     return inner
+
+
+def test_wheel_with_the_library_for_arm_keeps_its_platform_tag(wheel: Path) -> None:
+    need(CROSS_COMPILER)
+    with zipfile.ZipFile(wheel) as archive:
+        assert ARM_LIBRARY in archive.namelist()
+    assert "requires no external shared libraries" in check(wheel)
 
 
 def programs(folder: Path, language: str) -> list[str]:

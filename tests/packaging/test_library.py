@@ -9,7 +9,8 @@ import pytest
 
 from sbn_runtime import library_path
 
-from .native import CORES, CROSS_COMPILER, HERE, ROOT, STRICT, arm_library, arm_packages, need, run
+from .arm import CORES
+from .native import CROSS_COMPILER, HERE, ROOT, STRICT, arm_library, arm_packages, need, run
 
 EXPORTS = {"RegisterCustomOps", "sbn_version", "sbn_isa", "sbn_isa_available", "sbn_set_isa"}
 INCLUDE = ROOT / "runtime" / "include"

@@ -15,8 +15,8 @@ import pytest
 from sbn_runtime import Session, library_path
 
 from ..small_models import Classifier, random_images, write_float_model, write_pixel_classifier
+from .arm import CORES
 from .native import (
-    CORES,
     CROSS_COMPILER,
     HERE,
     ROOT,
