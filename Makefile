@@ -16,11 +16,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 # What the installed library is built from.
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
-	$(shell find runtime/src runtime/tests runtime/bench -type f 2>/dev/null)
+	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench -type f 2>/dev/null)
 CMAKE_BUILD := build/native
+ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads bench bench-train clean
+.PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
+	arm-cycles arm-tools bench bench-train clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -40,6 +42,7 @@ native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 	$(BIN)/ctest --test-dir $(CMAKE_BUILD) --output-on-failure
 
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
+	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
@@ -55,6 +58,20 @@ check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread
 	$(BIN)/cmake --build build/threads --target kernel_test --parallel $(JOBS)
 	$(BIN)/ctest --test-dir build/threads --output-on-failure
+
+wheels: $(STAMPS)/dev arm-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
+	$(BIN)/python -m tests.packaging.wheels dist
+
+test-arm: $(ARM_BUILD)/built  ## kernels, wheel and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
+	for cpu in cortex-a53 cortex-a72 cortex-a76; do \
+		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
+			$(ARM_BUILD)/tests/kernel_test 50 || exit; \
+	done
+	$(BIN)/python -m pytest -n auto -m '' tests/packaging/test_arm.py
+
+arm-cycles: $(ARM_BUILD)/built  ## cycles of the ARM kernels by LLVM's models of the cores: docs/arm-cycles.md
+	$(call debian,llvm-mca-19,llvm-19)
+	$(BIN)/python runtime/bench/arm_cycles.py $(ARM_BUILD) -o docs/arm-cycles.md
 
 bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this machine, one core
 	@test -f /usr/include/benchmark/benchmark.h || { \
@@ -127,4 +144,25 @@ $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 $(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev
 	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON
 	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
+	touch $@
+
+# Shell lines that install the Debian packages $(2), as root, where the program $(1) is missing.
+define debian
+@command -v $(1) >/dev/null || { \
+	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+		apt-get update -qq </dev/null; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) </dev/null; \
+	else \
+		echo 'missing: $(2). Type: sudo apt-get install $(2)' >&2; exit 1; \
+	fi; }
+endef
+
+arm-tools:
+	$(call debian,aarch64-linux-gnu-g++,g++-aarch64-linux-gnu libc6-dev-arm64-cross)
+	$(call debian,qemu-aarch64,qemu-user)
+
+$(ARM_BUILD)/built: $(NATIVE) | $(STAMPS)/dev arm-tools
+	$(BIN)/cmake -S runtime -B $(ARM_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
+	$(BIN)/cmake --build $(ARM_BUILD) --parallel $(JOBS)
 	touch $@

@@ -44,6 +44,16 @@ pixels (uint8[N, 4, 4, 1] input) => (float[N, 2, 2, 3] sums)
         pad_value = 0> (input, W, scale, bias)
 }
 """
+PIXEL_CLASSIFIER_GRAPH = """
+<ir_version: 9, opset_import: ["": 20, "sbn": 1]>
+classifier (uint8[N, 4, 4, {channels}] input) => (float[N, 3] probabilities)
+{
+    sums = sbn.PixelConvScale <strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0],
+        pad_value = 0> (input, W, scale, bias)
+    logits = Flatten <axis = 1> (sums)
+    probabilities = Softmax <axis = 1> (logits)
+}
+"""
 STOCHASTIC_HEAD = """
 <ir_version: 9, opset_import: ["": 20, "sbn": 1]>
 stochastic (float[N, 1, 4, 4] input, int64 seed, int64 samples, int64 first_sample)
@@ -185,12 +195,32 @@ class StochasticClassifier:
 
 def write_pixel_model(path: Path, weights: NDArray[np.int8]) -> Path:
     """Writes a convolution on pixels, int8 weights [3, 2, 2, 1], stride 2, scale 1, bias 0."""
-    model = onnx.parser.parse_model(PIXEL_GRAPH)
-    values = {"W": weights, "scale": np.ones(3, np.float32), "bias": np.zeros(3, np.float32)}
+    return _write_pixels(path, PIXEL_GRAPH, weights, 1, {"preprocess": PREPROCESS})
+
+
+def write_pixel_classifier(path: Path, channels: int = 1) -> Path:
+    """Writes a classifier of 4×4 images that takes their pixels as they are."""
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-128, 128, (len(CLASSES), SIZE, SIZE, channels)).astype(np.int8)
+    image = PREPROCESS | {"channels": channels, "mean": [0.5] * channels, "std": [0.5] * channels}
+    metadata = {"classes": CLASSES, "preprocess": image, "members": 1}
+    graph = PIXEL_CLASSIFIER_GRAPH.replace("{channels}", str(channels))
+    return _write_pixels(path, graph, weights, 2**-10, metadata)
+
+
+def _write_pixels(
+    path: Path, graph: str, weights: NDArray[np.int8], scale: float, metadata: dict[str, Any]
+) -> Path:
+    model = onnx.parser.parse_model(graph)
+    values = {
+        "W": weights,
+        "scale": np.full(3, scale, np.float32),
+        "bias": np.zeros(3, np.float32),
+    }
     for name, value in values.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
     model.functions.extend(function_protos().values())
-    onnx.helper.set_model_props(model, {ops.DOMAIN: json.dumps({"preprocess": PREPROCESS})})
+    onnx.helper.set_model_props(model, {ops.DOMAIN: json.dumps(metadata)})
     onnx.save(model, path)
     return path
 

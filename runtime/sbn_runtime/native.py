@@ -13,7 +13,7 @@ from pathlib import Path
 from .errors import IsaError, MissingDependencyError
 
 ISA_VARIABLE = "SBN_ISA"
-ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon")
+ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon", "neon_lut2")
 
 
 def library_path() -> Path:
@@ -31,7 +31,10 @@ def library_path() -> Path:
 
 
 def available_isas() -> tuple[str, ...]:
-    """The kernel sets that this CPU can run, slowest first."""
+    """The kernel sets that this CPU can run.
+
+    Slowest first, but which of the two of 64-bit ARM is faster depends on the core.
+    """
     library = _library()
     return tuple(name for name in ISAS if library.sbn_isa_available(name.encode()))
 
@@ -58,7 +61,7 @@ def native_version() -> str:
 def select_isa() -> None:
     """Makes kernels created from now on follow SBN_ISA. Raises IsaError."""
     wanted = os.environ.get(ISA_VARIABLE, "")
-    status = _library().sbn_set_isa((wanted or available_isas()[-1]).encode())
+    status = _library().sbn_set_isa(wanted.encode())
     if status == 1:
         raise IsaError(
             f"{ISA_VARIABLE}={wanted!r}: no such kernel set; choose one of {', '.join(ISAS)}"

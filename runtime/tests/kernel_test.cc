@@ -513,6 +513,7 @@ int main(int argc, char** argv) {
     test::test_row(row, problems, seed);
     printf("tested %s\n", row.name);
   }
+  printf("fastest kernel set: %s\n", isa_name(current_isa()));
   printf("%d failures\n", test::g_failures);
   return test::g_failures ? 1 : 0;
 }

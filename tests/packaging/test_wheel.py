@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tomllib
 import venv
+import warnings
 import zipfile
 from dataclasses import dataclass
 from email.parser import Parser
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from .wheels import CONSTRAINTS, ROOT, check, pip
+
 WORKSTATION_ONLY = (
     "jinja2",
     "matplotlib",
@@ -62,36 +64,15 @@ class Environment:
         )
 
 
-def pip(python: Path | str, *args: str) -> None:
-    command = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, f"pip {args}\n{done.stdout}\n{done.stderr}"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
-    (path,) = folder.glob("*.whl")
-    return path
-
-
 @pytest.fixture(scope="module")
 def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """What `pip install sbn-deploy` gives a device."""
     folder = tmp_path_factory.mktemp("device")
     environment = Environment(folder / "venv", folder)
-    venv.create(environment.path, with_pip=True, symlinks=True)
-    constraints = str(ROOT / "constraints.txt")
-    pip(environment.path / "bin" / "python", "install", "-c", constraints, str(wheel))
+    venv.create(environment.path, symlinks=True)
+    python = environment.path / "bin" / "python"
+    pip(f"--python={python}", "install", CONSTRAINTS, str(wheel))
     return environment
-
-
-@pytest.fixture(scope="module")
-def project() -> dict[str, Any]:
-    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return table
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +85,25 @@ def test_one_wheel_per_platform_serves_every_python(wheel: Path, project: dict[s
     name, version, python, abi, platform = wheel.stem.split("-", 4)
     assert (name, version) == ("sbn_deploy", project["version"])
     assert (python, abi) == ("py3", "none")
-    assert "linux" in platform
+    assert platform.startswith("manylinux_2_28_")
+
+
+def test_wheel_keeps_its_platform_tag(wheel: Path) -> None:
+    assert "requires no external shared libraries" in check(wheel)
+
+
+def test_wheel_that_needs_a_newer_system_is_found(wheel: Path, tmp_path: Path) -> None:
+    """pthread_create moved to libc in glibc 2.34."""
+    library = tmp_path / "libsbn.so"
+    source = "#include <pthread.h>\nvoid* needed = reinterpret_cast<void*>(pthread_create);\n"
+    command = ["c++", "-shared", "-fPIC", "-x", "c++", "-", "-o", library]
+    subprocess.run(command, input=source, text=True, check=True)
+    broken = Path(shutil.copy(wheel, tmp_path / wheel.name))
+    with zipfile.ZipFile(broken, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the name is there twice; the last one counts
+        archive.write(library, "sbn_runtime/libsbn.so")
+    with pytest.raises(ValueError, match=r"does not keep its tag.*manylinux_2_3"):
+        check(broken)
 
 
 def test_wheel_holds_every_module_and_the_library(names: set[str]) -> None:

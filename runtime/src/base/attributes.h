@@ -1,7 +1,7 @@
 // Compiler attributes that raise the instruction set of single functions.
 //
-// Every translation unit is compiled at the ABI floor (x86-64 baseline), so no
-// newer instruction can leak into shared code. A function that needs more says
+// Every translation unit is compiled at the ABI floor (x86-64 or Armv8.0-A baseline),
+// so no newer instruction can leak into shared code. A function that needs more says
 // so with one of the SBN_TARGET macros, and runs only where cpu.h found the
 // features that the kernel's row in kernels/table.inc asks for.
 #pragma once
@@ -22,4 +22,11 @@
                         "avx2,fma,popcnt")))
 #else
 #define SBN_X86 0
+#endif
+
+#if defined(__aarch64__)
+#define SBN_ARM64 1
+#define SBN_TARGET_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
+#else
+#define SBN_ARM64 0
 #endif

@@ -6,15 +6,19 @@
 #if SBN_X86
 #include <cpuid.h>
 #endif
+#if SBN_ARM64
+#include "kernels/cpu_arm64.h"
+#endif
 
 namespace sbn {
 namespace {
 
-constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "neon"};
+constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "neon",
+                                     "neon_lut2"};
 static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(Isa::count), "one name each");
 
-// -1: the best available.
-int32_t g_chosen = -1;
+constexpr int32_t kBest = -1;
+int32_t g_chosen = kBest;
 
 #if SBN_X86
 uint64_t extended_control_register() {
@@ -44,9 +48,23 @@ uint32_t detect() {
   }
   return found;
 }
+#elif SBN_ARM64
+uint32_t detect() { return arm64::detect(); }
 #else
 uint32_t detect() { return kNone; }
 #endif
+
+Isa best_isa() {
+#if SBN_ARM64
+  return arm64::look_ups_are_faster() ? Isa::neon_lut2 : Isa::neon;
+#else
+  auto best = Isa::scalar;
+  for (int32_t i = 0; i < static_cast<int32_t>(Isa::count); ++i) {
+    if (isa_available(static_cast<Isa>(i))) best = static_cast<Isa>(i);
+  }
+  return best;
+#endif
+}
 
 }  // namespace
 
@@ -84,6 +102,9 @@ bool isa_available(Isa isa) {
       return cpu_features() & kAvx512bw;
     case Isa::avx512:
       return cpu_features() & kAvx512;
+    case Isa::neon:
+    case Isa::neon_lut2:
+      return SBN_ARM64;
     default:
       return false;
   }
@@ -91,14 +112,10 @@ bool isa_available(Isa isa) {
 
 Isa current_isa() {
   const int32_t chosen = __atomic_load_n(&g_chosen, __ATOMIC_RELAXED);
-  if (chosen >= 0) return static_cast<Isa>(chosen);
-  auto best = Isa::scalar;
-  for (int32_t i = 0; i < static_cast<int32_t>(Isa::count); ++i) {
-    if (isa_available(static_cast<Isa>(i))) best = static_cast<Isa>(i);
-  }
-  return best;
+  return chosen < 0 ? best_isa() : static_cast<Isa>(chosen);
 }
 
 void set_isa(Isa isa) { __atomic_store_n(&g_chosen, static_cast<int32_t>(isa), __ATOMIC_RELAXED); }
+void set_best_isa() { __atomic_store_n(&g_chosen, kBest, __ATOMIC_RELAXED); }
 
 }  // namespace sbn

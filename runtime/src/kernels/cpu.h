@@ -6,7 +6,7 @@
 namespace sbn {
 
 // Kernel sets in order of preference; the names are those of sbn_set_isa.
-enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, neon, count };
+enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, neon, neon_lut2, count };
 
 // CPU features that a kernel may need (bits).
 enum Feature : uint32_t {
@@ -16,6 +16,7 @@ enum Feature : uint32_t {
   kAvx512bw = 1u << 2,    // AVX2 and AVX-512 F, BW, DQ, VL, and zmm state saved
   kAvx512vnni = 1u << 3,  // the same and VNNI
   kAvx512 = 1u << 4,      // the same as kAvx512bw and VPOPCNTDQ
+  kDotProduct = 1u << 5,  // SDOT and UDOT of Armv8.2-A
 };
 
 // The features of this machine.
@@ -29,8 +30,9 @@ bool isa_of_name(const char* name, Isa* isa);
 // Whether this machine can run the kernel set.
 bool isa_available(Isa isa);
 
-// The kernel set in use: the one set last, or else the best available.
+// The kernel set in use: the one set last, or else the fastest one of this machine.
 Isa current_isa();
 void set_isa(Isa isa);
+void set_best_isa();
 
 }  // namespace sbn

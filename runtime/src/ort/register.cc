@@ -7,6 +7,7 @@
 #include "ort/product_ops.h"
 #include "ort/stochastic_sign_op.h"
 #include "ort/window_ops.h"
+#include "sbn.h"
 
 #define SBN_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -60,38 +61,39 @@ Status* register_ops(const Api& api, SessionOptions* options) {
 }  // namespace
 }  // namespace sbn::ort
 
-// Called by onnxruntime's register_custom_ops_library. The domain belongs to the
-// process: sessions use it for as long as the library is loaded.
-SBN_EXPORT sbn::ort::Status* RegisterCustomOps(sbn::ort::SessionOptions* options,
-                                               const sbn::ort::ApiBase* base) {
+// The domain belongs to the process: sessions use it for as long as the library is loaded.
+SBN_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* ort) {
   using namespace sbn::ort;
-  const void* table = base->get_api(kApiVersion);
-  if (!table) {
+  const auto* base = reinterpret_cast<const ApiBase*>(ort);
+  Status* failure = nullptr;
+  if (const void* table = base->get_api(kApiVersion)) {
+    g_api = Api(table);
+    failure = register_ops(g_api, reinterpret_cast<SessionOptions*>(options));
+  } else {
     // Version 1 of the API can at least say so.
     const Api oldest(base->get_api(1));
     sbn::Message text;
     text << "libsbn needs onnxruntime 1.17 or newer, this is " << base->version()
          << "; upgrade onnxruntime";
-    return oldest.CreateStatus(ErrorCode::kNotImplemented, text.text());
+    failure = oldest.CreateStatus(ErrorCode::kNotImplemented, text.text());
   }
-  g_api = Api(table);
-  return register_ops(g_api, options);
+  return reinterpret_cast<OrtStatus*>(failure);
 }
 
 SBN_EXPORT const char* sbn_version() { return SBN_VERSION; }
 
-// The name of the kernel set in use.
 SBN_EXPORT const char* sbn_isa() { return sbn::isa_name(sbn::current_isa()); }
 
-// Whether this machine can run the kernel set of that name.
 SBN_EXPORT int sbn_isa_available(const char* name) {
   sbn::Isa isa;
   return sbn::isa_of_name(name, &isa) && sbn::isa_available(isa);
 }
 
-// Sets the kernel set for sessions created from now on. Returns 0, or 1 for an
-// unknown name, or 2 for a kernel set that this machine cannot run.
 SBN_EXPORT int sbn_set_isa(const char* name) {
+  if (!*name) {
+    sbn::set_best_isa();
+    return 0;
+  }
   sbn::Isa isa;
   if (!sbn::isa_of_name(name, &isa)) return 1;
   if (!sbn::isa_available(isa)) return 2;

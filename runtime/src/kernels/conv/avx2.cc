@@ -1,4 +1,4 @@
-#include "kernels/conv/pairs.h"
+#include "kernels/conv/nibble_index.h"
 #include "kernels/product/avx2.h"
 #include "kernels/registry.h"
 
@@ -6,6 +6,7 @@ namespace sbn {
 namespace {
 
 namespace product = avx2;
+using pairs::build_index;
 
 #define SBN_PAIRS_TARGET SBN_TARGET_AVX2
 #include "kernels/conv/pairs.inc"

@@ -1,4 +1,4 @@
-#include "kernels/conv/pairs.h"
+#include "kernels/conv/nibble_index.h"
 #include "kernels/product/avx512bw.h"
 #include "kernels/registry.h"
 
@@ -6,6 +6,7 @@ namespace sbn {
 namespace {
 
 namespace product = avx512bw;
+using pairs::build_index;
 
 #define SBN_PAIRS_TARGET SBN_TARGET_AVX512BW
 #include "kernels/conv/pairs.inc"

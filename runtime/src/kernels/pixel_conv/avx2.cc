@@ -23,6 +23,7 @@ struct Widened {
   using Element = uint16_t;
   static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
 
+  static uint16_t element(uint8_t pixel) { return pixel; }
   static SBN_TARGET_AVX2 void copy(uint16_t* to, const uint8_t* from, int64_t count) {
     const auto widen = [&](int64_t i) SBN_TARGET_AVX2 {
       const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));

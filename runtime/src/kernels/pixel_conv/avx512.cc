@@ -24,6 +24,7 @@ struct Vnni {
   using Element = uint8_t;
   using Weight = int8_t;
 
+  static uint8_t element(uint8_t pixel) { return pixel; }
   static SBN_TARGET_AVX512BW void copy(uint8_t* to, const uint8_t* from,
                                                   int64_t count) {
     for (int64_t i = 0; i < count; i += 64) {
@@ -45,6 +46,7 @@ struct Widened {
   using Element = uint16_t;
   using Weight = int16_t;
 
+  static uint16_t element(uint8_t pixel) { return pixel; }
   static SBN_TARGET_AVX512BW void copy(uint16_t* to, const uint8_t* from,
                                                   int64_t count) {
     for (int64_t i = 0; i < count; i += 32) {

@@ -19,7 +19,7 @@ struct Patches {
 };
 
 // `Product` says how products are laid out: kElements of type Element in a lane, runs(),
-// and copy(), from bytes to elements.
+// and element() and copy(), from bytes to elements.
 template <class Product>
 class Rows {
  public:
@@ -99,7 +99,8 @@ class Rows {
   }
 
   SBN_INLINE void fill(Element* to, int64_t columns) const {
-    for (int64_t i = 0; i < columns * s_.channels; ++i) to[i] = static_cast<Element>(s_.pad_value);
+    const Element border = Product::element(static_cast<uint8_t>(s_.pad_value));
+    for (int64_t i = 0; i < columns * s_.channels; ++i) to[i] = border;
   }
 
   const PixelConvShape& s_;

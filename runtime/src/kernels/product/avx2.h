@@ -15,6 +15,7 @@
 namespace sbn::avx2 {
 
 using pairs::kMaxProducts;
+using Digits = pairs::Nibbles;
 
 constexpr int64_t kChannels = 32;  // of a register
 constexpr int64_t kRegisters = 2;  // of a block
@@ -48,7 +49,7 @@ template <int Count, int Pairs, int Registers>
 SBN_TARGET_AVX2 SBN_INLINE void add_nibbles(Sums<Pairs, Registers>& sums,
                                             const uint16_t* const (&index)[Pairs], int64_t at,
                                             const uint8_t* w) {
-  const auto* tables = reinterpret_cast<const uint8_t*>(pairs::kPairTables.entries);
+  const auto* tables = reinterpret_cast<const uint8_t*>(pairs::kPairTables<Digits>.entries);
   SBN_UNROLL
   for (int p = 0; p < Pairs; ++p) {
     __m256i s[Registers];
@@ -128,7 +129,7 @@ SBN_TARGET_AVX2 SBN_INLINE void add_triples(Sums<2, 2>& sums, const uint16_t* (&
         [b3] "+x"(sums.b[1][1]),
         [i0] "+r"(index[0]), [i1] "+r"(index[1]),
         [offset] "=&r"(offset), [w] "+r"(w), [triples] "+r"(triples)
-      : [tables] "r"(pairs::kPairTables.entries)
+      : [tables] "r"(pairs::kPairTables<Digits>.entries)
       : "memory", "cc", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
@@ -181,7 +182,7 @@ SBN_TARGET_AVX2 SBN_INLINE void add_triples(Sums<4, 1>& sums, const uint16_t* (&
         [b3] "+x"(sums.b[3][0]),
         [i0] "+r"(index[0]), [i1] "+r"(index[1]), [i2] "+r"(index[2]), [i3] "+r"(index[3]),
         [offset] "=&r"(offset), [w] "+r"(w), [triples] "+r"(triples)
-      : [tables] "r"(pairs::kPairTables.entries)
+      : [tables] "r"(pairs::kPairTables<Digits>.entries)
       : "memory", "cc", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 

@@ -18,6 +18,7 @@ namespace sbn::avx512bw {
 using avx512::bits_of;
 using avx512::first_lanes;
 using pairs::kMaxProducts;
+using Digits = pairs::Nibbles;
 
 constexpr int64_t kChannels = 64;  // of a register
 constexpr int64_t kRegisters = 2;  // of a block
@@ -52,7 +53,7 @@ template <int Count, int Pairs, int Registers>
 SBN_TARGET_AVX512BW SBN_INLINE void add_nibbles(Sums<Pairs, Registers>& sums,
                                                 const uint16_t* const (&index)[Pairs],
                                                 const uint8_t* w) {
-  const auto* tables = reinterpret_cast<const char*>(pairs::kPairTables.entries);
+  const auto* tables = reinterpret_cast<const char*>(pairs::kPairTables<Digits>.entries);
   __m512i s[Pairs][Registers];
   SBN_UNROLL
   for (int i = 0; i < Count; ++i) {

@@ -1,0 +1,135 @@
+#include "kernels/cpu_arm64.h"
+
+#include <stddef.h>
+
+#include "base/arithmetic.h"
+#include "kernels/cpu.h"
+#include "kernels/product/neon.h"
+#include "kernels/product/neon_lut2.h"
+
+namespace sbn::arm64 {
+namespace {
+
+#if defined(__linux__)
+// The library links against no libc, so it asks the kernel itself.
+int64_t system_call(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d = 0) {
+  register int64_t x8 __asm__("x8") = number;
+  register int64_t x0 __asm__("x0") = a;
+  register int64_t x1 __asm__("x1") = b;
+  register int64_t x2 __asm__("x2") = c;
+  register int64_t x3 __asm__("x3") = d;
+  __asm__ volatile("svc #0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x3), "r"(x8) : "memory", "cc");
+  return x0;
+}
+
+// The entry of the auxiliary vector that lists the CPU's features, or 0.
+uint64_t hardware_capabilities() {
+  constexpr int64_t kOpenAt = 56, kClose = 57, kRead = 63, kCurrentFolder = -100;
+  constexpr uint64_t kCapabilities = 16;
+  const auto path = reinterpret_cast<int64_t>("/proc/self/auxv");
+  const int64_t file = system_call(kOpenAt, kCurrentFolder, path, 0);
+  if (file < 0) return 0;
+  uint64_t entries[64][2];
+  const int64_t size = system_call(kRead, file, reinterpret_cast<int64_t>(entries), sizeof entries);
+  system_call(kClose, file, 0, 0);
+  for (int64_t i = 0; i < size / 16; ++i) {
+    if (entries[i][0] == kCapabilities) return entries[i][1];
+  }
+  return 0;
+}
+#else
+uint64_t hardware_capabilities() { return 0; }
+#endif
+
+// Ticks of a constant rate, about 20 to 1000 in a microsecond.
+uint64_t ticks() {
+  uint64_t now;
+  __asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(now) : : "memory");
+  return now;
+}
+
+template <class T>
+void keep(const T& value) {
+  __asm__ volatile("" : : "r"(&value) : "memory");
+}
+
+// Both work on operands of their own that stay in the first cache, and return how many
+// MAC they did. Look-ups go all over the table, as they do on real inputs.
+struct Counting {
+  alignas(16) uint64_t x[neon::kPixels][2 * neon::kStepsPerFlush] = {};
+  alignas(16) uint64_t w[neon::kStepsPerFlush * neon::kBlock] = {};
+
+  int64_t run() const {
+    const char* rows[neon::kPixels];
+    for (int64_t p = 0; p < neon::kPixels; ++p) rows[p] = reinterpret_cast<const char*>(x[p]);
+    constexpr int64_t kTiles = 16;
+    for (int64_t i = 0; i < kTiles; ++i) {
+      neon::Tile<neon::kPixels> tile;
+      neon::clear<neon::kPixels>(tile);
+      neon::accumulate<neon::kPixels>(tile, rows, 0, w, neon::kStepsPerFlush);
+      keep(tile);
+    }
+    return kTiles * neon::kStepsPerFlush * 64 * neon::kPixels * neon::kBlock;
+  }
+};
+
+struct LookingUp {
+  using Digits = neon_lut2::Digits;
+  static constexpr int64_t kChunks = 16;
+  uint16_t index[kChunks * Digits::kPerFlush];
+  alignas(16) uint8_t w[Digits::kPerFlush * neon_lut2::kBlock] = {};
+
+  LookingUp() {
+    constexpr int64_t kTables = 1 << 2 * Digits::kBits, kTableBytes = 1 << Digits::kBits;
+    for (int64_t i = 0; i < kChunks * Digits::kPerFlush; ++i) {
+      index[i] = static_cast<uint16_t>(i * 419 % kTables * kTableBytes);
+    }
+  }
+
+  int64_t run() const {
+    for (int64_t i = 0; i < kChunks; ++i) {
+      const uint16_t* digits[] = {index + i * Digits::kPerFlush};
+      const uint8_t* weights = w;
+      neon_lut2::Sums<1, neon_lut2::kRegisters> sums;
+      neon_lut2::clear(sums);
+      neon_lut2::add_run(sums, digits, weights, Digits::kPerFlush);
+      keep(sums);
+    }
+    return kChunks * Digits::kPerFlush * Digits::kBits * 2 * neon_lut2::kBlock;
+  }
+};
+
+// Ticks for 2^20 MAC.
+template <class Work>
+uint64_t time(const Work& work) {
+  const uint64_t before = ticks();
+  const int64_t macs = work.run();
+  return ((ticks() - before) << 20) / static_cast<uint64_t>(macs);
+}
+
+}  // namespace
+
+uint32_t detect() {
+  constexpr uint64_t kSdot = 1 << 20;
+  return hardware_capabilities() & kSdot ? kDotProduct : kNone;
+}
+
+bool look_ups_are_faster() {
+  enum : int32_t { kUnknown, kFaster, kSlower };
+  static int32_t cached = kUnknown;
+  int32_t answer = __atomic_load_n(&cached, __ATOMIC_RELAXED);
+  if (answer == kUnknown) {
+    const Counting counting;
+    const LookingUp looking_up;
+    uint64_t least[] = {~uint64_t{0}, ~uint64_t{0}};
+    for (int round = 0; round < 8; ++round) {
+      const uint64_t now[] = {time(counting), time(looking_up)};
+      for (int i = 0; i < 2; ++i) least[i] = now[i] < least[i] ? now[i] : least[i];
+    }
+    answer = least[1] < least[0] ? kFaster : kSlower;
+    __atomic_store_n(&cached, answer, __ATOMIC_RELAXED);
+  }
+  return answer == kFaster;
+}
+
+}  // namespace sbn::arm64

@@ -1,0 +1,130 @@
+"""A model with everything that another machine needs to run it, in one zip file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sbn_runtime import ModelError, SbnError, Session, __version__
+from sbn_runtime.files import write_atomically
+
+from .readme import Facts, readme
+from .targets import TARGETS, Target
+
+__all__ = ["TARGETS", "BundleReport", "Target", "bundle_model"]
+
+CHECKSUMS = "SHA256SUMS"
+CLASSES = "classes.txt"
+LIBRARY = "libsbn.so"
+# The same input gives the same bytes.
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class BundleReport:
+    """What `bundle_model` wrote.
+
+    Attributes:
+        path, file_bytes: the zip file.
+        target: platform.
+        files: the names in it.
+        model_bytes, library_bytes: sizes before compression.
+        version: of sbn-deploy, and so of the library.
+    """
+
+    path: Path
+    file_bytes: int
+    target: str
+    files: tuple[str, ...]
+    model_bytes: int
+    library_bytes: int
+    version: str
+
+
+def bundle_model(model: Path, target: Target, output: Path) -> BundleReport:
+    """Writes a zip file with the model, the target's library, instructions and checksums.
+
+    Everything lies in one folder, named as the model.
+
+    Args:
+        model: ONNX file of a classifier, written by `sbn export`.
+        target: one of `TARGETS`.
+        output: the zip file to write.
+
+    Raises:
+        ModelError: the model is missing, damaged, TFLite, no classifier, or what it says of
+            its images and classes is missing or wrong.
+        MissingDependencyError: this installation lacks the library of the target.
+        OutputError: the zip file cannot be written.
+    """
+    facts = read_facts(model)
+    library = target.library()
+    contents = {
+        "README.md": readme(facts, target).encode(),
+        target.model_folder + model.name: model.read_bytes(),
+        target.model_folder + CLASSES: "".join(f"{name}\n" for name in facts.classes).encode(),
+        target.library_folder + LIBRARY: library.read_bytes(),
+    }
+    contents[CHECKSUMS] = "".join(
+        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items()
+    ).encode()
+    named = {f"{model.stem}/{name}": data for name, data in contents.items()}
+    packed = _zip(named)
+    write_atomically(output, packed)
+    return BundleReport(
+        path=output,
+        file_bytes=len(packed),
+        target=target.name,
+        files=tuple(named),
+        model_bytes=model.stat().st_size,
+        library_bytes=library.stat().st_size,
+        version=__version__,
+    )
+
+
+def read_facts(model: Path) -> Facts:
+    """What a program must know of a model to call it. Raises ModelError."""
+    if _is_tflite(model):
+        raise ModelError(
+            f"{model}: is a TFLite file, which needs no bundle: it runs in an interpreter with"
+            " Larq Compute Engine's operators; bundle the ONNX file of `sbn export`"
+        )
+    session = Session(model, threads=1)
+    if "probabilities" not in {name for name, _, _ in session.outputs}:
+        raise ModelError(f"{model}: is no classifier: it has no output named 'probabilities'")
+    facts = Facts.of(model, session)
+    image = facts.image
+    black = np.zeros((1, image.height, image.width, image.channels), np.uint8)
+    try:
+        (probabilities,) = session.predict_proba(session.preprocess(black))
+    except SbnError as error:
+        raise ModelError(f"{model}: does not run on the images it describes: {error}") from error
+    if len(probabilities) != len(facts.classes):
+        raise ModelError(
+            f"{model}: names {len(facts.classes)} classes but has {len(probabilities)};"
+            " export the model again"
+        )
+    return facts
+
+
+def _is_tflite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"TFL3"
+
+
+def _zip(contents: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in contents.items():
+            entry = zipfile.ZipInfo(name, _DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, data)
+    return packed.getvalue()

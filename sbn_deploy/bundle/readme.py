@@ -1,0 +1,126 @@
+"""The instructions in a bundle: complete programs for one model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from sbn_runtime import ModelError, Preprocess, Session, __version__
+
+from .targets import Target
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a program must know of a model to call it.
+
+    Attributes:
+        file: name of the model's file.
+        input: name of the model's input.
+        takes_pixels: the input is uint8 [N, H, W, C]; else float32 [N, C, H, W], normalised.
+        image: size and normalisation of its images.
+        classes: names of the classes, in the order of the probabilities.
+        samples: noise samples drawn for an image; 0 for a model without noise.
+    """
+
+    file: str
+    input: str
+    takes_pixels: bool
+    image: Preprocess
+    classes: tuple[str, ...]
+    samples: int
+
+    @classmethod
+    def of(cls, path: Path, session: Session) -> Facts:
+        """Reads them from the model. Raises ModelError where it does not say them."""
+        fields, classes = (session.metadata.get(key) for key in ("preprocess", "classes"))
+        if not isinstance(fields, dict) or not isinstance(classes, list):
+            raise ModelError(
+                f"{path}: does not say what its images and classes are; bundle takes files"
+                " of `sbn export`"
+            )
+        if not re.fullmatch(r"[\w.+-]+", path.name):
+            raise ModelError(
+                f"{path}: programs will name this file: rename it, to letters, digits, '.', '-',"
+                " '+' and '_'"
+            )
+        return cls(
+            file=path.name,
+            input=session.inputs[0].name,
+            takes_pixels=session.inputs[0].dtype == "uint8",
+            image=Preprocess.from_json(fields),
+            classes=tuple(" ".join(str(name).split()) for name in classes),
+            samples=session.metadata["samples"] if session.stochastic else 0,
+        )
+
+
+def readme(facts: Facts, target: Target) -> str:
+    """README.md of a bundle."""
+    return _fill("README.md", _values(facts, target), _conditions(facts, target))
+
+
+def _values(facts: Facts, target: Target) -> dict[str, str]:
+    image = facts.image
+    pixels = (image.height, image.width, image.channels)
+    shape = pixels if facts.takes_pixels else (image.channels, image.height, image.width)
+    return {
+        "version": __version__,
+        "target": target.name,
+        "file": facts.file,
+        "stem": Path(facts.file).stem,
+        "input": facts.input,
+        "java_type": "UINT8" if facts.takes_pixels else "FLOAT",
+        "shape": ", ".join(map(str, shape)),
+        "height": str(image.height),
+        "width": str(image.width),
+        "channels": str(image.channels),
+        "pixels": " * ".join(map(str, pixels)),
+        "size": str(image.height * image.width * image.channels),
+        "pixel_max": str(image.pixel_max),
+        "mean": ", ".join(map(repr, image.mean)),
+        "std": ", ".join(map(repr, image.std)),
+        "mean_f": ", ".join(f"{value!r}f" for value in image.mean),
+        "std_f": ", ".join(f"{value!r}f" for value in image.std),
+        "class_count": str(len(facts.classes)),
+        "samples": str(facts.samples),
+        "model_path": target.model_folder + facts.file,
+        "library_path": target.library_folder + "libsbn.so",
+        "classes_path": target.model_folder + "classes.txt",
+    }
+
+
+def _conditions(facts: Facts, target: Target) -> dict[str, bool]:
+    return {
+        "android": target.android,
+        "linux": not target.android,
+        "pixels": facts.takes_pixels,
+        "floats": not facts.takes_pixels,
+        "noise": facts.samples > 0,
+        "grey": facts.image.channels == 1,
+        "colour": facts.image.channels == 3,
+        "bitmap": facts.image.channels in (1, 3),
+    }
+
+
+def _fill(template: str, values: dict[str, str], conditions: dict[str, bool]) -> str:
+    """A template with its `{{names}}` replaced.
+
+    The lines from `{{if CONDITION}}` to `{{end}}` stand only where it holds;
+    `{{include FILE}}` is another template.
+    """
+    text = files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
+    text = re.sub(
+        r"^\{\{if (\w+)\}\}\n(.*?)^\{\{end\}\}\n",
+        lambda match: match[2] if conditions[match[1]] else "",
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    text = re.sub(
+        r"^\{\{include (\S+)\}\}\n",
+        lambda match: _fill(match[1], values, conditions),
+        text,
+        flags=re.MULTILINE,
+    )
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], text)

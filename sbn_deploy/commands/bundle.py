@@ -1,0 +1,55 @@
+"""`sbn bundle`: everything that a phone or another machine needs to run a model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sbn_deploy.bundle.targets import TARGETS
+
+from .common import new_parser, show_json, show_table, writable
+
+if TYPE_CHECKING:
+    from .common import Subparsers
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the verb's options."""
+    parser = new_parser(
+        subparsers,
+        "bundle",
+        description="Packs a model, the operator library of the target, and a README with complete"
+        " programs in Kotlin, C and Python into one zip file, with checksums.",
+        example="sbn bundle digits.onnx --target android-arm64 -o digits-android.zip",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
+    parser.add_argument(
+        "--target", choices=TARGETS, required=True, help="the platform that runs the model"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", required=True, help="zip file to write"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes the zip file, and reports what is in it."""
+    from sbn_deploy.bundle import bundle_model
+
+    report = bundle_model(options.model, TARGETS[options.target], writable(options.output))
+    if options.json:
+        show_json(report)
+        return 0
+    show_table(
+        ("file", "bytes", "target", "model bytes", "library bytes"),
+        [
+            (
+                report.path,
+                report.file_bytes,
+                report.target,
+                report.model_bytes,
+                report.library_bytes,
+            )
+        ],
+    )
+    return 0

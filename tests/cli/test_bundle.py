@@ -1,0 +1,104 @@
+"""`sbn bundle` met with the wrong things."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..small_models import CLASSES, PREPROCESS, Classifier, write_float_model, write_pixel_model
+from .conftest import sbn
+
+TARGET = "linux-x86_64"
+
+
+def refused(model: Path, output: Path) -> str:
+    """What `sbn bundle` says; it must leave no file behind."""
+    before = set(output.parent.iterdir()) if output.parent.is_dir() else set()
+    message = sbn("bundle", model, "--target", TARGET, "-o", output).refused()
+    after = set(output.parent.iterdir()) if output.parent.is_dir() else set()
+    assert after == before
+    return message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "arguments are required: MODEL, --target, -o"),
+        (["m.onnx", "-o", "f.zip"], "arguments are required: --target"),
+        (["m.onnx", "--target", TARGET], "arguments are required: -o"),
+        (["m.onnx", "--target", "ios", "-o", "f.zip"], "invalid choice: 'ios' (choose from"),
+    ],
+)
+def test_bad_usage(arguments: list[str], message: str) -> None:
+    assert message in sbn("bundle", *arguments).refused()
+
+
+def test_unknown_target_is_told_the_known_ones() -> None:
+    message = sbn("bundle", "m.onnx", "--target", "arm", "-o", "f.zip").refused()
+    assert all(name in message for name in ("android-arm64", "linux-arm64", "linux-x86_64"))
+
+
+def test_missing_model(tmp_path: Path) -> None:
+    message = refused(tmp_path / "none.onnx", tmp_path / "f.zip")
+    assert "none.onnx: No such file" in message
+
+
+def test_foreign_model(tmp_path: Path) -> None:
+    model = write_float_model(tmp_path / "plain.onnx")
+    message = refused(model, tmp_path / "f.zip")
+    assert message == f"{model}: has no sbn operators; write the file with `sbn export`"
+
+
+def test_tflite_file(tmp_path: Path) -> None:
+    model = tmp_path / "model.tflite"
+    model.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
+    message = refused(model, tmp_path / "f.zip")
+    assert "is a TFLite file" in message
+    assert "bundle the ONNX file" in message
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", bytes(1000)])
+def test_damaged_model(data: bytes, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(data)
+    assert "model.onnx: " in refused(model, tmp_path / "f.zip")
+
+
+def test_no_classifier(tmp_path: Path) -> None:
+    from numpy import int8, ones
+
+    model = write_pixel_model(tmp_path / "sums.onnx", ones((3, 2, 2, 1), int8))
+    assert "is no classifier" in refused(model, tmp_path / "f.zip")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"classes": ["a", "b", "c"]}, {"classes": 3}])
+def test_model_that_does_not_describe_its_images(
+    metadata: dict[str, object], tmp_path: Path
+) -> None:
+    model = Classifier.random().write(tmp_path / "model.onnx", metadata=metadata)
+    assert "does not say what its images and classes are" in refused(model, tmp_path / "f.zip")
+
+
+def test_model_that_describes_other_images(tmp_path: Path) -> None:
+    metadata = {"classes": CLASSES, "preprocess": PREPROCESS | {"height": 5}}
+    model = Classifier.random().write(tmp_path / "model.onnx", metadata=metadata)
+    message = refused(model, tmp_path / "f.zip")
+    assert "does not run on the images it describes: input must have shape" in message
+
+
+def test_model_that_names_other_classes(tmp_path: Path) -> None:
+    metadata = {"classes": CLASSES[:2], "preprocess": PREPROCESS}
+    model = Classifier.random().write(tmp_path / "model.onnx", metadata=metadata)
+    assert "names 2 classes but has 3" in refused(model, tmp_path / "f.zip")
+
+
+@pytest.mark.parametrize("name", ["my model.onnx", 'a".onnx', "$(id).onnx"])
+def test_name_that_programs_would_stumble_over(name: str, tmp_path: Path) -> None:
+    model = Classifier.random().write(tmp_path / name)
+    assert "rename it" in refused(model, tmp_path / "f.zip")
+
+
+def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
+    assert "no such folder; make it first" in refused(model, tmp_path / "none" / "f.zip")
+    assert "is a folder; name a file in it" in refused(model, tmp_path)

@@ -1,0 +1,90 @@
+"""Building and running native code, also for 64-bit ARM; tests skip where a program is missing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from . import arm
+from .wheels import ROOT
+
+HERE = Path(__file__).parent
+CROSS_COMPILER = "aarch64-linux-gnu-gcc"
+STRICT = (
+    "-std=c11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wshadow",
+    "-Wconversion",
+    "-Werror",
+)
+
+
+def need(*programs: str) -> None:
+    """Skips the test unless all of these programs are installed."""
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
+    """Standard output of a program that must succeed."""
+    done = try_run(*command, cwd=cwd, **variables)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def try_run(
+    *command: str | Path, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+def arm_library() -> Path:
+    """The library of this tree for 64-bit ARM, built if it is out of date."""
+    need(f"{CROSS_COMPILER[:-3]}g++")
+    cmake = shutil.which("cmake", path=f"{Path(sys.prefix, 'bin')}:{os.environ['PATH']}")
+    if cmake is None:
+        pytest.skip("cmake is not installed")
+    folder = ROOT / "build" / "aarch64"
+    folder.mkdir(parents=True, exist_ok=True)
+    toolchain = ROOT / "runtime" / "cmake" / "aarch64-linux-gnu.cmake"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        run(cmake, "-S", ROOT / "runtime", "-B", folder, f"-DCMAKE_TOOLCHAIN_FILE={toolchain}")
+        run(cmake, "--build", folder, "--target", "sbn", "--parallel", str(os.cpu_count()))
+    return folder / "libsbn.so"
+
+
+def arm_packages(folder: Path, *names: str) -> Path:
+    """Debian's arm64 packages of these names, unpacked into `folder`; installs nothing."""
+    need("apt-get", "dpkg-deb")
+    try:
+        for package in arm.download(folder / "apt", *names):
+            run("dpkg-deb", "--extract", package, folder)
+    except RuntimeError as error:
+        pytest.skip(f"apt has no {', '.join(names)} for arm64 within reach: {error}")
+    return folder
+
+
+def onnxruntime_library(capi: Path, folder: Path) -> Path:
+    """A folder to link with: the C library in onnxruntime's Python package, by its usual names."""
+    (library,) = capi.glob("libonnxruntime.so.1.*")
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
+        (folder / name).symlink_to(library)
+    return folder
