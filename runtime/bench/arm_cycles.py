@@ -48,7 +48,7 @@ KERNELS = (
     Kernel(
         "convolution, `neon_lut2`", "conv/neon_lut2.cc", r"tbl\tv\d+\.16b, \{v\d+\.16b[,-]", 160
     ),
-    Kernel("dense, `neon`", "dense/neon.cc", r"cnt\tv\d+\.16b", 128),
+    Kernel("dense, `neon`, a row alone", "dense/neon.cc", r"cnt\tv\d+\.16b", 128),
     Kernel("first layer, `neon`", "pixel_conv/neon.cc", r"smull2?\t", 8, "8-bit"),
     Kernel(
         "first layer, SDOT",
