@@ -38,12 +38,26 @@ class Kernel:
     counts: str  # pattern of the instruction that counts
     macs: int  # of each of these instructions
     unit: str = "binary"
+    lacking: tuple[str, ...] = ()  # cores without the instruction
 
 
+COUNT = r"cnt\tv\d+\.16b"
+LOOK_UP = r"tbl\tv\d+\.16b, \{v\d+\.16b[,-]"  # in two registers
 KERNELS = (
     Kernel("convolution, `neon`", "conv/neon.cc", r"cnt\tv\d+\.16b", 128),
-    Kernel("convolution, `neon_lut2`", "conv/neon_lut2.cc", r"tbl\tv\d+\.16b, \{v\d+\.16b[,-]", 160),
+    Kernel(
+        "convolution, `neon_lut2`", "conv/neon_lut2.cc", r"tbl\tv\d+\.16b, \{v\d+\.16b[,-]", 160
+    ),
     Kernel("dense, `neon`", "dense/neon.cc", r"cnt\tv\d+\.16b", 128),
+    Kernel("first layer, `neon`", "pixel_conv/neon.cc", r"smull2?\t", 8, "8-bit"),
+    Kernel(
+        "first layer, SDOT",
+        "pixel_conv/dotprod.cc",
+        r"sdot\t",
+        16,
+        "8-bit",
+        lacking=("Cortex-A53", "Cortex-A72"),
+    ),
 )
 
 
@@ -81,7 +95,10 @@ def row(mca: str, build: Path, kernel: Kernel) -> list[str]:
     loops = list(loops_of(build, kernel))
     most = max(loop.macs for loop in loops)
     cells = []
-    for model in CORES.values():
+    for core, model in CORES.items():
+        if core in kernel.lacking:
+            cells.append("–")
+            continue
         cycles = max(cycles_of(mca, model, loop) for loop in loops if loop.macs == most)
         cells.append(f"{most / cycles:.1f}")
     return [kernel.title, f"{most} {kernel.unit}", *cells]

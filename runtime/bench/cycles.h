@@ -1,6 +1,6 @@
 // Time in cycles of the core, on machines whose clock changes and whose counters
-// cannot be read: a chain of dependent multiplications, whose length in cycles is
-// known, runs right before and after what is measured.
+// cannot be read: a chain of dependent instructions, whose length in cycles is known,
+// runs right before and after what is measured.
 #pragma once
 
 #include <stdint.h>
@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <vector>
+
+#include "base/attributes.h"
 
 namespace sbn::bench {
 
@@ -18,17 +20,18 @@ inline double now() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// Runs 8 * rounds multiplications, and returns how many cycles that takes: three
-// each on every x86 core since 2008.
-__attribute__((noinline)) inline double multiply_chain(int64_t rounds) {
+// Runs a chain of 24 cycles a round, and returns how many cycles that takes. A
+// multiplication takes three on every x86 core since 2008, and an addition one on ARM's.
+__attribute__((noinline)) inline double run_chain(int64_t rounds) {
   uint64_t x = 1;
   for (int64_t i = 0; i < rounds; ++i) {
-    __asm__ volatile(
-        "imul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0\n\t"
-        "imul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0"
-        : "+r"(x));
+#if SBN_X86
+    __asm__ volatile(".rept 8\n\timul %0, %0\n\t.endr" : "+r"(x));
+#else
+    __asm__ volatile(".rept 24\n\tadd %0, %0, %0\n\t.endr" : "+r"(x));
+#endif
   }
-  return static_cast<double>(rounds) * 8 * 3;
+  return static_cast<double>(rounds) * 24;
 }
 
 // Of one call.
@@ -42,11 +45,11 @@ template <class Work>
 Cost measure(int64_t calls, Work work) {
   constexpr int64_t kRounds = 4000;
   const double a = now();
-  double chain = multiply_chain(kRounds);
+  double chain = run_chain(kRounds);
   const double b = now();
   for (int64_t i = 0; i < calls; ++i) work();
   const double c = now();
-  chain += multiply_chain(kRounds);
+  chain += run_chain(kRounds);
   const double d = now();
   const double hertz = chain / ((b - a) + (d - c));
   const double seconds = (c - b) / static_cast<double>(calls);

@@ -15,6 +15,9 @@
 #include "kernels/product/avx2.h"
 #include "kernels/product/avx512.h"
 #include "kernels/product/avx512bw.h"
+#elif SBN_ARM64
+#include "kernels/product/neon.h"
+#include "kernels/product/neon_lut2.h"
 #endif
 
 namespace sbn::bench {
@@ -70,6 +73,27 @@ SBN_TARGET_AVX512 void avx512_peak() {
   avx512::accumulate<avx512::kPixels, 4>(tile, x, 0, g_operands, kPeakSteps);
   benchmark::DoNotOptimize(tile);
 }
+#elif SBN_ARM64
+void neon_peak() {
+  const auto* bytes = reinterpret_cast<const char*>(g_operands);
+  const char* x[neon::kPixels] = {bytes, bytes, bytes};
+  benchmark::DoNotOptimize(x);  // the pixels might differ
+  neon::Tile<neon::kPixels, neon::kRegisters> tile;
+  neon::clear<neon::kPixels, neon::kRegisters>(tile);
+  neon::accumulate<neon::kPixels, neon::kRegisters>(tile, x, 0, g_operands, neon::kBlock,
+                                                    kPeakSteps);
+  benchmark::DoNotOptimize(tile);
+}
+
+void neon_lut2_peak() {
+  static const uint16_t zeros[kPeakSteps] = {};
+  const uint16_t* index[] = {zeros};
+  const auto* w = reinterpret_cast<const uint8_t*>(g_operands);
+  neon_lut2::Sums<1, neon_lut2::kRegisters> sums;
+  neon_lut2::clear(sums);
+  neon_lut2::add_run(sums, index, w, kPeakSteps);
+  benchmark::DoNotOptimize(sums);
+}
 #endif
 
 // One call of the register tile that a kernel's products run on.
@@ -92,6 +116,12 @@ Peak peak_of(const KernelRow& row) {
     default:
       if (row.features & kPopcnt) return {steps * kWord * scalar::kLanes, popcnt_peak};
   }
+#elif SBN_ARM64
+  if (row.isa == Isa::neon_lut2) {
+    constexpr double kDigit = neon_lut2::Digits::kBits;
+    return {steps * kDigit * 2 * neon_lut2::kBlock, neon_lut2_peak};
+  }
+  if (row.isa == Isa::neon) return {steps * kWord * neon::kPixels * neon::kBlock, neon_peak};
 #endif
   return {steps * kWord * scalar::kLanes, portable_peak};
 }

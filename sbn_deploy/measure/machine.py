@@ -15,6 +15,16 @@ EXTENSIONS = (
     *("avx2", "avx512f", "avx512bw", "avx512_vpopcntdq", "avx512vbmi", "avx_vnni"),
     *("avx512_vnni", "amx_int8", "asimddp", "i8mm"),
 )
+# Names of ARM's cores by the part number that Linux shows for them.
+ARM_CORES = dict(
+    pair.split(":")
+    for pair in (
+        "0xd03:Cortex-A53 0xd04:Cortex-A35 0xd05:Cortex-A55 0xd07:Cortex-A57 0xd08:Cortex-A72"
+        " 0xd09:Cortex-A73 0xd0a:Cortex-A75 0xd0b:Cortex-A76 0xd0c:Neoverse-N1 0xd0d:Cortex-A77"
+        " 0xd40:Neoverse-V1 0xd41:Cortex-A78 0xd44:Cortex-X1 0xd46:Cortex-A510 0xd47:Cortex-A710"
+        " 0xd48:Cortex-X2 0xd49:Neoverse-N2 0xd4d:Cortex-A715 0xd4e:Cortex-X3 0xd4f:Neoverse-V2"
+    ).split()
+)
 
 
 def describe() -> dict[str, Any]:
@@ -56,11 +66,14 @@ def version_of(package: str) -> str | None:
 
 
 def _cpu_model() -> str:
+    cores: dict[str, None] = {}
     for line in (_read("/proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model"):
             return value.strip()
-    return platform.processor() or platform.machine()
+        if key.strip() == "CPU part":
+            cores[ARM_CORES.get(value.strip(), f"part {value.strip()}")] = None
+    return ", ".join(cores) or platform.processor() or platform.machine()
 
 
 def _read(path: str) -> str | None:

@@ -64,9 +64,10 @@ struct Counting {
     for (int64_t p = 0; p < neon::kPixels; ++p) rows[p] = reinterpret_cast<const char*>(x[p]);
     constexpr int64_t kTiles = 16;
     for (int64_t i = 0; i < kTiles; ++i) {
-      neon::Tile<neon::kPixels> tile;
-      neon::clear<neon::kPixels>(tile);
-      neon::accumulate<neon::kPixels>(tile, rows, 0, w, neon::kStepsPerFlush);
+      neon::Tile<neon::kPixels, neon::kRegisters> tile;
+      neon::clear<neon::kPixels, neon::kRegisters>(tile);
+      neon::accumulate<neon::kPixels, neon::kRegisters>(tile, rows, 0, w, neon::kBlock,
+                                                        neon::kStepsPerFlush);
       keep(tile);
     }
     return kTiles * neon::kStepsPerFlush * 64 * neon::kPixels * neon::kBlock;

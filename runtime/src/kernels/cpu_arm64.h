@@ -9,7 +9,8 @@ namespace sbn::arm64 {
 uint32_t detect();
 
 // Whether convolution by look-ups is faster than by counting bits on the core that this
-// runs on: both are timed, about a tenth of a millisecond, and the answer is kept.
+// runs on. Both are timed, in less than half a millisecond, and the answer is kept: on a
+// machine of unlike cores it is that of the first core that asked.
 bool look_ups_are_faster();
 
 }  // namespace sbn::arm64

@@ -10,13 +10,20 @@ namespace {
 
 using neon::kBlock;
 using neon::kPixels;
+using neon::kRegisters;
+
+struct Layout {
+  static constexpr int64_t kLanes = kBlock;
+  static constexpr int64_t lanes(int64_t) { return kLanes; }
+  static constexpr int64_t channel(int64_t lane) { return lane; }
+};
 
 int64_t weight_bytes(const ConvShape& s) {
   return conv_blocks(s, kBlock) * kBlock * conv_steps(s) * 8;
 }
 
 void pack_weights(const ConvShape& s, const uint64_t* w, void* packed) {
-  pack_lanes<neon::Layout>(w, s.groups, s.group_outputs, conv_steps(s), packed);
+  pack_lanes<Layout>(w, s.groups, s.group_outputs, conv_steps(s), packed);
 }
 
 template <class Epilogue>
@@ -55,30 +62,30 @@ SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor, const ConvRun& r
     offsets[p] = cursor.offsets();
     cursor.next();
   }
-  neon::Tile<Pixels> tile;
-  neon::clear<Pixels>(tile);
-  uint16x8_t mismatches[Pixels];
+  neon::Tile<Pixels, kRegisters> tile;
+  neon::clear<Pixels, kRegisters>(tile);
+  uint16x8_t mismatches[Pixels][1];
   SBN_UNROLL
-  for (int p = 0; p < Pixels; ++p) mismatches[p] = vdupq_n_u16(0);
+  for (int p = 0; p < Pixels; ++p) mismatches[p][0] = vdupq_n_u16(0);
   int64_t room = neon::kStepsPerFlush;
   for (int64_t i = 0; i < taps.rows; ++i) {
     for (int64_t j = 0; j < taps.columns; ++j) {
       int64_t at = i * taps.row_step + j * taps.column_step;
       for (int64_t left = taps.length; left > 0;) {
         const int64_t length = min(left, room);
-        w = neon::accumulate<Pixels>(tile, x, at * 16, w, length);
+        w = neon::accumulate<Pixels, kRegisters>(tile, x, at * 16, w, kBlock, length);
         at += length, left -= length, room -= length;
         if (room > 0) continue;
-        neon::flush<Pixels>(tile, mismatches);
+        neon::flush<Pixels, kRegisters>(tile, mismatches);
         room = neon::kStepsPerFlush;
       }
     }
   }
-  neon::flush<Pixels>(tile, mismatches);
+  neon::flush<Pixels, kRegisters>(tile, mismatches);
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) {
     const auto* from = reinterpret_cast<const typename Epilogue::Offset*>(offsets[p]);
-    neon::finish_block(epilogue, mismatches[p], from + block.channel, pixel + p, block.channel,
+    neon::finish_block(epilogue, mismatches[p][0], from + block.channel, pixel + p, block.channel,
                        block.count);
   }
 }

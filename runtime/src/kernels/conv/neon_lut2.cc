@@ -35,7 +35,7 @@ void build_index(const ConvShape& s, const uint64_t* padded_row, int64_t row, vo
   const int64_t left = s.group_channels % 64;
   const int64_t in_last_word = left ? div_up(left, Digits::kBits) : Digits::kPerWord;
   const auto lanes = [](const uint64_t* word, int half, const int16_t* shifts) {
-    const uint8x16_t bytes = vreinterpretq_u8_u64(vcombine_u64(load<uint64x1_t>(word), uint64x1_t{}));
+    const uint8x16_t bytes = vcombine_u8(load<uint8x8_t>(word), vdup_n_u8(0));
     const auto from = load<uint8x16_t>(kLanes.bytes[8 * half]);
     const uint16x8_t some = vreinterpretq_u16_u8(vqtbl1q_u8(bytes, from));
     return vshlq_u16(some, load<int16x8_t>(shifts + 8 * half));

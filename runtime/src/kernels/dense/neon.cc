@@ -1,5 +1,5 @@
-// Three rows share the weights that they load; a row alone is bound by the bandwidth of
-// the cache that the weights come from.
+// Three rows share the weights of eight channels. A row alone is multiplied by 24 channels
+// at a time, and is bound by the bandwidth of the cache that the weights come from.
 #include "kernels/product/neon.h"
 
 #include "kernels/product/lanes.h"
@@ -8,15 +8,25 @@
 namespace sbn {
 namespace {
 
-using neon::kBlock;
 using neon::kPixels;
+using neon::kRegisters;
+
+constexpr int64_t kBlock = 24;
+
+struct Layout {
+  static constexpr int64_t kLanes = kBlock;
+  static constexpr int64_t lanes(int64_t left) {
+    return min(div_up(left, neon::kBlock) * neon::kBlock, kLanes);
+  }
+  static constexpr int64_t channel(int64_t lane) { return lane; }
+};
 
 int64_t weight_bytes(const DenseShape& s) {
-  return div_up(s.outputs, kBlock) * kBlock * s.words * 8;
+  return lanes_in_group<Layout>(s.outputs) * s.words * 8;
 }
 
 void pack_weights(const DenseShape& s, const uint64_t* w, void* packed) {
-  pack_lanes<neon::Layout>(w, 1, s.outputs, s.words, packed);
+  pack_lanes<Layout>(w, 1, s.outputs, s.words, packed);
 }
 
 template <class Epilogue>
@@ -45,43 +55,41 @@ struct Doubled {
   }
 };
 
-// Blocks that a copy of doubled words serves.
-constexpr int64_t kBlocks = 8;
-
-// The product of `blocks` <= kBlocks blocks with rows [row, row + Rows).
-template <int Rows, class Epilogue>
-SBN_INLINE void run_tiles(const DenseRun& run, Range blocks, int64_t row,
-                          const Epilogue& epilogue) {
+// Rows [row, row + Rows) by the channels of `Registers` from `channel` on, in a block that
+// begins at `first_channel`.
+template <int Rows, int Registers, class Epilogue>
+SBN_INLINE void run_tile(const DenseRun& run, int64_t first_channel, int64_t channel, int64_t row,
+                         const Epilogue& epilogue) {
+  constexpr int kEights = Registers / kRegisters;
   const DenseShape& s = *run.shape;
-  const int64_t count = blocks.end - blocks.begin;
-  uint16x8_t mismatches[kBlocks][Rows];
-  for (int64_t b = 0; b < count; ++b) {
-    SBN_UNROLL
-    for (int r = 0; r < Rows; ++r) mismatches[b][r] = vdupq_n_u16(0);
-  }
+  const int64_t stride = Layout::lanes(s.outputs - first_channel);
+  const uint64_t* w = static_cast<const uint64_t*>(run.weights) + first_channel * s.words +
+                      channel - first_channel;
   Doubled<Rows> doubled;
   const char* x[Rows];
+  uint16x8_t mismatches[Rows][kEights];
   SBN_UNROLL
-  for (int r = 0; r < Rows; ++r) x[r] = reinterpret_cast<const char*>(doubled.words[r]);
+  for (int r = 0; r < Rows; ++r) {
+    x[r] = reinterpret_cast<const char*>(doubled.words[r]);
+    SBN_UNROLL
+    for (int i = 0; i < kEights; ++i) mismatches[r][i] = vdupq_n_u16(0);
+  }
   for (int64_t first = 0; first < s.words; first += neon::kStepsPerFlush) {
     const int64_t length = min(s.words - first, neon::kStepsPerFlush);
     doubled.fill(run, row, first, length);
-    for (int64_t b = 0; b < count; ++b) {
-      const uint64_t* w = static_cast<const uint64_t*>(run.weights) +
-                          ((blocks.begin + b) * s.words + first) * kBlock;
-      neon::Tile<Rows> tile;
-      neon::clear<Rows>(tile);
-      neon::accumulate<Rows>(tile, x, 0, w, length);
-      neon::flush<Rows>(tile, mismatches[b]);
-    }
+    neon::Tile<Rows, Registers> tile;
+    neon::clear<Rows, Registers>(tile);
+    w = neon::accumulate<Rows, Registers>(tile, x, 0, w, stride, length);
+    neon::flush<Rows, Registers>(tile, mismatches);
   }
-  const auto* offsets = static_cast<const typename Epilogue::Offset*>(run.offsets);
-  for (int64_t b = 0; b < count; ++b) {
-    const int64_t channel = (blocks.begin + b) * kBlock;
+  SBN_UNROLL
+  for (int i = 0; i < kEights; ++i) {
+    const int64_t from = channel + i * neon::kBlock;
+    const auto* offsets = static_cast<const typename Epilogue::Offset*>(run.offsets) + from;
     SBN_UNROLL
     for (int r = 0; r < Rows; ++r) {
-      neon::finish_block(epilogue, mismatches[b][r], offsets + channel, row + r, channel,
-                         min(kBlock, s.outputs - channel));
+      neon::finish_block(epilogue, mismatches[r][i], offsets, row + r, from,
+                         min(neon::kBlock, s.outputs - from));
     }
   }
 }
@@ -89,11 +97,22 @@ SBN_INLINE void run_tiles(const DenseRun& run, Range blocks, int64_t row,
 template <class Epilogue>
 void run(const DenseRun& run, Range blocks, Range rows) {
   const Epilogue epilogue = {run.output};
-  for (int64_t first = blocks.begin; first < blocks.end; first += kBlocks) {
-    const Range some = {first, min(first + kBlocks, blocks.end)};
+  for (int64_t index = blocks.begin; index < blocks.end; ++index) {
+    const int64_t first = index * kBlock;
+    const int64_t end = first + Layout::lanes(run.shape->outputs - first);
     int64_t row = rows.begin;
-    for (; row + kPixels <= rows.end; row += kPixels) run_tiles<kPixels>(run, some, row, epilogue);
-    for (; row < rows.end; ++row) run_tiles<1>(run, some, row, epilogue);
+    for (; row + kPixels <= rows.end; row += kPixels) {
+      for (int64_t channel = first; channel < end; channel += neon::kBlock) {
+        run_tile<kPixels, kRegisters>(run, first, channel, row, epilogue);
+      }
+    }
+    for (; row < rows.end; ++row) {
+      switch ((end - first) / neon::kBlock) {
+        case 1: run_tile<1, kRegisters>(run, first, first, row, epilogue); break;
+        case 2: run_tile<1, 2 * kRegisters>(run, first, first, row, epilogue); break;
+        default: run_tile<1, 3 * kRegisters>(run, first, first, row, epilogue); break;
+      }
+    }
   }
 }
 

@@ -92,7 +92,9 @@ void quantize(const float* x, const float* scale, const float* bias, int16_t* y,
               int64_t channels) {
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t c = 0; c < channels; c += 4) {
-      const auto at = [&](const float* from) { return neon::load_first<float32x4_t>(from + c, channels - c); };
+      const auto at = [&](const float* from) {
+        return neon::load_first<float32x4_t>(from + c, channels - c);
+      };
       const float32x4_t v = vfmaq_f32(at(bias), at(x), at(scale));
       neon::store_first(y + c, neon::to_int16(v), channels - c);
     }

@@ -133,7 +133,8 @@ SBN_INLINE void Epilogue<neon::Threshold>::operator()(const Counts& counts, cons
                                                       int64_t count) const {
   const neon::Threshold eights = {out};
   const auto* from = static_cast<const int16_t*>(offsets) + channel;
-  const uint8x16_t set = neon::narrow(eights.mask(counts.even, from), eights.mask(counts.odd, from + 8));
+  const uint8x16_t set =
+      neon::narrow(eights.mask(counts.even, from), eights.mask(counts.odd, from + 8));
   neon::store_bits<uint16_t>(out, pixel, channel, count, neon::bits_of(set));
 }
 

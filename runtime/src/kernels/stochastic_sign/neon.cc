@@ -31,7 +31,9 @@ void random(const RandomKey& key, uint32_t pair, uint32_t group, int64_t channel
     SBN_UNROLL
     for (int i = 0; i < 4; ++i) {
       SBN_UNROLL
-      for (int r = 0; r < kRegisters; ++r) store(block->values[i] + channel + r * kLanes, x[i].r[r]);
+      for (int r = 0; r < kRegisters; ++r) {
+        store(block->values[i] + channel + r * kLanes, x[i].r[r]);
+      }
     }
   }
 }
