@@ -35,7 +35,12 @@ from sbn_deploy.train.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING = ROOT / "docs/training.md"
-DOCUMENTS = (TRAINING, ROOT / "docs/uncertainty.md", ROOT / "README.md")
+DOCUMENTS = (
+    TRAINING,
+    ROOT / "docs/uncertainty.md",
+    ROOT / "docs/lce.md",
+    ROOT / "README.md",
+)
 FIGURE_BYTES = 300_000
 
 BLOCK = re.compile(
@@ -110,7 +115,7 @@ def check_settings(config: TrainConfig) -> None:
 
 def check_sbn(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Parses a command; that of `sbn train` up to the point where training starts."""
-    module = importlib.import_module(f"sbn_deploy.commands.{arguments[0]}")
+    module = cli.command(arguments[0])
 
     def train(config: TrainConfig, **_: object) -> None:
         check_settings(config)
