@@ -67,6 +67,7 @@ test-arm: $(ARM_BUILD)/built  ## kernels, wheel and the runtime's tests for 64-b
 		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
 			$(ARM_BUILD)/tests/kernel_test 50 || exit; \
 	done
+	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -m '' tests/packaging/test_arm.py
 
 arm-cycles: $(ARM_BUILD)/built  ## cycles of the ARM kernels by LLVM's models of the cores: docs/arm-cycles.md

@@ -23,8 +23,6 @@ PACKAGES = ("python3", "libgomp1", "libstdc++6")
 PROGRAMS = {
     "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
     "qemu-aarch64": "qemu-user",
-    "apt-get": "apt",
-    "dpkg-deb": "dpkg",
 }
 # Takes the place of Python, so that programs which start `sys.executable` find one that runs.
 LAUNCHER = """#!/bin/sh
@@ -49,6 +47,8 @@ def missing() -> str:
     """Why there can be no such Python here, empty if nothing is in the way."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return "ARM is emulated on x86-64 Linux only"
+    if shutil.which("apt-get") is None:
+        return "a Python for ARM comes from Debian's packages, and there is no apt-get"
     packages = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
     if packages:
         return f"missing: {' '.join(packages)}. Type: sudo apt-get install {' '.join(packages)}"
@@ -119,7 +119,11 @@ def make() -> Arm:
             for package in download(Path(folder), *PACKAGES):
                 _run("dpkg-deb", "--extract", str(package), str(root))
             _complete(root)
-            root.rename(FOLDER)
+            try:
+                root.rename(FOLDER)
+            except OSError:
+                if not FOLDER.exists():  # no other process was faster
+                    raise
     version = (FOLDER / "usr/bin/python3").resolve().name.removeprefix("python")
     return Arm(FOLDER / "usr/bin/python", version)
 
@@ -168,5 +172,9 @@ def _run(*command: str) -> None:
 
 
 if __name__ == "__main__":
-    reason = missing()
-    sys.exit(reason or print(make().python))
+    if reason := missing():
+        sys.exit(reason)
+    try:
+        print(make().python)
+    except RuntimeError as error:
+        sys.exit(str(error))
