@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sbn_deploy.measure.cpu_state import read_state, read_text
 from sbn_runtime import isa
 from sbn_runtime.native import native_version
 
@@ -16,9 +19,27 @@ EXTENSIONS = (
     *("avx512_vnni", "amx_int8", "asimddp", "i8mm"),
 )
 
+# Arm's own cores, by the part number that /proc/cpuinfo gives.
+ARM_PARTS = {
+    "0xd03": "Cortex-A53",
+    "0xd04": "Cortex-A35",
+    "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72",
+    "0xd09": "Cortex-A73",
+    "0xd0a": "Cortex-A75",
+    "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1",
+    "0xd0d": "Cortex-A77",
+    "0xd40": "Neoverse-V1",
+    "0xd41": "Cortex-A78",
+    "0xd49": "Neoverse-N2",
+    "0xd4f": "Neoverse-V2",
+}
+
 
 def describe() -> dict[str, Any]:
-    """CPU, cores, kernel set in use, operating system and versions, JSON-able.
+    """CPU and its state, cores, kernel set in use, operating system and versions, JSON-able.
 
     Raises what `sbn_runtime.isa` raises.
     """
@@ -29,22 +50,14 @@ def describe() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "isa": isa(),
         "extensions": _extensions(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        **asdict(read_state()),
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": version_of("numpy"),
         "onnxruntime": version_of("onnxruntime"),
+        "sbn_deploy": version_of("sbn-deploy"),
         "sbn_kernels": native_version(),
     }
-
-
-def _extensions() -> list[str]:
-    """The instruction set extensions that decide how fast integer networks are."""
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return [name for name in EXTENSIONS if name in value.split()]
-    return []
 
 
 def version_of(package: str) -> str | None:
@@ -55,16 +68,22 @@ def version_of(package: str) -> str | None:
         return None
 
 
+def _extensions() -> list[str]:
+    """The instruction set extensions that decide how fast integer networks are."""
+    names = set(" ".join(_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return [name for name in EXTENSIONS if name in names]
+
+
 def _cpu_model() -> str:
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model"):
-            return value.strip()
-    return platform.processor() or platform.machine()
+    """The CPU of an x86 machine; board and cores of an ARM one."""
+    names = _cpuinfo("model name")[:1]
+    if not names:
+        board = read_text(Path("/proc/device-tree/model"))
+        parts = dict.fromkeys(ARM_PARTS.get(part) for part in _cpuinfo("CPU part"))
+        names = [name for name in (board, *parts) if name]
+    return ", ".join(names) or platform.processor() or platform.machine()
 
 
-def _read(path: str) -> str | None:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return None
+def _cpuinfo(key: str) -> list[str]:
+    text = read_text(Path("/proc/cpuinfo")) or ""
+    return re.findall(rf"^{key}\s*: (.*)$", text, re.MULTILINE)
