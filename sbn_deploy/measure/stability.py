@@ -82,7 +82,7 @@ def instability(watched: Watched, *, cores: int, threads: int, load: float | Non
             reasons.append(f"{timing.engine} became {timing.drift:.0%} slower meanwhile")
     if load is not None and load + threads > cores + LOAD:
         reasons.append(
-            f"other programs were at work: load average {load:.2f}, {threads} threads,"
+            f"other programs were at work: load average {load:.2f}, {threads} of our threads,"
             f" {cores} cores"
         )
     return reasons

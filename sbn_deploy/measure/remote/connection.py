@@ -40,11 +40,12 @@ ADVICE = {
 }
 
 # Makes itself known to the keeper, which ends it if the connection is lost. All that it
-# writes stays in the folder, and Python is not led to other packages.
+# writes stays in the folder, onnxruntime keeps no telemetry, and Python is not led to other
+# packages.
 _PROLOGUE = """\
 cd "$1" && read -r x x x x group x </proc/$$/stat && echo "$group" >step.group || exit 1
 trap 'rm -f "$TMPDIR/step.group"' EXIT
-export TMPDIR="$1" PYTHONDONTWRITEBYTECODE=1
+export TMPDIR="$1" XDG_CACHE_HOME="$1" ORT_DISABLE_TELEMETRY=1 PYTHONDONTWRITEBYTECODE=1
 unset PYTHONPATH PYTHONHOME
 shift
 """
@@ -133,7 +134,7 @@ class Connection:
         self._finish(["scp", "-q", *self._options(), *port, "--", *map(str, paths), place], None)
 
     def free_bytes(self) -> int:
-        """Free space for the folder. Raises as `run` does; writes nothing, as the disk may be full."""
+        """Free space for the folder; asking takes none itself. Raises as `run` does."""
         table = self._finish(self._ssh(shlex.join(["df", "-Pk", self.folder])), None)
         found = re.search(r"\s(\d+)\s+\d+%\s", table)
         if found is None:
@@ -192,8 +193,8 @@ class Connection:
         with tempfile.TemporaryFile("w+", dir=self._local.name) as output:
             step = _start(command, stdout=output)
             lines = []
+            assert step.stderr is not None
             try:
-                assert step.stderr is not None
                 for line in step.stderr:
                     lines.append(line.strip())
                     if progress is not None:
@@ -201,6 +202,7 @@ class Connection:
                 status = step.wait()
             finally:
                 step.terminate()
+                step.stderr.close()
             if status:
                 if self._has_ended(LAST_WORDS_S if status == 255 else 0):
                     raise self._lost()

@@ -38,22 +38,25 @@ for name in python3 python3.14 python3.13 python3.12 python3.11; do
     name=python3
 done
 command -v "$name" >/dev/null || { echo none; exit; }
-"$name" - <<'END'
+"$name" - "$name" <<'END'
 import json, platform, struct, sys
 from importlib.util import find_spec
 print(json.dumps({
-    "python": sys.executable,
+    "python": sys.argv[1],
     "version": list(sys.version_info[:3]),
     "machine": platform.machine(),
     "bits": 8 * struct.calcsize("P"),
     "system": platform.platform(),
+    "pip": find_spec("pip") is not None,
     "venv": all(map(find_spec, ("venv", "ensurepip"))),
     "packages": all(map(find_spec, ("numpy", "onnxruntime"))),
 }))
 END
 """
-# A package of the system counts as installed, so that a device needs no network if it has all.
+# A package of the system counts as installed: a device needs no network if it has all, and no
+# second pip if it has one.
 MAKE_ENVIRONMENT = '"$1" -m venv --system-site-packages venv'
+WITH_PIP_THERE = MAKE_ENVIRONMENT + " --without-pip"
 _PIP = (
     "venv/bin/python -m pip --disable-pip-version-check --no-cache-dir --quiet install --no-compile"
 )
@@ -89,6 +92,7 @@ class Device:
     machine: str
     bits: int
     system: str
+    pip: bool
     venv: bool
     packages: bool
 
@@ -124,7 +128,7 @@ def measure_remotely(
             device.copy(*files, wheel)
         say(f"{host}: making a virtual environment")
         with _full_disk_named(device, target, "making a virtual environment failed"):
-            device.run(MAKE_ENVIRONMENT, found.python)
+            device.run(WITH_PIP_THERE if found.pip else MAKE_ENVIRONMENT, found.python)
         say(f"{host}: installing {wheel.name}")
         with _full_disk_named(device, target, f"{wheel.name} cannot be installed"):
             device.run(INSTALL_WHEEL, wheel.name)
@@ -167,10 +171,10 @@ def _probe(device: Connection, host: str) -> Device:
         raise RemoteError(
             f"{host}: has Python {version}; {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed"
         )
-    if not found.venv:
+    if not found.pip and not found.venv:
         raise RemoteError(
-            f"{host}: Python {version} cannot make virtual environments there;"
-            " install the module, as with `sudo apt-get install python3-venv`"
+            f"{host}: Python {version} has neither pip nor what makes virtual environments;"
+            " install them, as with `sudo apt-get install python3-venv`"
         )
     return found
 

@@ -24,7 +24,7 @@ def wheel_for(machine: str, chosen: Path | None) -> Path:
     """
     if machine not in MACHINES:
         raise RemoteError(
-            f"the device runs {machine} programs; there are wheels for {' and '.join(MACHINES)} only"
+            f"the device runs {machine} programs; wheels are for {' and '.join(MACHINES)} only"
         )
     if chosen is not None:
         _check(chosen, machine)
