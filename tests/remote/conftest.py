@@ -52,7 +52,7 @@ exec {program} -F {folder}/client_config "$@"
 # the system's packages, it adds those of the one that runs the tests.
 PYTHON = """#!/bin/sh
 if [ "$1 $2" = "-m venv" ]; then
-    {python} "$@" && shift 2 && shift $(($# - 1)) && echo {packages} >"$1"/{site}/system.pth
+    {python} "$@" && echo {packages} >venv/{site}/system.pth
 else
     PYTHONPATH={packages} exec {python} "$@"
 fi

@@ -131,7 +131,7 @@ def test_broken_python(there: Device, model: Path, wheel: Path) -> None:
     ("field", "value", "message"),
     [
         ("version", [3, 9, 2], "has Python 3.9.2; 3.11 or newer is needed"),
-        ("venv", False, "cannot make virtual environments there"),
+        ("venv", False, "has neither pip nor what makes virtual environments"),
         ("bits", 32, "runs 32-bit programs on"),
         ("machine", "riscv64", "the device runs riscv64 programs"),
         ("machine", "other", "is for"),
@@ -147,6 +147,7 @@ def test_unfit_python(
         "machine": "x86_64",
         "bits": 64,
         "system": "Linux",
+        "pip": False,
         "venv": True,
         "packages": True,
     } | {field: other if value == "other" else value}
