@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import requires
 from pathlib import Path
@@ -100,11 +102,14 @@ class Device:
 
     def sessions(self) -> list[int]:
         """The processes of the sshd that serve connections."""
-        listed = subprocess.run(
-            ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-        ).stdout
-        parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
-        return [pid for pid, parent in parents if parent == self.process.pid]
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in listed.split()]
+
+    def cut(self) -> None:
+        """Ends all connections."""
+        for pid in self.sessions():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def system_packages(folder: Path) -> Path:
@@ -210,8 +215,7 @@ def device(
         "python3", PYTHON.format(python=python, packages=packages, site=site).partition("\n")[2]
     )
     yield running
-    for pid in running.sessions():
-        os.kill(pid, 9)
+    running.cut()
     process.kill()
     process.wait()
 

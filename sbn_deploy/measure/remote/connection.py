@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from threading import Event, Thread
@@ -24,7 +25,8 @@ from .target import Target
 
 CONNECT_S = 10
 BEAT_S = 15
-PATIENCE_S = 60
+LOOK_S = 5
+LOOKS = 12
 GOODBYE_S = 30
 LAST_WORDS_S = 3
 
@@ -143,7 +145,7 @@ class Connection:
 
     def _connect(self) -> None:
         script = files(__package__).joinpath("keeper.sh").read_text()
-        words = ["sh", "-c", script, "sh", self._target.folder or "", str(PATIENCE_S)]
+        words = ["sh", "-c", script, "sh", self._target.folder or "", str(LOOK_S), str(LOOKS)]
         self._keeper = _start(
             [
                 *("ssh", "-M", *self._options(proxy=False)),
@@ -185,7 +187,7 @@ class Connection:
     def _lost(self) -> RemoteError:
         return RemoteError(
             f"the connection to {self._target.host} was lost; the device ends what it was doing"
-            f" and removes {self.folder} within {PATIENCE_S} seconds if it is still on"
+            f" and removes {self.folder} within {LOOK_S * LOOKS} seconds if it is still on"
         )
 
     def _finish(self, command: list[str], progress: Callable[[str], None] | None) -> str:
@@ -201,7 +203,8 @@ class Connection:
                         progress(line.strip())
                 status = step.wait()
             finally:
-                step.terminate()
+                step.kill()
+                step.wait()
                 step.stderr.close()
             if status:
                 if self._has_ended(LAST_WORDS_S if status == 255 else 0):
@@ -246,6 +249,10 @@ class Connection:
                 pass
             self._keeper.kill()
             self._keeper.wait()
+            for pipe in (self._keeper.stdin, self._keeper.stdout, self._keeper.stderr):
+                assert pipe is not None
+                with suppress(OSError):
+                    pipe.close()
         self._local.cleanup()
         return removed
 

@@ -4,7 +4,7 @@
 # falls silent, the beats that come in there stay away.
 #
 # $1: where to make the folder, empty for the first place that can be written to.
-# $2: seconds without a beat after which the connection counts as lost.
+# $2, $3: each $2 seconds it looks for a beat; $3 times without one mean that we are alone.
 
 set -u
 umask 077
@@ -22,15 +22,16 @@ folder=$(mktemp -d "$base/sbn.XXXXXXXX") || {
 
 clean_up() {
     trap '' HUP INT TERM PIPE
+    # A shell that was just forked may lose any other signal.
+    { kill -9 "$reader" "$watchdog"; wait "$reader" "$watchdog"; } 2>/dev/null
     for try in 1 2 3 4 5; do
         for file in "$folder"/*.group; do
-            [ -e "$file" ] && read -r group <"$file" && kill -9 -- "-$group"
+            [ -e "$file" ] && read -r group <"$file" && kill -9 "-$group"
         done
         rm -rf "$folder"
         [ -e "$folder" ] || break
         sleep 1  # what was just killed, or a copy just cut off, may still hold a file
     done 2>/dev/null
-    kill "$reader" "$watchdog" 2>/dev/null
     [ -e "$folder" ] || echo sbn-removed
 }
 reader= watchdog=
@@ -42,18 +43,16 @@ exec 3<&0
 while read -r beat <&3; do : >"$folder/beat"; done &
 reader=$!
 (
-    trap 'kill "$pause"; exit' TERM
-    pause=
-    while :; do
-        sleep "$2" & pause=$!
-        wait "$pause"
-        rm "$folder/beat" || break
+    missed=0
+    while [ "$missed" -lt "$3" ]; do
+        sleep "$2"
+        if rm "$folder/beat"; then missed=0; else missed=$((missed + 1)); fi
     done
-    kill "$reader"
+    kill -9 "$reader"
 ) >/dev/null 2>&1 3<&- &
 watchdog=$!
 
 load= rest=
 read -r load rest </proc/loadavg
 echo "sbn-folder $folder $load"
-wait "$reader"
+wait "$reader" 2>/dev/null
