@@ -91,7 +91,12 @@ class Device:
         return found
 
     def _files(self) -> list[str]:
-        return [str(path) for folder in (self.folder, self.home) for path in folder.rglob("*")]
+        return [
+            os.path.join(parent, name)
+            for top in (self.folder, self.home)
+            for parent, folders, files in os.walk(top)
+            for name in (*folders, *files)
+        ]
 
     def program(self, name: str, script: str) -> None:
         """Puts a shell script in the place of a program of the device."""

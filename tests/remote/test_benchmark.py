@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 from sbn_deploy.measure.stability import RULE
 from sbn_runtime import isa
 
-from ..cli.conftest import Outcome, sbn
+from ..cli.conftest import COMMAND, Outcome, sbn
 from ..small_models import Classifier, random_images
 from .conftest import Device
 
@@ -192,3 +195,60 @@ def test_wheel_of_another_version(there: Device, model: Path, wheel: Path, tmp_p
     changed = edited(wheel, tmp_path, "device", "asdict(timing)", "{}")
     line = benchmark(there, model, changed).refused_after_progress()
     assert f"{wheel.name} answers in a form that is unknown here" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_cancelled(there: Device, model: Path, wheel: Path, number: signal.Signals) -> None:
+    arguments = ("benchmark", model, "--remote", there.url, "--wheel", wheel)
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments), "--runs", "1000000000"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "1000000000 runs" in line:
+                break
+        process.send_signal(number)
+        out, lines = process.communicate(timeout=60)
+    assert out == ""
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        removed, last = lines.splitlines()
+        assert removed.startswith("removed ")
+        assert last == "sbn: error: interrupted"
+
+
+@pytest.mark.parametrize("wheels", [0.5, 1.5])
+def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> None:
+    """A small file system: too small for the copies, or for what is installed."""
+    size = f"size={round(wheel.stat().st_size * wheels)}"
+    mounting = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(there.folder)]
+    if os.geteuid() or subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small file system here")
+    try:
+        # At first it says that there is enough.
+        df, stamp = there.programs / "real-df", there.programs.parent / "asked"
+        (there.programs / "df").rename(df)
+        plenty = "echo 'tmpfs 9000000 0 9000000 0% /'"
+        there.program("df", f'[ -e {stamp} ] && exec {df} "$@"; cat </dev/null >{stamp}; {plenty}')
+        line = benchmark(there, model, wheel).refused_after_progress()
+        assert line.startswith("127.0.0.1: the disk is full; free some space")
+        assert there.left_behind() == []
+    finally:
+        subprocess.run(["umount", there.folder], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is no device; write ssh://"),
+        (["--remote", "adb:"], "measuring over adb is not possible"),
+        (["--wheel", "some.whl"], "--wheel goes with --remote"),
+        (["--images", "3"], "--images goes with --data"),
+        (["--remote", "ssh://127.0.0.1:1"], "cannot connect to 127.0.0.1: "),
+    ],
+)
+def test_unfit_options(model: Path, arguments: list[str], message: str) -> None:
+    assert message in sbn("benchmark", model, *arguments).refused_after_progress()
