@@ -35,7 +35,10 @@ from sbn_deploy.train.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING = ROOT / "docs/training.md"
-DOCUMENTS = (TRAINING, ROOT / "docs/uncertainty.md", ROOT / "README.md")
+DOCUMENTS = (
+    TRAINING,
+    *(ROOT / "docs/uncertainty.md", ROOT / "docs/remote.md", ROOT / "README.md"),
+)
 FIGURE_BYTES = 300_000
 
 BLOCK = re.compile(

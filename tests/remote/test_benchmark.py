@@ -244,7 +244,7 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
     ("arguments", "message"),
     [
         (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is no device; write ssh://"),
-        (["--remote", "adb:"], "measuring over adb is not possible"),
+        (["--remote", "adb:"], "adb's shell on a phone has neither Python"),
         (["--wheel", "some.whl"], "--wheel goes with --remote"),
         (["--images", "3"], "--images goes with --data"),
         (["--remote", "ssh://127.0.0.1:1"], "cannot connect to 127.0.0.1: "),

@@ -51,5 +51,5 @@ def test_no_port(port: int) -> None:
 
 @pytest.mark.parametrize("text", ["adb:", "adb:0123ABC"])
 def test_adb(text: str) -> None:
-    with pytest.raises(InputError, match="a phone's shell has no Python"):
+    with pytest.raises(InputError, match="has neither Python nor onnxruntime"):
         parse(text)

@@ -123,7 +123,10 @@ class Connection:
             StepError: the script failed.
             RemoteError: the connection was lost.
         """
-        self.commands.append(" ".join((script.strip(), *arguments)))
+        command = script.strip()
+        for number, argument in enumerate(arguments, 1):
+            command = command.replace(f'"${number}"', shlex.quote(argument))
+        self.commands.append(command)
         words = ["sh", "-c", _PROLOGUE + script, "sh", self.folder, *arguments]
         return self._finish(self._ssh(shlex.join(words)), progress)
 

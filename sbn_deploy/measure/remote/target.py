@@ -44,8 +44,8 @@ def parse(text: str) -> Target:
     """Reads `FORM`. Raises InputError."""
     if text.startswith("adb:"):
         raise InputError(
-            f"{text}: measuring over adb is not possible: a phone's shell has no Python; give"
-            f" {FORM} of a sshd on the phone, as Termux offers it"
+            f"{text}: adb's shell on a phone has neither Python nor onnxruntime, so the model does"
+            f" not run there; a phone with a 64-bit Linux is measured as {FORM}"
         )
     found = _SSH.fullmatch(text)
     if found is None:
