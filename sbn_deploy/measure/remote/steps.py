@@ -28,7 +28,7 @@ OLDEST_PYTHON = (3, 11)
 # What the virtual environment takes with our wheel unpacked, and numpy and onnxruntime with what
 # they depend on, together with pip's copies of them while it installs.
 ENVIRONMENT_BYTES = 40_000_000
-PACKAGES_BYTES = 260_000_000
+PACKAGES_BYTES = 200_000_000
 FULL_BYTES = 2_000_000
 
 # The first Python that is new enough, else whatever python3 is, describes itself.
