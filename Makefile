@@ -20,7 +20,7 @@ NATIVE := $(wildcard runtime/CMakeLists.txt) \
 CMAKE_BUILD := build/native
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test sweep check-threads bench bench-train clean
+.PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads bench bench-train clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -42,8 +42,14 @@ native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
+test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
+	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/measure/test_engines.py $(ARGS)
+
 sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, and 200 that draw their signs (about an hour)
 	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough tests/converters/test_random_networks.py tests/converters/test_drawn_networks.py
+
+fuzz: $(STAMPS)/dev  ## read 100,000 damaged TFLite files: each is refused, or sound (about 3 minutes)
+	$(BIN)/python -m tests.converters.tflite.mutate 100000
 
 check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread
@@ -113,6 +119,10 @@ $(STAMPS)/demo: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	$(PIP) install -c constraints.txt -e '.[train,onnx,report,dev]'
 	touch $(STAMPS)/demo $@
+
+$(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
+	$(PIP) install -c constraints.txt -e '.[train,onnx,report,dev,tflite]'
+	touch $(STAMPS)/demo $(STAMPS)/dev $@
 
 $(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev
 	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON

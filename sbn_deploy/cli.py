@@ -14,14 +14,18 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
+from types import ModuleType
 from typing import NoReturn
 
+from sbn_deploy.commands.common import printable
 from sbn_runtime.errors import MissingDependencyError, SbnError
 
 VERBS = {
     "train": "train a stochastic binary network",
     "estimators": "compare gradient estimators with the true gradient",
-    "export": "turn a checkpoint into an ONNX file with bit-packed operators",
+    "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
+    "import": "turn a model of Larq Compute Engine into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",
     "predict": "classify images",
     "evaluate": "measure accuracy on a test set",
@@ -41,6 +45,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnx_ir": "onnx",
     "onnxscript": "onnx",
+    "flatbuffers": "onnx",
     "matplotlib": "report",
 }
 
@@ -70,6 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{where}{error.strerror or error}")
 
 
+def command(verb: str) -> ModuleType:
+    """The module of a verb; one that is a keyword of Python has `_` behind it."""
+    return import_module(f"sbn_deploy.commands.{verb}{'_' if iskeyword(verb) else ''}")
+
+
 def _run(arguments: list[str]) -> int:
     parser = _Parser(
         prog="sbn",
@@ -81,7 +91,7 @@ def _run(arguments: list[str]) -> int:
     module = None
     for verb, summary in VERBS.items():
         if verb == chosen:
-            module = import_module(f"sbn_deploy.commands.{verb}")
+            module = command(verb)
             module.add_parser(verbs)
         else:
             verbs.add_parser(verb, help=summary)
@@ -101,7 +111,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print("sbn: error:", " ".join(message.split()), file=sys.stderr)
+    print("sbn: error:", printable(" ".join(message.split())), file=sys.stderr)
     return 2
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sbn_deploy.export import Noise, export_onnx
+from sbn_deploy.export import Noise, check_target, export_members
 from sbn_deploy.materialize import draws_of, materialize
 from sbn_deploy.nn import models
 from sbn_runtime.preprocess import Preprocess
@@ -34,6 +34,7 @@ def export_untrained(
 ) -> ExportReport:
     """Exports an architecture of the registry with random weights.
 
+    The suffix of `output` says as what, see `export_checkpoint`.
     Batch-norms have the statistics of random images, so that each layer's
     activations are about as spread as in a trained network. The metadata has
     `untrained` true and says the rest as for a trained network.
@@ -45,9 +46,10 @@ def export_untrained(
         config: settings of the architecture, where not the defaults.
 
     Raises:
-        ConfigError: unknown architecture or settings.
+        ConfigError: unknown architecture or settings, or no such file can be.
         ModelError: the file cannot be written.
     """
+    check_target(output, activations)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = models.create(arch, **config)
@@ -68,7 +70,7 @@ def export_untrained(
     noise = None
     if activations == "stochastic":
         noise = Noise(draws_of(network), samples, noise_seed)
-    return export_onnx(made, images[:2], output, metadata=metadata, noise=noise)
+    return export_members(made, images[:2], output, metadata=metadata, noise=noise)
 
 
 def preprocess_of(config: dict[str, int]) -> Preprocess:

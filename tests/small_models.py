@@ -30,7 +30,8 @@ classifier (float[N, 1, 4, 4] input) => (float[N, K] logits, float[N, K] probabi
 {
     rows = Flatten <axis = 1> (input)
     packed = sbn.Pack (rows)
-    logits = sbn.DenseScale <channels = {channels}, dot_range = [-2147483648, 2147483647]>
+    logits = sbn.DenseScale <channels = {channels}, dot_range = [-2147483648, 2147483647],
+        dot_offset = 0>
         (packed, W, scale, bias)
     probabilities = Softmax <axis = 1> (logits)
 }
@@ -61,7 +62,7 @@ stochastic (float[N, 1, 4, 4] input, int64 seed, int64 samples, int64 first_samp
 STOCHASTIC_MEMBER = """
     signs{m} = sbn.StochasticSign <layer = {m}, fan_out = 1>
         (codes, table, seed, first_sample, samples)
-    flat{m} = sbn.DenseScale <channels = 16, dot_range = [-2147483648, 2147483647]>
+    flat{m} = sbn.DenseScale <channels = 16, dot_range = [-2147483648, 2147483647], dot_offset = 0>
         (signs{m}, W{m}, scale, bias)
     logits{m} = Reshape (flat{m}, shape)
 """

@@ -267,6 +267,23 @@ ScaleAndBias (A, scale, bias) => (Y)
     Y = Cast <to = 1> (y)
 }""",
     ),
+    Helper(
+        "ScaledDot",
+        """
+ScaledDot <dot_offset> (A, scale, bias) => (Y)
+{
+    offset = Constant <value_int: int = @dot_offset> ()
+    none = Constant <value_int = 0> ()
+    whole = Cast <to = 6> (offset)
+    moved = Add (A, whole)
+    dots = Cast <to = 1> (moved)
+    products = Mul (dots, scale)
+    twice = Add (products, bias)
+    once = sbn.ScaleAndBias (A, scale, bias)
+    fused = Equal (offset, none)
+    Y = Where (fused, once, twice)
+}""",
+    ),
     # Sums of at most 514 products are below 2^24, hence exact in float in any order;
     # onnxruntime's ConvInteger saturates on some CPUs.
     Helper(

@@ -94,6 +94,13 @@ _DOT_RANGE = Attribute(
     " the full range where nothing is clamped",
     2,
 )
+_DOT_OFFSET = Attribute(
+    "dot_offset",
+    -(1 << 25),
+    1 << 25,
+    "0: dot * scale + bias is rounded once (fused multiply-add); else it is"
+    " (dot + dot_offset) * scale, rounded, plus bias, rounded again",
+)
 _POOL_ATTRIBUTES = (
     Attribute("kernel_shape", 1, 1 << 15, "[vertical, horizontal]", 2),
     Attribute("strides", 1, 1 << 15, "[vertical, horizontal]", 2),
@@ -145,13 +152,13 @@ _PIXEL_CALL = (
     " pads: ints = @pads, pad_value: int = @pad_value> (X, W)"
 )
 
+_SCALED_DOT = "sbn.ScaledDot <dot_offset: int = @dot_offset> (A, scale, bias)"
 _SCALE_BODY = f"""
     all = {{call}}
     A = {_CLAMP_DOT}
-    Y = sbn.ScaleAndBias (A, scale, bias)
+    Y = {_SCALED_DOT}
 """
 _CLAMP_STEPS = """
-    v = sbn.ScaleAndBias (A, scale, bias)
     below = Less (v, low)
     raised = Where (below, low, v)
     above = Greater (raised, high)
@@ -159,11 +166,12 @@ _CLAMP_STEPS = """
 """
 _CLAMP_BODY = f"""
     all = {{call}}
-    A = {_CLAMP_DOT}{_CLAMP_STEPS}"""
+    A = {_CLAMP_DOT}
+    v = {_SCALED_DOT}{_CLAMP_STEPS}"""
 _PRELU_BODY = f"""
     all = {{call}}
     A = {_CLAMP_DOT}
-    v = sbn.ScaleAndBias (A, scale, bias)
+    v = {_SCALED_DOT}
     zero = Constant <value = float {{{{0.0}}}}> ()
     negative = Less (v, zero)
     sloped = Mul (v, slope)
@@ -172,7 +180,7 @@ _PRELU_BODY = f"""
 _RESIDUAL_BODY = f"""
     all = {{call}}
     A = {_CLAMP_DOT}
-    v = sbn.ScaleAndBias (A, scale, bias)
+    v = {_SCALED_DOT}
     Y = Add (v, R)
     zero = Constant <value = float {{{{0.0}}}}> ()
     negative = Less (Y, zero)
@@ -181,7 +189,7 @@ _RESIDUAL_BODY = f"""
 _QUANTIZE_BODY = f"""
     all = {{call}}
     A = {_CLAMP_DOT}
-    v = sbn.ScaleAndBias (A, scale, bias)
+    v = {_SCALED_DOT}
     Y = sbn.RoundToInt16 (v)
 """
 
@@ -196,7 +204,7 @@ def _products(
 ) -> tuple[Operator, ...]:
     """The operators of one kind of binary product, one for each epilogue."""
     what = {"Conv": "Binary convolution", "Dense": "Binary matrix product"}[kind]
-    ranged = (*attributes, _DOT_RANGE)
+    ranged = (*attributes, _DOT_RANGE, _DOT_OFFSET)
     packed = f"[{lead}, ceil(O/64)]"
     floats = Tensor("Y", "float32", f"[{lead}, O]", "scaled dot products")
     return (
@@ -210,7 +218,7 @@ def _products(
         ),
         Operator(
             f"{kind}Scale",
-            f"{what} to floats: dot * scale + bias, rounded once (fused multiply-add).",
+            f"{what} to floats: v = dot * scale + bias, see `dot_offset`.",
             (x, w, _SCALE, _BIAS),
             (floats,),
             ranged,
@@ -218,7 +226,7 @@ def _products(
         ),
         Operator(
             f"{kind}ScaleClamp",
-            f"{what} to floats in an interval: v = dot * scale + bias, rounded once, then"
+            f"{what} to floats in an interval: v = dot * scale + bias, see `dot_offset`, then"
             " min(max(v, low), high).",
             (x, w, _SCALE, _BIAS, _LOW, _HIGH),
             (floats,),
@@ -227,7 +235,7 @@ def _products(
         ),
         Operator(
             f"{kind}ScalePRelu",
-            f"{what} to floats with a PReLU: v = dot * scale + bias, rounded once, then"
+            f"{what} to floats with a PReLU: v = dot * scale + bias, see `dot_offset`, then"
             " v * slope where v < 0.",
             (x, w, _SCALE, _BIAS, _SLOPE),
             (floats,),
@@ -236,7 +244,7 @@ def _products(
         ),
         Operator(
             f"{kind}Quantize",
-            f"{what} to 16-bit integers: v = dot * scale + bias, rounded once, then to the"
+            f"{what} to 16-bit integers: v = dot * scale + bias, see `dot_offset`, then to the"
             " nearest integer, ties to even, at least -32768 and at most 32767.",
             (x, w, _SCALE, _BIAS),
             (Tensor("Y", "int16", f"[{lead}, O]", "rounded v"),),
@@ -245,7 +253,7 @@ def _products(
         ),
         Operator(
             f"{kind}Residual",
-            f"{what} with a shortcut: Y = (dot * scale + bias, rounded once) + R, and the signs"
+            f"{what} with a shortcut: Y = (dot * scale + bias, see `dot_offset`) + R, and the signs"
             " of Y packed: bit 1 (-1) where Y < 0.",
             (x, w, _SCALE, _BIAS, Tensor("R", "float32", f"[{lead}, O]", "shortcut, added last")),
             (
@@ -364,7 +372,8 @@ OPERATORS = (
         (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled sums"),),
         _PIXEL_ATTRIBUTES,
         f"""
-    A = {_PIXEL_CALL}{_CLAMP_STEPS}""",
+    A = {_PIXEL_CALL}
+    v = sbn.ScaleAndBias (A, scale, bias){_CLAMP_STEPS}""",
     ),
     Operator(
         "PixelConvQuantize",

@@ -26,7 +26,7 @@ class Session:
     A session may be used by several threads at once.
 
     Args:
-        path: an ONNX file written by `sbn export`.
+        path: an ONNX file written by `sbn export` or `sbn import`.
         threads: number of threads that share the work of one call; by default
             as many as there are cores.
 
@@ -36,7 +36,9 @@ class Session:
         metadata: what `sbn export` noted about the model: sbn_deploy (version),
             checkpoint_sha256, arch, config, data, members, weights, seed,
             activations, samples and noise_seed (what is drawn by default),
-            preprocess, classes, test_accuracy. Empty for a file from elsewhere.
+            preprocess, classes, test_accuracy. A file of `sbn import` says what it
+            was imported from, but not how images are normalised or classes called.
+            Empty for a file from elsewhere.
 
     Raises:
         ModelError: the file is missing, damaged, or has no sbn operators.
@@ -69,7 +71,7 @@ class Session:
         Args:
             x: the batch, of the dtype and shape that `inputs` states: float32
                [N, C, H, W], normalised, or uint8 [N, H, W, C] if the model takes
-               pixels. `preprocess` makes it from images.
+               pixels; imported models take [N, H, W, C]. `preprocess` makes it from images.
             samples: noise samples to draw, 1 to 65,536; None for as many as were exported.
             seed: of the noise, 0 to 2^63 - 1; None for the exported one. The first
                samples of a seed are the same whatever `samples` is.
@@ -257,7 +259,8 @@ class Session:
             raise InputError(f"input must have shape [{wanted}], this has {list(x.shape)}")
         if not x.size:
             raise InputError(f"input is empty: shape {list(x.shape)}")
-        if x.dtype.kind == "f" and np.isnan(x).any():
+        # The least number is NaN if any is.
+        if x.dtype.kind == "f" and np.isnan(x.min()):
             raise InputError("input contains NaN")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sbn_runtime.errors import InputError
+from sbn_runtime.errors import ConfigError, InputError
 
 from .common import at_least, new_parser, say, show_json, show_table
 from .data import test_images
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from .common import Subparsers
 
-RIVALS = ("fp32", "int8")
+LCE = "lce"
+RIVALS = ("fp32", "int8", LCE)
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -55,10 +56,11 @@ def add_parser(subparsers: Subparsers) -> None:
         type=_rivals,
         default=(),
         metavar="LIST",
-        help="fp32, int8 or both: the same architecture with real weights in onnxruntime, and"
-        " quantised to 8 bits (needs the training packages)",
+        help="one or more of fp32, int8 and lce: the same architecture with real weights in"
+        " onnxruntime, the same quantised to 8 bits (these need the training packages), and this"
+        " very model in Larq Compute Engine, in the faster of its modes (needs"
+        " larq-compute-engine and --batch 1)",
     )
-
     parser.add_argument(
         "--data", metavar="SET", help="test images to classify as well, as `sbn evaluate` takes"
     )
@@ -97,17 +99,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
-    from sbn_deploy.measure.engines import stock_engine
     from sbn_deploy.measure.record import classified, timed
     from sbn_runtime import Session
 
-    def rivals(sbn: SbnEngine) -> Iterator[Engine]:
-        files = _rival_files(options.compare, sbn.session.metadata, Path(folder))
-        for name, file in files.items():
-            yield stock_engine(name, file, threads=options.threads)
-
+    if LCE in options.compare and options.batch != 1:
+        raise ConfigError("LCE runs one image at a time: compare with it at --batch 1")
     with tempfile.TemporaryDirectory() as folder:
-        record = timed(options.model, _settings(options), rivals, say=say)
+        record = timed(
+            options.model,
+            _settings(options),
+            lambda sbn: _rival_engines(sbn, options, Path(folder)),
+            say=say,
+        )
+    if LCE in options.compare:
+        from sbn_deploy.measure.lce import faster_mode
+
+        record["results"] = faster_mode(record["results"])
     if dataset is not None:
         say(f"classifying {len(dataset)} images of {dataset.name}")
         record["data"] = dataset.name
@@ -123,6 +130,8 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
     from sbn_runtime import Session
 
     target = parse(options.remote)
+    if LCE in options.compare:
+        raise ConfigError("LCE is compared with here only; leave it out with --remote")
     session = Session(options.model)
     local: dict[str, Any] = {"machine": describe()}
     found = None
@@ -156,13 +165,18 @@ def _rival_files(
     compare: Sequence[str], metadata: Mapping[str, Any], folder: Path
 ) -> dict[str, Path]:
     """The files of the float models to compare with, by engine name."""
-    if not compare:
+    real = [rival for rival in compare if rival != LCE]
+    if not real:
         return {}
     from sbn_deploy.measure.rivals import untrained_rivals
 
     say("building the same architecture with real weights")
-    files = untrained_rivals(metadata, compare, folder)
-    return {f"onnxruntime-{rival}": files[rival] for rival in compare}
+    files = untrained_rivals(metadata, real, folder)
+    return {_engine_name(rival): files[rival] for rival in real}
+
+
+def _engine_name(rival: str) -> str:
+    return f"onnxruntime-{rival}"
 
 
 def _show(record: Mapping[str, Any]) -> None:
@@ -194,6 +208,22 @@ def _show(record: Mapping[str, Any]) -> None:
         print(f"labels that differ from those found here: {record['differing_labels']:,}")
     for reason in record["unstable"]:
         say(f"unstable: {reason}")
+
+
+def _rival_engines(sbn: SbnEngine, options: argparse.Namespace, folder: Path) -> Iterator[Engine]:
+    """Engines in the order in which they were asked for, two for LCE's modes."""
+    from sbn_deploy.measure.engines import stock_engine
+
+    files = _rival_files(options.compare, sbn.session.metadata, folder)
+    for rival in options.compare:
+        if rival == LCE:
+            from sbn_deploy.measure.lce import translated_engines
+
+            say("translating the model for Larq Compute Engine")
+            yield from translated_engines(options.model, threads=options.threads)
+        else:
+            name = _engine_name(rival)
+            yield stock_engine(name, files[name], threads=options.threads)
 
 
 def _rivals(text: str) -> tuple[str, ...]:

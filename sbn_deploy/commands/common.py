@@ -94,6 +94,13 @@ def writable(path: Path) -> Path:
     return path
 
 
+def printable(text: str) -> str:
+    """The text without what would control a terminal: names in files may hold anything."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
 def say(text: str) -> None:
     """Tells a person what is going on."""
     print(text, file=sys.stderr, flush=True)
@@ -158,7 +165,7 @@ def _text(cell: object) -> str:
             return ", ".join(map(str, cell))
         case tuple() | list():
             return "×".join(map(str, cell))
-    return str(cell)
+    return printable(str(cell))
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 # What each extra brings, by distribution name.
 OPTIONAL = {
     "train": ("torch", "safetensors", "scikit-learn", "pydantic", "pillow", "rich"),
-    "onnx": ("onnx", "onnxscript"),
+    "onnx": ("flatbuffers", "onnx", "onnxscript"),
+    "tflite": ("larq-compute-engine",),
     "report": ("matplotlib",),
 }
 

@@ -1,4 +1,4 @@
-"""`sbn export`: a checkpoint becomes an ONNX file."""
+"""`sbn export`: a checkpoint becomes an ONNX or TFLite file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "export",
-        description="Fixes the weights of a trained network and writes it as one ONNX file with"
-        " bit-packed operators. The file is checked against torch before it appears.",
+        description="Fixes the weights of a trained network and writes it as one file with"
+        " bit-packed operators: ONNX for onnxruntime, or TFLite for Larq Compute Engine. The file"
+        " is checked against torch before it appears; TFLite where larq-compute-engine is"
+        " installed.",
         example="sbn export runs/digits/checkpoint.safetensors -o digits.onnx"
         " --weights sample --members 8",
     )
@@ -34,7 +36,12 @@ def add_parser(subparsers: Subparsers) -> None:
         help="file of `sbn train`; with `--untrained`, the name of an architecture",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", required=True, help="ONNX file to write"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="file to write: NAME.onnx, or NAME.tflite for one image at a time",
     )
     parser.add_argument(
         "--untrained",
@@ -64,7 +71,7 @@ def add_parser(subparsers: Subparsers) -> None:
         choices=("deterministic", "stochastic"),
         default="deterministic",
         help="deterministic: plain signs (default); stochastic: signs drawn with the noise of"
-        " training, on the device",
+        " training, on the device (ONNX only)",
     )
     parser.add_argument(
         "--samples",
@@ -90,6 +97,11 @@ def run(options: argparse.Namespace) -> int:
     output = writable(options.output)
     say(f"exporting {options.checkpoint}")
     report = _export(options, output)
+    if not report.run_in:
+        say(
+            f"{report.path} was not run: larq-compute-engine is not installed"
+            " (pip install 'sbn-deploy[tflite]')"
+        )
     if options.json:
         show_json(report.to_json())
         return 0

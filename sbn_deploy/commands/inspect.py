@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .common import new_parser, show_json, show_table
 
 if TYPE_CHECKING:
+    from sbn_converters.layer_info import LayerInfo
+
     from .common import Subparsers
 
 
@@ -18,19 +20,21 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "inspect",
         description="Lists a model's layers: shapes, binary and float multiply-accumulates,"
-        " packed bytes, and why a layer stays float.",
+        " packed bytes, and why a layer stays float. Of a TFLite file, whoever made it, all"
+        " operators are listed.",
         example="sbn inspect digits.onnx",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="ONNX file of `sbn export`, or a TFLite file with operators of Larq Compute Engine",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Lists the layers and their sums."""
-    from sbn_converters.onnx.inspect import inspect_model
-    from sbn_runtime import Session
-
-    metadata = Session(options.model).metadata
-    layers = inspect_model(options.model)
+    metadata, layers = _read(options.model)
     totals = {
         "file_bytes": options.model.stat().st_size,
         "binary_macs": sum(layer.binary_macs for layer in layers),
@@ -70,3 +74,18 @@ def run(options: argparse.Namespace) -> int:
         f" {totals['file_bytes']:,} bytes in the file"
     )
     return 0
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[LayerInfo]]:
+    """What a file says of itself, and its layers."""
+    if path.suffix == ".tflite":
+        from sbn_converters.tflite import inspect
+        from sbn_converters.tflite.metadata import metadata
+        from sbn_converters.tflite.read import read
+
+        model = read(path.read_bytes(), str(path))
+        return metadata(model, str(path)), inspect.inspect_model(model, str(path))
+    from sbn_converters.onnx.inspect import inspect_model
+    from sbn_runtime import Session
+
+    return Session(path).metadata, inspect_model(path)

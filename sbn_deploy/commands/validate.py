@@ -17,12 +17,15 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "validate",
-        description="Runs the same inputs through torch, our kernels with every instruction set"
-        " of this CPU, stock onnxruntime and onnx's reference evaluator. Exit status 1 when any"
-        " of them disagrees with torch.",
+        description="Runs the same inputs through torch and every engine that runs the file: ONNX"
+        " through our kernels with every instruction set of this CPU, stock onnxruntime and onnx's"
+        " reference evaluator, TFLite through each kind of Larq Compute Engine's kernels. Exit"
+        " status 1 when any of them disagrees with torch.",
         example="sbn validate digits.onnx --against runs/digits/checkpoint.safetensors",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="ONNX or TFLite file of `sbn export`"
+    )
     parser.add_argument(
         "--against", type=Path, metavar="CHECKPOINT", required=True, help="what it was made from"
     )

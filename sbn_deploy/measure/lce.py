@@ -1,41 +1,43 @@
-"""A TFLite file in the interpreter of Larq Compute Engine, as a rival.
-
-The interpreter is one extension module, which works without TensorFlow; the
-package that holds it imports TensorFlow. So the module is loaded from its file.
-"""
+"""A TFLite file in the interpreter of Larq Compute Engine, as a rival."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_runtime.errors import MissingDependencyError, ModelError
+from sbn_deploy.lce.interpreter import check_installed, interpreter
+from sbn_runtime.errors import ModelError
 
-MODULE = "interpreter_wrapper_lite"
+from .benchmark import Timing
+
+# By the engine's name, whether float layers run in XNNPACK.
+MODES = {"lce-indirect": False, "lce-indirect-xnnpack": True}
 
 
 @dataclass(frozen=True)
 class LceEngine:
-    """A model for one image, float32 [1, H, W, C]. A damaged file can end the process."""
+    """A model for one image [1, H, W, C], float32 or uint8. A damaged file can end the process."""
 
     name: str
     threads: int
     interpreter: Any
 
     def adapt(self, x: NDArray[np.float32]) -> NDArray[Any]:
-        images = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
         expected = tuple(self.interpreter.input_shapes[0])
+        # Imported files have images as LCE has them.
+        last = x if x.shape == expected else np.moveaxis(x, 1, -1)
+        images: NDArray[Any] = np.ascontiguousarray(last)
         if images.shape != expected:
             raise ModelError(f"the TFLite file takes {expected}, not {images.shape}")
-        return images
+        if self.interpreter.input_types[0] != np.uint8:
+            return images
+        pixels: NDArray[np.uint8] = np.rint((images + 1) * 127.5).clip(0, 255).astype(np.uint8)
+        return pixels
 
     def run(self, x: NDArray[Any]) -> list[NDArray[Any]]:
         outputs: list[NDArray[Any]] = self.interpreter.predict([x])
@@ -51,38 +53,42 @@ def lce_engine(name: str, path: Path, *, threads: int, xnnpack: bool) -> LceEngi
     Raises:
         MissingDependencyError: larq-compute-engine is not installed.
     """
-    interpreter = _extension().LiteInterpreter(
-        path.read_bytes(),
-        threads,
-        False,  # not the reference kernels
-        True,  # the indirect kernels
-        xnnpack,
-    )
-    return LceEngine(name, threads, interpreter)
+    return _engine(name, path.read_bytes(), threads, xnnpack)
 
 
-def is_installed() -> bool:
-    """Whether the interpreter is there."""
-    return find_spec("larq_compute_engine") is not None
+def translated_engines(model: Path, *, threads: int) -> list[LceEngine]:
+    """An exported ONNX file, translated, in each of the modes of `lce_engine`.
+
+    Raises:
+        MissingDependencyError: larq-compute-engine is not installed.
+        UnsupportedLayerError: LCE has no operators for the network.
+    """
+    check_installed()
+    data = translated(model)
+    return [_engine(name, data, threads, xnnpack) for name, xnnpack in MODES.items()]
 
 
-@cache
-def _extension() -> Any:
-    package = find_spec("larq_compute_engine")
-    if package is None or not package.submodule_search_locations:
-        raise MissingDependencyError(
-            "larq-compute-engine is not installed: pip install 'sbn-deploy[tflite]'"
-        )
-    path = Path(package.submodule_search_locations[0], "tflite", "python", f"{MODULE}.so")
-    # The module may be loaded once in a process, whoever asks for it.
-    name = f"larq_compute_engine.tflite.python.{MODULE}"
-    if name in sys.modules:
-        return sys.modules[name]
-    loader = ExtensionFileLoader(MODULE, str(path))
-    spec = spec_from_file_location(MODULE, path, loader=loader)
-    if spec is None:
-        raise MissingDependencyError(f"{path}: cannot be loaded; reinstall larq-compute-engine")
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    sys.modules[name] = module
-    return module
+def translated(model: Path) -> bytes:
+    """An exported ONNX file as a TFLite file.
+
+    Raises:
+        UnsupportedLayerError: LCE has no operators for the network.
+    """
+    # Only here: files that are at hand run without these packages.
+    from sbn_converters.onnx.inspect import load_model
+    from sbn_converters.tflite.from_onnx import translate
+    from sbn_converters.tflite.write import write
+
+    return write(translate(load_model(model)))
+
+
+def faster_mode(timings: Sequence[Timing]) -> list[Timing]:
+    """The timings without those of LCE's slower mode."""
+    modes = [timing for timing in timings if timing.engine in MODES]
+    best = min(modes, key=lambda timing: timing.median_ms, default=None)
+    return [timing for timing in timings if timing not in modes or timing is best]
+
+
+def _engine(name: str, data: bytes, threads: int, xnnpack: bool) -> LceEngine:
+    made = interpreter(data, "indirect", threads=threads, xnnpack=xnnpack)
+    return LceEngine(name, threads, made)

@@ -5,8 +5,9 @@
 The layers are those of `sbn_deploy.nn.models`, written so that the converter
 keeps all signs packed: binary layers padded with +1, batch-norm before
 pooling, binary linear layers as convolutions that cover their input. Weights
-are random. This needs the packages of the extra `tflite`, whose TensorFlow
-takes part in nothing else; run it in a process of its own.
+are random, batch-norms fit random images. This needs the packages of the extra
+`tflite`, whose TensorFlow takes part in nothing else; run it in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -17,17 +18,55 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sbn_runtime.files import write_atomically
+
 # larq builds on Keras 2.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CALIBRATION_IMAGES = 4
 
 
 def convert(name: str) -> bytes:
     """The TFLite file of a network of the benchmark, for one image [1, H, W, 3] float32."""
     import larq_compute_engine
 
-    model: bytes = larq_compute_engine.convert_keras_model(NETWORKS[name]())
+    network = NETWORKS[name]()
+    randomise_batch_norms(network)
+    model: bytes = larq_compute_engine.convert_keras_model(network)
     return model
+
+
+def randomise_batch_norms(network: Any) -> None:
+    """Sets batch-norms from random images, then disturbs them, with scales of both signs.
+
+    Every activation then takes both signs, and no two layers have the same
+    constants, which the converter would store once.
+    """
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    norms = [
+        layer
+        for layer in network.submodules
+        if isinstance(layer, tf.keras.layers.BatchNormalization)
+    ]
+    for norm in norms:
+        if norm.gamma is not None:
+            signs = random.choice([-1.0, 1.0], norm.gamma.shape, p=[0.3, 0.7])
+            norm.gamma.assign(signs * random.uniform(0.5, 1.5, norm.gamma.shape))
+        if norm.beta is not None:
+            norm.beta.assign(random.normal(0, 0.3, norm.beta.shape))
+        # One step of training then takes over the statistics of its images.
+        norm.momentum = 0.0
+    images = random.normal(size=(CALIBRATION_IMAGES, *network.input_shape[1:]))
+    network(tf.constant(images, tf.float32), training=True)
+    for norm in norms:
+        deviation = np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
+        norm.moving_mean.assign_add(deviation * random.normal(0, 0.3, deviation.shape))
+        norm.moving_variance.assign(deviation**2 * random.uniform(0.5, 2, deviation.shape))
 
 
 def cifar_vgg() -> Any:
@@ -128,10 +167,7 @@ def main() -> None:
     parser.add_argument("name", choices=NETWORKS)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    model = convert(options.name)
-    temporary = options.output.with_name(f".{options.output.name}")
-    temporary.write_bytes(model)
-    os.replace(temporary, options.output)
+    write_atomically(options.output, convert(options.name))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ Rivals have the same architecture and get the same images:
 - torch, float32, the same network;
 - Larq Compute Engine, the same binary network, with and without XNNPACK, if
   larq-compute-engine is installed. Its files are written by `lce_models` if
-  TensorFlow is there too; otherwise NAME.tflite is looked for in --files.
+  TensorFlow is there too; otherwise NAME.tflite is looked for in --files; where
+  there is none, our own file is translated. The report says which was used.
+
+Files of `lce_zoo` in --files are imported and measured too.
 """
 
 from __future__ import annotations
@@ -24,16 +27,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from time import strftime
+from statistics import median
+from time import perf_counter, strftime
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sbn_deploy.measure import lce, networks_report
+from sbn_deploy.lce.interpreter import is_installed
+from sbn_deploy.measure import lce, lce_zoo, networks_report
 from sbn_deploy.measure.benchmark import Timing, measure, measure_each, pinned
 from sbn_deploy.measure.engines import Engine, sbn_engine, stock_engine
 from sbn_deploy.measure.fold import fold_batchnorm
+from sbn_deploy.measure.imported import measure_imported
 from sbn_deploy.measure.machine import describe, version_of
 from sbn_deploy.measure.profile import NodeTime, profile
 from sbn_deploy.measure.rivals import export_fp32, quantise_int8
@@ -43,9 +49,12 @@ from sbn_deploy.nn.models import Network
 from sbn_deploy.untrained import export_untrained
 from sbn_runtime import available_isas
 from sbn_runtime.errors import ModelError, SbnError
+from sbn_runtime.files import write_atomically
 
 NETWORKS = ("cifar-vgg", "birealnet18", "quicknet-small", "quicknet", "quicknet-large")
 GENERATOR_PACKAGES = ("larq_compute_engine", "larq", "tensorflow", "tf_keras")
+# Where the file that LCE runs comes from.
+LCE_FILES = ("LCE's converter", "our translation")
 CALIBRATION_IMAGES = 16
 LARGE_BATCH = 32
 
@@ -56,7 +65,9 @@ class NetworkResult:
 
     `timings` are of batch 1 on one thread, first ours for each ISA, fastest
     first; `scaling` of our fastest with more threads and larger batches.
-    `file_bytes` has the names of `timings` as keys.
+    `file_bytes` has the names of `timings` as keys. `lce_file` is one of
+    `LCE_FILES`, empty if LCE was not measured. `translation_ms` is what it takes to
+    make a TFLite file of the ONNX file.
     """
 
     network: str
@@ -64,16 +75,19 @@ class NetworkResult:
     scaling: list[Timing]
     file_bytes: dict[str, int]
     nodes: list[NodeTime]
+    lce_file: str
+    translation_ms: float
 
 
 @dataclass(frozen=True)
 class Files:
-    """One network in every form; `lce` is None where there is no such file."""
+    """One network in every form; `lce` is None where LCE is not installed."""
 
     sbn: Path
     fp32: Path
     int8: Path
     lce: Path | None
+    lce_file: str
     twin: Network
 
 
@@ -83,14 +97,15 @@ def prepare(name: str, folder: Path) -> Files:
     twin = models.create_twin(name)
     channels, size = twin.config["channels"], twin.config["size"]
     shape = channels, size, size
+    sbn = folder / f"{name}.onnx"
+    export_untrained(name, sbn)
     files = Files(
-        folder / f"{name}.onnx",
+        sbn,
         folder / f"{name}.fp32.onnx",
         folder / f"{name}.int8.onnx",
-        _tflite(name, folder / f"{name}.tflite"),
+        *_lce_file(name, sbn),
         twin,
     )
-    export_untrained(name, files.sbn)
     export_fp32(twin, shape, files.fp32)
     quantise_int8(files.fp32, files.int8, images(CALIBRATION_IMAGES, twin))
     return files
@@ -120,7 +135,25 @@ def measure_network(name: str, files: Files, *, runs: int) -> NetworkResult:
     }
     if files.lce is not None:
         sizes["LCE"] = files.lce.stat().st_size
-    return NetworkResult(name, timings, _scaling(files, runs), sizes, nodes)
+    return NetworkResult(
+        name,
+        timings,
+        _scaling(files, runs),
+        sizes,
+        nodes,
+        files.lce_file,
+        _translation_ms(files.sbn),
+    )
+
+
+def _translation_ms(path: Path) -> float:
+    """The median of a few translations to TFLite."""
+    taken = []
+    for _ in range(5):
+        begin = perf_counter()
+        lce.translated(path)
+        taken.append((perf_counter() - begin) * 1e3)
+    return median(taken)
 
 
 def _engines(files: Files) -> list[Engine]:
@@ -154,10 +187,20 @@ def _scaling(files: Files, runs: int) -> list[Timing]:
         return measure_each(cases, runs=max(5, runs // 10), warmup=2)
 
 
+def _lce_file(name: str, sbn: Path) -> tuple[Path | None, str]:
+    """The network's file for LCE, and which of `LCE_FILES` it is."""
+    if not is_installed():
+        return None, ""
+    path = _tflite(name, sbn.with_suffix(".tflite"))
+    if path is not None:
+        return path, LCE_FILES[0]
+    translated = sbn.with_suffix(".translated.tflite")
+    write_atomically(translated, lce.translated(sbn))
+    return translated, LCE_FILES[1]
+
+
 def _tflite(name: str, path: Path) -> Path | None:
-    """The network's file for LCE: as found, or written if the packages are installed."""
-    if not lce.is_installed():
-        return None
+    """The file of LCE's converter: as found, or written if the packages are installed."""
     if not path.is_file():
         if any(find_spec(package) is None for package in GENERATOR_PACKAGES):
             return None
@@ -202,8 +245,14 @@ def _run(names: Sequence[str], runs: int, folder: Path, output: Path) -> None:
         files = prepare(name, folder)
         print(f"{name}: measuring", file=sys.stderr, flush=True)
         results.append(measure_network(name, files, runs=runs))
+    imported = []
+    for name in lce_zoo.NETWORKS if is_installed() else ():
+        source = folder / f"{name}.tflite"
+        if source.is_file():
+            print(f"{name}: importing and measuring", file=sys.stderr, flush=True)
+            imported.append(measure_imported(source, source.with_suffix(".onnx"), runs=runs))
     command = f"python -m sbn_deploy.measure.networks --runs {runs}"
-    for path in networks_report.write(output, results, machine, command):
+    for path in networks_report.write(output, results, imported, machine, command):
         print(path)
 
 

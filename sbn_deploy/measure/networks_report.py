@@ -13,6 +13,7 @@ from sbn_runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from sbn_deploy.measure.benchmark import Timing
+    from sbn_deploy.measure.imported import ImportedResult
     from sbn_deploy.measure.networks import NetworkResult
 
 RIVALS = {
@@ -31,23 +32,39 @@ large, the machine was busy with other things. Our times include everything that
 The networks are untrained: latency does not depend on the weights. onnxruntime
 and torch get the same architecture with real weights, rectifiers in place of
 signs and batch-norms folded into convolutions; LCE gets the same binary network
-with every sign packed, through its own converter, and runs its indirect kernels,
-with or without XNNPACK, whichever is faster here.
+with every sign packed, through its own converter or as our file translated to
+TFLite; each network's section says which. It runs its indirect kernels, with or
+without XNNPACK, whichever is faster here.
+"""
+
+IMPORTED = """\
+Networks of larq_zoo at 224x224 with random weights, written by LCE's converter
+(`python -m sbn_deploy.measure.lce_zoo NAME -o FILE`), in LCE and after
+`sbn import` in our fastest kernels. Their first layers take floats. On 12 random
+images the logits were compared with those of LCE without XNNPACK: `difference` is
+the median of the largest ones, as a share of the largest logit; `agree` the
+images within 10⁻⁵ of it, ours and of LCE with XNNPACK. In the others the sign of
+a float, zero but for rounding, fell the other way.
 """
 
 
 def write(
-    path: Path, results: Sequence[NetworkResult], machine: Mapping[str, Any], command: str
+    path: Path,
+    results: Sequence[NetworkResult],
+    imported: Sequence[ImportedResult],
+    machine: Mapping[str, Any],
+    command: str,
 ) -> tuple[Path, Path]:
     """Writes the report to `path` and the same as JSON beside it; returns both paths."""
     record = {
         "command": command,
         "machine": dict(machine),
         "networks": [asdict(result) | {"ratios": ratios(result)} for result in results],
+        "imported": [asdict(result) | {"ratio": result.ratio} for result in imported],
     }
     data = path.with_suffix(".json")
     write_atomically(data, (json.dumps(record, indent=2) + "\n").encode())
-    write_atomically(path, markdown(results, machine, command, data.name).encode())
+    write_atomically(path, markdown(results, imported, machine, command, data.name).encode())
     return path, data
 
 
@@ -70,7 +87,11 @@ def ratios(result: NetworkResult) -> dict[str, dict[str, float]]:
 
 
 def markdown(
-    results: Sequence[NetworkResult], machine: Mapping[str, Any], command: str, data: str
+    results: Sequence[NetworkResult],
+    imported: Sequence[ImportedResult],
+    machine: Mapping[str, Any],
+    command: str,
+    data: str,
 ) -> str:
     """The report as text."""
     parts = [
@@ -82,8 +103,14 @@ def markdown(
         "## Times faster than",
         _ratios(results),
     ]
+    if imported:
+        parts += ["## Imported from LCE's files", IMPORTED, _imported(imported)]
     for result in results:
-        parts += [f"## {result.network}", _timings(result), _scaling(result), _profile(result)]
+        parts += [f"## {result.network}", _timings(result)]
+        if result.lce_file:
+            parts.append(f"LCE ran a file made by {result.lce_file}.")
+        parts.append(f"`sbn export` to TFLite: {result.translation_ms:.0f} ms from the ONNX model.")
+        parts += [_scaling(result), _profile(result)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -94,6 +121,25 @@ def _ratios(results: Sequence[NetworkResult]) -> str:
         for engine, times in ratios(result).items()
     ]
     return _table(["network", "our kernels", *RIVALS], rows, text=2)
+
+
+def _imported(results: Sequence[ImportedResult]) -> str:
+    rows = [
+        [
+            result.network,
+            *(f"{timing.median_ms:.2f}" for timing in result.timings),
+            f"{result.ratio:.1f}×",
+            f"{result.agreement.median:.0e}",
+            f"{result.agreement.images}",
+            f"{result.own_agreement.images}",
+            f"{result.file_bytes / 1000:,.0f}",
+            f"{result.imported_bytes / 1000:,.0f}",
+        ]
+        for result in results
+    ]
+    header = ["network", "sbn ms", "LCE ms", "with XNNPACK", "faster"]
+    header += ["difference", "agree", "LCE's agree", "TFLite kB", "ONNX kB"]
+    return _table(header, rows)
 
 
 def _present(times: Mapping[str, float]) -> list[str]:

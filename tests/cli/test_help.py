@@ -66,7 +66,7 @@ def test_help_loads_no_heavy_package(verb: str) -> None:
         (["export", "c", "-o", "f", "--weights", "mean"], "invalid choice: 'mean'"),
         (["export", "c", "-o", "f", "--members", "0"], "--members: '0' is not a whole number"),
         (["validate", "m"], "arguments are required: --against"),
-        (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8"),
+        (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8, lce"),
         (["benchmark", "m", "--runs", "0"], "--runs: '0' is not a whole number"),
     ],
 )

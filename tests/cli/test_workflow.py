@@ -174,7 +174,7 @@ def test_truncated_checkpoint(trained: Trained, tmp_path: Path, keep: int) -> No
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:
-    message = sbn("export", tmp_path / "none", "-o", tmp_path / "x").refused_after_progress()
+    message = sbn("export", tmp_path / "none", "-o", tmp_path / "x.onnx").refused_after_progress()
     assert "none" in message
     assert list(tmp_path.iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -96,11 +97,20 @@ def check_epilogues(
     )
     scale, bias, low, high, slope = (rng.normal(size=outputs).astype(np.float32) for _ in range(5))
     shortcut = rng.normal(size=dot.shape).astype(np.float32)
-    for dot_range in ([-(2**31), 2**31 - 1], [0, 2**31 - 1], [-3, 2]):
+    ranges = ([-(2**31), 2**31 - 1], [0, 2**31 - 1], [-3, 2])
+    for dot_range, dot_offset in product(ranges, (0, -577)):
         ranged = np.minimum(np.maximum(dot, dot_range[0]), dot_range[1])
-        v = (ranged.astype(np.float64) * scale + bias).astype(np.float32)
+
+        def scaled(
+            factor: Array, offset: Array, ranged: Array = ranged, moved: int = dot_offset
+        ) -> Array:
+            if moved:
+                return (ranged + moved).astype(np.float32) * factor + offset
+            return (ranged.astype(np.float64) * factor + offset).astype(np.float32)
+
+        v = scaled(scale, bias)
         inputs = [*products, scale, bias]
-        options = {**attributes, "dot_range": dot_range}
+        options = {**attributes, "dot_range": dot_range, "dot_offset": dot_offset}
         check(v, run_function(f"{kind}Scale", inputs, **options))
         check(
             np.minimum(np.maximum(v, low), high),
@@ -112,7 +122,7 @@ def check_epilogues(
         )
         # Some ties, and some results that saturate.
         factor, offset = np.round(scale * 2000), np.round(bias * 9) + np.float32(0.5)
-        whole = (ranged.astype(np.float64) * factor + offset).astype(np.float32)
+        whole = scaled(factor, offset)
         check(
             round_to_int16(whole),
             run_function(f"{kind}Quantize", [*products, factor, offset], **options),

@@ -37,7 +37,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAINING = ROOT / "docs/training.md"
 DOCUMENTS = (
     TRAINING,
-    *(ROOT / "docs/uncertainty.md", ROOT / "docs/remote.md", ROOT / "README.md"),
+    ROOT / "docs/uncertainty.md",
+    ROOT / "docs/lce.md",
+    ROOT / "docs/remote.md",
+    ROOT / "README.md",
 )
 FIGURE_BYTES = 300_000
 
@@ -113,7 +116,7 @@ def check_settings(config: TrainConfig) -> None:
 
 def check_sbn(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Parses a command; that of `sbn train` up to the point where training starts."""
-    module = importlib.import_module(f"sbn_deploy.commands.{arguments[0]}")
+    module = cli.command(arguments[0])
 
     def train(config: TrainConfig, **_: object) -> None:
         check_settings(config)

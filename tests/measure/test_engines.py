@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.measure import lce, lce_models, networks
 from sbn_deploy.measure.engines import sbn_engine, stock_engine
 from sbn_deploy.measure.profile import by_operator, profile
@@ -78,7 +79,7 @@ def test_lce_has_every_network() -> None:
     assert tuple(lce_models.NETWORKS) == networks.NETWORKS
 
 
-@pytest.mark.skipif(lce.is_installed(), reason="larq-compute-engine is installed")
+@pytest.mark.skipif(is_installed(), reason="larq-compute-engine is installed")
 def test_lce_is_optional(tmp_path: Path) -> None:
     with pytest.raises(MissingDependencyError, match="larq-compute-engine"):
         lce.lce_engine("LCE", tmp_path / "none.tflite", threads=1, xnnpack=False)

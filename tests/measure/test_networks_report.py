@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sbn_deploy.measure.benchmark import Timing
+from sbn_deploy.measure.imported import Agreement, ImportedResult
 from sbn_deploy.measure.networks import NetworkResult
 from sbn_deploy.measure.networks_report import ratios, write
 from sbn_deploy.measure.profile import NodeTime
@@ -30,6 +31,17 @@ RESULT = NetworkResult(
     scaling=[timing("sbn", 0.5), timing("sbn", 0.25, threads=2), timing("sbn", 16, batch=32)],
     file_bytes={"sbn": 1000, "LCE": 2000},
     nodes=[NodeTime("a", "ConvThreshold", 300), NodeTime("b", "Conv", 100)],
+    lce_file="our translation",
+    translation_ms=51.2,
+)
+
+IMPORTED = ImportedResult(
+    "Foreign",
+    [timing("sbn", 0.5), timing("LCE", 7), timing("LCE with XNNPACK", 5)],
+    file_bytes=4000,
+    imported_bytes=5000,
+    agreement=Agreement(3e-7, 11),
+    own_agreement=Agreement(0, 12),
 )
 
 
@@ -41,12 +53,18 @@ def test_the_better_mode_of_a_rival_counts() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    path, data = write(tmp_path / "report.md", [RESULT], {"cpu": "one", "gpu": None}, "command -x")
+    path, data = write(
+        tmp_path / "report.md", [RESULT], [IMPORTED], {"cpu": "one", "gpu": None}, "command -x"
+    )
     record = json.loads(data.read_text())
     assert record["networks"][0]["ratios"]["sbn fast"]["LCE"] == pytest.approx(10)
     assert record["command"] == "command -x"
     text = path.read_text()
     assert "| small | fast | 10.0× | 6.0× | 16.0× | – |" in text
     assert "| `ConvThreshold` | 1 | 300 | 75% |" in text
+    assert "| Foreign | 0.50 | 7.00 | 5.00 | 10.0× | 3e-07 | 11 | 12 | 4 | 5 |" in text
+    assert record["imported"][0]["ratio"] == pytest.approx(10)
+    assert "51 ms from the ONNX model" in text
     assert "gpu" not in text
+    assert "LCE ran a file made by our translation." in text
     assert sorted(tmp_path.iterdir()) == [data, path]

@@ -177,12 +177,15 @@ def epilogue(
     return values
 
 
-def dot_range(rng: np.random.Generator, name: str) -> Attributes:
-    """The attribute, where the operator has it: the full range, or a part of it."""
+def dot_attributes(rng: np.random.Generator, name: str) -> Attributes:
+    """Where the operator has them: the full range or a part of it, an offset or none."""
     if name.endswith("Threshold"):
         return {}
     some = [int(rng.integers(-9, 2)), int(rng.integers(0, 9))]
-    return {"dot_range": FULL_RANGE if rng.integers(0, 2) else some}
+    return {
+        "dot_range": FULL_RANGE if rng.integers(0, 2) else some,
+        "dot_offset": int(rng.integers(-5000, 5000)) if rng.integers(0, 2) else 0,
+    }
 
 
 @st.composite
@@ -235,7 +238,7 @@ def test_convolution(
         **epilogue(rng, name, outputs, output_size(sizes, attributes)),
     }
     constants = tuple(key for key in inputs if key not in ("X", "R")) if constant else ()
-    check(name, inputs, attributes | dot_range(rng, name), constants)
+    check(name, inputs, attributes | dot_attributes(rng, name), constants)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +311,7 @@ def test_dense(
         **epilogue(rng, name, outputs, (rows,)),
     }
     constants = tuple(key for key in inputs if key not in ("X", "R")) if constant else ()
-    check(name, inputs, {"channels": channels, **dot_range(rng, name)}, constants)
+    check(name, inputs, {"channels": channels, **dot_attributes(rng, name)}, constants)
 
 
 @given(lead=st.lists(st.integers(1, 4), max_size=3), channels=st.integers(1, 1025), seed=SEEDS)
@@ -429,7 +432,7 @@ def small_convolution(name: str = "ConvScale") -> tuple[dict[str, Array], Attrib
         "pads": [1, 1, 1, 1],
         "group": 1,
         "pad_value": 0,
-        **({} if name == "ConvThreshold" else {"dot_range": FULL_RANGE}),
+        **({} if name == "ConvThreshold" else {"dot_range": FULL_RANGE, "dot_offset": 0}),
     }
 
 
@@ -449,7 +452,9 @@ def test_scale_and_bias_round_once(isa: str, seed: int) -> None:
         "scale": scale,
         "bias": bias,
     }
-    proto = model("DenseScale", inputs, {"channels": channels, "dot_range": FULL_RANGE})
+    proto = model(
+        "DenseScale", inputs, {"channels": channels, "dot_range": FULL_RANGE, "dot_offset": 0}
+    )
     differ = np.unpackbits((inputs["X"][:, None] ^ inputs["W"][None]).view(np.uint8), axis=-1).sum(
         -1, dtype=np.int64
     )
@@ -584,19 +589,19 @@ def test_bad_shapes(
         (
             "DenseScale",
             {"X": (1, 3), "W": (4, 2), "scale": (4,), "bias": (4,)},
-            {"channels": 100, "dot_range": FULL_RANGE},
+            {"channels": 100, "dot_range": FULL_RANGE, "dot_offset": 0},
             r"X has shape \[1, 3\]",
         ),
         (
             "DenseScaleClamp",
             {"X": (1, 2), "W": (4, 2), "scale": (4,), "bias": (4,), "low": (4,), "high": (1,)},
-            {"channels": 100, "dot_range": FULL_RANGE},
+            {"channels": 100, "dot_range": FULL_RANGE, "dot_offset": 0},
             r"high has shape \[1\], needs \[O\] = \[4\]",
         ),
         (
             "DenseResidual",
             {"X": (1, 2), "W": (4, 2), "scale": (4,), "bias": (4,), "R": (2, 4)},
-            {"channels": 100, "dot_range": FULL_RANGE},
+            {"channels": 100, "dot_range": FULL_RANGE, "dot_offset": 0},
             r"R has shape \[2, 4\], needs \[N, O\] = \[1, 4\]",
         ),
         (

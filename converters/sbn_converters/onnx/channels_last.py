@@ -61,6 +61,8 @@ class _ChannelsLast:
         self.why = why
         # The channels-last form of values [N, C, H, W].
         self.last: dict[ir.Value, ir.Value] = {}
+        # That of values which are computed as [N, C, H, W], for those who read both forms.
+        self.turned: dict[ir.Value, ir.Value] = {}
 
     def run(self) -> None:
         for node in list(self.graph):
@@ -86,9 +88,10 @@ class _ChannelsLast:
             order = ints(node, "perm", [])
             if order == _TO_FIRST:
                 self.last[result] = value
-            elif order == _TO_LAST and value in self.last and not result.is_graph_output():
-                result.replace_all_uses_with(self.last[value])
-                self.emit.edit.prune(node)
+            elif order == _TO_LAST:
+                known = self.last.get(value) or self.turned.setdefault(value, result)
+                if known is not result:
+                    self._forget(node, known)
             return
         if not any(operand in self.last for operand in node.inputs):
             return
@@ -102,10 +105,20 @@ class _ChannelsLast:
         if made is not None:
             self.last[result] = made
 
+    def _forget(self, turning: ir.Node, value: ir.Value) -> None:
+        """Lets all who read a transposition to channels last read its source."""
+        result = turning.outputs[0]
+        if result.is_graph_output() and (value.is_graph_output() or value.is_graph_input()):
+            return
+        self.emit.edit.replace(result, value)
+        self.emit.edit.prune(turning)
+
     def _converted(self, node: ir.Node) -> ir.Value | None:
         """The channels-last form of the node's output, if it has one."""
         if node.op_type in _BROADCASTING:
             return self._broadcasting(node)
+        if node.op_type == "Concat":
+            return self._concat(node)
         source = node.inputs[0]
         x = self.last.get(source) if source is not None else None
         if x is None:
@@ -118,6 +131,10 @@ class _ChannelsLast:
                 return self._batch_norm(node, x)
             case "Conv":
                 return self._convolution(node, x)
+            case "Pad":
+                return self._pad(node, x)
+            case "Slice":
+                return self._slice(node, x)
             case "MaxPool":
                 return self._max_pool(node, x)
             case "AveragePool":
@@ -132,13 +149,21 @@ class _ChannelsLast:
         operands: list[ir.Value | None] = []
         for value in node.inputs:
             array = constant(value)
-            if value in self.last:
-                operands.append(self.last[value])
-            elif value is not None and array is not None and array.ndim <= 4:
+            if value is not None and array is not None and array.ndim <= 4:
                 operands.append(value if array.size == 1 else self._turned(array, value))
+            elif value is not None and len(dims(value)) == 4:
+                operands.append(self._as_last(value, node))
             else:
                 return None
         return self._node(node.op_type, operands, node, list(node.attributes.values()))
+
+    def _as_last(self, value: ir.Value, node: ir.Node) -> ir.Value:
+        """The channels-last form of a value, transposed in front of `node` if need be."""
+        if value in self.last:
+            return self.last[value]
+        if value not in self.turned:
+            self.turned[value] = self.emit.channels_last(value, node, layer_name(node))
+        return self.turned[value]
 
     def _turned(self, array: NDArray[np.generic], value: ir.Value) -> ir.Value:
         """A constant that broadcasts to [N, C, H, W] as one that broadcasts to [N, H, W, C]."""
@@ -155,6 +180,34 @@ class _ChannelsLast:
         alpha = self.emit.edit.constant(found[2].alpha, f"{name}.scale")
         beta = self.emit.edit.constant(found[2].beta, f"{name}.bias")
         return self._node("Add", [self._node("Mul", [x, alpha], node), beta], node)
+
+    # Moving elements
+
+    def _concat(self, node: ir.Node) -> ir.Value | None:
+        operands = [value for value in node.inputs if value is not None]
+        if len(operands) != len(node.inputs) or any(len(dims(v)) != 4 for v in operands):
+            return None
+        values: list[ir.Value | None] = [self._as_last(value, node) for value in operands]
+        axis = _TO_FIRST[integer(node, "axis", 0) % 4]
+        return self._node("Concat", values, node, [ir.AttrInt64("axis", axis)])
+
+    def _pad(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
+        amounts = constant(node.inputs[1])
+        if amounts is None or amounts.size != 8:
+            return None
+        turned = amounts.reshape(2, 4)[:, _TO_LAST].reshape(-1)
+        pads = self.emit.edit.constant(np.ascontiguousarray(turned), f"{layer_name(node)}.pads")
+        inputs: list[ir.Value | None] = [x, pads, *node.inputs[2:3]]
+        return self._node("Pad", inputs, node, list(node.attributes.values()))
+
+    def _slice(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
+        axes = constant(node.inputs[3]) if len(node.inputs) > 3 else None
+        if axes is None:
+            return None
+        turned = np.array([_TO_FIRST[int(axis) % 4] for axis in axes], np.int64)
+        where = self.emit.edit.constant(turned, f"{layer_name(node)}.axes")
+        inputs: list[ir.Value | None] = [x, *node.inputs[1:3], where, *node.inputs[4:]]
+        return self._node("Slice", inputs, node)
 
     # Windows
 
@@ -255,16 +308,35 @@ class _ChannelsLast:
         channels = dims_last(x)
         if len(kernel) != 2 or channels is None or integer(node, "ceil_mode", 0):
             return None
-        if any(pads) and not integer(node, "count_include_pad", 0):
-            return None
         if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
             return None
-        filters = np.full((*kernel, channels), 1 / (kernel[0] * kernel[1]), np.float32)
-        bias = np.zeros(channels, np.float32)
         strides, dilations = ints(node, "strides", [1, 1]), ints(node, "dilations", [1, 1])
+        counts = None
+        if any(pads) and not integer(node, "count_include_pad", 0):
+            if dilations != [1, 1] or None in dims(x)[1:3]:
+                return None
+            counts = self._counts(node, x, kernel, strides, pads)
+        share = 1.0 if counts is not None else 1 / (kernel[0] * kernel[1])
+        filters = np.full((*kernel, channels), share, np.float32)
+        bias = np.zeros(channels, np.float32)
         value = self._depthwise(node, x, filters, bias, strides, dilations, pads)
         self.emit.note(value, layer_name(node), "pool", [])
-        return value
+        return value if counts is None else self._node("Div", [value, counts], node)
+
+    def _counts(
+        self, node: ir.Node, x: ir.Value, kernel: list[int], strides: list[int], pads: list[int]
+    ) -> ir.Value:
+        """How many elements of the image each window has, float32 [H, W, 1]."""
+        numbers = []
+        for axis in (0, 1):
+            size, outputs = dims(x)[1 + axis], dims(node.outputs[0])[2 + axis]
+            assert size is not None
+            assert outputs is not None
+            first = np.arange(outputs) * strides[axis] - pads[axis]
+            last = np.minimum(first + kernel[axis], size)
+            numbers.append((last - np.maximum(first, 0)).astype(np.float32))
+        array = (numbers[0][:, None] * numbers[1])[..., None]
+        return self.emit.edit.constant(array, f"{layer_name(node)}.counts")
 
     def _max_pool(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
         kernel, pads = ints(node, "kernel_shape", []), ints(node, "pads", [0, 0, 0, 0])
@@ -303,7 +375,7 @@ class _ChannelsLast:
     def _mean(self, node: ir.Node, x: ir.Value, *, keepdims: int) -> ir.Value | None:
         if not _is_global_mean(node):
             return None
-        axes = self.emit.edit.constant(np.array([1, 2], np.int64), "axes")
+        axes = self.emit.edit.constant(np.array([1, 2], np.int64), f"{layer_name(node)}.axes")
         shape = x.shape
         assert shape is not None
         kept: list[Dim] = [1, 1] if keepdims else []

@@ -65,7 +65,11 @@ class Emitter:
             dtype=FLOAT,
             shape=_result_shape(accumulator, accumulator.outputs),
             num_outputs=1 if epilogue.shortcut is None else 2,
-            attributes={**accumulator.attributes, "dot_range": epilogue.dot_range},
+            attributes={
+                **accumulator.attributes,
+                "dot_range": epilogue.dot_range,
+                "dot_offset": epilogue.dot_offset,
+            },
         )
         self.note(value, name, "binary", [accumulator.node.op_type, *epilogue.names])
         if epilogue.shortcut is None:
@@ -99,7 +103,11 @@ class Emitter:
             name,
             dtype=INT16,
             shape=_result_shape(accumulator, accumulator.outputs),
-            attributes={**accumulator.attributes, "dot_range": [INT32.min, INT32.max]},
+            attributes={
+                **accumulator.attributes,
+                "dot_range": [INT32.min, INT32.max],
+                "dot_offset": 0,
+            },
         )
         self.note(value, name, "binary", [accumulator.node.op_type, *steps])
         return value

@@ -9,10 +9,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .chains import channel_step
-from .channelwise import Add, ChannelStep, Clip, PRelu, affine
+from .channelwise import Add, ChannelStep, Clip, Mul, PRelu, affine
 from .graph import dims, sole_consumer
 
 INT32 = np.iinfo(np.int32)
+# What the operators take.
+_MAX_OFFSET = 1 << 25
 
 
 @dataclass
@@ -22,13 +24,15 @@ class Epilogue:
     The result, which replaces `end`, is computed from the dot product limited
     to `dot_range`: times `scale` plus `bias` (float32 [O] each), then the step
     that `kind` names with its `parameters` (float32 [O] each), or plus
-    `shortcut`.
+    `shortcut`. Where `dot_offset` is not 0, it is added first, and the product
+    is rounded before `bias` is added.
     """
 
     end: ir.Value
     scale: NDArray[np.float32]
     bias: NDArray[np.float32]
     dot_range: list[int] = field(default_factory=lambda: [INT32.min, INT32.max])
+    dot_offset: int = 0
     kind: str = "Scale"
     parameters: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     shortcut: ir.Value | None = None
@@ -45,7 +49,8 @@ def follow(
 ) -> Epilogue:
     """The longest run of steps after `start` that one operator computes.
 
-    In this order: a clamp to whole numbers, affine steps, and one of clamp,
+    In this order: a clamp to whole numbers, affine steps (or, step by step, an
+    offset of whole numbers, a scale and a bias), and one of clamp,
     PReLU or the addition of a shortcut (not without `shortcut`); of these only
     affine steps and one clamp at their end where `pixels` says so. Only values that nothing else
     reads are passed over.
@@ -63,15 +68,22 @@ def follow(
             dot_range = limits
             value = found[0]
             names.append(found[1])
-    while found := _next_step(value):
-        if affine([*steps, found[2]], channels) is None:
-            break
-        steps.append(found[2])
-        names.append(found[1])
-        value = found[0]
-    composed = affine(steps, channels)
-    assert composed is not None
-    result = Epilogue(value, *composed, dot_range, names=names)
+    stepwise = None if steps or pixels else _offset_scale_bias(value)
+    if stepwise is not None:
+        value, offset, scale, bias = stepwise
+        names += ["scale", "bias"]
+        found = _next_step(value)
+        result = Epilogue(value, scale, bias, dot_range, offset, names=names)
+    else:
+        while found := _next_step(value):
+            if affine([*steps, found[2]], channels) is None:
+                break
+            steps.append(found[2])
+            names.append(found[1])
+            value = found[0]
+        composed = affine(steps, channels)
+        assert composed is not None
+        result = Epilogue(value, *composed, dot_range, names=names)
     node = sole_consumer(value)
     if shortcut and not pixels and node is not None and node.op_type == "Add" and node.domain == "":
         other = _other_operand(node, value)
@@ -100,6 +112,24 @@ def _next_step(value: ir.Value) -> tuple[ir.Value, str, ChannelStep] | None:
     if node is None or found is None or found[0] is not value:
         return None
     return node.outputs[0], found[1], found[2]
+
+
+def _offset_scale_bias(
+    start: ir.Value,
+) -> tuple[ir.Value, int, NDArray[np.float32], NDArray[np.float32]] | None:
+    """(x + offset) * scale + bias, the offset one whole number, and what it gives."""
+    found = []
+    value = start
+    for kind in (Add, Mul, Add):
+        step = _next_step(value)
+        if step is None or not isinstance(step[2], kind):
+            return None
+        value = step[0]
+        found.append(step[2].value)
+    offset = float(found[0].flat[0])
+    if (found[0] != offset).any() or offset != round(offset) or not 0 < abs(offset) <= _MAX_OFFSET:
+        return None
+    return value, int(offset), found[1], found[2]
 
 
 def _whole_limits(step: ChannelStep) -> list[int] | None:

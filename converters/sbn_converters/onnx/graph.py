@@ -93,7 +93,7 @@ class Editor:
         candidate, count = name, 1
         while candidate in self._names:
             count += 1
-            candidate = f"{name}.{count}"
+            candidate = f"{name}_{count}"
         self._names.add(candidate)
         return candidate
 

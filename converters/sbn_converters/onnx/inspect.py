@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,37 +12,10 @@ from google.protobuf.message import DecodeError
 
 from sbn_runtime.errors import ModelError
 
+from ..layer_info import LayerInfo
 from ..ops import DOMAIN
 from .shorten import FLOAT_LAYERS
 from .write import METADATA_KEY
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """One layer of an exported file.
-
-    Shapes are without the batch, -1 for an unknown dimension. MACs are for one
-    input. `kind` is "binary", "int8" (a first layer on pixels), "float" or
-    "other"; `why` says why a layer that could have been binary stayed float;
-    `fused` names the steps it contains.
-    """
-
-    name: str
-    op: str
-    kind: str
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    binary_macs: int
-    int8_macs: int
-    float_macs: int
-    packed_bytes: int
-    float_bytes: int
-    fused: tuple[str, ...]
-    why: str
-
-    def to_json(self) -> dict[str, object]:
-        """A JSON-able form."""
-        return asdict(self)
 
 
 def load_model(path: Path) -> onnx.ModelProto:

@@ -28,8 +28,10 @@ from .channels_last import keep_channels_last
 from .channelwise import ChannelStep, affine, direction_of
 from .emit import Emitter, spatial, transposed_from
 from .epilogue import Epilogue, follow
+from .float_forms import use_cheap_forms
 from .graph import constant, dims, integer, ints, layer_name, sole_consumer, text
 from .layers import Accumulator, Layer, Packed, PixelLayer
+from .moves import Moves
 from .noise import Draw
 from .pixels import floats_from, pixel_layer, pixel_scale, pixel_thresholds, pixels_like
 from .samples import Samples, repeat_shared
@@ -73,6 +75,7 @@ class _Lowering:
         self.signs: dict[ir.Value, Packed] = {}
         self.pixels: ir.Value | None = None
         self.why: dict[ir.Node, str] = {}
+        self.moves = Moves(self.emit, self.packed)
 
     def run(self) -> list[Layer]:
         order = list(self.graph)
@@ -94,6 +97,8 @@ class _Lowering:
                     self._dense(node)
                 case "Add":
                     self._residual(node)
+            if node.domain == "":
+                self.moves.visit(node)
         for node in reversed(order):
             if node.graph is not None:
                 self._finish(node)
@@ -102,6 +107,7 @@ class _Lowering:
             floats_from(self.pixels, self.graph, self.emit.edit)
         fold_batch_norms(self.graph, self.emit.edit)
         keep_channels_last(self.graph, self.emit, self.why)
+        use_cheap_forms(self.graph, self.emit)
         repeat_shared(self.graph, self.emit.edit, self.samples)
         self._note_real_layers()
         layers = self.emit.layers
@@ -119,6 +125,9 @@ class _Lowering:
         draw = self.draws.get(layer_name(node))
         if draw is not None:
             self.packed[node.outputs[0]] = self._drawn(node, source, channels, draw)
+            return
+        if source in self.packed and not any(self.packed[source].pads):
+            self.packed[node.outputs[0]] = self.packed[source]
             return
         known = self.signs.get(source)
         if known is not None:

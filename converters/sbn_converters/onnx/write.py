@@ -54,7 +54,7 @@ def finish(
     register_schemas()
     try:
         onnx.checker.check_model(proto, full_check=True)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(f"the converted graph fails onnx's check: {error}") from error
     return proto
 

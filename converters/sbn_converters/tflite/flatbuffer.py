@@ -8,8 +8,7 @@ file that refers to the same bytes over and over costs no more than an honest on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from struct import Struct
+from struct import Struct, unpack_from
 from typing import NoReturn
 
 import numpy as np
@@ -17,17 +16,20 @@ from numpy.typing import NDArray
 
 from sbn_runtime.errors import ModelError
 
-from .schema import Field, Kind, Table
+from .schema import Kind, Table
 
-_U16 = Struct("<H")
+_VTABLE = Struct("<HH")
 _U32 = Struct("<I")
 _I32 = Struct("<i")
 _SCALARS = {kind: Struct("<" + kind.value) for kind in Kind if kind.is_scalar}
 
 # Bytes of memory that may be used for each byte of the file, and for any file.
-_PER_BYTE = 8
+_PER_BYTE = 10
 _FOR_ANY_FILE = 1 << 20
-_LONGEST_NAME = 1 << 12
+# A table takes no memory once it is read; this bounds how often one may be read.
+_TABLE_COST = 40
+# More than any table of TFLite has.
+_MOST_FIELDS = 64
 
 
 class File:
@@ -78,13 +80,7 @@ class File:
 
     def root(self, table: Table) -> TableView:
         """The table that the file's first offset points to."""
-        return TableView(self, table, self.follow(0, table.name), table.name)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    at: int
-    field: Field
+        return TableView(self, table, self.follow(0, "root"), "root")
 
 
 class TableView:
@@ -95,40 +91,34 @@ class TableView:
 
     def __init__(self, file: File, table: Table, at: int, where: str) -> None:
         self.file, self.table, self.at, self.where = file, table, at, where
+        file.charge(_TABLE_COST, where)
         data = file.data
         file.span(at, 4, where)
         vtable = at - int(_I32.unpack_from(data, at)[0])
         file.span(vtable, 4, f"{where}, vtable")
-        vtable_size = int(_U16.unpack_from(data, vtable)[0])
-        size = int(_U16.unpack_from(data, vtable + 2)[0])
-        if vtable_size < 4 or vtable_size % 2:
-            self.fail(f"its vtable at byte {vtable} is {vtable_size} bytes long")
+        vtable_size, size = _VTABLE.unpack_from(data, vtable)
+        slots, odd = divmod(vtable_size - 4, 2)
+        if odd or not 0 <= slots <= _MOST_FIELDS:
+            self.fail(
+                f"its vtable at byte {vtable} is {vtable_size} bytes long, and has to be "
+                f"4 to {4 + 2 * _MOST_FIELDS}, and even"
+            )
         if size < 4:
-            self.fail(f"its vtable at byte {vtable} says that it is {size} bytes long")
+            self.fail(f"its vtable at byte {vtable} says that it is {size} bytes long, too short")
         file.span(vtable, vtable_size, f"{where}, vtable")
         file.span(at, size, where)
-        slots = (vtable_size - 4) // 2
-        self._entries: dict[str, _Entry] = {}
-        known = 0
-        for field in table.fields:
-            if field.id >= slots:
-                continue
-            offset = int(_U16.unpack_from(data, vtable + 4 + 2 * field.id)[0])
+        # Where each field that is there stands.
+        self._at: dict[str, int] = {}
+        for number, offset in enumerate(unpack_from(f"<{slots}H", data, vtable + 4)):
             if not offset:
                 continue
-            known += 1
+            field = table.by_id.get(number)
+            if field is None:
+                # It is no default, and could mean anything.
+                self.fail(f"field {number} is unknown here: a newer TFLite may have written it")
             if offset < 4 or offset + field.kind.inline_width > size:
                 self.fail(f"{field.name} at {offset} of its {size} bytes lies outside")
-            self._entries[field.name] = _Entry(at + offset, field)
-        self._refuse_unknown(vtable, slots, known)
-
-    def _refuse_unknown(self, vtable: int, slots: int, known: int) -> None:
-        """A field that is set, and that the schema here does not name, could mean anything."""
-        offsets = np.frombuffer(self.file.data, "<u2", slots, vtable + 4)
-        if np.count_nonzero(offsets) != known:
-            names = {field.id for field in self.table.fields}
-            unknown = [int(i) for i in np.flatnonzero(offsets) if int(i) not in names]
-            self.fail(f"field {unknown[0]} is unknown here: a newer TFLite may have written it")
+            self._at[field.name] = at + offset
 
     def fail(self, what: str) -> NoReturn:
         """Raises:
@@ -138,17 +128,17 @@ class TableView:
 
     def has(self, name: str) -> bool:
         """Whether the table has the field."""
-        return name in self._entries
+        return name in self._at
 
     def number(self, name: str) -> int | float | bool:
         """A scalar, or its default."""
-        entry = self._entries.get(name)
-        if entry is None:
-            return next(field.default for field in self.table.fields if field.name == name)
-        kind = entry.field.kind
-        if kind is Kind.BOOL and self.file.data[entry.at] > 1:
-            self.fail(f"{name} is {self.file.data[entry.at]}, and has to be 0 or 1")
-        value: int | float | bool = _SCALARS[kind].unpack_from(self.file.data, entry.at)[0]
+        field = self.table.by_name[name]
+        at = self._at.get(name)
+        if at is None:
+            return field.default
+        if field.kind is Kind.BOOL and self.file.data[at] > 1:
+            self.fail(f"{name} is {self.file.data[at]}, and has to be 0 or 1")
+        value: int | float | bool = _SCALARS[field.kind].unpack_from(self.file.data, at)[0]
         return value
 
     def integer(self, name: str) -> int:
@@ -157,48 +147,47 @@ class TableView:
 
     def child(self, name: str, table: Table) -> TableView | None:
         """The table that a field points to."""
-        entry = self._entries.get(name)
-        if entry is None:
+        at = self._at.get(name)
+        if at is None:
             return None
         where = f"{self.where}, {name}"
-        return TableView(self.file, table, self.file.follow(entry.at, where), where)
+        return TableView(self.file, table, self.file.follow(at, where), where)
 
     def children(self, name: str, table: Table) -> Iterator[TableView]:
         """The tables of a vector, one after the other."""
-        start, length = self._vector(name)
+        start, length = self.vector(name)
         for index in range(length):
             where = f"{name.removesuffix('s').replace('_', ' ')} {index}"
             yield TableView(self.file, table, self.file.follow(start + 4 * index, where), where)
 
     def length(self, name: str) -> int:
         """The number of a vector's elements; 0 if there is no vector."""
-        return self._vector(name)[1]
+        return self.vector(name)[1]
 
     def integers(self, name: str) -> NDArray[np.int32]:
         """A vector of int32, as a view of the file; empty if there is none."""
-        start, length = self._vector(name)
+        start, length = self.vector(name)
         return np.frombuffer(self.file.data, "<i4", length, start if length else 0)
 
     def bytes(self, name: str) -> memoryview:
         """A vector of bytes, as a view of the file; empty if there is none."""
-        start, length = self._vector(name)
+        start, length = self.vector(name)
         return self.file.data[start : start + length]
 
     def string(self, name: str) -> str:
         """A string; empty if there is none."""
         raw = self.bytes(name)
-        if len(raw) > _LONGEST_NAME:
-            self.fail(f"{name} is {len(raw)} bytes long, more than {_LONGEST_NAME}")
-        self.file.charge(64 + 4 * len(raw), self.where)
+        self.file.charge(50 + 4 * len(raw), self.where)
         try:
             return str(raw, "utf-8")
         except UnicodeDecodeError:
             self.fail(f"{name} is not UTF-8")
 
-    def _vector(self, name: str) -> tuple[int, int]:
-        entry = self._entries.get(name)
-        if entry is None:
+    def vector(self, name: str) -> tuple[int, int]:
+        """First byte and length of a vector; zeros if there is none."""
+        at = self._at.get(name)
+        if at is None:
             return 0, 0
         where = f"{self.where}, {name}"
-        at = self.file.follow(entry.at, where)
-        return self.file.vector(at, entry.field.kind.element_width, where)
+        width = self.table.by_name[name].kind.element_width
+        return self.file.vector(self.file.follow(at, where), width, where)

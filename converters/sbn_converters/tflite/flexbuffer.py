@@ -69,7 +69,7 @@ def read_map(data: memoryview) -> dict[str, int]:
         key = _key(data, _follow(data, keys + index * key_width, key_width))
         # LCE looks keys up by bisection.
         if index and key <= previous:
-            raise ModelError(f"the key '{key}' comes after '{previous}': keys are not in order")
+            raise ModelError(f"the key {key!r} comes after {previous!r}: keys are not in order")
         previous = key
         value = _integer(data, start + index * width, width, data[types + index])
         if value is not None:
@@ -95,7 +95,7 @@ def _integer(data: memoryview, at: int, width: int, kind: int) -> int | None:
 def _follow(data: memoryview, at: int, width: int) -> int:
     """Where the offset at `at` points to; offsets point backwards."""
     target = at - _unsigned(data, at, width)
-    if not 0 <= target < at:
+    if target < 0:
         raise ModelError(f"the offset at byte {at} points outside the map")
     return target
 

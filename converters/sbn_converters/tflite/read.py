@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,22 +11,25 @@ from numpy.typing import NDArray
 from sbn_runtime.errors import ModelError
 
 from . import schema
+from .builtin_names import builtin_name
 from .check import check
 from .flatbuffer import File, TableView
 from .flexbuffer import read_map
 from .model import ABSENT, Model, Operator, Option, Tensor
+from .placed import quoted
 from .schema import BUILTINS, CUSTOM, DTYPES, OPERATORS, Kind, OperatorSpec, TensorType
 
-# What a tensor and an operator take in memory, in bytes, roughly.
-_TENSOR_COST = 600
-_OPERATOR_COST = 1200
+# What tensors, operators and their options take in memory, in bytes, without names and lists.
+_TENSOR_COST = 200
+_OPERATOR_COST = 300
+_OPTION_COST = 40
 
 
 def read(data: bytes, name: str = "the TFLite file") -> Model:
     """The model of a .tflite file. Its constants are read-only views of `data`.
 
-    All of the file that the model comes from is checked: a model that is
-    returned is one that `write` would take.
+    All of the file that the model comes from is checked: a model that is returned
+    is one that `write` would take. Signatures are not read.
 
     Args:
         data: all of the file.
@@ -39,6 +43,8 @@ def read(data: bytes, name: str = "the TFLite file") -> Model:
 
 class _Reader:
     def __init__(self, data: bytes, name: str) -> None:
+        if len(data) > schema.LARGEST_FILE:
+            raise ModelError(f"{name}: {len(data)} bytes are more than a TFLite file can have")
         self.file = File(data, name)
         if data[4:8] != schema.IDENTIFIER:
             raise ModelError(f"{name}: not a TFLite file: bytes 4 to 7 are not 'TFL3'")
@@ -52,6 +58,7 @@ class _Reader:
             root.fail(f"it has {root.length('subgraphs')} graphs, and has to have one")
         (graph,) = root.children("subgraphs", schema.SUBGRAPH)
         self.buffers = [self._buffer(b) for b in root.children("buffers", schema.BUFFER)]
+        self._refuse_overlaps()
         self.codes = [self._code(c) for c in root.children("operator_codes", schema.OPERATOR_CODE)]
         tensors = [self._tensor(t) for t in graph.children("tensors", schema.TENSOR)]
         # One object for each number keeps long lists of them small.
@@ -65,21 +72,27 @@ class _Reader:
             self._metadata(),
         )
         self._fill_empty_constants(model)
-        self._check_signatures(len(tensors))
         check(model, self.file.name)
         return model
 
-    def _buffer(self, buffer: TableView) -> memoryview:
-        self.file.charge(256, buffer.where)
+    def _buffer(self, buffer: TableView) -> tuple[int, int]:
+        """First byte and length of its data."""
         if buffer.number("offset") or buffer.number("size"):
             buffer.fail(
                 "its data stands after the model, which is not supported: "
                 "convert the model to a file of less than 2 GB"
             )
-        return buffer.bytes("data")
+        return buffer.vector("data")
+
+    def _refuse_overlaps(self) -> None:
+        """So that all of the constants are no more than the file, however many there are."""
+        end = 0
+        for start, size in sorted({buffer for buffer in self.buffers if buffer[1]}):
+            if start < end:
+                self.root.fail(f"its buffers overlap at byte {start}")
+            end = start + size
 
     def _code(self, code: TableView) -> OperatorSpec:
-        self.file.charge(16, code.where)
         number = max(code.integer("deprecated_builtin_code"), code.integer("builtin_code"))
         if code.integer("version") < 1:
             code.fail(f"version is {code.number('version')}, and has to be at least 1")
@@ -89,21 +102,21 @@ class _Reader:
             spec = OPERATORS.get(name)
             if spec is None or spec.code != CUSTOM:
                 known = ", ".join(spec.name for spec in OPERATORS.values() if spec.code == CUSTOM)
-                code.fail(f"there is no custom operator '{name}' here, only {known}")
+                code.fail(f"there is no custom operator {quoted(name)} here, only {known}")
         else:
             spec = BUILTINS.get(number)
             if spec is None:
-                code.fail(f"TFLite's operator {number} is not supported")
+                code.fail(f"TFLite's operator {builtin_name(number)} is not supported")
         return spec
 
     def _tensor(self, tensor: TableView) -> Tensor:
-        file = self.file
-        file.charge(_TENSOR_COST, tensor.where)
+        self.file.charge(_TENSOR_COST, tensor.where)
         name = tensor.string("name")
-        tensor.where = f"{tensor.where} '{name}'"
+        tensor.where = f"{tensor.where} {quoted(name)}"
         kind = tensor.integer("type")
         if kind not in set(TensorType):
-            tensor.fail(f"its type {kind} is not supported")
+            known = ", ".join(f"{entry.name.lower()} ({entry})" for entry in TensorType)
+            tensor.fail(f"its type is {kind}, and has to be one of {known}")
         if tensor.number("is_variable"):
             tensor.fail("it is a variable, which keeps its value between runs: not supported")
         if tensor.has("sparsity"):
@@ -116,7 +129,7 @@ class _Reader:
         if number >= len(self.buffers):
             tensor.fail(f"its buffer is {number}, and there are {len(self.buffers)}")
         dtype = DTYPES[TensorType(kind)]
-        return Tensor(name, shape, dtype, self._data(tensor, shape, dtype, self.buffers[number]))
+        return Tensor(name, shape, dtype, self._data(tensor, shape, dtype, number))
 
     def _shape(self, tensor: TableView) -> tuple[int, ...]:
         rank = tensor.length("shape")
@@ -155,27 +168,26 @@ class _Reader:
         tensor: TableView,
         shape: Sequence[int],
         dtype: np.dtype[np.generic],
-        buffer: memoryview,
+        number: int,
     ) -> NDArray[np.generic] | None:
-        """The constant, None for a value that is computed."""
-        if not len(buffer):
+        """The constant in a buffer; None, if that is empty, for a value that is computed."""
+        start, size = self.buffers[number]
+        if not size:
             return None
-        size = dtype.itemsize
-        for length in shape:
-            size *= length
-        if size != len(buffer):
+        count = math.prod(shape)
+        if count * dtype.itemsize != size:
             tensor.fail(
-                f"its data is {len(buffer)} bytes long, and {dtype}{list(shape)} takes {size}"
+                f"its data is {size} bytes long, and {dtype}{list(shape)} takes "
+                f"{count * dtype.itemsize}"
             )
-        return np.frombuffer(buffer, dtype).reshape(shape)
+        return np.frombuffer(self.file.data, dtype, count, start).reshape(shape)
 
     def _operator(self, operator: TableView) -> Operator:
-        file = self.file
-        file.charge(_OPERATOR_COST, operator.where)
         code = operator.integer("opcode_index")
         if code >= len(self.codes):
             operator.fail(f"its code is {code}, and there are {len(self.codes)}")
         spec = self.codes[code]
+        self.file.charge(_OPERATOR_COST + _OPTION_COST * len(spec.options.fields), operator.where)
         operator.where = f"{operator.where} ({spec.name})"
         for name in ("intermediates", "large_custom_options_offset", "builtin_options_2_type"):
             if operator.has(name) and (name != "intermediates" or operator.length(name)):
@@ -218,8 +230,9 @@ class _Reader:
             operator.fail("it is a custom operator with options of a builtin one")
         if not spec.options.fields:
             return {}
+        raw = operator.bytes("custom_options")
         try:
-            values = read_map(operator.bytes("custom_options"))
+            values = read_map(raw)
         except ModelError as error:
             operator.fail(f"custom_options: {error}")
         options: dict[str, Option] = {}
@@ -246,9 +259,10 @@ class _Reader:
             if number >= len(self.buffers):
                 entry.fail(f"its buffer is {number}, and there are {len(self.buffers)}")
             if name in metadata:
-                entry.fail(f"'{name}' is there twice")
-            self.file.charge(256 + len(self.buffers[number]), entry.where)
-            metadata[name] = bytes(self.buffers[number])
+                entry.fail(f"{quoted(name)} is there twice")
+            start, size = self.buffers[number]
+            self.file.charge(size, entry.where)
+            metadata[name] = bytes(self.file.data[start : start + size])
         return metadata
 
     def _fill_empty_constants(self, model: Model) -> None:
@@ -258,15 +272,3 @@ class _Reader:
         for index, tensor in enumerate(model.tensors):
             if tensor.data is None and 0 in tensor.shape and index not in computed:
                 tensor.data = np.frombuffer(b"", tensor.dtype).reshape(tensor.shape)
-
-    def _check_signatures(self, tensors: int) -> None:
-        """Signatures name inputs and outputs; the model has their tensors' names already."""
-        for signature in self.root.children("signature_defs", schema.SIGNATURE_DEF):
-            self.file.charge(64, signature.where)
-            if signature.number("subgraph_index"):
-                signature.fail("its graph is not the first one")
-            for side in ("inputs", "outputs"):
-                for entry in signature.children(side, schema.TENSOR_MAP):
-                    self.file.charge(64, entry.where)
-                    if entry.integer("tensor_index") >= tensors:
-                        entry.fail(f"tensor_index is {entry.number('tensor_index')}")

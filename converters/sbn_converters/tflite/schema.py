@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import cached_property
 from struct import calcsize
 
 import numpy as np
@@ -18,10 +19,13 @@ VERSION = 3
 CUSTOM = 32
 # Operator codes from here on do not fit `deprecated_builtin_code`.
 LARGE_CODE = 127
+# Offsets in a flatbuffer are signed 32-bit numbers.
+LARGEST_FILE = 2**31 - 1
 # The most that a dimension may be: shapes are int32.
 LARGEST_SIZE = 2**31 - 1
 # The most dimensions that a TFLite kernel takes.
 MAX_RANK = 8
+_FLOAT32 = np.finfo(np.float32)
 # What `Buffer.data` is aligned to.
 BUFFER_ALIGNMENT = 16
 SIGNATURE = "serving_default"
@@ -133,8 +137,18 @@ class Table:
     fields: tuple[Field, ...] = ()
     union_id: int = 0
 
+    @cached_property
+    def by_name(self) -> dict[str, Field]:
+        """The fields by name."""
+        return {field.name: field for field in self.fields}
 
-# Fields of this reader's refusals are named too: it has to see that they are set.
+    @cached_property
+    def by_id(self) -> dict[int, Field]:
+        """The fields by number."""
+        return {field.id: field for field in self.fields}
+
+
+# What the reader refuses is named too: it has to see that a field is set.
 BUFFER = Table(
     "Buffer",
     (
@@ -283,7 +297,7 @@ DEPTHWISE_CONV_2D_OPTIONS = Table(
         _size("stride_w", 1),
         _size("stride_h", 2),
         # TFLite's kernels take it from the shapes.
-        Field("depth_multiplier", 3, Kind.INT32, low=0),
+        Field("depth_multiplier", 3, Kind.INT32, low=0, high=LARGEST_SIZE),
         _activation(4),
         _size("dilation_w_factor", 5, default=1),
         _size("dilation_h_factor", 6, default=1),
@@ -316,7 +330,7 @@ FULLY_CONNECTED_OPTIONS = Table(
 SOFTMAX_OPTIONS = Table(
     "SoftmaxOptions",
     # TFLite's default is 0, with which all classes would be as likely.
-    (Field("beta", 0, Kind.FLOAT32, default=0.0, low=float(np.finfo(np.float32).tiny)),),
+    (Field("beta", 0, Kind.FLOAT32, 0.0, low=float(_FLOAT32.tiny), high=float(_FLOAT32.max)),),
     union_id=9,
 )
 CONCATENATION_OPTIONS = Table("ConcatenationOptions", (_axis(0), _activation(1)), union_id=10)
@@ -325,7 +339,9 @@ ADD_OPTIONS = Table(
     (_activation(0), Field("pot_scale_int16", 1, Kind.BOOL, default=True)),
     union_id=11,
 )
-RESHAPE_OPTIONS = Table("ReshapeOptions", (Field("new_shape", 0, Kind.INTS, low=-1),), union_id=17)
+RESHAPE_OPTIONS = Table(
+    "ReshapeOptions", (Field("new_shape", 0, Kind.INTS, low=-1, high=LARGEST_SIZE),), union_id=17
+)
 MUL_OPTIONS = Table("MulOptions", (_activation(0),), union_id=21)
 REDUCER_OPTIONS = Table(
     "ReducerOptions", (Field("keep_dims", 0, Kind.BOOL, default=False),), union_id=27
@@ -364,7 +380,9 @@ CAST_OPTIONS = Table(
 )
 PACK_OPTIONS = Table("PackOptions", (_size("values_count", 0), _axis(1)), union_id=59)
 LEAKY_RELU_OPTIONS = Table(
-    "LeakyReluOptions", (Field("alpha", 0, Kind.FLOAT32, default=0.0),), union_id=75
+    "LeakyReluOptions",
+    (Field("alpha", 0, Kind.FLOAT32, 0.0, low=float(_FLOAT32.min), high=float(_FLOAT32.max)),),
+    union_id=75,
 )
 BATCH_MATMUL_OPTIONS = Table(
     "BatchMatMulOptions",
@@ -385,7 +403,7 @@ class OperatorSpec:
     code: TFLite's number, `CUSTOM` for LCE's operators.
     options: fields are those of LCE's flexbuffer map for LCE's operators.
     inputs, outputs: least and greatest number.
-    absent: positions of inputs that may be left out (`ABSENT`, or not given at the end).
+    absent: positions of inputs that may be `ABSENT`.
     """
 
     name: str
@@ -448,8 +466,8 @@ OPERATORS = {
         OperatorSpec("ADD", 0, ADD_OPTIONS, (2, 2)),
         OperatorSpec("AVERAGE_POOL_2D", 1, POOL_2D_OPTIONS, (1, 1)),
         OperatorSpec("CONCATENATION", 2, CONCATENATION_OPTIONS, (1, MANY)),
-        OperatorSpec("CONV_2D", 3, CONV_2D_OPTIONS, (2, 3), absent=(2,)),
-        OperatorSpec("DEPTHWISE_CONV_2D", 4, DEPTHWISE_CONV_2D_OPTIONS, (2, 3), absent=(2,)),
+        OperatorSpec("CONV_2D", 3, CONV_2D_OPTIONS, (3, 3)),
+        OperatorSpec("DEPTHWISE_CONV_2D", 4, DEPTHWISE_CONV_2D_OPTIONS, (2, 3)),
         _plain("DEQUANTIZE", 6, union_id=38),
         OperatorSpec("FULLY_CONNECTED", 9, FULLY_CONNECTED_OPTIONS, (2, 3), absent=(2,)),
         _plain("LOGISTIC", 14),

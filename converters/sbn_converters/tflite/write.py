@@ -17,9 +17,6 @@ from .model import Model, Operator, Option
 from .schema import OPERATORS, Field, Kind, OperatorSpec, Table
 from .versions import version
 
-# Offsets in a flatbuffer are signed 32-bit numbers.
-_LARGEST_FILE = 2**31 - 1
-
 
 def write(model: Model) -> bytes:
     """The bytes of a .tflite file: the same ones for the same model.
@@ -39,7 +36,7 @@ class _Writer:
     def __init__(self, model: Model) -> None:
         self.model = model
         constants = sum(t.data.nbytes for t in model.tensors if t.data is not None)
-        if constants > _LARGEST_FILE - 2**24:
+        if constants > schema.LARGEST_FILE - 2**24:
             raise ModelError(f"a TFLite file ends at 2 GB, and the weights are {constants} bytes")
         self.builder: Any = flatbuffers.Builder(constants + 2**16)
         # By convention, buffer 0 is empty: that of tensors without data.

@@ -75,7 +75,7 @@ Status* DenseOp<op>::compute(Call& call) const {
     work.w = w.as<uint64_t>();
   }
   SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
-  set_dot_range(attributes, &work.epilogue);
+  set_attributes(attributes, &work.epilogue);
 
   Tensor x;
   SBN_TRY(call.input(0, &x));

@@ -62,13 +62,14 @@ struct DenseOp {
   EpilogueInputs epilogue;
 };
 
-inline void set_dot_range(const ConvThresholdAttributes&, Epilogue*) {}
-inline void set_dot_range(const DenseThresholdAttributes&, Epilogue*) {}
+inline void set_attributes(const ConvThresholdAttributes&, Epilogue*) {}
+inline void set_attributes(const DenseThresholdAttributes&, Epilogue*) {}
 
 template <class Attributes>
-void set_dot_range(const Attributes& attributes, Epilogue* epilogue) {
+void set_attributes(const Attributes& attributes, Epilogue* epilogue) {
   epilogue->dot_low = static_cast<int32_t>(attributes.dot_range[0]);
   epilogue->dot_high = static_cast<int32_t>(attributes.dot_range[1]);
+  epilogue->dot_offset = static_cast<int32_t>(attributes.dot_offset);
 }
 
 }  // namespace sbn::ort

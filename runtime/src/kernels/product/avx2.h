@@ -282,7 +282,13 @@ SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eight(const Output& out, __m256i dot,
     dot = _mm256_max_epi32(dot, _mm256_set1_epi32(e.dot_low));
     dot = _mm256_min_epi32(dot, _mm256_set1_epi32(e.dot_high));
   }
-  __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), at(e.scale), at(e.bias));
+  __m256 v;
+  if (e.dot_offset == 0) {
+    v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), at(e.scale), at(e.bias));
+  } else {
+    dot = _mm256_add_epi32(dot, _mm256_set1_epi32(e.dot_offset));
+    v = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dot), at(e.scale)), at(e.bias));
+  }
   if (finish == Finish::kClamp) {
     // The second operand is the result where one is NaN or both are zero.
     v = _mm256_min_ps(at(e.high), _mm256_max_ps(at(e.low), v));

@@ -23,7 +23,13 @@ SBN_TARGET_AVX512BW SBN_INLINE uint32_t finish_sixteen(const Output& out, __m512
     dot = _mm512_max_epi32(dot, _mm512_set1_epi32(e.dot_low));
     dot = _mm512_min_epi32(dot, _mm512_set1_epi32(e.dot_high));
   }
-  __m512 v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), at(e.scale), at(e.bias));
+  __m512 v;
+  if (e.dot_offset == 0) {
+    v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), at(e.scale), at(e.bias));
+  } else {
+    dot = _mm512_add_epi32(dot, _mm512_set1_epi32(e.dot_offset));
+    v = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(dot), at(e.scale)), at(e.bias));
+  }
   if (finish == Finish::kClamp) {
     // The second operand is the result where one is NaN or both are zero.
     v = _mm512_min_ps(at(e.high), _mm512_max_ps(at(e.low), v));

@@ -2,6 +2,8 @@
 //
 // A threshold epilogue packs bits. A float epilogue computes, for each output channel,
 //   v = min(max(dot, dot_low), dot_high) * scale + bias       (rounded once)
+// or, where dot_offset is not 0,
+//   v = (min(max(dot, dot_low), dot_high) + dot_offset) * scale + bias    (rounded twice)
 // and finishes with one of the steps of Finish.
 #pragma once
 
@@ -19,7 +21,7 @@ enum class Finish {
   kResidual,  // Y = v + residual, rounded once more; signs = packed Y < 0
 };
 
-// What an epilogue computes with. All but the last two have one element for each
+// What an epilogue computes with. The arrays but the last two have one element for each
 // output channel; they may be unaligned. Null is what an epilogue does not use.
 struct Epilogue {
   const int32_t* threshold;
@@ -29,6 +31,7 @@ struct Epilogue {
   const float* high;
   const float* slope;
   int32_t dot_low, dot_high;
+  int32_t dot_offset;
   const float* residual;  // laid out as Y
   uint64_t* signs;        // rows of packed bits, one for each pixel
 };

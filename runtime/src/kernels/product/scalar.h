@@ -77,7 +77,9 @@ SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64
   const Epilogue& e = out.epilogue;
   const auto at = [&](const float* values) { return load<float>(values + channel); };
   const auto ranged = static_cast<int32_t>(min(max(dot, e.dot_low), e.dot_high));
-  float v = exact_fma(ranged, at(e.scale), at(e.bias));
+  float v = e.dot_offset == 0
+                ? exact_fma(ranged, at(e.scale), at(e.bias))
+                : static_cast<float>(ranged + e.dot_offset) * at(e.scale) + at(e.bias);
   if (finish == Finish::kClamp) {
     v = v < at(e.low) ? at(e.low) : v;
     v = v > at(e.high) ? at(e.high) : v;

@@ -17,14 +17,14 @@ import onnx_ir as ir
 
 from sbn_runtime.errors import UnsupportedLayerError
 
-from ..onnx.inspect import metadata
-from ..onnx.write import METADATA_KEY
-from ..ops import DOMAIN
+from ...onnx.inspect import metadata
+from ...onnx.write import METADATA_KEY
+from ...ops import DOMAIN
+from ..model import Model
+from ..words32 import pack_bits32
 from . import float_ops, packed_ops
 from .build import Builder
-from .model import Model
 from .values import Packed, Plain, Values
-from .words32 import pack_bits32
 
 
 def translate(proto: onnx.ModelProto) -> Model:
@@ -48,7 +48,7 @@ def translate(proto: onnx.ModelProto) -> Model:
     graph = ir.serde.deserialize_model(proto).graph
     builder = Builder()
     values = Values(builder)
-    _input(builder, values, graph.inputs[0])
+    _input(builder, values, graph.inputs[0], channels_last="imported" in recorded)
     packed: dict[str, dict[str, object]] = {}
     for node in graph:
         if node.op_type == "Constant":
@@ -73,7 +73,7 @@ def translate(proto: onnx.ModelProto) -> Model:
     return builder.model
 
 
-def _input(builder: Builder, values: Values, value: ir.Value) -> None:
+def _input(builder: Builder, values: Values, value: ir.Value, *, channels_last: bool) -> None:
     sizes = [1, *(value.shape or [])[1:]]
     if any(not isinstance(size, int) for size in sizes):
         raise UnsupportedLayerError(
@@ -83,7 +83,7 @@ def _input(builder: Builder, values: Values, value: ir.Value) -> None:
     shape = tuple(int(size) for size in sizes)
     assert value.dtype is not None
     dtype = np.dtype(value.dtype.numpy())
-    first = len(shape) == 4 and dtype == np.float32
+    first = len(shape) == 4 and dtype == np.float32 and not channels_last
     held = tuple(shape[i] for i in (0, 2, 3, 1)) if first else shape
     tensor = builder.tensor(value.name or "input", held, dtype)
     builder.model.inputs.append(tensor)

@@ -11,10 +11,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import ABSENT, Model, Operator, Option, Tensor
-from .schema import TENSOR_TYPES, Activation, Padding
+from ..model import ABSENT, Model, Operator, Option, Tensor
+from ..schema import TENSOR_TYPES, Activation, Padding
+from ..words32 import pack_bits32, words32
 from .window import Window
-from .words32 import pack_bits32, words32
 
 FLOAT = np.dtype(np.float32)
 WORDS = np.dtype(np.int32)

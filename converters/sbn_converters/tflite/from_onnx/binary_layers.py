@@ -18,10 +18,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..schema import Activation
+from ..words32 import pack_bits32
 from .build import Builder, activation_of
-from .schema import Activation
 from .window import Window
-from .words32 import pack_bits32
 
 Float32 = NDArray[np.float32]
 Number = TypeVar("Number", bound=np.generic)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from sbn_converters.onnx.noise import CODES, Draw, random_bits
 from sbn_converters.onnx.packing import unpack_signs
 from sbn_converters.onnx.samples import COUNT, SEED
-from sbn_deploy.export import trace_program
+from sbn_deploy.export.trace import trace_program
 
-if TYPE_CHECKING:
-    from sbn_deploy.validate import Output
+from .torch_values import Output
 
 # Two samples show that samples differ; more would show nothing new.
 _SAMPLES = 2

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ..onnx.graph import constant
+from ...onnx.graph import constant
 from .build import Builder
 
 _TO_FIRST = (0, 3, 1, 2)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from sbn_runtime.errors import UnsupportedLayerError
 
-from ..onnx.graph import constant, integer, ints, sole_consumer
-from ..onnx.packing import unpack_signs
+from ...onnx.graph import constant, integer, ints, sole_consumer
+from ...onnx.packing import unpack_signs
+from ..schema import Activation
+from ..words32 import from_words64, pack_bits32
 from .binary_layers import BinaryLayer
 from .build import FLOAT, activation_of
-from .schema import Activation
 from .values import Packed, Plain, Values
 from .window import Window
-from .words32 import from_words64, pack_bits32
 
 _INT32 = np.iinfo(np.int32)
 # float32 counts exactly up to here.
@@ -121,6 +121,9 @@ def _dot_scale(values: Values, node: ir.Node, name: str) -> tuple[BinaryLayer, i
     layer = _layer(values, node, name)
     low, high = ints(node, "dot_range", [])
     scale, bias = _floats(node, 2)
+    # LCE's own rounding, whatever the ONNX file's.
+    offset = integer(node, "dot_offset", 0)
+    bias = (bias + offset * scale.astype(np.float64)).astype(np.float32)
     limits = (-np.inf if low == _INT32.min else low, np.inf if high == _INT32.max else high)
     return layer, layer.scale(scale, bias, *limits)
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sbn_runtime.errors import UnsupportedLayerError
 
-from ..onnx.chains import is_plain_gemm, is_plain_pool
-from ..onnx.graph import constant, integer, ints, real, text
+from ...onnx.chains import is_plain_gemm, is_plain_pool
+from ...onnx.graph import constant, integer, ints, real, text
 from .build import FLOAT
 from .values import Plain, Values
 from .window import Window
@@ -319,7 +319,7 @@ def _reshape(values: Values, node: ir.Node, name: str) -> Plain | None:
             return None
         return values.reshaped(x, [1, -1], name)
     target = constant(node.inputs[1])
-    if target is None or integer(node, "allowzero", 0):
+    if target is None or (integer(node, "allowzero", 0) and not target.all()):
         return None
     return values.reshaped(x, [int(n) for n in target], name)
 

@@ -1,0 +1,59 @@
+"""`sbn import`: someone else's binary network becomes an ONNX file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .common import new_parser, say, show_json, show_table, writable
+
+if TYPE_CHECKING:
+    from .common import Subparsers
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the verb's options."""
+    parser = new_parser(
+        subparsers,
+        "import",
+        description="Turns a model of Larq Compute Engine into one ONNX file with bit-packed"
+        " operators. The file takes what the TFLite file takes, images [N, H, W, C], in batches"
+        " of any size. A classifier gets the outputs `logits` and `probabilities`; other outputs"
+        " keep their names. A larq Keras model goes through Larq Compute Engine's own converter,"
+        " which needs the extra `tflite`; TFLite files need no TensorFlow.",
+        example="sbn import quicknet.tflite -o quicknet.onnx",
+    )
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="TFLite file, or a larq model: .h5 or .keras"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", required=True, help="ONNX file to write"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Imports, and reports what each layer became."""
+    from sbn_deploy.import_model import import_file
+
+    output = writable(options.output)
+    say(f"importing {options.model}")
+    report = import_file(options.model, output)
+    if options.json:
+        show_json(report.to_json())
+        return 0
+    show_table(
+        ("layer", "became", "kind", "contains"),
+        [(layer.name, layer.op, layer.kind, ", ".join(layer.fused)) for layer in report.layers],
+    )
+    binary = sum(layer.kind == "binary" for layer in report.layers)
+    print(
+        f"\n{report.path}: {report.file_bytes:,} bytes, of {report.source_bytes:,};"
+        f" outputs {', '.join(report.outputs)};"
+        f" {binary} binary layers, {len(report.float_layers)} float ones"
+    )
+    if not report.batch:
+        say("the number of images in a batch is fixed: an operator of the file mixes them")
+    for layer, reason in report.float_layers.items():
+        say(f"{layer} stays float: {reason}")
+    return 0

@@ -1,0 +1,46 @@
+"""What the signs of a file are drawn with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sbn_converters.onnx.layers import Layer
+from sbn_converters.onnx.noise import Draw
+from sbn_runtime.errors import ConfigError, UnsupportedLayerError
+
+# Beyond it answers no longer change, and a file asks for more memory than it should.
+MAX_SAMPLES = 65536
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What signs are drawn with: by module name how, and the defaults of the file.
+
+    `samples` networks are drawn with `seed`, 0 to 2^63 - 1.
+    """
+
+    draws: dict[str, Draw]
+    samples: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.draws:
+            raise ConfigError(
+                "this network has no noise on its activations;"
+                " export it with deterministic activations"
+            )
+        if not 1 <= self.samples <= MAX_SAMPLES:
+            raise ConfigError(f"samples is {self.samples}; it must be 1 to {MAX_SAMPLES}")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"the noise's seed is {self.seed}; it must be 0 to 2^63 - 1")
+
+
+def check_drawn(draws: dict[str, Draw], layers: list[Layer]) -> None:
+    """Raises UnsupportedLayerError if the noise of a module found no operator."""
+    drawn = {layer.name for layer in layers if layer.kind == "draw"}
+    missing = sorted(set(draws) - drawn)
+    if missing:
+        raise UnsupportedLayerError(
+            f"the noise of {missing[0]} cannot be exported: it follows no value of shape [N, C]"
+            " or [N, C, H, W]; export with deterministic activations"
+        )

@@ -1,0 +1,1 @@
+"""Running TFLite files in the interpreter of Larq Compute Engine."""

@@ -1,0 +1,183 @@
+"""A TFLite file in LCE's interpreter with each of its kernels, compared with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sbn_converters.tflite.metadata import metadata
+from sbn_converters.tflite.model import Model
+from sbn_converters.tflite.write import write
+from sbn_deploy.lce.interpreter import KERNELS, Kernels
+from sbn_deploy.lce.process import run_lce
+from sbn_runtime.errors import ModelError
+
+from .onnx_engines import as_pixels
+from .report import EngineResult
+from .torch_values import Output, compare, torch_values
+
+# Sums of products of whole numbers stay exact in floats through these, given such constants.
+_EXACT = (
+    *("CAST", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"),
+    *("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "RELU", "RELU_N1_TO_1", "RELU6", "MAX_POOL_2D"),
+    *("PAD", "PADV2", "CONCATENATION", "SPLIT", "RESHAPE", "TRANSPOSE"),
+)
+
+
+@dataclass(frozen=True)
+class _Signs:
+    """A layer's signs in the file: by the file's own words which are turned, int32 [words]."""
+
+    output: Output
+    turned: NDArray[np.int32] | None
+
+
+def validate_lce(
+    model: Model,
+    members: list[torch.nn.Module],
+    images: NDArray[np.float32],
+    *,
+    name: str,
+    kernels: Sequence[Kernels] = KERNELS,
+) -> list[EngineResult]:
+    """Compares a translated model with the modules that it came from.
+
+    Args:
+        images: float32 [N, C, H, W], as the network takes them.
+        name: what errors call the file.
+
+    Raises:
+        MissingDependencyError: larq-compute-engine is not installed.
+        ModelError: the file does not hold the layers that its metadata names; or
+            LCE cannot run it.
+    """
+    signs = _signs(model, len(members), name)
+    outputs = {node: found.output for node, found in signs.items()}
+    expected = torch_values(members, images, outputs)
+    indices = {tensor.name: index for index, tensor in enumerate(model.tensors)}
+    added = [indices[made.value] for made in outputs.values()]
+    shown = list(dict.fromkeys([*model.outputs, *added]))
+    data = write(replace(model, outputs=shown))
+    fed = as_tflite_input(model, images)
+    results = []
+    for kind in kernels:
+        arrays = run_lce(data, fed, kernels=kind, name=name)
+        values = {
+            model.tensors[index].name: array for index, array in zip(shown, arrays, strict=True)
+        }
+        packed = {
+            found.output.value: _words(found, values, expected.packed[node], node, name)
+            for node, found in signs.items()
+        }
+        logits = logits_of(values, name)
+        if logits.shape != expected.logits.shape:
+            raise ModelError(
+                f"{name} gives logits {list(logits.shape)}, its checkpoint"
+                f" {list(expected.logits.shape)}; export it again"
+            )
+        results.append(compare(f"lce {kind}", packed, logits, expected, outputs))
+    return results
+
+
+def as_tflite_input(model: Model, images: NDArray[np.float32]) -> NDArray[Any]:
+    """Normalised images [N, C, H, W] as the file takes them: [N, H, W, C], or pixels of those."""
+    if not model.inputs:
+        raise ModelError("the TFLite file has no input; export it again")
+    if model.tensors[model.inputs[0]].dtype == np.uint8:
+        return as_pixels(images)
+    return np.ascontiguousarray(np.moveaxis(images, 1, -1))
+
+
+def logits_of(values: dict[str, NDArray[Any]], name: str) -> NDArray[np.float32]:
+    """Logits [M, N, K] from the outputs of N runs by name: [N, M, 1, K] or [N, 1, K].
+
+    name: what errors call the file. Raises ModelError if there are none.
+    """
+    match values:
+        case {"member_logits": logits} if logits.ndim == 4:
+            return logits[:, :, 0].swapaxes(0, 1)
+        case {"logits": logits} if logits.ndim == 3:
+            return logits.swapaxes(0, 1)
+    raise ModelError(f"{name} has no output with logits; export it again")
+
+
+def as_words(packed: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """LCE's words of 32 channels [..., C32] as ours of 64, [..., ceil(C32 / 2)]."""
+    even = np.zeros((*packed.shape[:-1], -(-packed.shape[-1] // 2) * 2), "<i4")
+    even[..., : packed.shape[-1]] = packed
+    return even.view("<u8").astype(np.uint64, copy=False)
+
+
+def _words(
+    found: _Signs,
+    values: dict[str, NDArray[Any]],
+    wanted: NDArray[np.uint64],
+    node: str,
+    name: str,
+) -> NDArray[np.uint64]:
+    """What the file holds of a layer's signs, in the form of those of torch."""
+    held = values[found.output.value]
+    try:
+        words = as_words(held if found.turned is None else held ^ found.turned)
+        return words.reshape(wanted.shape)
+    except ValueError as error:
+        raise ModelError(
+            f"{name}: {found.output.value} does not hold the signs of {node}; export it again"
+        ) from error
+
+
+def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
+    """By the node's name in the ONNX file, where the signs of a layer are."""
+    meta = metadata(model, name)
+    tensors = {tensor.name: index for index, tensor in enumerate(model.tensors)}
+    exact = _exact(model)
+    found = {}
+    try:
+        for member in range(members):
+            for layer in meta["layers"]:
+                node = layer["node"].replace("member0/", f"member{member}/", 1)
+                if not layer.get("source") or node not in meta["packed"]:
+                    continue
+                held = meta["packed"][node]
+                index = tensors[held["tensor"]]
+                turned = None
+                if "turned" in held:
+                    turned = np.frombuffer(bytes.fromhex(held["turned"]), "<i4")
+                if model.tensors[index].dtype != np.int32:
+                    raise ValueError(f"{held['tensor']} is not packed")
+                output = Output(node, held["tensor"], member, layer["source"], index not in exact)
+                found[node] = _Signs(output, turned)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{name} does not hold the layers that its metadata names ({error}); export it again"
+        ) from error
+    return found
+
+
+def _exact(model: Model) -> set[int]:
+    """Tensors computed from whole numbers without rounding, and signs of such; no ties there."""
+    exact = set()
+    for index, tensor in enumerate(model.tensors):
+        if tensor.dtype != np.float32:
+            if tensor.data is not None or index in model.inputs:
+                exact.add(index)
+        elif tensor.data is not None:
+            numbers = tensor.data[np.isfinite(tensor.data)].astype(np.float64)
+            if not (numbers * 4 % 1).any():
+                exact.add(index)
+    for operator in model.operators:
+        packed = model.tensors[operator.outputs[0]].dtype != np.float32
+        whole = {index for index in operator.inputs if index >= 0}
+        if operator.name in ("LceBconv2d", "LceDequantize"):
+            # Signs are whole numbers, whatever they are the signs of.
+            whole = {index for index in whole if model.tensors[index].data is not None}
+        elif operator.name not in _EXACT and not packed:
+            continue
+        if whole <= exact:
+            exact.update(operator.outputs)
+    return exact

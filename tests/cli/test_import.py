@@ -1,0 +1,193 @@
+"""`sbn import` as it is typed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sbn_converters.tflite.model import Model
+from sbn_converters.tflite.read import read
+from sbn_converters.tflite.schema import Padding
+from sbn_converters.tflite.write import write
+from sbn_runtime import ModelError, Session
+
+from ..converters.tflite import reference
+from ..converters.tflite.binary_parts import convolution, quantized
+from ..converters.tflite.imported import fill_in
+from ..converters.tflite.tflite_models import BPOOL, WINDOW, Builder
+from .conftest import sbn
+
+IMAGE = (1, 8, 8, 3)
+
+
+def classifier(*, softmax: bool = True) -> Model:
+    """A small binary network with a float first layer and end."""
+    random = np.random.default_rng(1)
+    b = Builder()
+    kernel = b.constant(random.normal(size=(64, 3, 3, 3)).astype(np.float32))
+    bias = b.constant(np.zeros(64, np.float32))
+    y = b.operator("CONV_2D", [b.input(IMAGE), kernel, bias], (1, 6, 6, 64), **WINDOW)
+    y = convolution(b, quantized(b, y), 64, 64)
+    y = b.operator("LceBMaxPool2d", [y], (1, 3, 3, 2), np.int32, **BPOOL)
+    y = convolution(b, y, 64, 10, packed=False, padding=Padding.VALID, pad_values=0)
+    y = b.operator("RESHAPE", [y, b.integers(1, 10)], (1, 10), new_shape=(1, 10))
+    if softmax:
+        y = b.operator("SOFTMAX", [y], (1, 10), beta=1.0)
+    model = b.finish(y)
+    fill_in(model)
+    return model
+
+
+@pytest.fixture
+def tflite(tmp_path: Path) -> Path:
+    """The file of a small classifier."""
+    path = tmp_path / "small.tflite"
+    path.write_bytes(write(classifier()))
+    return path
+
+
+def test_an_imported_model_answers_like_its_file(tflite: Path) -> None:
+    output = tflite.with_suffix(".onnx")
+    outcome = sbn("import", tflite, "-o", output)
+    assert outcome.status == 0
+    assert f"importing {tflite}" in outcome.stderr
+    assert "CONV_2D_0 stays float: its input is not a tensor of signs" in outcome.stderr
+    lines = [line.split() for line in outcome.stdout.splitlines()]
+    assert ["LceBconv2d_2", "ConvThreshold", "binary", "Conv,", "sub,", "sign"] in lines
+    assert "outputs logits, probabilities; 2 binary layers, 1 float ones" in outcome.stdout
+    session = Session(output)
+    images = np.random.default_rng(0).normal(size=(5, *IMAGE[1:])).astype(np.float32)
+    model = read(tflite.read_bytes())
+    expected = [reference.run(model, image[None])[0] for image in images]
+    found = session.predict_proba(images)
+    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
+    assert session.inputs[0].shape == ("N", 8, 8, 3)
+    assert session.metadata["imported"] == "tflite"
+
+
+def test_other_verbs_take_an_imported_model(tflite: Path) -> None:
+    output = tflite.with_suffix(".onnx")
+    sbn("import", tflite, "-o", output)
+    layers = sbn("inspect", output, "--json").json["layers"]
+    assert [layer["binary_macs"] for layer in layers if layer["kind"] == "binary"] == [
+        64 * 9 * 64 * 36,
+        10 * 9 * 64,
+    ]
+    assert sbn("benchmark", output, "--runs", "3", "--json").json["results"][0]["runs"] == 3
+    images = tflite.with_name("images.npy")
+    np.save(images, np.zeros((2, 8, 8, 3), np.float32))
+    assert len(sbn("predict", output, images, "--json").json) == 2
+    np.save(images, np.zeros((2, 8, 8, 3), np.uint8))
+    assert "does not say how images are normalised" in sbn("predict", output, images).refused()
+
+
+def test_json(tflite: Path) -> None:
+    report = sbn("import", tflite, "-o", tflite.with_suffix(".onnx"), "--json").json
+    assert report["outputs"] == ["logits", "probabilities"]
+    assert report["binary_operators"] == 2
+    assert report["batch"] is True
+    assert list(report["float_layers"]) == ["CONV_2D_0"]
+
+
+def test_logits_need_no_softmax(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(write(classifier(softmax=False)))
+    sbn("import", tmp_path / "a.tflite", "-o", tmp_path / "a.onnx")
+    assert [value.name for value in Session(tmp_path / "a.onnx").outputs] == [
+        "logits",
+        "probabilities",
+    ]
+
+
+def test_other_outputs_keep_their_names(tmp_path: Path) -> None:
+    b = Builder()
+    x = b.input((1, 4, 4, 64))
+    y = convolution(b, quantized(b, x), 64, 64, packed=False)
+    b.model.tensors[y].name = "model/features/add;other"
+    model = b.finish(y)
+    fill_in(model)
+    (tmp_path / "a.tflite").write_bytes(write(model))
+    assert sbn("import", tmp_path / "a.tflite", "-o", tmp_path / "a.onnx").status == 0
+    session = Session(tmp_path / "a.onnx")
+    assert [(value.name, value.shape) for value in session.outputs] == [("add", ("N", 4, 4, 64))]
+    with pytest.raises(ModelError, match="no output named 'probabilities', only add"):
+        session.predict(np.zeros((1, 4, 4, 64), np.float32))
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    output = tmp_path / "a.onnx"
+    missing = tmp_path / "missing.tflite"
+    message = sbn("import", missing, "-o", output).refused_after_progress()
+    assert message == f"{missing} does not exist; check the path"
+    message = sbn("import", tmp_path, "-o", output).refused_after_progress()
+    assert message == f"cannot read {tmp_path}: Is a directory"
+    text = tmp_path / "text.tflite"
+    text.write_text("not a model of any kind")
+    message = sbn("import", text, "-o", output).refused_after_progress()
+    assert message.startswith(f"{text}: not a TFLite file")
+    assert not output.exists()
+
+
+def test_a_truncated_file(tflite: Path) -> None:
+    tflite.write_bytes(tflite.read_bytes()[:1000])
+    message = sbn("import", tflite, "-o", tflite.with_suffix(".onnx")).refused_after_progress()
+    assert message.startswith(f"{tflite}: ")
+
+
+def refused(tmp_path: Path, model: Model) -> str:
+    """What is said of a model that cannot be imported."""
+    fill_in(model)
+    path = tmp_path / "a.tflite"
+    path.write_bytes(write(model))
+    return sbn("import", path, "-o", tmp_path / "a.onnx").refused_after_progress()
+
+
+def test_a_quantised_model(tmp_path: Path) -> None:
+    b = Builder()
+    x = b.operator("QUANTIZE", [b.input((1, 4))], (1, 4), np.int8)
+    message = refused(tmp_path, b.finish(b.operator("DEQUANTIZE", [x], (1, 4))))
+    assert "operator 0 (QUANTIZE): the model is quantised" in message
+
+
+def test_an_unsupported_operator(tmp_path: Path) -> None:
+    b = Builder()
+    x = b.input((1, 3, 4))
+    message = refused(tmp_path, b.finish(b.operator("BATCH_MATMUL", [x, x], (1, 3, 3), adj_y=True)))
+    assert "operator 0 (BATCH_MATMUL) is not supported; replace that layer" in message
+
+
+def test_a_model_with_two_inputs(tmp_path: Path) -> None:
+    b = Builder()
+    y = b.operator("ADD", [b.input((1, 4)), b.input((1, 4))], (1, 4))
+    assert "has 2 inputs" in refused(tmp_path, b.finish(y))
+
+
+def test_a_model_without_binary_layers(tmp_path: Path) -> None:
+    b = Builder()
+    message = refused(tmp_path, b.finish(b.operator("ABS", [b.input((1, 4))], (1, 4))))
+    assert "has no binary layer" in message
+
+
+def test_outputs_that_cannot_be_written(tflite: Path) -> None:
+    folder = tflite.parent
+    assert "is a folder" in sbn("import", tflite, "-o", folder).refused()
+    assert "no such folder" in sbn("import", tflite, "-o", folder / "none" / "a.onnx").refused()
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is not None, reason="TensorFlow is installed")
+def test_keras_models_need_tensorflow(tmp_path: Path) -> None:
+    model = tmp_path / "model.h5"
+    model.write_bytes(b"")
+    message = sbn("import", model, "-o", tmp_path / "a.onnx").refused_after_progress()
+    assert "needs tensorflow" in message
+    assert "pip install 'sbn-deploy[tflite]'" in message
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+def test_a_damaged_keras_model(tmp_path: Path) -> None:
+    model = tmp_path / "model.h5"
+    model.write_bytes(b"no model")
+    message = sbn("import", model, "-o", tmp_path / "a.onnx").refused_after_progress()
+    assert message.startswith(f"{model}: Larq Compute Engine cannot convert it")

@@ -1,0 +1,22 @@
+"""Random networks in LCE's interpreter agree with torch, bit for bit, in all its kernels.
+
+`make test` runs a few; `make sweep` runs a thousand.
+"""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+
+from tests.converters.random_networks import NetworkSpec, build, networks
+
+from .lce import assert_exact, needs_lce, translated
+
+
+@needs_lce
+@given(networks())
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_kind_of_kernels_agrees_with_torch(spec: NetworkSpec) -> None:
+    network, x = build(spec)
+    _, model = translated(network, x)
+    residual = any(block.residual for block in spec.convs)
+    assert_exact(model, [network], x, may_tie=residual)
