@@ -245,6 +245,7 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
     [
         (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is no device; write ssh://"),
         (["--remote", "adb:"], "adb's shell on a phone has neither Python"),
+        (["--remote", "ssh://host", "--compare", "lce"], "LCE is compared with here only"),
         (["--wheel", "some.whl"], "--wheel goes with --remote"),
         (["--images", "3"], "--images goes with --data"),
         (["--remote", "ssh://127.0.0.1:1"], "cannot connect to 127.0.0.1: "),
