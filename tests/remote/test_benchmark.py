@@ -200,6 +200,7 @@ def test_wheel_of_another_version(there: Device, model: Path, wheel: Path, tmp_p
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_cancelled(there: Device, model: Path, wheel: Path, number: signal.Signals) -> None:
     arguments = ("benchmark", model, "--remote", there.url, "--wheel", wheel)
+    before = set(Path("/tmp").glob("sbn-*"))
     with subprocess.Popen(
         [*COMMAND, *map(str, arguments), "--runs", "1000000000"],
         stderr=subprocess.PIPE,
@@ -213,6 +214,9 @@ def test_cancelled(there: Device, model: Path, wheel: Path, number: signal.Signa
         process.send_signal(number)
         out, lines = process.communicate(timeout=60)
     assert out == ""
+    assert there.left_behind() == []
+    for folder in set(Path("/tmp").glob("sbn-*")) - before:
+        folder.rmdir()  # for the socket of ssh; who is killed cannot remove it
     if number == signal.SIGINT:
         assert process.returncode == 130
         removed, last = lines.splitlines()
