@@ -20,6 +20,7 @@ from .errors import (
     MissingDependencyError,
     ModelError,
     OutputError,
+    RemoteError,
     SbnError,
     UnsupportedLayerError,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "OutputError",
     "Prediction",
     "Preprocess",
+    "RemoteError",
     "SbnError",
     "Session",
     "TensorInfo",

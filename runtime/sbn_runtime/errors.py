@@ -41,3 +41,7 @@ class OutputError(SbnError):
 
 class MissingDependencyError(SbnError):
     """An optional package is needed for what was asked."""
+
+
+class RemoteError(SbnError):
+    """A device cannot be reached, lacks what is needed, or was lost."""

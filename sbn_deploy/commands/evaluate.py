@@ -18,6 +18,7 @@ from .common import (
     show_table,
     writable,
 )
+from .data import test_images
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
@@ -114,7 +115,7 @@ def _one(options: argparse.Namespace) -> int:
     from sbn_runtime import Session
 
     session = Session(options.models[0], threads=options.threads)
-    dataset = _load(options.data, options.images)
+    dataset = test_images(options.data, options.images)
     say(f"classifying {len(dataset)} images of {dataset.name}")
     draw = {"samples": options.samples, "seed": options.seed}
     result = evaluate(
@@ -168,7 +169,7 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.plot is not None:
         writable(options.plot)
         import_module("matplotlib")  # if it is missing, better now than after the work
-    dataset = _load(options.data, options.images)
+    dataset = test_images(options.data, options.images)
     foreign = _foreign(options, dataset)
     images = Images(dataset.images, dataset.labels, foreign.images)
     with tempfile.TemporaryDirectory() as folder:
@@ -234,22 +235,11 @@ def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
     )
 
 
-def _load(spec: str, count: int | None) -> Dataset:
-    import numpy as np
-
-    from sbn_deploy.data import load
-
-    dataset = load(spec, "test")
-    if count is None or count >= len(dataset):
-        return dataset
-    return dataset.take(np.linspace(0, len(dataset) - 1, count).round().astype(np.int64))
-
-
 def _foreign(options: argparse.Namespace, dataset: Dataset) -> Dataset:
     from sbn_deploy.measure.shift import shifted
 
     if options.ood is not None:
-        return _load(options.ood, options.images)
+        return test_images(options.ood, options.images)
     return shifted(dataset, options.shift or SHIFT)
 
 

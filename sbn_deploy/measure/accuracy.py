@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +55,20 @@ def evaluate(
     Raises:
         InputError: there are no samples, or a label is no class of the model.
     """
-    if not len(labels):
+    return score(classify(predict_proba, x), labels)
+
+
+def classify(
+    predict_proba: Callable[[NDArray[Any]], NDArray[np.float32]], x: NDArray[Any]
+) -> NDArray[np.float32]:
+    """Probabilities [N, K] of `x` [N, ...], computed in batches.
+
+    Raises InputError if there are no samples.
+    """
+    if not len(x):
         raise InputError("there are no samples to evaluate on")
     parts = [predict_proba(x[start : start + BATCH]) for start in range(0, len(x), BATCH)]
-    return score(np.concatenate(parts), labels)
+    return np.concatenate(parts)
 
 
 def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:

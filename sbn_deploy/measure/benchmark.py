@@ -29,7 +29,8 @@ BLOCK = 10
 class Timing:
     """What one engine took. Times are of one call; `images_per_s` is at the median.
 
-    `spread` is half the interquartile range, as a share of the median.
+    `spread` is half the interquartile range, as a share of the median; `drift` how much
+    longer the median of the last quarter of the calls is than that of the first, as a share.
     """
 
     engine: str
@@ -41,6 +42,7 @@ class Timing:
     p95_ms: float
     spread: float
     images_per_s: float
+    drift: float
 
 
 def measure(
@@ -122,6 +124,7 @@ def _no_garbage_collection() -> Iterator[None]:
 def _summary(engine: Engine, batch: int, taken: list[int]) -> Timing:
     ms = np.asarray(taken) / 1e6
     median = float(np.median(ms))
+    quarter = max(1, len(ms) // 4)
     return Timing(
         engine=engine.name,
         threads=engine.threads,
@@ -132,4 +135,5 @@ def _summary(engine: Engine, batch: int, taken: list[int]) -> Timing:
         p95_ms=float(np.percentile(ms, 95)),
         spread=float(np.subtract(*np.percentile(ms, (75, 25)))) / 2 / median,
         images_per_s=batch / median * 1e3,
+        drift=float(np.median(ms[-quarter:]) / np.median(ms[:quarter])) - 1,
     )

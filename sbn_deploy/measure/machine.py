@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sbn_deploy.measure.cpu_state import read_state, read_text
 from sbn_runtime import isa
 from sbn_runtime.native import native_version
 
@@ -41,7 +44,7 @@ ARM_CORES = {
 
 
 def describe() -> dict[str, Any]:
-    """CPU, cores, kernel set in use, operating system and versions, JSON-able.
+    """CPU and its state, cores, kernel set in use, operating system and versions, JSON-able.
 
     Raises what `sbn_runtime.isa` raises.
     """
@@ -52,22 +55,14 @@ def describe() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "isa": isa(),
         "extensions": _extensions(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        **asdict(read_state()),
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": version_of("numpy"),
         "onnxruntime": version_of("onnxruntime"),
+        "sbn_deploy": version_of("sbn-deploy"),
         "sbn_kernels": native_version(),
     }
-
-
-def _extensions() -> list[str]:
-    """The instruction set extensions that decide how fast integer networks are."""
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return [name for name in EXTENSIONS if name in value.split()]
-    return []
 
 
 def version_of(package: str) -> str | None:
@@ -78,19 +73,22 @@ def version_of(package: str) -> str | None:
         return None
 
 
+def _extensions() -> list[str]:
+    """The instruction set extensions that decide how fast integer networks are."""
+    names = set(" ".join(_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return [name for name in EXTENSIONS if name in names]
+
+
 def _cpu_model() -> str:
-    cores: dict[str, None] = {}
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model"):
-            return value.strip()
-        if key.strip() == "CPU part":
-            cores[ARM_CORES.get(value.strip(), f"part {value.strip()}")] = None
-    return ", ".join(cores) or platform.processor() or platform.machine()
+    """The CPU of an x86 machine; board and cores of an ARM one."""
+    names = _cpuinfo("model name")[:1]
+    if not names:
+        board = read_text(Path("/proc/device-tree/model"))
+        parts = dict.fromkeys(ARM_CORES.get(part) for part in _cpuinfo("CPU part"))
+        names = [name for name in (board, *parts) if name]
+    return ", ".join(names) or platform.processor() or platform.machine()
 
 
-def _read(path: str) -> str | None:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return None
+def _cpuinfo(key: str) -> list[str]:
+    text = read_text(Path("/proc/cpuinfo")) or ""
+    return re.findall(rf"^{key}\s*: (.*)$", text, re.MULTILINE)

@@ -237,7 +237,6 @@ def _run(names: Sequence[str], runs: int, folder: Path, output: Path) -> None:
     machine = describe() | {
         "torch": torch.__version__,
         "larq_compute_engine": version_of("larq-compute-engine"),
-        "load_average_before": round(os.getloadavg()[0], 2),
         "date": strftime("%Y-%m-%d"),
     }
     results = []

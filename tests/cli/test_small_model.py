@@ -80,10 +80,12 @@ def test_images_are_fitted_to_the_model(model: Path, tmp_path: Path, suffix: str
     assert first["top"] == second["top"]
 
 
-def test_predict_loads_what_a_device_has(model: Path, images: Path) -> None:
+@pytest.mark.parametrize("verb", ["predict", "benchmark"])
+def test_verb_loads_what_a_device_has(model: Path, images: Path, verb: str) -> None:
+    arguments = {"predict": [str(images)], "benchmark": ["--runs", "1"]}[verb]
     code = (
         "import sys; from sbn_deploy import cli\n"
-        f"status = cli.main(['predict', {str(model)!r}, {str(images)!r}])\n"
+        f"status = cli.main([{verb!r}, {str(model)!r}, *{arguments}])\n"
         "print(status, *sys.modules)"
     )
     output = subprocess.run(

@@ -37,7 +37,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAINING = ROOT / "docs/training.md"
 DOCUMENTS = (
     TRAINING,
-    *(ROOT / f"docs/{name}.md" for name in ("lce", "phones", "raspberry-pi", "uncertainty")),
+    *(
+        ROOT / f"docs/{name}.md"
+        for name in ("lce", "phones", "raspberry-pi", "remote", "uncertainty")
+    ),
     ROOT / "README.md",
 )
 FIGURE_BYTES = 300_000

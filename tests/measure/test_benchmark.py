@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sbn_deploy.measure.benchmark import BLOCK, measure, pinned
+from sbn_deploy.measure.benchmark import BLOCK, _summary, measure, pinned
 
 
 @dataclass
@@ -53,6 +53,14 @@ def test_results() -> None:
         assert (result.runs, result.batch, result.threads) == (7, 3, 1)
         assert 0 < result.min_ms <= result.median_ms <= result.p95_ms
         assert result.images_per_s == pytest.approx(3000 / result.median_ms)
+
+
+def test_drift_compares_the_last_quarter_with_the_first() -> None:
+    engine = Recorder("a", [])
+    ms = [2.0, 2.0, 9.0, 9.0, 1.0, 1.0, 3.0, 3.0]
+    timing = _summary(engine, 1, [int(time * 1e6) for time in ms])
+    assert timing.drift == pytest.approx(0.5)
+    assert _summary(engine, 1, [1]).drift == 0
 
 
 def test_garbage_is_left_alone_while_measuring() -> None:

@@ -15,7 +15,7 @@ from sbn_deploy.measure.profile import NodeTime
 
 
 def timing(engine: str, ms: float, *, threads: int = 1, batch: int = 1) -> Timing:
-    return Timing(engine, threads, batch, 10, ms * 0.9, ms, ms * 1.1, 0.05, batch / ms * 1e3)
+    return Timing(engine, threads, batch, 10, ms * 0.9, ms, ms * 1.1, 0.05, batch / ms * 1e3, 0.0)
 
 
 RESULT = NetworkResult(

@@ -1,0 +1,23 @@
+"""The test images that `sbn evaluate` and `sbn benchmark` classify."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sbn_deploy.data import Dataset
+
+
+def test_images(spec: str, count: int | None) -> Dataset:
+    """The test split of a data set, or `count` images of it, evenly spread.
+
+    Raises what `sbn_deploy.data.load` raises.
+    """
+    import numpy as np
+
+    from sbn_deploy.data import load
+
+    dataset = load(spec, "test")
+    if count is None or count >= len(dataset):
+        return dataset
+    return dataset.take(np.linspace(0, len(dataset) - 1, count).round().astype(np.int64))

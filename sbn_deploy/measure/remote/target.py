@@ -1,0 +1,56 @@
+"""Where a device is: ssh://[USER@]HOST[:PORT][/FOLDER]."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sbn_runtime import InputError
+
+FORM = "ssh://[USER@]HOST[:PORT][/FOLDER]"
+
+# Neither part may begin with a dash, which ssh would take for an option, nor hold what a
+# shell on the device would read as more than text.
+_SSH = re.compile(
+    r"ssh://(?:(?P<user>[A-Za-z0-9_][\w.+-]*)@)?"
+    r"(?P<host>[A-Za-z0-9_][\w.-]*|\[[0-9A-Fa-f:.]+(?:%\w+)?\])"
+    r"(?::(?P<port>\d{1,5}))?(?P<folder>(?:/[\w.+@-]+)*)/?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine that is reached over ssh.
+
+    Attributes:
+        user, port: None for what ssh's own settings say.
+        host: name, alias of ssh's settings, or address.
+        folder: where to make the temporary folder; None to let the device choose.
+    """
+
+    user: str | None
+    host: str
+    port: int | None
+    folder: str | None
+
+    @property
+    def login(self) -> str:
+        """USER@HOST, as people and ssh write it."""
+        return f"{self.user}@{self.host}" if self.user else self.host
+
+
+def parse(text: str) -> Target:
+    """Reads `FORM`. Raises InputError."""
+    if text.startswith("adb:"):
+        raise InputError(
+            f"{text}: adb's shell on a phone has neither Python nor onnxruntime, so the model does"
+            f" not run there; a phone with a 64-bit Linux is measured as {FORM}"
+        )
+    found = _SSH.fullmatch(text)
+    if found is None:
+        raise InputError(f"{text!r} is no device; write {FORM}, as ssh://pi@raspberrypi.local")
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and not 0 < port < 65536:
+        raise InputError(f"{text}: there is no port {port}; ports go from 1 to 65535")
+    return Target(found["user"], found["host"].strip("[]"), port, found["folder"] or None)

@@ -1,0 +1,91 @@
+"""The rule by which a measurement counts as unstable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sbn_deploy.measure import stability
+from sbn_deploy.measure.benchmark import Timing
+from sbn_deploy.measure.cpu_state import CpuState
+from sbn_deploy.measure.stability import (
+    DRIFT,
+    FREQUENCY_DROP,
+    HOT_C,
+    LOAD,
+    SPREAD,
+    Watched,
+    instability,
+)
+
+STATE = CpuState("performance", 2000.0, 2400.0, 50.0, 85.0, (), 7, 0.1)
+UNKNOWN = CpuState(None, None, None, None, None, None, None, None)
+TIMING = Timing("sbn", 1, 1, 100, 0.9, 1.0, 1.1, SPREAD, 1000.0, DRIFT)
+
+
+def reasons(
+    before: dict[str, Any], after: dict[str, Any], load: float | None = 0.1, **timing: float
+) -> list[str]:
+    watched = Watched(
+        replace(STATE, **before), replace(STATE, **after), [replace(TIMING, **timing)]
+    )
+    return instability(watched, cores=4, threads=1, load=load)
+
+
+def test_a_steady_machine() -> None:
+    assert reasons({}, {}) == []
+
+
+def test_a_machine_that_tells_nothing() -> None:
+    assert instability(Watched(UNKNOWN, UNKNOWN, [TIMING]), cores=4, threads=1, load=None) == []
+
+
+@pytest.mark.parametrize("factor", [1, -1])
+def test_frequency(factor: int) -> None:
+    mhz = 2000 * (1 - FREQUENCY_DROP) + factor
+    found = reasons({}, {"mhz": mhz})
+    assert found == ([] if factor > 0 else [f"the frequency fell from 2000 to {mhz:.0f} MHz"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ((), ("throttled",), "the board reports: throttled"),
+        (("throttled",), ("throttled",), "the board reports: throttled"),
+        (("throttling has occurred",), ("throttling has occurred",), None),
+        ((), ("throttling has occurred",), "the board reports: throttling has occurred"),
+    ],
+)
+def test_flags(before: tuple[str, ...], after: tuple[str, ...], found: str | None) -> None:
+    assert reasons({"throttled": before}, {"throttled": after}) == ([found] if found else [])
+
+
+def test_throttle_count() -> None:
+    assert reasons({}, {"throttle_count": 8}) == ["the CPU was throttled"]
+
+
+@pytest.mark.parametrize("limit", [None, 60.0, 95.0])
+def test_temperature(limit: float | None) -> None:
+    bound = HOT_C if limit is None else limit
+    assert reasons({}, {"limit_c": limit, "temperature_c": bound - 1}) == []
+    found = reasons({}, {"limit_c": limit, "temperature_c": bound})
+    assert found == [f"the CPU is at {bound:.0f} °C"]
+
+
+def test_times() -> None:
+    assert reasons({}, {}, spread=2 * SPREAD) == [f"the times of sbn spread by {2 * SPREAD:.0%}"]
+    assert reasons({}, {}, drift=2 * DRIFT) == [f"sbn became {2 * DRIFT:.0%} slower meanwhile"]
+
+
+def test_load() -> None:
+    assert reasons({}, {}, load=3 + LOAD) == []
+    (found,) = reasons({}, {}, load=3.1 + LOAD)
+    assert found.startswith("other programs were at work: load average 3.60")
+
+
+def test_every_bound_is_stated() -> None:
+    for bound in (f"{FREQUENCY_DROP:.0%}", f"{SPREAD:.0%}", f"{DRIFT:.0%}", f"{HOT_C:.0f}"):
+        assert bound in stability.RULE
+    assert str(LOAD) in stability.RULE

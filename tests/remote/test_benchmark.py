@@ -1,0 +1,259 @@
+"""`sbn benchmark --remote` from beginning to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sbn_deploy.measure.stability import RULE
+from sbn_runtime import isa
+
+from ..cli.conftest import COMMAND, Outcome, sbn
+from ..small_models import Classifier, random_images
+from .conftest import Device
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return Classifier.random().write(tmp_path / "small.onnx")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """A data set of which half the labels are right."""
+    images, labels = random_images(40), np.arange(40) % 3
+    np.savez(
+        tmp_path / "data.npz",
+        images=images,
+        labels=labels,
+        test_images=images,
+        test_labels=labels,
+    )
+    return f"npz:{tmp_path / 'data.npz'}"
+
+
+@pytest.fixture
+def there(device: Device, wheel: Path) -> Iterator[Device]:
+    """The device; nothing may be left on it."""
+    yield device
+    assert device.left_behind() == []
+
+
+def benchmark(device: Device, model: Path, wheel: Path, *more: str) -> Outcome:
+    arguments = ("benchmark", model, "--remote", device.url, "--wheel", wheel)
+    return sbn(*arguments, "--runs", "20", *more)
+
+
+def edited(wheel: Path, folder: Path, module: str, old: str, new: str) -> Path:
+    """A copy of the wheel with a measuring module changed."""
+    copy = folder / wheel.name
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(copy, "w") as target:
+        for name in source.namelist():
+            content = source.read(name).decode(errors="surrogateescape")
+            if name == f"sbn_deploy/measure/{module}.py":
+                assert old in content
+                content = content.replace(old, new)
+            target.writestr(name, content.encode(errors="surrogateescape"))
+    return copy
+
+
+def test_json(there: Device, model: Path, wheel: Path, data: str) -> None:
+    outcome = benchmark(there, model, wheel, "--batch", "3", "--data", data, "--json")
+    assert outcome.status == 0, outcome
+    record = outcome.json
+    (timing,) = record["results"]
+    assert (timing["engine"], timing["batch"], timing["runs"]) == ("sbn", 3, 20)
+    assert record["machine"]["isa"] == isa()
+    assert record["machine"]["sbn_deploy"] == "0.0.0"
+    assert record["machine"]["cpu"] == record["local"]["machine"]["cpu"]
+    assert record["before"].keys() == record["after"].keys()
+    assert record["before"].keys() <= record["machine"].keys()
+    assert record["rule"] == RULE
+    assert isinstance(record["unstable"], list)
+    assert record["accuracy"] == record["local"]["accuracy"]
+    assert record["accuracy"]["samples"] == 40
+    assert record["differing_labels"] == 0
+    assert "labels" not in record
+    remote = record["remote"]
+    assert (remote["host"], remote["wheel"]) == ("127.0.0.1", wheel.name)
+    assert remote["device"]["packages"] is True
+    assert any("sbn_deploy.measure.device" in command for command in remote["commands"])
+
+
+def test_text(there: Device, model: Path, wheel: Path, data: str) -> None:
+    outcome = benchmark(there, model, wheel, "--data", data, "--images", "7")
+    assert outcome.status == 0, outcome
+    assert outcome.stdout.splitlines()[1].split()[0] == "sbn"
+    assert "of 7 images" in outcome.stdout
+    assert "labels that differ from those found here: 0" in outcome.stdout
+    steps = [line.split(": ")[-1] for line in outcome.stderr.splitlines()]
+    for said in ("connecting to", "copying", "making a virtual", "installing", "20 runs of sbn"):
+        assert any(step.startswith(said) for step in steps), outcome.stderr
+    assert any(step.startswith("removed ") for step in steps)
+
+
+def test_here_and_there_agree(there: Device, model: Path, wheel: Path, data: str) -> None:
+    """The same entries come from here, but for those about the device."""
+    here = sbn("benchmark", model, "--runs", "5", "--data", data, "--json").json
+    away = benchmark(there, model, wheel, "--data", data, "--json").json
+    assert away.keys() - here.keys() == {"remote", "local", "differing_labels"}
+    assert here["accuracy"] == away["accuracy"]
+    assert here["machine"].keys() == away["machine"].keys()
+
+
+def test_labels_that_differ_are_counted(
+    there: Device, model: Path, wheel: Path, data: str, tmp_path: Path
+) -> None:
+    """A wheel that answers otherwise: each label is the next one."""
+    changed = edited(wheel, tmp_path, "record", "probabilities.argmax(axis=1)", "labels - 3")
+    outcome = benchmark(there, model, changed, "--data", data, "--json")
+    assert outcome.json["differing_labels"] == 40
+
+
+def test_no_python(there: Device, model: Path, wheel: Path) -> None:
+    (there.programs / "python3").unlink()
+    line = benchmark(there, model, wheel).refused_after_progress()
+    assert line.startswith("127.0.0.1: there is no python3; install it")
+
+
+def test_broken_python(there: Device, model: Path, wheel: Path) -> None:
+    there.program("python3", "echo cannot load libpython >&2; exit 127")
+    line = benchmark(there, model, wheel).refused_after_progress()
+    assert line == "127.0.0.1: python3 does not run there: cannot load libpython"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("version", [3, 9, 2], "has Python 3.9.2; 3.11 or newer is needed"),
+        ("venv", False, "has neither pip nor what makes virtual environments"),
+        ("bits", 32, "runs 32-bit programs on"),
+        ("machine", "riscv64", "the device runs riscv64 programs"),
+        ("machine", "other", "is for"),
+    ],
+)
+def test_unfit_python(
+    there: Device, model: Path, wheel: Path, field: str, value: object, message: str
+) -> None:
+    other = {"x86_64": "aarch64", "aarch64": "x86_64"}[wheel.stem.partition("linux_")[2]]
+    answer = {
+        "python": "python3",
+        "version": [3, 11, 2],
+        "machine": "x86_64",
+        "bits": 64,
+        "system": "Linux",
+        "pip": False,
+        "venv": True,
+        "packages": True,
+    } | {field: other if value == "other" else value}
+    there.program("python3", f"cat >/dev/null; echo '{json.dumps(answer)}'")
+    assert message in benchmark(there, model, wheel).refused_after_progress()
+
+
+def test_missing_packages_without_a_network(there: Device, model: Path, wheel: Path) -> None:
+    """A Python without numpy, where pip finds no index."""
+    (there.programs / "python3").write_text(
+        (there.programs / "python3").read_text().replace("/packages", "/nothing")
+    )
+    line = benchmark(there, model, wheel).refused_after_progress()
+    assert line.startswith("127.0.0.1: numpy and onnxruntime cannot be installed; connect it")
+    assert "No matching distribution" in line
+
+
+def test_too_little_space(there: Device, model: Path, wheel: Path) -> None:
+    there.program("df", "echo 'tmpfs 9000 8000 1000 89% /'")
+    line = benchmark(there, model, wheel).refused_after_progress()
+    assert f"1 MB are free in {there.folder}" in line
+    assert "name another folder" in line
+
+
+def test_folder_that_cannot_be_written_to(there: Device, model: Path, wheel: Path) -> None:
+    arguments = ("--remote", f"{there.url}/none", "--wheel", str(wheel))
+    line = sbn("benchmark", model, *arguments).refused_after_progress()
+    assert f"127.0.0.1: cannot make a folder in {there.folder}/none" in line
+
+
+def test_measuring_that_fails_there(
+    there: Device, model: Path, wheel: Path, tmp_path: Path
+) -> None:
+    changed = edited(
+        wheel, tmp_path, "device", "record = timed", 'raise SbnError("so\\nit is"); timed'
+    )
+    line = benchmark(there, model, changed).refused_after_progress()
+    assert line == "127.0.0.1: measuring failed: so it is"
+
+
+def test_wheel_of_another_version(there: Device, model: Path, wheel: Path, tmp_path: Path) -> None:
+    changed = edited(wheel, tmp_path, "device", "asdict(timing)", "{}")
+    line = benchmark(there, model, changed).refused_after_progress()
+    assert f"{wheel.name} answers in a form that is unknown here" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_cancelled(there: Device, model: Path, wheel: Path, number: signal.Signals) -> None:
+    arguments = ("benchmark", model, "--remote", there.url, "--wheel", wheel)
+    before = set(Path("/tmp").glob("sbn-*"))
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments), "--runs", "1000000000"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "1000000000 runs" in line:
+                break
+        process.send_signal(number)
+        out, lines = process.communicate(timeout=60)
+    assert out == ""
+    assert there.left_behind() == []
+    for folder in set(Path("/tmp").glob("sbn-*")) - before:
+        folder.rmdir()  # for the socket of ssh; who is killed cannot remove it
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        removed, last = lines.splitlines()
+        assert removed.startswith("removed ")
+        assert last == "sbn: error: interrupted"
+
+
+@pytest.mark.parametrize("wheels", [0.5, 1.5])
+def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> None:
+    """A small file system: too small for the copies, or for what is installed."""
+    size = f"size={round(wheel.stat().st_size * wheels)}"
+    mounting = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(there.folder)]
+    if os.geteuid() or subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small file system here")
+    try:
+        # At first it says that there is enough.
+        df, stamp = there.programs / "real-df", there.programs.parent / "asked"
+        (there.programs / "df").rename(df)
+        plenty = "echo 'tmpfs 9000000 0 9000000 0% /'"
+        there.program("df", f'[ -e {stamp} ] && exec {df} "$@"; cat </dev/null >{stamp}; {plenty}')
+        line = benchmark(there, model, wheel).refused_after_progress()
+        assert line.startswith("127.0.0.1: the disk is full; free some space")
+        assert there.left_behind() == []
+    finally:
+        subprocess.run(["umount", there.folder], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is no device; write ssh://"),
+        (["--remote", "adb:"], "adb's shell on a phone has neither Python"),
+        (["--remote", "ssh://host", "--compare", "lce"], "LCE is compared with here only"),
+        (["--wheel", "some.whl"], "--wheel goes with --remote"),
+        (["--images", "3"], "--images goes with --data"),
+        (["--remote", "ssh://127.0.0.1:1"], "cannot connect to 127.0.0.1: "),
+    ],
+)
+def test_unfit_options(model: Path, arguments: list[str], message: str) -> None:
+    assert message in sbn("benchmark", model, *arguments).refused_after_progress()
