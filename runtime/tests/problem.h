@@ -84,7 +84,7 @@ inline size_t whole_lines(int64_t bytes) {
 struct EpilogueProblem {
   Op op;
   Guarded threshold, scale, bias, low, high, slope, residual;
-  int32_t dot_low, dot_high;
+  int32_t dot_low, dot_high, dot_offset;
 
   EpilogueProblem(Random& random, Op which, int64_t outputs, int64_t pixels, int64_t products,
                   size_t slack)
@@ -113,12 +113,13 @@ struct EpilogueProblem {
     const bool full = random() % 2;
     dot_low = full ? INT32_MIN : static_cast<int32_t>(uniform(random, -9, 1));
     dot_high = full ? INT32_MAX : static_cast<int32_t>(uniform(random, 0, 9));
+    dot_offset = random() % 2 ? static_cast<int32_t>(uniform(random, -products, products)) : 0;
   }
 
   // `signs` is where a residual's signs go.
   Epilogue epilogue(void* signs) const {
     Epilogue e = {};
-    e.dot_low = dot_low, e.dot_high = dot_high;
+    e.dot_low = dot_low, e.dot_high = dot_high, e.dot_offset = dot_offset;
     if (is_threshold(op)) {
       e.threshold = threshold.as<const int32_t>();
       return e;
