@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sbn_converters.tflite.metadata import metadata
 from sbn_converters.tflite.model import Model
+from sbn_converters.tflite.words32 import to_words64
 from sbn_converters.tflite.write import write
 from sbn_deploy.lce.interpreter import KERNELS, Kernels
 from sbn_deploy.lce.process import run_lce
@@ -106,13 +107,6 @@ def logits_of(values: dict[str, NDArray[Any]], name: str) -> NDArray[np.float32]
     raise ModelError(f"{name} has no output with logits; export it again")
 
 
-def as_words(packed: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """LCE's words of 32 channels [..., C32] as ours of 64, [..., ceil(C32 / 2)]."""
-    even = np.zeros((*packed.shape[:-1], -(-packed.shape[-1] // 2) * 2), "<i4")
-    even[..., : packed.shape[-1]] = packed
-    return even.view("<u8").astype(np.uint64, copy=False)
-
-
 def _words(
     found: _Signs,
     values: dict[str, NDArray[Any]],
@@ -123,7 +117,7 @@ def _words(
     """What the file holds of a layer's signs, in the form of those of torch."""
     held = values[found.output.value]
     try:
-        words = as_words(held if found.turned is None else held ^ found.turned)
+        words = to_words64(held if found.turned is None else held ^ found.turned)
         return words.reshape(wanted.shape)
     except ValueError as error:
         raise ModelError(

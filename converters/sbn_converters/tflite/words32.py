@@ -25,8 +25,8 @@ def from_words64(packed: NDArray[np.uint64], channels: int) -> NDArray[np.int32]
     return np.ascontiguousarray(halves[..., : words32(channels)])
 
 
-def to_words64(packed: NDArray[np.int32], channels: int) -> NDArray[np.uint64]:
-    """LCE's words [..., ceil(C/32)] as uint64 [..., ceil(C/64)]."""
-    whole = np.zeros((*packed.shape[:-1], -(-channels // 64) * 2), "<i4")
-    whole[..., : packed.shape[-1]] = packed
-    return whole.view("<u8").astype(np.uint64, copy=False)
+def to_words64(packed: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """LCE's words [..., n] as ours of 64 channels, uint64 [..., ceil(n / 2)]."""
+    even = np.zeros((*packed.shape[:-1], -(-packed.shape[-1] // 2) * 2), "<i4")
+    even[..., : packed.shape[-1]] = packed
+    return even.view("<u8").astype(np.uint64, copy=False)

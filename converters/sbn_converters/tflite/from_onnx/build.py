@@ -330,26 +330,28 @@ class Builder:
         return self.pad(x, window.pads, None, name), VALID, size
 
     @staticmethod
-    def _window_options(window: Window, padding: int, activation: Activation) -> dict[str, Option]:
+    def _slide(window: Window, padding: int, activation: Activation) -> dict[str, Option]:
+        """The options that convolutions and pools have in common."""
         return {
             "padding": padding,
             "stride_h": window.strides[0],
             "stride_w": window.strides[1],
-            "dilation_h_factor": window.dilations[0],
-            "dilation_w_factor": window.dilations[1],
             "fused_activation_function": int(activation),
         }
 
-    @staticmethod
-    def _pool_options(window: Window, padding: int, activation: Activation) -> dict[str, Option]:
-        return {
-            "padding": padding,
-            "stride_h": window.strides[0],
-            "stride_w": window.strides[1],
-            "filter_height": window.kernel[0],
-            "filter_width": window.kernel[1],
-            "fused_activation_function": int(activation),
-        }
+    def _window_options(
+        self, window: Window, padding: int, activation: Activation
+    ) -> dict[str, Option]:
+        height, width = window.dilations
+        slide = self._slide(window, padding, activation)
+        return {**slide, "dilation_h_factor": height, "dilation_w_factor": width}
+
+    def _pool_options(
+        self, window: Window, padding: int, activation: Activation
+    ) -> dict[str, Option]:
+        height, width = window.kernel
+        slide = self._slide(window, padding, activation)
+        return {**slide, "filter_height": height, "filter_width": width}
 
 
 def activation_of(low: NDArray[np.float32], high: NDArray[np.float32]) -> Activation | None:
