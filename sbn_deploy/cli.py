@@ -30,6 +30,7 @@ VERBS = {
     "predict": "classify images",
     "evaluate": "measure accuracy on a test set",
     "benchmark": "measure latency and throughput",
+    "profile": "show where the time goes, layer by layer",
     "inspect": "list a model's layers, multiply-accumulates and packed bytes",
     "bundle": "pack a model and its library for a phone or another machine",
     "doctor": "show what this machine offers and what is missing",
