@@ -31,6 +31,7 @@ VERBS = {
     "evaluate": "measure accuracy on a test set",
     "benchmark": "measure latency and throughput",
     "profile": "show where the time goes, layer by layer",
+    "sweep": "measure every form of a checkpoint, and say which to ship",
     "inspect": "list a model's layers, multiply-accumulates and packed bytes",
     "bundle": "pack a model and its library for a phone or another machine",
     "doctor": "show what this machine offers and what is missing",
