@@ -32,6 +32,7 @@ VERBS = {
     "benchmark": "measure latency and throughput",
     "profile": "show where the time goes, layer by layer",
     "sweep": "measure every form of a checkpoint, and say which to ship",
+    "card": "write a model card from measurements",
     "inspect": "list a model's layers, multiply-accumulates and packed bytes",
     "bundle": "pack a model and its library for a phone or another machine",
     "doctor": "show what this machine offers and what is missing",
