@@ -171,8 +171,10 @@ def _latency(about: Subject) -> str:
             if result["model"] in own
         ]
         machine = record["machine"]
-        header = ("form", "engine", "threads", "batch", "median ms", "95 % interval", "p99 ms")
-        header += ("images/s", "file kB")
+        header = (
+            *("form", "engine", "threads", "batch", "median ms", "95 % interval", "p99 ms"),
+            *("images/s", "file kB"),
+        )
         unsteady = "; ".join(record["unstable"])
         parts.append(
             f"{machine['cpu']}, {machine['isa']} kernels, onnxruntime {machine['onnxruntime']},"
