@@ -26,11 +26,14 @@ def add_parser(subparsers: Subparsers) -> None:
         example="sbn sweep digits.toml --out runs/sweep --budget-ms 0.5\n\n"
         'digits.toml:\n  checkpoint = "runs/digits/checkpoint.safetensors"\n  data = "digits"\n'
         "  members = [1, 2, 4, 8]\n  samples = [1, 2, 4, 8]\n  threads = [1]\n"
-        "  # twin, images, weights, activations, seed, engines, batch, runs: see docs/sweep.md",
+        "  # twin, images, weights, activations, seed, engines, batch, runs: see docs/measuring.md",
     )
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="what to try")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for all files (default: runs/sweep-CONFIG)"
+    )
+    parser.add_argument(
+        "--data", metavar="SET", help="test images instead of those that the file names"
     )
     parser.add_argument(
         "--budget-ms",
@@ -52,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from sbn_deploy.sweep.steps import REPORT
 
     folder = options.out or Path("runs") / f"sweep-{options.config.stem}"
-    sweep = Sweep(load(options.config), folder)
+    sweep = Sweep(load(options.config, data=options.data), folder)
     sweep.run(say)
     found = sweep.candidates()
     best = front(found)

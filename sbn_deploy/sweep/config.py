@@ -56,6 +56,9 @@ class SweepConfig(Settings):
                 raise ConfigError(f"setting {name} names a value twice: {values}")
 
 
-def load(path: Path) -> SweepConfig:
-    """The settings of a TOML file. Raises ConfigError."""
-    return SweepConfig(**read_toml(path))
+def load(path: Path, *, data: str | None = None) -> SweepConfig:
+    """The settings of a TOML file, with other test images if given. Raises ConfigError."""
+    settings = read_toml(path)
+    if data is not None:
+        settings["data"] = data
+    return SweepConfig(**settings)
