@@ -62,13 +62,13 @@ check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 wheels: $(STAMPS)/dev arm-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
 	$(BIN)/python -m tests.packaging.wheels dist
 
-test-arm: $(ARM_BUILD)/built  ## kernels, wheel and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
+test-arm: $(ARM_BUILD)/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
 	for cpu in cortex-a53 cortex-a72 cortex-a76; do \
 		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
 			$(ARM_BUILD)/tests/kernel_test 50 || exit; \
 	done
 	$(BIN)/python -m tests.packaging.arm
-	$(BIN)/python -m pytest -n auto -m '' tests/packaging/test_arm.py
+	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py
 
 arm-cycles: $(ARM_BUILD)/built  ## cycles of the ARM kernels by LLVM's models of the cores: docs/arm-cycles.md
 	$(call debian,llvm-mca-19,llvm-19)
