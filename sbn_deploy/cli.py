@@ -30,6 +30,7 @@ VERBS = {
     "predict": "classify images",
     "evaluate": "measure accuracy on a test set",
     "benchmark": "measure latency and throughput",
+    "report": "bring measurements into one page to read",
     "inspect": "list a model's layers, multiply-accumulates and packed bytes",
     "bundle": "pack a model and its library for a phone or another machine",
     "doctor": "show what this machine offers and what is missing",
@@ -47,6 +48,8 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxscript": "onnx",
     "flatbuffers": "onnx",
+    "jinja2": "report",
+    "markupsafe": "report",
     "matplotlib": "report",
 }
 
