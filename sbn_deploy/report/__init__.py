@@ -37,7 +37,9 @@ def check_output(path: Path) -> Path:
 
 
 def write(report: Report, path: Path) -> None:
-    """Writes the page `path` and the JSON beside it. Raises what `check_output` does, OutputError.
+    """Writes the page `path` and the JSON beside it.
+
+    Raises what `check_output` does, and OutputError.
     """
     data = check_output(path)
     page = render(report)

@@ -10,6 +10,7 @@ from .figures import (
     interval,
     kilobytes,
     milliseconds,
+    milliseconds_interval,
     number,
     percent,
     percent_interval,
@@ -73,7 +74,10 @@ def _of_comparison(
     ]
     best, top = max(known, key=lambda entry: (entry[1].value, -entry[0].timing.p50_ms))
     if len(known) == 1:
-        text = f"{described(chosen)} is the one whose accuracy is known{where}"
+        text = (
+            f"{described(chosen)} classifies {percent(accuracy.value)} correctly in"
+            f" {milliseconds(chosen.timing.p50_ms)}{where}"
+        )
     else:
         text = (
             f"{described(chosen)} is the fastest within {100 * WITHIN:.0f} point of the best"
@@ -93,8 +97,8 @@ def _of_comparison(
     if len(known) > 1 and half > WITHIN / 2:
         details.append(
             f"With {count(accuracy.images)} images an accuracy is known to about"
-            f" ±{100 * half:.1f} points: models that differ by less may be equally good. Evaluate"
-            " on more images to tell them apart."
+            f" ±{100 * half:.1f} points: models that differ by less may be equally good."
+            + (" More images would tell them apart." if half > WITHIN else "")
         )
     return Choice(
         kind="fastest accurate",
@@ -115,7 +119,7 @@ def _figures(
     timing = point.timing
     size = "1 image" if timing.batch == 1 else f"{timing.batch} images"
     bounds = (
-        f"{interval(timing.p50_low_ms, timing.p50_high_ms)} ms, {size}"
+        f"{milliseconds_interval(timing.p50_low_ms, timing.p50_high_ms)}, {size}"
         if timing.p50_low_ms is not None and timing.p50_high_ms is not None
         else size
     )

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 from sbn_deploy.measure.measurement import ModelFacts
-from sbn_runtime import __version__
 from sbn_runtime.errors import InputError
 
 from .choose import choices
@@ -37,6 +36,7 @@ from .pareto import front
 from .read import Run
 
 CONFUSED = 5
+NO_DATA: list[tuple[str | None, int | None]] = [(None, None)]
 VERSIONS = ("sbn_deploy", "sbn_kernels", "onnxruntime", "numpy", "python")
 
 
@@ -61,7 +61,10 @@ class _Collection:
 
     def report(self) -> Report:
         comparisons = list(self.comparisons())
-        evaluations = list(self.evaluations.values())
+        evaluations = sorted(
+            self.evaluations.values(),
+            key=lambda entry: (entry.evaluation.data.name, -entry.evaluation.scores.accuracy),
+        )
         ratios = list(self.ratios())
         profiles = list(self.profiles())
         if not (comparisons or evaluations or profiles):
@@ -180,13 +183,11 @@ class _Collection:
             here = {key: entry for key, entry in timings.items() if key[0] == machine}
             measured = {digest for _, digest, *_ in here}
             data = dict.fromkeys(
-                (name, images)
-                for digest, name, images in self.accuracies
-                if digest in measured
+                (name, images) for digest, name, images in self.accuracies if digest in measured
             )
             for batch in sorted({key[-1] for key in here}):
                 entries = [entry for key, entry in here.items() if key[-1] == batch]
-                for name, images in list(data) or [(None, None)]:
+                for name, images in [*data] or NO_DATA:
                     points = self.points(entries, name, images)
                     yield Comparison(machine, name, images, batch, points)
 
@@ -272,9 +273,10 @@ class _Collection:
     def note_skipped(self) -> None:
         for entry in self.evaluations.values():
             if skipped := entry.evaluation.data.skipped:
+                data = entry.evaluation.data.name
                 self.notes.append(
-                    f"{count(len(skipped))} files of {entry.evaluation.data.name} could not be read"
-                    f" when {entry.model} was evaluated and do not count; {entry.source} names them."
+                    f"{count(len(skipped))} files of {data} could not be read when {entry.model}"
+                    f" was evaluated and do not count; {entry.source} names them."
                 )
 
     def source(self, run: Run) -> Source:
@@ -288,7 +290,9 @@ class _Collection:
             machine=machine_name(machine),
             models=[self.names[model.sha256] for model in _models(run)],
             sha256=hashlib.sha256(run.path.read_bytes()).hexdigest(),
-            versions=", ".join(f"{name} {version}" for name, version in versions if version),
+            versions=", ".join(
+                f"{name.replace('_', '-')} {version}" for name, version in versions if version
+            ),
         )
 
 

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+from math import floor, log10
+
 NONE = "–"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Significant digits without an exponent, thousands separated."""
+    """So many significant digits, thousands separated; an exponent below 0.0001 only."""
     if value is None:
         return NONE
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits}g}")
-    whole = len(str(int(abs(rounded))))
-    if abs(rounded) >= 1:
-        return f"{rounded:,.{max(0, digits - whole)}f}"
-    return f"{rounded:.{digits}g}" if abs(rounded) >= 1e-4 else f"{rounded:.1e}"
+    if abs(rounded) < 1e-4:
+        return f"{rounded:.{digits - 1}e}"
+    return f"{rounded:,.{max(0, digits - 1 - floor(log10(abs(rounded))))}f}"
+
+
+def short(value: float) -> str:
+    """A round value, as at an axis, without zeros that say nothing."""
+    return f"{value:,.10g}"
 
 
 def milliseconds(value: float | None) -> str:
-    """Milliseconds as ms, µs below a hundredth of one, s from 10,000 on."""
+    """Milliseconds with the unit that suits them: µs below a tenth of one, s from 10,000 on."""
     if value is None:
         return NONE
-    if value < 0.01:
-        return f"{number(value * 1e3)} µs"
-    return f"{number(value)} ms" if value < 1e4 else f"{number(value / 1e3)} s"
+    factor, unit = _unit(value)
+    return f"{number(value * factor)} {unit}"
+
+
+def milliseconds_interval(low: float, high: float) -> str:
+    """An interval of milliseconds, with one unit for both ends."""
+    factor, unit = _unit(high)
+    return f"{interval(low * factor, high * factor)} {unit}"
+
+
+def _unit(milliseconds: float) -> tuple[float, str]:
+    if milliseconds < 0.1:
+        return 1e3, "µs"
+    return (1.0, "ms") if milliseconds < 1e4 else (1e-3, "s")
+
+
+def microseconds(value: float) -> str:
+    """Microseconds, however many, so that they compare."""
+    return f"{number(value)} µs"
 
 
 def percent(share: float | None, decimals: int = 2) -> str:
@@ -34,7 +56,9 @@ def percent(share: float | None, decimals: int = 2) -> str:
 
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """An interval of plain numbers."""
-    return NONE if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
+    return (
+        NONE if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
+    )
 
 
 def percent_interval(low: float | None, high: float | None, decimals: int = 2) -> str:

@@ -32,8 +32,10 @@ from .tables import (
     score_table,
 )
 
-# As many evaluated models are shown unfolded.
+# More evaluated models than these are folded, but for those that the answers name.
 OPEN = 2
+# Confusion matrices of so many classes can be read when they shrink to the width of a phone.
+FITTING = 12
 
 
 def render(report: Report) -> str:
@@ -59,7 +61,6 @@ def render(report: Report) -> str:
         evaluations=_evaluations(report),
         profiles=[_profile(i, entry) for i, entry in enumerate(report.profiles)],
         within=f"{100 * WITHIN:.0f}",
-        open=OPEN,
     )
 
 
@@ -80,7 +81,7 @@ def _comparison(i: int, entry: Comparison, report: Report) -> dict[str, Any]:
         "narrow": accuracy_latency(f"al{i}n", entry, choice, NARROW) if entry.data else None,
         "legend": [(legend_marker(k), s.name) for k, s in enumerate(series(entry))],
         "table": comparison_table(entry),
-        "chosen": choice is not None,
+        "chosen": choice is not None and sum(p.accuracy is not None for p in entry.points) > 1,
     }
 
 
@@ -99,13 +100,15 @@ def _ratios(rows: Sequence[RatioRow]) -> Iterator[dict[str, Any]]:
 
 
 def _evaluations(report: Report) -> list[dict[str, Any]]:
-    shown = []
+    chosen = {choice.model for choice in report.choices}
+    found = []
     for i, entry in enumerate(report.evaluations):
         body = entry.evaluation
         classes = len(body.data.classes)
-        shown.append(
+        found.append(
             {
                 "content": entry,
+                "open": entry.model in chosen or len(report.evaluations) <= OPEN,
                 "reliability": (
                     reliability_chart(f"rel{i}", body.reliability)
                     if any(x.count for x in body.reliability)
@@ -117,12 +120,13 @@ def _evaluations(report: Report) -> list[dict[str, Any]]:
                     if body.confusion and classes <= DRAWN
                     else None
                 ),
+                "fits": classes <= FITTING,
                 "numbered": classes <= NUMBERED,
                 "classes": class_table(entry) if body.per_class else None,
                 "confused": confused_table(entry) if entry.confused else None,
             }
         )
-    return shown
+    return found
 
 
 def _profile(i: int, entry: Profiled) -> dict[str, Any]:
@@ -136,15 +140,17 @@ def _profile(i: int, entry: Profiled) -> dict[str, Any]:
         "left_out": len(profile.layers) - len(shown(profile.layers)),
         "kinds": [(kind_swatch(kind), kind) for kind in kinds],
         "table": layer_table(entry),
-        "total": figures.milliseconds(
-            (profile.total_us or sum(layer.us for layer in profile.layers)) / 1e3
+        "total": figures.microseconds(
+            profile.total_us or sum(layer.us for layer in profile.layers)
         ),
-        "call": None if profile.call_us is None else figures.milliseconds(profile.call_us / 1e3),
-        "peak": ", ".join(
-            f"{key.replace('_', ' ')} {_said(value)}" for key, value in profile.peak.items()
-        ),
+        "call": None if profile.call_us is None else figures.microseconds(profile.call_us),
+        "peak": ", ".join(f"{_words(key)} {_said(value)}" for key, value in profile.peak.items()),
     }
 
 
+def _words(key: str) -> str:
+    return key.replace("_", " ").replace("macs", "MACs").replace("ghz", "GHz")
+
+
 def _said(value: object) -> str:
-    return figures.number(value) if isinstance(value, float) else str(value)
+    return figures.number(value, 4) if isinstance(value, float) else str(value)

@@ -14,7 +14,8 @@ from sbn_runtime.errors import InputError
 from .measured import Benchmark, Evaluation, Head, Profile
 from .parse import parse
 
-KINDS: dict[str, type[Benchmark | Evaluation | Profile]] = {
+Body = Benchmark | Evaluation | Profile
+KINDS: dict[str, type[Body]] = {
     "benchmark": Benchmark,
     "evaluation": Evaluation,
     "profile": Profile,
@@ -27,7 +28,7 @@ class Run:
 
     path: Path
     head: Head
-    body: Benchmark | Evaluation | Profile
+    body: Body
 
 
 def read_runs(paths: Sequence[Path], say: Callable[[str], None]) -> list[Run]:
@@ -85,9 +86,9 @@ def _read(path: Path) -> Run:
 
 def _check_benchmark(body: Benchmark, path: Path) -> None:
     names = {model.name for model in body.models}
-    for entry in (*body.results, *body.ratios):
-        if entry.model not in names:
-            raise InputError(f"{path}: model {entry.model!r} is not described; measure again")
+    used = {timing.model for timing in body.results} | {ratio.model for ratio in body.ratios}
+    for name in sorted(used - names):
+        raise InputError(f"{path}: model {name!r} is not described; measure again")
     if any(timing.p50_ms <= 0 for timing in body.results):
         raise InputError(f"{path}: a time is not above zero; measure again")
     if any(ratio.ratio <= 0 or (ratio.low or 1) <= 0 for ratio in body.ratios):

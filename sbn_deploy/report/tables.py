@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .content import Comparison, Evaluated, Profiled, RatioRow
+from .content import Accuracy, Comparison, Evaluated, Profiled, RatioRow
 from .figures import (
     NONE,
     count,
     interval,
     kilobytes,
     megabytes,
-    milliseconds,
+    microseconds,
     number,
     percent,
     percent_interval,
@@ -51,24 +51,28 @@ class Table:
 
 def comparison_table(comparison: Comparison) -> Table:
     """All that is known of each point, the fastest first, numbered as in the chart."""
-    names = ("#", "model", "engine", "threads", "batch", "accuracy", "95 % interval", "p50 ms")
-    more = ("95 % interval, ms", "p90 ms", "p99 ms", "images/s", "file kB", "peak MB", "start ms")
+    columns = [
+        Column("#"),
+        Column("model", numeric=False, header=True),
+        Column("engine", numeric=False),
+        Column("front", numeric=False),
+        *map(Column, ("threads", "batch", "accuracy", "95 % interval", "p50 ms", "95 % interval")),
+        *map(Column, ("p90 ms", "p99 ms", "images/s", "file kB", "peak MB", "start ms", "J/image")),
+        Column("made as", numeric=False),
+    ]
     rows = []
     for i, point in enumerate(comparison.points):
         timing, accuracy = point.timing, point.accuracy
-        front = NONE if accuracy is None else "yes" if point.on_front else "no"
+        front = NONE if accuracy is None else "on it" if point.on_front else "behind"
         rows.append(
             [
                 Cell(str(i + 1), i + 1),
                 Cell(point.model),
                 Cell(engine_name(timing.engine)),
+                Cell(front),
                 Cell(str(timing.threads), timing.threads),
                 Cell(str(timing.batch), timing.batch),
-                Cell(percent(accuracy and accuracy.value), accuracy and accuracy.value),
-                Cell(
-                    percent_interval(accuracy.low, accuracy.high) if accuracy else NONE,
-                    accuracy and accuracy.low,
-                ),
+                *_accuracy(accuracy),
                 Cell(number(timing.p50_ms), timing.p50_ms),
                 Cell(interval(timing.p50_low_ms, timing.p50_high_ms), timing.p50_low_ms),
                 Cell(number(timing.p90_ms), timing.p90_ms),
@@ -79,14 +83,8 @@ def comparison_table(comparison: Comparison) -> Table:
                 Cell(number(timing.start_ms), timing.start_ms),
                 Cell(number(timing.joules_per_image), timing.joules_per_image),
                 Cell(point.form),
-                Cell(front),
             ]
         )
-    text = {"model", "engine"}
-    columns = [
-        Column(name, numeric=name not in text, header=name == "model") for name in (*names, *more)
-    ]
-    columns += [Column("J/image"), Column("made as", numeric=False), Column("on the front", False)]
     size = "one image" if comparison.batch == 1 else f"{comparison.batch} images"
     return _without_empty(
         Table(
@@ -161,13 +159,12 @@ def class_table(entry: Evaluated) -> Table:
     """How well each class is recognised."""
     columns = [
         Column("class", numeric=False, header=True),
-        *map(Column, ("images", "correct", "accuracy", "95 % interval", "precision")),
+        *map(Column, ("images", "accuracy", "95 % interval", "precision")),
     ]
     rows = [
         [
             Cell(found.name),
             Cell(count(found.images), found.images),
-            Cell(count(found.correct), found.correct),
             Cell(percent(found.accuracy, 1), found.accuracy),
             Cell(percent_interval(found.low, found.high, 1), found.low),
             Cell(percent(found.precision, 1), found.precision),
@@ -220,7 +217,7 @@ def layer_table(entry: Profiled) -> Table:
                     Cell(quantity(macs) if macs else NONE, macs)
                     for macs in (layer.binary_macs, layer.int8_macs, layer.float_macs)
                 ),
-                Cell(milliseconds(layer.us / 1e3), layer.us),
+                Cell(microseconds(layer.us), layer.us),
                 Cell(percent(layer.share, 1), layer.share),
                 Cell(number(layer.macs_per_cycle), layer.macs_per_cycle),
                 Cell(NONE if peak is None else f"{peak:.1f} %", peak),
@@ -232,15 +229,20 @@ def layer_table(entry: Profiled) -> Table:
     return _without_empty(Table(caption, columns, rows, frozenset(marked)))
 
 
+def _accuracy(accuracy: Accuracy | None) -> tuple[Cell, Cell]:
+    if accuracy is None:
+        return Cell(NONE), Cell(NONE)
+    bounds = percent_interval(accuracy.low, accuracy.high)
+    return Cell(percent(accuracy.value), accuracy.value), Cell(bounds, accuracy.low)
+
+
 def _shape(shape: Sequence[object] | None) -> str:
     return NONE if not shape else "×".join(map(str, shape))
 
 
 def _without_empty(table: Table) -> Table:
     """Without the columns that hold nothing."""
-    kept = [
-        i for i in range(len(table.columns)) if any(row[i].text != NONE for row in table.rows)
-    ]
+    kept = [i for i in range(len(table.columns)) if any(row[i].text != NONE for row in table.rows)]
     return Table(
         table.caption,
         [table.columns[i] for i in kept],

@@ -40,10 +40,7 @@ def sweep(folder: Path) -> Path:
 
 
 def _measure(folder: Path, facts: ModelFacts, ms: float, skill: float, seed: int) -> None:
-    cases = [
-        builder.Case(facts, ms, threads=threads)
-        for threads, ms in ((1, ms), (2, 0.62 * ms))
-    ]
+    cases = [builder.Case(facts, ms, threads=threads) for threads, ms in ((1, ms), (2, 0.62 * ms))]
     if seed == 0:
         rivals = (("onnxruntime-fp32", 12.0), ("onnxruntime-int8", 3.4), ("lce", 10.3))
         cases += [builder.Case(facts, ms * k, engine=engine) for engine, k in rivals]

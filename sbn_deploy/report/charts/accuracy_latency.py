@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from ..content import Accuracy, Choice, Comparison, Point
-from ..figures import interval, milliseconds, number, percent, percent_interval
+from ..figures import milliseconds, milliseconds_interval, percent, percent_interval, short
+from ..measured import Timing
 from ..names import engine_name
 from . import WIDE
 from .labels import Box, around, place
@@ -17,6 +19,7 @@ from .scale import Scale, positive, shares
 from .svg import drawing, element, line, mark, shortened, text
 
 RADIUS = 5.5
+RING = 10.5
 STRIP = 52.0
 
 
@@ -63,10 +66,9 @@ def accuracy_latency(
         [100 * value for *_, a in known for value in (a.low, a.high, a.value)],
         area.bottom,
         area.top,
-        6,
     )
     group = {i: k for k, entry in enumerate(series(comparison)) for i in entry.points}
-    chosen = _chosen(points, choice)
+    chosen = _chosen(points, choice) if len(known) > 1 else None
     marks = [*_axes(x, y, area, height, comparison, wide), *_front(points, x, y, area)]
     for i, point, accuracy in sorted(known, key=lambda entry: entry[1].on_front):
         marks.append(
@@ -79,17 +81,23 @@ def accuracy_latency(
         for i, point in unknown:
             marks.append(_mark(i, point, None, x, top + 28, y, group[i], False))
     places = [(x(p.timing.p50_ms), y(100 * a.value), i, p) for i, p, a in known]
-    taken = [around(px, py, RADIUS + 1) for px, py, *_ in places]
+    taken = [around(px, py, RING if i == chosen else RADIUS + 1) for px, py, i, _ in places]
     wanted = sorted(
         (entry for entry in places if entry[3].on_front), key=lambda entry: entry[2] != chosen
     )
-    labels = place([(px, py, _texts(i, p, wide)) for px, py, i, p in wanted], area, taken)
+    bars = [
+        Box(px - 1, y(100 * a.high), px + 1, y(100 * a.low))
+        for (px, *_), (*_, a) in zip(places, known, strict=True)
+    ]
+    texts = [
+        (px, py, 4 + (RING if i == chosen else RADIUS), _texts(i, p, wide))
+        for px, py, i, p in wanted
+    ]
+    labels = place(texts, area, taken, bars)
     marks.extend(
         text(label.x, label.y, label.text, class_="label") for label in labels if label is not None
     )
-    return drawing(
-        name, width, height, "Accuracy against latency", describe(comparison), marks
-    )
+    return drawing(name, width, height, "Accuracy against latency", describe(comparison), marks)
 
 
 def describe(comparison: Comparison) -> str:
@@ -113,14 +121,20 @@ def _axes(
     marks = []
     for value in y.ticks(6):
         marks.append(line(area.left, y(value), area.right, y(value), "grid"))
-        marks.append(text(area.left - 8, y(value) + 4, number(value, 4), class_="tick", anchor="end"))
+        marks.append(text(area.left - 8, y(value) + 4, short(value), class_="tick", anchor="end"))
     for value in x.ticks(10 if wide else 5):
         marks.append(line(x(value), area.top, x(value), foot - 14, "grid"))
-        marks.append(text(x(value), foot, number(value), class_="tick", anchor="middle"))
+        marks.append(text(x(value), foot, short(value), class_="tick", anchor="middle"))
     images = "1 image" if comparison.batch == 1 else f"{comparison.batch} images"
     marks.append(text(0, 12, "accuracy, %", class_="axis"))
     marks.append(
-        text(area.right, height - 10, f"median time of a call of {images}, ms", class_="axis", anchor="end")
+        text(
+            area.right,
+            height - 10,
+            f"median time of a call of {images}, ms",
+            class_="axis",
+            anchor="end",
+        )
     )
     return marks
 
@@ -128,14 +142,12 @@ def _axes(
 def _front(points: Sequence[Point], x: Scale, y: Scale, area: Box) -> list[Markup]:
     """The best accuracy that can be had within each latency, as steps."""
     steps = [
-        (x(p.timing.p50_ms), y(100 * p.accuracy.value))
-        for p in points
-        if p.on_front and p.accuracy
+        (x(p.timing.p50_ms), y(100 * p.accuracy.value)) for p in points if p.on_front and p.accuracy
     ]
     if not steps:
         return []
-    path = f"M{steps[0][0]:.1f} {area.bottom:.1f}"
-    for px, py in steps:
+    path = f"M{steps[0][0]:.1f} {steps[0][1]:.1f}"
+    for px, py in steps[1:]:
         path += f"H{px:.1f}V{py:.1f}"
     return [element("path", d=f"{path}H{area.right:.1f}", class_="front")]
 
@@ -160,7 +172,7 @@ def _mark(
     if accuracy is not None:
         parts.append(line(cx, y(100 * accuracy.low), cx, y(100 * accuracy.high), bars))
     if chosen:
-        parts.append(element("circle", cx=cx, cy=cy, r=RADIUS + 5, class_="chosen"))
+        parts.append(element("circle", cx=cx, cy=cy, r=RING, class_="chosen"))
     style = "" if point.on_front or accuracy is None else "behind"
     parts.append(marker(group, cx, cy, RADIUS if point.on_front else RADIUS - 1, style))
     return mark(_tip(i, point), *parts, class_=style)
@@ -172,13 +184,20 @@ def _tip(i: int, point: Point) -> str:
     lines = [
         f"{i + 1}  {point.model}",
         f"{engine_name(timing.engine)}, {threads}, {point.form}",
-        f"{milliseconds(timing.p50_ms)} (95 %: {interval(timing.p50_low_ms, timing.p50_high_ms)})",
+        _time(timing),
     ]
     if (accuracy := point.accuracy) is not None:
         bounds = percent_interval(accuracy.low, accuracy.high)
         lines.append(f"{percent(accuracy.value)} (95 %: {bounds})")
         lines.append("on the Pareto front" if point.on_front else "behind the Pareto front")
     return "\n".join(lines)
+
+
+def _time(timing: Timing) -> str:
+    text = milliseconds(timing.p50_ms)
+    if timing.p50_low_ms is None or timing.p50_high_ms is None:
+        return text
+    return f"{text} (95 %: {milliseconds_interval(timing.p50_low_ms, timing.p50_high_ms)})"
 
 
 def _texts(i: int, point: Point, wide: bool) -> list[str]:
@@ -211,4 +230,6 @@ def _chosen(points: Sequence[Point], choice: Choice | None) -> int | None:
 
 def _family(form: str) -> str:
     """A form without its numbers."""
-    return " ".join(word for word in form.split() if not word.isdigit()).replace(" ×", "")
+    words = (word for word in form.split() if not word.isdigit() and word != "×")
+    family = " ".join(words)
+    return re.sub(r"member\b", "members", family)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import sqrt
 
 from markupsafe import Markup
 
@@ -101,9 +102,7 @@ def _numbered(
     return marks
 
 
-def _shaded(
-    counts: Sequence[Sequence[int]], cell: float, left: float, top: float
-) -> list[Markup]:
+def _shaded(counts: Sequence[Sequence[int]], cell: float, left: float, top: float) -> list[Markup]:
     """One path for each shade: a thousand times less text than a rectangle for each cell."""
     paths: dict[int, list[str]] = defaultdict(list)
     for i, row in enumerate(counts):
@@ -120,4 +119,4 @@ def _shaded(
 
 def _shade(images: int, row: int) -> int:
     """1 to `SHADES`; by the square root, so that a few errors can be seen beside many hits."""
-    return max(1, round(SHADES * (images / row) ** 0.5))
+    return max(1, round(SHADES * sqrt(images / row)))

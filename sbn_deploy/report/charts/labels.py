@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from .svg import text_width
 
-GAP = 9.0
 SIZE = 12.0
 
 
@@ -20,11 +19,11 @@ class Box:
     right: float
     bottom: float
 
-    def overlap(self, other: Box) -> float:
-        """The area that both cover."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return width * height if width > 0 and height > 0 else 0.0
+    def overlaps(self, other: Box) -> bool:
+        """Whether both cover some place."""
+        return min(self.right, other.right) > max(self.left, other.left) and min(
+            self.bottom, other.bottom
+        ) > max(self.top, other.top)
 
     def within(self, other: Box) -> bool:
         """Whether it lies in the other."""
@@ -51,39 +50,48 @@ def around(x: float, y: float, radius: float) -> Box:
 
 
 def place(
-    points: Sequence[tuple[float, float, Sequence[str]]], area: Box, taken: Sequence[Box]
+    points: Sequence[tuple[float, float, float, Sequence[str]]],
+    area: Box,
+    taken: Sequence[Box],
+    avoided: Sequence[Box],
 ) -> list[Label | None]:
     """A label for each point, the first points having the first choice.
 
     Args:
-        points: x, y and the texts that would do, the best one first.
+        points: x, y, how far from there a label begins, and the texts that would do, the best
+            one first.
         area: where labels may be.
         taken: what they may not cover.
+        avoided: what they cover only if there is no other place.
 
     Returns:
         For each point a label, or None where none of its texts has room.
     """
     occupied = list(taken)
     labels: list[Label | None] = []
-    for x, y, texts in points:
+    for x, y, gap, texts in points:
         label = None
         for content in texts:
-            for box in _boxes(x, y, text_width(content, SIZE)):
-                if box.within(area) and not any(box.overlap(other) for other in occupied):
-                    label = Label(content, box.left, box.bottom - 3)
-                    occupied.append(box)
-                    break
-            if label is not None:
+            free = [
+                box
+                for box in _boxes(x, y, gap, text_width(content, SIZE))
+                if box.within(area) and not any(map(box.overlaps, occupied))
+            ]
+            if free:
+                clear = (box for box in free if not any(map(box.overlaps, avoided)))
+                box = next(clear, free[0])
+                label = Label(content, box.left, box.bottom - 3)
+                occupied.append(box)
                 break
         labels.append(label)
     return labels
 
 
-def _boxes(x: float, y: float, width: float) -> list[Box]:
+def _boxes(x: float, y: float, gap: float, width: float) -> list[Box]:
     """Where a label of this width may be: above, beside, below."""
     half, height = width / 2, SIZE + 2
-    lefts = (x - half, x + GAP, x - GAP - width)
-    rows = (y - GAP - height, y + GAP, y - height / 2, y - 2 * GAP - height, y + 2 * GAP)
+    lefts = (x - half, x + gap, x - gap - width)
+    rows = (y - gap - height, y + gap, y - height / 2, y - 2 * gap - height, y + 2 * gap)
     corners = [
         (lefts[2], rows[0]),
         (lefts[0], rows[0]),

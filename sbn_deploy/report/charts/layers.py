@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from ..figures import NONE, milliseconds, number, percent
+from ..figures import NONE, microseconds, number, percent
 from ..measured import Layer
 from . import WIDE
 from .svg import drawing, element, line, mark, rect, shortened, text
@@ -30,7 +30,7 @@ def layer_chart(name: str, layers: Sequence[Layer], mend: str | None, width: int
     step = ROW if wide else TALL_ROW
     top = 24.0 if wide else 4.0
     left = 236.0 if wide else 0.0
-    room = width - left - (262.0 if wide else 150.0)
+    room = width - left - (276.0 if wide else 176.0)
     longest = max(layer.us for layer in drawn) or 1.0
     # Where each figure ends: time, share, MAC/cycle, % of peak.
     ends = (width - 196.0, width - 136.0, width - 62.0, float(width))
@@ -43,7 +43,7 @@ def layer_chart(name: str, layers: Sequence[Layer], mend: str | None, width: int
     for i, layer in enumerate(drawn):
         y = top + step * i
         texts = (
-            milliseconds(layer.us / 1e3),
+            microseconds(layer.us),
             percent(layer.share, 1),
             number(layer.macs_per_cycle),
             NONE if layer.percent_of_peak is None else f"{layer.percent_of_peak:.0f} %",
@@ -76,7 +76,9 @@ def layer_chart(name: str, layers: Sequence[Layer], mend: str | None, width: int
                     class_="name first" if first else "name",
                 )
             )
-            parts.append(text(width, y + 14, f"{texts[0]}, {texts[1]}", class_="value", anchor="end"))
+            parts.append(
+                text(width, y + 14, f"{texts[0]}, {texts[1]}", class_="value", anchor="end")
+            )
             parts.append(rect(0, y + 21, length, 10, class_=f"layer {kind}"))
             if layer.macs_per_cycle is not None:
                 peak = "" if layer.percent_of_peak is None else f", {texts[3]} of peak"
@@ -86,10 +88,12 @@ def layer_chart(name: str, layers: Sequence[Layer], mend: str | None, width: int
         marks.append(mark(_tip(layer), *parts))
     longest_first = sorted(drawn, key=lambda layer: -layer.us)[:5]
     description = "The longest: " + "; ".join(
-        f"{layer.name} ({layer.kind}) {milliseconds(layer.us / 1e3)}, {percent(layer.share, 1)}"
+        f"{layer.name} ({layer.kind}) {microseconds(layer.us)}, {percent(layer.share, 1)}"
         for layer in longest_first
     )
-    return drawing(name, width, top + step * len(drawn) + 4, "Time of each layer", description, marks)
+    return drawing(
+        name, width, top + step * len(drawn) + 4, "Time of each layer", description, marks
+    )
 
 
 def kind_swatch(kind: str) -> Markup:
@@ -105,7 +109,7 @@ def kind_swatch(kind: str) -> Markup:
 
 
 def _tip(layer: Layer) -> str:
-    lines = [f"{layer.name}: {layer.op}, {layer.kind}", milliseconds(layer.us / 1e3)]
+    lines = [f"{layer.name}: {layer.op}, {layer.kind}", microseconds(layer.us)]
     if layer.macs_per_cycle is not None:
         lines.append(f"{number(layer.macs_per_cycle)} MAC/cycle")
     if layer.percent_of_peak is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from ..content import RatioRow
-from ..figures import interval, times
+from ..figures import interval, short, times
 from ..names import engine_name
 from . import WIDE
 from .markers import marker
@@ -29,7 +29,9 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
     marks = []
     for value in x.ticks(8 if wide else 4):
         marks.append(line(x(value), top, x(value), bottom, "grid"))
-        marks.append(text(x(value), bottom + 18, times(value), class_="tick", anchor="middle"))
+        marks.append(
+            text(x(value), bottom + 18, f"{short(value)}×", class_="tick", anchor="middle")
+        )
     marks.append(line(x(1.0), top - 4, x(1.0), bottom, "one"))
     engines = list(dict.fromkeys(row.engine for row in rows))
     for i, row in enumerate(rows):
@@ -44,7 +46,8 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
         colour = 1 + engines.index(row.engine)
         marks.append(
             mark(
-                f"{ratio_name(row, rows)}\n{times(row.ratio)} (95 %: {interval(row.low, row.high)})",
+                f"{ratio_name(row, rows)}\n{times(row.ratio)}"
+                f" (95 %: {interval(row.low, row.high)})",
                 line(x(low), y, x(high), y, f"bar c{colour % 8}"),
                 marker(colour, x(row.ratio), y, 5),
             )
@@ -64,8 +67,10 @@ def ratio_name(row: RatioRow, rows: Sequence[RatioRow]) -> str:
     parts = [engine if row.model == row.base else f"{row.model}, {engine}"]
     if len({other.base for other in rows}) > 1:
         parts.append(f"vs {row.base}")
-    if len({(other.threads, other.batch) for other in rows}) > 1:
-        parts.append(f"{row.threads} thr., batch {row.batch}")
+    if len({other.threads for other in rows}) > 1:
+        parts.append(f"{row.threads} thread{'s' if row.threads > 1 else ''}")
+    if len({other.batch for other in rows}) > 1:
+        parts.append(f"batch {row.batch}")
     return ", ".join(parts)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from ..figures import number, percent
+from ..figures import percent, short
 from .markers import marker
 from .scale import Linear, round_step
 from .svg import drawing, element, line, mark, text
@@ -28,7 +28,7 @@ def risk_chart(name: str, coverage: Sequence[float], risk: Sequence[float]) -> M
     marks = [text(0, 12, "errors among those answered, %", class_="axis")]
     for value in y.ticks(6):
         marks.append(line(left, y(value), right, y(value), "grid"))
-        marks.append(text(left - 8, y(value) + 4, number(value), class_="tick", anchor="end"))
+        marks.append(text(left - 8, y(value) + 4, short(value), class_="tick", anchor="end"))
     for value in (0, 25, 50, 75, 100):
         marks.append(line(x(value), top, x(value), bottom, "grid"))
         marks.append(text(x(value), bottom + 16, str(value), class_="tick", anchor="middle"))

@@ -75,14 +75,8 @@ def positive(values: list[float], start: float, end: float) -> Scale:
     return Linear(max(0.0, low - padding), high + padding, start, end)
 
 
-def shares(values: list[float], start: float, end: float, most: int) -> Linear:
-    """A scale of percentages from one round value to another, within 0 to 100."""
+def shares(values: list[float], start: float, end: float) -> Linear:
+    """A scale for percentages, within 0 to 100."""
     low, high = min(values), max(values)
-    padding = max(0.06 * (high - low), 0.2)
-    step = round_step((high - low + 2 * padding) / most)
-    return Linear(
-        max(0.0, floor((low - padding) / step) * step),
-        min(100.0, ceil((high + padding) / step) * step),
-        start,
-        end,
-    )
+    padding = max(0.08 * (high - low), 0.2)
+    return Linear(max(0.0, low - padding), min(100.0, high + padding), start, end)
