@@ -31,6 +31,7 @@ VERBS = {
     "evaluate": "measure accuracy on a test set",
     "benchmark": "measure latency and throughput",
     "profile": "show where the time goes, layer by layer",
+    "report": "bring measurements into one page to read",
     "sweep": "measure every form of a checkpoint, and say which to ship",
     "card": "write a model card from measurements",
     "inspect": "list a model's layers, multiply-accumulates and packed bytes",
@@ -50,6 +51,8 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxscript": "onnx",
     "flatbuffers": "onnx",
+    "jinja2": "report",
+    "markupsafe": "report",
     "matplotlib": "report",
 }
 
