@@ -66,7 +66,11 @@ def test_help_loads_no_heavy_package(verb: str) -> None:
         (["export", "c", "-o", "f", "--weights", "mean"], "invalid choice: 'mean'"),
         (["export", "c", "-o", "f", "--members", "0"], "--members: '0' is not a whole number"),
         (["validate", "m"], "arguments are required: --against"),
-        (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8, lce"),
+        (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8, lce, torch"),
+        (["benchmark", "m", "--threads", "1,0"], "--threads: '0' is not a whole number from 1"),
+        (["benchmark", "m", "--batch", "1,,2"], "--batch: '' is not a whole number from 1 up"),
+        (["benchmark", "m", "--max-seconds", "0"], "'0' is not a number of seconds above 0"),
+        (["benchmark", "m", "--max-seconds", "inf"], "'inf' is not a number of seconds above 0"),
         (["benchmark", "m", "--runs", "0"], "--runs: '0' is not a whole number"),
     ],
 )
