@@ -16,7 +16,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 # What the installed library is built from.
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
-	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench -type f 2>/dev/null)
+	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench \
+		-type f -not -path 'runtime/bench/arm/*' 2>/dev/null)
 CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)

@@ -50,7 +50,8 @@ def page(figures: dict[str, Any]) -> str:
         *table(["kernel", "MAC an iteration", *CORES], figures["loops"]),
         "",
         f"{figures['tools']}. The column Cortex-A76 is LLVM's model of Neoverse N1, the same core"
-        " for servers. Which of the two sets convolves is decided by timing both once in a process.",
+        " for servers. Which of the two sets convolves is decided by timing both once in a"
+        " process.",
         "",
         "## Networks",
         "",
