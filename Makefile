@@ -71,7 +71,7 @@ test-arm: $(ARM_BUILD)/built  ## kernels, wheel and the runtime's tests for 64-b
 	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -m '' tests/packaging/test_arm.py
 
-arm-cycles: $(ARM_BUILD)/built  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 15 minutes)
+arm-cycles: $(ARM_BUILD)/built  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 10 minutes)
 	$(call debian,llvm-mca-19,llvm-19)
 	$(BIN)/python -m runtime.bench.arm $(ARM_BUILD) -o docs/arm-cycles.md
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+
+from tests.packaging import arm
 
 from . import loops, mca, networks
 from .page import page
@@ -23,6 +26,8 @@ def main() -> None:
     parser.add_argument("build", type=Path, help="CMake's folder of an aarch64 build")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
+    if reason := arm.missing():
+        sys.exit(reason)
     compiler = run("aarch64-linux-gnu-g++", "--version").splitlines()[0]
     figures = {
         "tools": f"{compiler}; llvm-mca {mca.version()}",

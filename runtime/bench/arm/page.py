@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .boards import BOARDS, Board
+from .boards import BOARDS, LINE, Board
 from .loops import CORES
 from .networks import (
     NETWORKS,
@@ -61,12 +61,14 @@ def page(figures: dict[str, Any]) -> str:
         " onnxruntime does, nearly all of it in the float 1×1 convolutions and dense layers that"
         " its MLAS computes; and the rest, mostly Python.",
         "",
+        *summary(networks[LCE_BOARD]),
+        "",
         "### Instructions",
         "",
-        "Executed, in millions.",
+        "Executed, in millions; and what data is fetched from memory, in 10⁶ bytes.",
         "",
         *table(
-            ["board", "network", *HEADS.values(), "all"],
+            ["board", "network", *HEADS.values(), "all", "from memory"],
             [
                 [board.name, name, *counts(networks[board.name][name])]
                 for board in BOARDS
@@ -89,12 +91,25 @@ def table(heads: list[str], rows: list[list[str]]) -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
 
 
+def summary(networks: dict[str, Any]) -> Iterator[str]:
+    """What came of the comparison with LCE."""
+    [board] = (board for board in BOARDS if board.name == LCE_BOARD)
+    yield f"On a {LCE_BOARD} at {LCE_GHZ} GHz, between computing alone and a sum in which nothing"
+    yield "overlaps:"
+    yield ""
+    for name, published in LCE.items():
+        least = compute_cycles(networks[name]) / LCE_GHZ / 1e6
+        most = ms(networks[name], board, LCE_GHZ)
+        yield f"- {name}: {least:.1f} to {most:.1f} ms; LCE, as published, {published:.1f} ms."
+
+
 def counts(network: dict[str, Any]) -> list[str]:
-    """Millions of instructions of each part, and of all."""
+    """Millions of instructions of each part, and of all; of bytes from memory."""
     each = [
         network["parts"][part]["instructions"] if part in network["parts"] else 0 for part in PARTS
     ]
-    return [f"{count / 1e6:.1f}" for count in (*each, sum(each))]
+    counts = (*each, sum(each), network["lines"][-1] * LINE)
+    return [f"{count / 1e6:.1f}" for count in counts]
 
 
 def times(board: Board, ghz: float, networks: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -146,16 +161,18 @@ def assumptions(networks: dict[str, dict[str, Any]]) -> list[str]:
         f" cycles an instruction. The standard error from this is at most {100 * error:.1f} % of"
         " the sum. Filling and draining the pipeline counts for every stretch, which adds about"
         " 1 %.",
-        "- **Float layers** cost what LLVM's model says of the instructions that onnxruntime"
-        " executes for them; there is no other source.",
+        "- **Float layers** (`pooling, depthwise` and `onnxruntime`) cost what LLVM's"
+        " model says of the instructions that are executed for them, ours and onnxruntime's;"
+        " there is no other source.",
         "- **Mispredictions** are counted by a model that knows the directions of the last 12"
-        " branches and what came of them the last time, with room for all.",
+        " branches and what came of them the last time, with room for all; the first time counts"
+        " as predicted, since other inferences went before.",
         "- **Transfers** are lines of 64 bytes of data that the caches, simulated by"
         " `runtime/bench/arm/caches.c` (least recently used, no prefetching), fetch. `all` adds"
         " their time to that of computing, as if cores did not work while lines come; prefetching"
         " and executing out of order hide a part of it. The truth should lie between `computing`"
-        " and `all`, if the models of the cores are right. Instruction caches and address"
-        " translation are left out.",
+        " and `all`, if the models of the cores are right. Instruction caches, address"
+        " translation and what is written back to memory are left out.",
         *boards,
         "- **LCE's times** are those of the table"
         " [in its repository](https://github.com/larq/compute-engine#performance), which its"
@@ -174,8 +191,9 @@ def board_line(board: Board) -> str:
         f" a cycle between them; {board.memory} GB/s from memory."
         + {
             "Raspberry Pi 4": " The last is the least of the four figures of"
-            " [STREAM on one](https://www.sci-pi.org.uk/bench/stream.html).",
+            " [STREAM on one core](https://www.sci-pi.org.uk/bench/stream.html); misprediction and"
+            " bytes a cycle have no source.",
             "Raspberry Pi 5": " The last is the same figure times the ratio of the memories'"
-            " transfer rates, 4,267 to 3,200.",
+            " transfer rates, 4,267 to 3,200; misprediction and bytes a cycle have no source.",
         }[board.name]
     )
