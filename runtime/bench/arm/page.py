@@ -58,7 +58,7 @@ def page(figures: dict[str, Any]) -> str:
         "One image, one thread, everything that `Session.run` executes. The parts are what"
         " `libsbn.so` does in binary layers (convolution with its epilogue and residual,"
         " packing), in the first layer, in pooling and depthwise convolutions of floats; what"
-        " onnxruntime does, nearly all of it in the float 1×1 convolutions and dense layers that"
+        " onnxruntime does, most of it in the float 1×1 convolutions and dense layers that"
         " its MLAS computes; and the rest, mostly Python.",
         "",
         *summary(networks[LCE_BOARD]),
