@@ -16,7 +16,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 # What the installed library is built from.
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
-	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench -type f 2>/dev/null)
+	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench \
+		-type f -not -path 'runtime/bench/arm/*' 2>/dev/null)
 CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
@@ -70,9 +71,9 @@ test-arm: $(ARM_BUILD)/built  ## kernels, wheel, source install and the runtime'
 	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py
 
-arm-cycles: $(ARM_BUILD)/built  ## cycles of the ARM kernels by LLVM's models of the cores: docs/arm-cycles.md
+arm-cycles: $(ARM_BUILD)/built  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 10 minutes)
 	$(call debian,llvm-mca-19,llvm-19)
-	$(BIN)/python runtime/bench/arm_cycles.py $(ARM_BUILD) -o docs/arm-cycles.md
+	$(BIN)/python -m runtime.bench.arm $(ARM_BUILD) -o docs/arm-cycles.md
 
 bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this machine, one core
 	@test -f /usr/include/benchmark/benchmark.h || { \
@@ -167,6 +168,7 @@ arm-tools:
 
 $(ARM_BUILD)/built: $(NATIVE) | $(STAMPS)/dev arm-tools
 	$(BIN)/cmake -S runtime -B $(ARM_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \
-		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake \
+		-DCMAKE_SHARED_LINKER_FLAGS=-Wl,-Map=libsbn.map
 	$(BIN)/cmake --build $(ARM_BUILD) --parallel $(JOBS)
 	touch $@
