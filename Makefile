@@ -23,7 +23,7 @@ ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
-	arm-cycles arm-tools bench models bench-train clean
+	arm-cycles arm-tools bench bench-repeat models bench-train clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -90,6 +90,11 @@ bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this 
 
 models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `make models CIFAR10=PATH` those for CIFAR-10 too
 	$(BIN)/python models/make_models.py $(if $(CIFAR10),--cifar10 '$(CIFAR10)')
+
+bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval of another? (about 3 minutes)
+	mkdir -p runs
+	$(BIN)/sbn export models/cifar-vgg-s/checkpoint.safetensors -o runs/repeat.onnx
+	$(BIN)/python -m sbn_deploy.measure.repeatability runs/repeat.onnx
 
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark

@@ -206,7 +206,7 @@ def _announcement(specs: Sequence[Spec], runs: int, threads: int, batch: int) ->
     engines = "; ".join(
         f"{model} in {', '.join(dict.fromkeys(names))}" for model, names in by_model.items()
     )
-    return f"{runs} runs of {engines}: {_size(threads, batch)}"
+    return f"{_size(threads, batch)}: {runs} runs of {engines}"
 
 
 def _times(measured: Measured) -> list[list[NDArray[np.float64]]]:

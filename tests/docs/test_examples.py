@@ -39,7 +39,7 @@ DOCUMENTS = (
     TRAINING,
     *(
         ROOT / f"docs/{name}.md"
-        for name in ("lce", "phones", "raspberry-pi", "remote", "uncertainty")
+        for name in ("latency", "lce", "phones", "raspberry-pi", "remote", "uncertainty")
     ),
     ROOT / "README.md",
 )
