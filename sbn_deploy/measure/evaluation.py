@@ -163,8 +163,9 @@ class Evaluator:
         if image.ndim == 2:
             return np.stack([image] * channels, axis=2)
         if image.shape[2] != channels:
-            taken = "grey ones" if channels == 1 else f"{channels} channels"
-            return Unreadable(f"is a colour image, but the model takes {taken}")
+            if channels == 1:
+                return Unreadable("is in colour, but the model takes grey images")
+            return Unreadable(f"has {image.shape[2]} channels, but the model takes {channels}")
         return image
 
     def _keep(self, batch: Batch) -> None:
