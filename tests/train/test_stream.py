@@ -181,6 +181,16 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         data.load(f"folder:{tmp_path}", "test")
 
 
+def test_a_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", random_images(1, 4, 4, 3), 1)
+    write_folder(tmp_path / "test", random_images(1, 4, 4, 3), 1)
+    (path,) = (tmp_path / "test").rglob("*.png")
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/\xff.png"))
+    stream = data.stream_test(f"folder:{tmp_path}")
+    assert len(images_of(stream)) == 1
+    assert stream.title(0).encode().endswith("/\ufffd.png".encode())
+
+
 def test_of_16_bits_the_upper_ones_count(tmp_path: Path) -> None:
     deep = (np.arange(16, dtype=np.uint16) * 4111).reshape(4, 4)
     for name in ("train", "test"):
