@@ -291,7 +291,10 @@ def no_files(folder: Path) -> None:
             archive(images=random_images(30)[:, :3], labels=np.zeros(30, int)),
             "has images of 3x4 pixels in 1 channel, but",
         ),
-        (archive(images=np.full((30, 4, 4), 17, np.uint8), labels=np.zeros(30, int)), "rescale"),
+        (
+            archive(images=np.full((30, 4, 4), 17, np.uint8), labels=np.zeros(30, int)),
+            "pixel of 17",
+        ),
     ],
 )
 def test_data_that_cannot_be_evaluated(
