@@ -42,6 +42,7 @@ lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
 native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 	$(BIN)/ctest --test-dir $(CMAKE_BUILD) --output-on-failure
 
+# The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)

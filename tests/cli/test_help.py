@@ -38,7 +38,10 @@ def test_every_verb_has_an_example_that_parses(
 
 @pytest.mark.parametrize(
     "verb",
-    ["train", "estimators", "export", "validate", "evaluate", "benchmark", "inspect", "demo"],
+    [
+        *("train", "estimators", "export", "validate", "evaluate", "benchmark", "report"),
+        *("inspect", "demo"),
+    ],
 )
 def test_help_loads_no_heavy_package(verb: str) -> None:
     code = (
@@ -50,7 +53,7 @@ def test_help_loads_no_heavy_package(verb: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     loaded = set(output.splitlines()[-1].split())
-    assert not {"torch", "onnx", "pydantic", "rich", "sklearn", "matplotlib"} & loaded
+    assert not {"torch", "onnx", "pydantic", "rich", "sklearn", "matplotlib", "jinja2"} & loaded
 
 
 @pytest.mark.parametrize(
