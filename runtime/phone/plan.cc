@@ -14,7 +14,7 @@ constexpr int64_t kMostTensors = 1 << 20;
 constexpr int64_t kMostNodes = 1 << 18;
 constexpr int64_t kMostAttributes = 64;
 constexpr int64_t kMostValues = 1 << 10;
-constexpr int64_t kMostBytes = int64_t{1} << 33;
+constexpr int64_t kMostBytes = int64_t{1} << 30;
 
 int64_t element_bytes(ort::ElementType type) {
   switch (type) {

@@ -31,8 +31,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "benchmark",
         description="Measures how long one call takes. Engines are run in turns, so that a change"
         " of the machine's speed meets all of them. With --data: accuracy as well. With --remote:"
-        " on a device, over the system's ssh and scp; nothing is left behind there. Says when the"
-        " machine was not steady.",
+        " on a device, over the system's ssh and scp; nothing is left behind there. A phone with"
+        " --remote adb: times the sbn operators of the model one by one. Says when the machine was"
+        " not steady.",
         example="sbn benchmark digits.onnx --threads 1 --batch 1 --compare fp32,int8\n"
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
     )
@@ -70,7 +71,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--remote",
         metavar="DEVICE",
-        help="measure there: ssh://[USER@]HOST[:PORT][/FOLDER]",
+        help="measure there: ssh://[USER@]HOST[:PORT][/FOLDER], or adb:[SERIAL] for a phone",
     )
     parser.add_argument(
         "--wheel",
@@ -86,6 +87,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--wheel goes with --remote, as in --remote ssh://pi@raspberrypi.local")
     if options.images is not None and options.data is None:
         raise InputError("--images goes with --data, as in --data digits")
+    if options.remote is not None and options.remote.startswith("adb:"):
+        return _measure_phone(options)
     if options.data is not None:
         dataset: Dataset | None = test_images(options.data, options.images)
     else:
@@ -126,10 +129,11 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
     from sbn_deploy.measure.machine import describe
     from sbn_deploy.measure.record import classified
     from sbn_deploy.measure.remote.steps import Material, measure_remotely
-    from sbn_deploy.measure.remote.target import parse
+    from sbn_deploy.measure.remote.target import Target, parse
     from sbn_runtime import Session
 
     target = parse(options.remote)
+    assert isinstance(target, Target)
     if LCE in options.compare:
         raise ConfigError("LCE is compared with here only; leave it out with --remote")
     session = Session(options.model)
@@ -153,6 +157,30 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
         record["data"] = dataset.name
         record["differing_labels"] = int((found != there).sum())
     return record
+
+
+def _measure_phone(options: argparse.Namespace) -> int:
+    from sbn_deploy.measure.remote.phone import measure_on_phone
+    from sbn_deploy.measure.remote.target import Phone, parse
+
+    from .layers import show_layers
+
+    for name, unfit, instead in (
+        ("--data", options.data is not None, "accuracy is the same on every device: leave it out"),
+        ("--compare", bool(options.compare), "compare on a device with --remote ssh://"),
+        ("--wheel", options.wheel is not None, "a phone's shell has no Python: leave it out"),
+        ("--threads", options.threads != 1, "it is timed on one thread: leave it out"),
+    ):
+        if unfit:
+            raise InputError(f"{name} does not go with --remote adb:; {instead}")
+    phone = parse(options.remote)
+    assert isinstance(phone, Phone)
+    record = measure_on_phone(phone, options.model, _settings(options), say)
+    if options.json:
+        show_json(record)
+    else:
+        show_layers(record)
+    return 0
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -75,7 +75,8 @@ def measure_each(
                     engine.run(images)
                     taken.append(perf_counter_ns() - begin)
     return [
-        _summary(engine, len(x), taken) for (engine, x), taken in zip(cases, times, strict=True)
+        summary(engine.name, engine.threads, len(x), taken)
+        for (engine, x), taken in zip(cases, times, strict=True)
     ]
 
 
@@ -121,13 +122,14 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _summary(engine: Engine, batch: int, taken: list[int]) -> Timing:
+def summary(engine: str, threads: int, batch: int, taken: Sequence[int]) -> Timing:
+    """The timing of calls that took so many nanoseconds."""
     ms = np.asarray(taken) / 1e6
     median = float(np.median(ms))
     quarter = max(1, len(ms) // 4)
     return Timing(
-        engine=engine.name,
-        threads=engine.threads,
+        engine=engine,
+        threads=threads,
         batch=batch,
         runs=len(taken),
         min_ms=float(ms.min()),

@@ -21,6 +21,7 @@ from sbn_deploy.measure.record import Settings
 from sbn_runtime import RemoteError
 
 from .connection import Connection, StepError
+from .ssh import SshConnection
 from .target import Target
 from .wheels import wheel_for
 
@@ -117,7 +118,7 @@ def measure_remotely(
     """
     host = target.host
     say(f"connecting to {target.login}")
-    with Connection(target, say) as device, tempfile.TemporaryDirectory() as folder:
+    with SshConnection(target, say) as device, tempfile.TemporaryDirectory() as folder:
         found = _probe(device, host)
         wheel = wheel_for(_machine(found, host), material.wheel)
         files = _collect(Path(folder), material, settings, device.load)
