@@ -27,6 +27,7 @@ from .plan import make_plan
 from .target import Phone
 
 PROGRAM = "sbn_layers"
+PROGRAMS = Path(str(files("sbn_deploy").joinpath("libraries/aarch64")))
 PLAN = "plan"
 # What the folder takes besides the files.
 SPARE_BYTES = 1_000_000
@@ -104,7 +105,7 @@ def _run(device: AdbConnection, settings: Settings, isa: str, say: Callable[[str
 
 
 def _program() -> Path:
-    path = Path(str(files("sbn_deploy").joinpath("libraries/aarch64", PROGRAM)))
+    path = PROGRAMS / PROGRAM
     if not path.is_file():
         raise MissingDependencyError(f"this installation has no {PROGRAM} for phones: {ARM_REMEDY}")
     return path
