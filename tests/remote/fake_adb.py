@@ -7,7 +7,7 @@ FOLDER holds
     bin/            the programs of the phone
     clients/        a file for each adb that runs, named by its process
     refusal         if it exists, what adb writes instead of running a shell
-    push_refusal    if it exists, what adb writes instead of copying
+    push_refusal    if it exists, what adb writes instead of copying, to standard output
     forgets_status  if it exists, the status of a command is not passed on
 
 Programs for 64-bit ARM run in qemu. As with adb's own, the phone notices through the end of its
@@ -74,11 +74,14 @@ def pump(source: int, target: int, close: bool = False) -> None:
 def push(folder: Path, paths: list[str], target: Path) -> int:
     refusal = folder / "push_refusal"
     if refusal.exists():
-        return fail(refusal.read_text().strip())
+        print(refusal.read_text().strip())
+        return 1
     for path in map(Path, paths):
         program = path.read_bytes()[:4] == ELF
-        shutil.copyfile(path, target / (f"{path.name}.elf" if program else path.name))
+        copy = target / (f"{path.name}.elf" if program else path.name)
+        shutil.copyfile(path, copy)
         if program:
+            copy.chmod(0o700)
             runner = RUNNER.format(qemu=shutil.which("qemu-aarch64"), root=folder / "root")
             (target / path.name).write_text(runner)
     print(f"{len(paths)} files pushed.")

@@ -518,7 +518,7 @@ def test_the_systems_own_adb(model: Path, programs: Path) -> None:
         ["adb", "-s", SERIAL, "push", model, "/data"], capture_output=True, text=True
     )
     assert pushed.returncode != 0
-    assert f"device '{SERIAL}' not found" in pushed.stderr
+    assert f"device '{SERIAL}' not found" in pushed.stdout + pushed.stderr
 
 
 def test_program_is_elf(programs: Path) -> None:

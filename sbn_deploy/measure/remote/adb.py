@@ -54,7 +54,10 @@ class AdbConnection(Connection):
 
     def copy(self, *paths: Path) -> None:
         ended = self._call([*self._adb, "push", *map(str, paths), f"{self.folder}/"])
-        self._check(replace(ended, status=255) if ended.status else ended)
+        if ended.status:  # some write what is wrong to standard output
+            said = [*ended.text.splitlines(), *ended.lines]
+            ended = replace(ended, status=255, lines=[line for line in said if "error" in line])
+        self._check(ended)
 
     def _keeper_command(self, words: Sequence[str]) -> list[str]:
         return [*self._adb, "shell", "-T", shlex.join(words)]
