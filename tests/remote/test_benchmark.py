@@ -248,7 +248,7 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
     ("arguments", "message"),
     [
         (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is no device; write ssh://"),
-        (["--remote", "adb:"], "adb's shell on a phone has neither Python"),
+        (["--remote", "adb:", "--threads", "2"], "--threads does not go with --remote adb:"),
         (["--remote", "ssh://host", "--compare", "lce"], "LCE is compared with here only"),
         (["--wheel", "some.whl"], "--wheel goes with --remote"),
         (["--images", "3"], "--images goes with --data"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sbn_deploy.measure.remote import connection as connection_module
+from sbn_deploy.measure.remote import ssh
 from sbn_deploy.measure.remote.connection import StepError
 from sbn_deploy.measure.remote.ssh import SshConnection
 from sbn_deploy.measure.remote.target import Target
@@ -137,7 +138,7 @@ def test_port_where_nothing_listens(device: Device) -> None:
 
 def test_port_of_another_service(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts and says nothing."""
-    monkeypatch.setattr(connection_module, "CONNECT_S", 1)
+    monkeypatch.setattr(ssh, "CONNECT_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         message = refused(replace(device.target, port=mute.getsockname()[1]))
     assert "timed out" in message

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sbn_deploy.bundle.targets import ARM_REMEDY
+from sbn_deploy.bundle.targets import CROSS_REMEDY
 from sbn_deploy.measure.benchmark import example_input
 from sbn_deploy.measure.engines import sbn_engine
 from sbn_deploy.measure.machine import describe
@@ -107,7 +107,9 @@ def _run(device: AdbConnection, settings: Settings, isa: str, say: Callable[[str
 def _program() -> Path:
     path = PROGRAMS / PROGRAM
     if not path.is_file():
-        raise MissingDependencyError(f"this installation has no {PROGRAM} for phones: {ARM_REMEDY}")
+        raise MissingDependencyError(
+            f"this installation has no {PROGRAM} for phones: {CROSS_REMEDY}"
+        )
     return path
 
 
