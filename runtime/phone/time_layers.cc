@@ -150,7 +150,7 @@ void measure(const char* path, int64_t runs, int64_t warmup) {
   printf(",\n\"layers\": [");
   print_layers(plan, scalar, chosen, runs, ns);
   printf("]}\n");
-  if (fflush(stdout) != 0) fail("the result cannot be written: %s", strerror(errno));
+  if (fflush(stdout) != 0 || ferror(stdout)) fail("the result cannot be written: %s", strerror(errno));
 }
 
 }  // namespace
