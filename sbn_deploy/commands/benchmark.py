@@ -240,10 +240,7 @@ def _measure_phone(options: argparse.Namespace) -> dict[str, Any]:
     phone = parse(options.remote)
     assert isinstance(phone, Phone)
     (model,) = options.models
-    (facts,) = _facts(options.models, [Session(model, threads=1)])
-    return _measurement(
-        [facts], measure_on_phone(phone, model, facts.name, _settings(options), say)
-    )
+    return measure_on_phone(phone, model, _settings(options), say)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
