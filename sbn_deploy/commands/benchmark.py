@@ -28,9 +28,9 @@ from .layers import show_layers
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
+    from sbn_deploy.measure.loaded import Loaded
     from sbn_deploy.measure.measurement import ModelFacts
     from sbn_deploy.measure.record import Settings
-    from sbn_runtime import Session
 
     from .common import Subparsers
 
@@ -56,7 +56,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
     )
     parser.add_argument(
-        "models", type=Path, nargs="+", metavar="MODEL", help="ONNX file of `sbn export`"
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="ONNX file of `sbn export`; after the first, any",
     )
     parser.add_argument(
         "--compare",
@@ -161,17 +165,23 @@ def _check(options: argparse.Namespace) -> None:
 
 def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
     from sbn_deploy.measure.candidates import Candidates
+    from sbn_deploy.measure.loaded import load
     from sbn_deploy.measure.record import classified, timed
     from sbn_runtime import Session
 
-    sessions = [Session(model, threads=1) for model in options.models]
-    facts = _facts(options.models, sessions)
+    models = [load(model) for model in options.models]
+    facts = _facts(models)
+    if models[0].engine != "sbn":
+        raise InputError(
+            f"{models[0].path} has no sbn operators; give first what others are compared with,"
+            " a file of `sbn export`"
+        )
     with tempfile.TemporaryDirectory() as folder:
         candidates = Candidates(options.compare, Path(folder), say)
         specs = [
             spec
-            for model, fact, session in zip(options.models, facts, sessions, strict=True)
-            for spec in candidates.of(model, fact.name, session)
+            for model, fact in zip(models, facts, strict=True)
+            for spec in candidates.of(model, fact.name)
         ]
         record = timed(specs, _settings(options), say=say, progress=_show_progress)
     if dataset is not None:
@@ -184,6 +194,7 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[
 
 def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
     from sbn_deploy.measure.candidates import Candidates
+    from sbn_deploy.measure.loaded import load
     from sbn_deploy.measure.machine import describe
     from sbn_deploy.measure.record import classified
     from sbn_deploy.measure.remote.steps import Material, measure_remotely
@@ -199,7 +210,7 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
         raise InputError("--remote measures one model at a time")
     (model,) = options.models
     session = Session(model)
-    facts = _facts(options.models, [session])
+    facts = _facts([load(model)])
     local: dict[str, Any] = {"machine": describe()}
     found = None
     if dataset is not None:
@@ -251,19 +262,16 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(options.threads, options.batch, options.runs, options.warmup, seconds)
 
 
-def _facts(models: Sequence[Path], sessions: Sequence[Session]) -> list[ModelFacts]:
+def _facts(models: Sequence[Loaded]) -> list[ModelFacts]:
     """What the models are; where two files have one name, names say their folders too."""
     from sbn_deploy.measure.measurement import describe_model
 
-    if len(set(map(Path.resolve, models))) < len(models):
+    if len({model.path.resolve() for model in models}) < len(models):
         raise InputError("a model is given twice")
-    facts = [
-        describe_model(model, session.metadata)
-        for model, session in zip(models, sessions, strict=True)
-    ]
+    facts = [describe_model(model.path, model.metadata) for model in models]
     shared = Counter(fact.name for fact in facts)
     return [
-        replace(fact, name=str(model.with_suffix(""))) if shared[fact.name] > 1 else fact
+        replace(fact, name=str(model.path.with_suffix(""))) if shared[fact.name] > 1 else fact
         for model, fact in zip(models, facts, strict=True)
     ]
 

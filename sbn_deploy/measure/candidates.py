@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sbn_deploy.measure.benchmark import image_shape
+from sbn_deploy.measure.loaded import Loaded
 from sbn_deploy.measure.worker import Spec
-from sbn_runtime import ModelError, Session
+from sbn_runtime import ModelError
 
 FLOAT = ("fp32", "int8")
 LCE = "lce"
@@ -38,30 +38,32 @@ class Candidates:
     say: Callable[[str], None]
     _float_files: dict[str, dict[str, Path]] = field(default_factory=dict)
 
-    def of(self, model: Path, name: str, session: Session) -> list[Spec]:
-        """The model in our engine, then in those of `compare`, in that order.
+    def of(self, model: Loaded, name: str) -> list[Spec]:
+        """The model in its engine, then in those of `compare`, in that order.
+
+        A model without sbn operators is in no others.
 
         Args:
-            model: the exported file.
+            model: the file.
             name: what people call it.
-            session: with that file.
 
         Raises:
             ModelError: the metadata do not name the architecture.
             MissingDependencyError: larq-compute-engine is not installed.
             ModuleNotFoundError: torch, or what exports from it, is not installed.
             UnsupportedLayerError: LCE has no operators for the network.
-            InputError: the model leaves more than the batch size open.
         """
-        image = image_shape(session)
-        specs = [Spec(name, "sbn", "sbn", image, str(model))]
-        files = self.float_files(session.metadata)
+        image = model.image
+        specs = [Spec(name, model.engine, model.engine, image, str(model.path))]
+        if model.engine != "sbn":
+            return specs
+        files = self.float_files(model.metadata)
         for rival in self.compare:
             engine = engine_name(rival)
             if rival == LCE:
-                specs += self._lce(model, name, image)
+                specs += self._lce(model.path, name, image)
             elif rival == TORCH:
-                network = _architecture(session.metadata)
+                network = _architecture(model.metadata)
                 if find_spec("torch") is None:
                     raise ModuleNotFoundError(name="torch")
                 specs.append(Spec(name, engine, "torch", image, network=network))
