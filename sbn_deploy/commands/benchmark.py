@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
     from sbn_deploy.measure.measurement import ModelFacts
     from sbn_deploy.measure.record import Settings
-    from sbn_runtime import Session
 
     from .common import Subparsers
 
@@ -152,25 +151,25 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
-    from sbn_deploy.measure.candidates import Candidates
+    from sbn_deploy.measure.candidates import Candidates, open_model
     from sbn_deploy.measure.record import classified, timed
     from sbn_runtime import Session
 
-    sessions = [Session(model, threads=1) for model in options.models]
-    facts = _facts(options.models, sessions)
+    models = [open_model(path) for path in options.models]
+    facts = _facts(options.models, [model.metadata for model in models])
     with tempfile.TemporaryDirectory() as folder:
         candidates = Candidates(options.compare, Path(folder), say)
         specs = [
             spec
-            for model, fact, session in zip(options.models, facts, sessions, strict=True)
-            for spec in candidates.of(model, fact.name, session)
+            for model, fact in zip(models, facts, strict=True)
+            for spec in candidates.of(model, fact.name)
         ]
         record = timed(specs, _settings(options), say=say, progress=_show_progress)
     if dataset is not None:
         say(f"classifying {len(dataset)} images of {dataset.name}")
-        (model,) = options.models
         record["data"] = dataset.name
-        record["accuracy"], _ = classified(Session(model), dataset.images, dataset.labels)
+        session = Session(options.models[0])
+        record["accuracy"], _ = classified(session, dataset.images, dataset.labels)
     return _measurement(facts, record)
 
 
@@ -190,7 +189,7 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
         raise InputError("--remote measures one model at a time")
     (model,) = options.models
     session = Session(model)
-    facts = _facts(options.models, [session])
+    facts = _facts(options.models, [session.metadata])
     local: dict[str, Any] = {"machine": describe()}
     found = None
     if dataset is not None:
@@ -221,15 +220,14 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(options.threads, options.batch, options.runs, options.warmup, seconds)
 
 
-def _facts(models: Sequence[Path], sessions: Sequence[Session]) -> list[ModelFacts]:
+def _facts(models: Sequence[Path], metadata: Sequence[Mapping[str, Any]]) -> list[ModelFacts]:
     """What the models are; where two files have one name, names say their folders too."""
     from sbn_deploy.measure.measurement import describe_model
 
     if len(set(map(Path.resolve, models))) < len(models):
         raise InputError("a model is given twice")
     facts = [
-        describe_model(model, session.metadata)
-        for model, session in zip(models, sessions, strict=True)
+        describe_model(model, entries) for model, entries in zip(models, metadata, strict=True)
     ]
     shared = Counter(fact.name for fact in facts)
     return [
