@@ -162,7 +162,9 @@ def _latency(about: Subject) -> str:
                 str(result["threads"]),
                 str(result["batch"]),
                 f"{result['p50_ms']:.3f}",
-                f"{result['p50_low_ms']:.3f} to {result['p50_high_ms']:.3f}",
+                "–"
+                if result["p50_low_ms"] is None
+                else f"{result['p50_low_ms']:.3f} to {result['p50_high_ms']:.3f}",
                 f"{result['p99_ms']:.3f}",
                 f"{result['images_per_s']:,.0f}",
                 "–" if result["file_bytes"] is None else f"{result['file_bytes'] / 1000:,.0f}",

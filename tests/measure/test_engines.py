@@ -14,7 +14,7 @@ from torch import nn
 from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.measure import lce, lce_models, networks
 from sbn_deploy.measure.engines import sbn_engine, stock_engine
-from sbn_deploy.measure.torch_engine import torch_engine
+from sbn_deploy.measure.torch_engine import binary_network, torch_engine
 from sbn_deploy.untrained import export_untrained
 from sbn_runtime import available_isas, isa
 from sbn_runtime.errors import MissingDependencyError
@@ -62,6 +62,14 @@ def test_torch_gets_the_images_with_channels_last() -> None:
         torch.set_num_threads(before)
     with torch.no_grad():
         np.testing.assert_allclose(found, network(torch.from_numpy(IMAGES)), rtol=1e-5, atol=1e-6)
+
+
+def test_torch_gets_fixed_signs() -> None:
+    network = binary_network("cifar-vgg", {"size": 8, "width": 8})
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32))
+    with torch.inference_mode():
+        torch.testing.assert_close(network(x), network(x), rtol=0, atol=0)
+    assert not network.training
 
 
 def test_lce_has_every_network() -> None:
