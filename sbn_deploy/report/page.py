@@ -168,6 +168,9 @@ def _profile(i: int, entry: Profiled) -> dict[str, Any]:
         "total": figures.microseconds(
             profile.total_us or sum(layer.us for layer in profile.layers)
         ),
+        "profiler": (
+            None if profile.profiler_us is None else figures.microseconds(profile.profiler_us)
+        ),
         "call": None if profile.call_us is None else figures.microseconds(profile.call_us),
         "peak": ", ".join(f"{_words(key)} {_said(value)}" for key, value in profile.peak.items()),
     }

@@ -114,4 +114,6 @@ def _tip(layer: Layer) -> str:
         lines.append(f"{number(layer.macs_per_cycle)} MAC/cycle")
     if layer.percent_of_peak is not None:
         lines.append(f"{layer.percent_of_peak:.1f} % of the measured peak")
+    if layer.why:
+        lines.append(layer.why)
     return "\n".join(lines)
