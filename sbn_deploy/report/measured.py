@@ -158,7 +158,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a profile, in the order of execution."""
+    """One layer of a profile, in the order of execution; `why` it is not binary."""
 
     name: str
     op: str
@@ -173,6 +173,7 @@ class Layer:
     macs_per_cycle: float | None = None
     percent_of_peak: float | None = None
     bytes: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class MendFirst:
 
 @dataclass(frozen=True)
 class Profile:
-    """A measurement of kind "profile"."""
+    """A measurement of kind "profile"; `profiler_us` of each layer is left out of its time."""
 
     model: ModelFacts
     threads: int
@@ -194,5 +195,6 @@ class Profile:
     runs: int | None = None
     total_us: float | None = None
     call_us: float | None = None
+    profiler_us: float | None = None
     peak: dict[str, Any] = field(default_factory=dict)
     mend_first: MendFirst | None = None

@@ -184,3 +184,8 @@ def test_a_chart_of_one_accuracy(width: int) -> None:
     chart = accuracy_latency("c", comparison(1), None, width)
     assert {"accuracy not measured", "accuracy, %"} <= set(texts(chart))
     assert chart.count('class="mark') == 2
+
+
+def test_of_many_points_those_on_the_front_have_bars() -> None:
+    few, many = (accuracy_latency("c", comparison(models), None, WIDE) for models in (30, 31))
+    assert (few.count('class="bar'), many.count('class="bar')) == (30, 1)
