@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 from sbn_deploy import cli
 
 PAGE = "command-line.md"
-WIDTH = 88
+WIDTH = 72
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

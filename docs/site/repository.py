@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = "docs"
 # Not in blocks of code, where brackets before parentheses are calls.
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+# What tests are told about a block.
+COMMENT = re.compile(r"^<!-- (?:not run:|given\n).*?-->\n", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?P<text>!?\[[^\]]*\]\()(?P<path>(?!\w+:)[^)#\s]+)(?P<anchor>#[^)]*)?\)")
 
 
@@ -52,7 +54,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Makes links between documents links between pages."""
+    """Makes links between documents links between pages, and leaves notes to tests out."""
+    markdown = COMMENT.sub("", markdown)
     source = _repository_path(page.file.src_uri)
     here = posixpath.dirname(page.file.src_uri)
 
