@@ -22,7 +22,7 @@ ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
-	arm-cycles arm-tools bench bench-train clean
+	arm-cycles arm-tools bench bench-train docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -90,6 +90,9 @@ bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this 
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark
 
+docs: $(STAMPS)/dev  ## the documentation as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
+
 clean:  ## delete what was built and installed here, and runs/
 	rm -rf .venv build dist runs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find sbn_deploy converters runtime tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -135,11 +138,11 @@ $(STAMPS)/demo: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(PIP) install -c constraints.txt -e '.[train,onnx,report,dev]'
+	$(PIP) install -c constraints.txt -e '.[train,onnx,report,docs,dev]'
 	touch $(STAMPS)/demo $@
 
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(PIP) install -c constraints.txt -e '.[train,onnx,report,dev,tflite]'
+	$(PIP) install -c constraints.txt -e '.[train,onnx,report,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
 
 $(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev

@@ -64,7 +64,8 @@ def _of_verb(parser: argparse.ArgumentParser) -> str:
 def _usage(parser: argparse.ArgumentParser) -> str:
     formatter = parser.formatter_class(prog=parser.prog, width=WIDTH)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
-    return formatter.format_help().removeprefix("usage: ").strip()
+    usage = formatter.format_help().strip()
+    return usage.removeprefix("usage: ").replace("\n" + " " * len("usage: "), "\n")
 
 
 def _definitions(parser: argparse.ArgumentParser, actions: Iterable[argparse.Action]) -> str:

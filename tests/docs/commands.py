@@ -106,10 +106,12 @@ def run_python(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert arguments[0] == "-m", "only modules are run"
     with monkeypatch.context() as patch:
         patch.setattr(sys, "argv", arguments[1:])
+        status: object = 0
         try:
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         except SystemExit as end:
-            assert not end.code
+            status = end.code
+    assert not status
 
 
 RUNS: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {

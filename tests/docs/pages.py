@@ -42,7 +42,9 @@ def parts(document: Path) -> list[Part]:
     made = []
     for match, after in itertools.zip_longest(found, found[1:]):
         given = match["given"] is not None
-        shows = after and after["language"] == "text" and not text[match.end() : after.start()].strip()
+        shows = (
+            after and after["language"] == "text" and not text[match.end() : after.start()].strip()
+        )
         made.append(
             Part(
                 document,

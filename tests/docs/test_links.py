@@ -45,7 +45,9 @@ def test_figures_are_drawn_the_same_twice(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     script: dict[str, Any] = runpy.run_path(str(ROOT / "docs/make_figures.py"))
     # Enumerating networks takes minutes.
-    quick = [draw for key, draw in script.items() if key.startswith("draw_") and key != "draw_depth"]
+    quick = [
+        draw for key, draw in script.items() if key.startswith("draw_") and key != "draw_depth"
+    ]
     drawn = []
     for once in ("once", "twice"):
         target = tmp_path / once
