@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from sbn_converters.onnx.channelwise import BatchNorm
 from sbn_converters.onnx.packing import pack_signs
@@ -23,6 +23,7 @@ from sbn_converters.onnx.thresholds import integer_thresholds
 from sbn_deploy import estimators as registry
 from sbn_deploy.estimators import study
 from sbn_deploy.materialize import materialize
+from sbn_deploy.nn import BinaryLayer
 from sbn_deploy.nn import noise as noises
 from sbn_deploy.nn import surrogate as surrogates
 from sbn_deploy.nn.estimator import straight_through
@@ -207,18 +208,19 @@ def draw_straight_through() -> None:
     flip.set(title="f(+1) − f(−1) and 2f'(x)", xlabel="x")
 
     noise = noises.get("logistic")
-    torch.manual_seed(0)
     grid = torch.linspace(-2.5, 2.5, 21, dtype=torch.float64)
     for axes, curvature, name in (
         (unbiased, 0.0, "f linear: exact, no variance"),
         (biased, 0.5, "f curved: biased by 2D m m'"),
     ):
         a = grid.expand(4000, -1).clone().requires_grad_()
-        loss(straight_through(a, noise, "sampled"), curvature).sum().backward()
-        assert a.grad is not None
-        low, high = a.grad.quantile(0.1, dim=0), a.grad.quantile(0.9, dim=0)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            outcome = loss(straight_through(a, noise, "sampled"), curvature).sum()
+        (gradient,) = torch.autograd.grad(outcome, a)
+        low, high = gradient.quantile(0.1, dim=0), gradient.quantile(0.9, dim=0)
         axes.fill_between(grid, low, high, color="C3", alpha=0.15, label="80 % of the estimates")
-        axes.plot(grid, a.grad.mean(0), "o", color="C3", label="their mean")
+        axes.plot(grid, gradient.mean(0), "o", color="C3", label="their mean")
         axes.plot(grid, 2 * noise.density(grid) * 0.6, color="C2", label="true gradient")
         axes.set(title=name, xlabel="a", ylabel="dE[f] / da")
     for axes in (flip, unbiased, biased):
@@ -226,17 +228,25 @@ def draw_straight_through() -> None:
     save(figure, "straight-through.png")
 
 
+def weights_of(model: nn.Module) -> Tensor:
+    """The fixed weights of the second layer of the trained network."""
+    weights = model.get_submodule("stage2.conv").weight
+    assert isinstance(weights, Tensor)
+    return weights
+
+
 def draw_forms() -> None:
     """The first weights of a trained network: probabilities, and what is made of them."""
     model, _ = checkpoint.load(TRAINED)
     kernels = model.get_submodule("stage2.conv")
+    assert isinstance(kernels, BinaryLayer)
     means = kernels.noise.mean(kernels.latent.detach())
     thresholded = materialize(model)
     members = materialize(model, weights="sample", members=3, seed=0)
-    mode = thresholded[0].get_submodule("stage2.conv").weight
+    mode = weights_of(thresholded[0])
     shown = [("μ = 2θ − 1, trained", means), ("thresholded", mode)]
     for number, member in enumerate(members):
-        drawn = member.get_submodule("stage2.conv").weight
+        drawn = weights_of(member)
         # Pale where it is the more probable sign.
         shown.append((f"member {number}", torch.where(drawn == mode, 0.3 * drawn, drawn)))
     # An undecided part of the layer: most weights elsewhere are the same in each form.
@@ -259,9 +269,8 @@ def draw_thresholds() -> None:
     products = 16
     sums = np.arange(-products, products + 1, 2)
     for axes, scale in ((rising, 0.8), (falling, -0.8)):
-        norm = BatchNorm.from_statistics(
-            *(np.array([value], np.float32) for value in (scale, -0.9, 1.7, 20.0)), 1e-5
-        )
+        weight, bias, mean, variance = np.array([[scale], [-0.9], [1.7], [20.0]], np.float32)
+        norm = BatchNorm.from_statistics(weight, bias, mean, variance, 1e-5)
         found = integer_thresholds([norm], products, 1)
         values = norm.apply(sums.astype(np.float32)[:, None])[:, 0]
         line = np.linspace(-products, products, 2, dtype=np.float32)
@@ -282,15 +291,14 @@ def draw_thresholds() -> None:
     model, _ = checkpoint.load(TRAINED)
     for number, name in enumerate(("stage3", "stage4", "stage5")):
         layer = model.get_submodule(name)
-        norm_layer = layer.get_submodule("norm")
-        norm = BatchNorm.from_statistics(
-            *(
-                getattr(norm_layer, part).detach().numpy()
-                for part in ("weight", "bias", "running_mean", "running_var")
-            ),
-            norm_layer.eps,
+        binary, norm_layer = next(layer.children()), layer.get_submodule("norm")
+        assert isinstance(binary, BinaryLayer)
+        assert isinstance(norm_layer, nn.BatchNorm1d | nn.BatchNorm2d)
+        weight, bias, mean, variance = (
+            getattr(norm_layer, part).detach().numpy()
+            for part in ("weight", "bias", "running_mean", "running_var")
         )
-        binary = next(layer.children())
+        norm = BatchNorm.from_statistics(weight, bias, mean, variance, norm_layer.eps)
         terms = binary.latent[0].numel()
         found = integer_thresholds([norm], terms, len(norm.alpha))
         trained.hist(

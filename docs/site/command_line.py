@@ -62,7 +62,7 @@ def _of_verb(parser: argparse.ArgumentParser) -> str:
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    formatter = parser.formatter_class(prog=parser.prog, width=WIDTH)
+    formatter = argparse.HelpFormatter(prog=parser.prog, width=WIDTH)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     usage = formatter.format_help().strip()
     return usage.removeprefix("usage: ").replace("\n" + " " * len("usage: "), "\n")
