@@ -22,7 +22,7 @@ ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
-	arm-cycles arm-tools bench bench-train docs clean
+	arm-cycles arm-tools bench models bench-train docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -62,13 +62,13 @@ check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 wheels: $(STAMPS)/dev arm-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
 	$(BIN)/python -m tests.packaging.wheels dist
 
-test-arm: $(ARM_BUILD)/built  ## kernels, wheel and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
+test-arm: $(ARM_BUILD)/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
 	for cpu in cortex-a53 cortex-a72 cortex-a76; do \
 		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
 			$(ARM_BUILD)/tests/kernel_test 50 || exit; \
 	done
 	$(BIN)/python -m tests.packaging.arm
-	$(BIN)/python -m pytest -n auto -m '' tests/packaging/test_arm.py
+	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py
 
 arm-cycles: $(ARM_BUILD)/built  ## cycles of the ARM kernels by LLVM's models of the cores: docs/arm-cycles.md
 	$(call debian,llvm-mca-19,llvm-19)
@@ -86,6 +86,9 @@ bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this 
 	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
 	$(CMAKE_BUILD)/bench/kernel_bench
 	$(BIN)/python -m sbn_deploy.measure.networks -o docs/benchmarks.md
+
+models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `make models CIFAR10=PATH` those for CIFAR-10 too
+	$(BIN)/python models/make_models.py $(if $(CIFAR10),--cifar10 '$(CIFAR10)')
 
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark

@@ -30,6 +30,10 @@ VERBS = {
     "predict": "classify images",
     "evaluate": "measure accuracy on a test set",
     "benchmark": "measure latency and throughput",
+    "profile": "show where the time goes, layer by layer",
+    "report": "bring measurements into one page to read",
+    "sweep": "measure every form of a checkpoint, and say which to ship",
+    "card": "write a model card from measurements",
     "inspect": "list a model's layers, multiply-accumulates and packed bytes",
     "bundle": "pack a model and its library for a phone or another machine",
     "doctor": "show what this machine offers and what is missing",
@@ -47,6 +51,8 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxscript": "onnx",
     "flatbuffers": "onnx",
+    "jinja2": "report",
+    "markupsafe": "report",
     "matplotlib": "report",
 }
 

@@ -89,6 +89,16 @@ plain (float[N, 1, 4, 4] input) => (float[N, 1, 4, 4] logits)
     logits = Relu (input)
 }
 """
+FLOAT_CLASSIFIER_GRAPH = """
+<ir_version: 9, opset_import: ["": 20]>
+plain (float[{batch}, 1, {size}, {size}] input)
+    => (float[{batch}, 3] logits, float[{batch}, 3] probabilities)
+{
+    rows = Flatten <axis = 1> (input)
+    logits = MatMul (rows, W)
+    probabilities = Softmax <axis = 1> (logits)
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -228,6 +238,25 @@ def _write_pixels(
 def write_float_model(path: Path) -> Path:
     """Writes a model that has nothing to do with sbn."""
     onnx.save(onnx.parser.parse_model(FLOAT_GRAPH), path)
+    return path
+
+
+def write_float_classifier(
+    path: Path, *, batch: str = "N", size: str = "4", outputs: tuple[str, ...] = ("probabilities",)
+) -> Path:
+    """Writes a classifier of 4×4 images with real weights and no metadata.
+
+    Args:
+        batch, size: dimensions of the input, numbers or names.
+        outputs: which it has of "logits" and "probabilities".
+    """
+    text = FLOAT_CLASSIFIER_GRAPH.replace("{batch}", batch).replace("{size}", size)
+    model = onnx.parser.parse_model(text)
+    weights = np.random.default_rng(0).normal(size=(SIZE * SIZE, len(CLASSES))).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "W"))
+    for node in [node for node in model.graph.output if node.name not in outputs]:
+        model.graph.output.remove(node)
+    onnx.save(model, path)
     return path
 
 

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "base/attributes.h"
+#include "base/cycle_chain.h"
 
 namespace sbn::bench {
 
@@ -20,18 +20,10 @@ inline double now() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// Runs a chain of 24 cycles a round, and returns how many cycles that takes. A
-// multiplication takes three on every x86 core since 2008, and an addition one on ARM's.
+// Returns how many cycles the chain takes.
 __attribute__((noinline)) inline double run_chain(int64_t rounds) {
-  uint64_t x = 1;
-  for (int64_t i = 0; i < rounds; ++i) {
-#if SBN_X86
-    __asm__ volatile(".rept 8\n\timul %0, %0\n\t.endr" : "+r"(x));
-#else
-    __asm__ volatile(".rept 24\n\tadd %0, %0, %0\n\t.endr" : "+r"(x));
-#endif
-  }
-  return static_cast<double>(rounds) * 24;
+  run_cycle_chain(rounds);
+  return static_cast<double>(rounds * kChainCycles);
 }
 
 // Of one call.

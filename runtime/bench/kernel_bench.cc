@@ -80,7 +80,7 @@ void neon_peak() {
   benchmark::DoNotOptimize(x);  // the pixels might differ
   neon::Tile<neon::kPixels, neon::kRegisters> tile;
   neon::clear<neon::kPixels, neon::kRegisters>(tile);
-  neon::accumulate<neon::kPixels, neon::kRegisters>(tile, x, 0, g_operands, neon::kBlock,
+  neon::accumulate<16, neon::kPixels, neon::kRegisters>(tile, x, 0, g_operands, neon::kBlock,
                                                     kPeakSteps);
   benchmark::DoNotOptimize(tile);
 }

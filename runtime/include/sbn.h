@@ -7,6 +7,8 @@
 #ifndef SBN_H
 #define SBN_H
 
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -36,6 +38,10 @@ int sbn_isa_available(const char* name);
  * fastest of this machine, which is also the choice without a call. Returns 0, or 1 for an
  * unknown name, or 2 for a kernel set that this machine cannot run. */
 int sbn_set_isa(const char* name);
+
+/* Keeps the core busy for about so many of its cycles and returns how many they were: a
+ * chain of dependent instructions. The time it takes tells the clock. */
+int64_t sbn_run_cycles(int64_t cycles);
 
 #ifdef __cplusplus
 }

@@ -11,6 +11,11 @@ themselves register `library_path()` with their own session options.
 
 from __future__ import annotations
 
+import os
+
+# Once it is imported, onnxruntime 1.31 keeps a telemetry database in the user's cache.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from .anytime import Anytime
 from .errors import (
     ArtifactError,

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from importlib import import_module
+import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import (
-    add_noise_options,
-    at_least,
-    new_parser,
-    say,
-    share,
-    show_json,
-    show_table,
-    writable,
-)
-from .data import test_images
+from .common import add_noise_options, at_least, new_parser, say, share, show_json, writable
+from .evaluate_sweep import CHECKPOINT, CONFIDENCE, SHIFT
 
 if TYPE_CHECKING:
-    from sbn_deploy.data import Dataset
-    from sbn_deploy.measure.sweep import Images, Sweep, Variant
+    from sbn_deploy.data import Stream
+    from sbn_deploy.measure.classifier import Classifier
+    from sbn_deploy.measure.measurement import ModelFacts
+    from sbn_deploy.measure.partial import Partial
 
     from .common import Subparsers
 
-CHECKPOINT = ".safetensors"
-SHIFT = "noise"
-CONFIDENCE = 0.99
+BATCH = 64
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -37,11 +28,15 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "evaluate",
         description="Measures accuracy with a 95 % interval, negative log-likelihood, Brier score"
-        " and expected calibration error on the test split of a data set. With --sweep-samples:"
-        " the same by the number of networks averaged, with the area under the risk-coverage"
+        " and expected calibration error on the test split of a data set, for each class too,"
+        " and which classes are taken for one another. Images are read as they are needed;"
+        " those that cannot be used are listed, the others evaluated. With -o, an interrupted"
+        " run goes on where it was. With --sweep-samples:"
+        " the scores by the number of networks averaged, with the area under the risk-coverage"
         " curve and how well doubt tells shifted images from the others (AUROC). A checkpoint"
         " is swept thresholded, with sampled members only, with noise only, and with both.",
-        example="sbn evaluate runs/digits/checkpoint.safetensors --data digits"
+        example="sbn evaluate digits.onnx --data digits -o evaluation.json\n"
+        "  sbn evaluate runs/digits/checkpoint.safetensors --data digits"
         " --sweep-samples 1,2,4,8,16,32 --plot sweep.png",
     )
     parser.add_argument(
@@ -49,7 +44,8 @@ def add_parser(subparsers: Subparsers) -> None:
         type=Path,
         nargs="+",
         metavar="MODEL",
-        help="ONNX file of `sbn export`; with --sweep-samples several, or one checkpoint",
+        help="ONNX file of `sbn export`, or another classifier of images; with --sweep-samples"
+        " several files of `sbn export`, or one checkpoint",
     )
     parser.add_argument(
         "--data", default="digits", metavar="SET", help="data set (default: digits)"
@@ -58,6 +54,19 @@ def add_parser(subparsers: Subparsers) -> None:
         "--images", type=at_least(1), metavar="N", help="take N of them, evenly spread"
     )
     add_noise_options(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE.json",
+        help="measurement to write, for `sbn report`; the answers so far are in FILE.json.part",
+    )
+    parser.add_argument(
+        "--batch",
+        type=at_least(1),
+        metavar="N",
+        help=f"images classified at once (default: {BATCH})",
+    )
     parser.add_argument(
         "--sweep-samples",
         type=_counts,
@@ -96,7 +105,12 @@ def run(options: argparse.Namespace) -> int:
     from sbn_runtime import InputError
 
     if options.sweep_samples is not None:
-        return _sweep(options)
+        for name in ("output", "batch"):
+            if getattr(options, name) is not None:
+                raise InputError(f"--{name} and --sweep-samples exclude each other")
+        from .evaluate_sweep import run_sweep
+
+        return run_sweep(options)
     for name in ("members", "confidence", "shift", "ood", "plot"):
         if getattr(options, name) is not None:
             raise InputError(f"--{name} goes with --sweep-samples, as in --sweep-samples 1,8,32")
@@ -111,213 +125,100 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _one(options: argparse.Namespace) -> int:
-    from sbn_deploy.measure.accuracy import evaluate
-    from sbn_runtime import Session
+    from .evaluate_show import show, warn
 
-    session = Session(options.models[0], threads=options.threads)
-    dataset = test_images(options.data, options.images)
-    say(f"classifying {len(dataset)} images of {dataset.name}")
-    draw = {"samples": options.samples, "seed": options.seed}
-    result = evaluate(
-        lambda x: session.predict_proba(x, **draw),
-        session.preprocess(dataset.images),
-        dataset.labels,
-    )
+    if options.output is not None:
+        writable(options.output)
+    measurement = _measured(options)
+    if options.output is not None:
+        from sbn_deploy.measure.measurement import save
+
+        save(options.output, measurement)
+        _part(options.output).unlink(missing_ok=True)
+    warn(measurement["data"])
     if options.json:
-        show_json(result)
+        show_json(measurement)
     else:
-        show_table(
-            (
-                "samples",
-                "correct",
-                "accuracy",
-                "95 % interval",
-                "negative log-likelihood",
-                "Brier score",
-                "calibration error",
-            ),
-            [
-                (
-                    result.samples,
-                    result.correct,
-                    f"{result.accuracy:.2%}",
-                    f"{result.low:.2%} to {result.high:.2%}",
-                    result.nll,
-                    result.brier,
-                    f"{result.ece:.2%}",
-                )
-            ],
-        )
+        show(measurement)
+    if options.output is not None:
+        say(f"written: {options.output}")
     return 0
 
 
-def _sweep(options: argparse.Namespace) -> int:
-    from sbn_deploy.measure.sweep import Images
-    from sbn_runtime import InputError
-    from sbn_runtime.anytime import check_confidence
-    from sbn_runtime.sampling import check_samples, check_seed
-
-    if options.samples is not None:
-        raise InputError("--samples and --sweep-samples exclude each other; give one of them")
-    if options.ood is not None and options.shift is not None:
-        raise InputError("--ood and --shift exclude each other; give one of them")
-    confidence = check_confidence(CONFIDENCE if options.confidence is None else options.confidence)
-    for count in options.sweep_samples:
-        check_samples(count, "number of samples")
-    if options.seed is not None:
-        check_seed(options.seed)
-    if options.plot is not None:
-        writable(options.plot)
-        import_module("matplotlib")  # if it is missing, better now than after the work
-    dataset = test_images(options.data, options.images)
-    foreign = _foreign(options, dataset)
-    images = Images(dataset.images, dataset.labels, foreign.images)
-    with tempfile.TemporaryDirectory() as folder:
-        variants = _variants(options, Path(folder))
-        say(f"classifying {len(dataset)} images of {dataset.name}, and of {foreign.name}")
-        result = _measured(variants, images, options, confidence)
-    record = {
-        "data": dataset.name,
-        "images": result.images,
-        "foreign": foreign.name,
-        "seed": options.seed,
-        "rows": result.rows,
-        "anytime": result.anytime,
-        "curves": result.curves,
-    }
-    if options.plot is not None:
-        from sbn_deploy.measure.sweep_plot import draw
-
-        draw(options.plot, f"{len(dataset)} images of {dataset.name}", result)
-        say(f"written: {options.plot}")
-    if options.json:
-        show_json(record)
-    else:
-        _show(result)
-    return 0
-
-
-def _measured(
-    variants: list[Variant], images: Images, options: argparse.Namespace, confidence: float
-) -> Sweep:
-    from sbn_deploy.measure.sweep import steps, sweep
+def _measured(options: argparse.Namespace) -> dict[str, Any]:
+    from sbn_deploy.measure.classes import class_names, matched_labels
+    from sbn_deploy.measure.classifier import load_classifier
+    from sbn_deploy.measure.evaluation import Evaluator, figures
+    from sbn_deploy.measure.measurement import describe_model, head
     from sbn_deploy.train.progress import progress
 
-    counts = options.sweep_samples
-    with progress("batches", steps(variants, images, counts)) as report:
-        return sweep(
-            variants, images, counts, seed=options.seed, confidence=confidence, report=report
+    path = options.models[0]
+    data = _data(options)
+    with warnings.catch_warnings():
+        # Pillow warns of what it mends; what it cannot mend is listed.
+        warnings.filterwarnings("ignore", module="PIL")
+        model = load_classifier(
+            path, data, threads=options.threads, samples=options.samples, seed=options.seed
         )
-
-
-def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
-    from sbn_deploy.measure.sweep import Variant
-    from sbn_deploy.measure.variants import MEMBERS, export_variants
-    from sbn_runtime import InputError, Session
-
-    checkpoints = [path for path in options.models if path.suffix == CHECKPOINT]
-    if not checkpoints:
-        if options.members is not None:
-            raise InputError("--members is for checkpoints; a model has the members it has")
-        return [
-            Variant(path.stem, Session(path, threads=options.threads)) for path in options.models
-        ]
-    if len(options.models) > 1:
-        raise InputError("give either one checkpoint or models; a checkpoint has four forms")
-    return export_variants(
-        checkpoints[0],
-        folder,
-        options.sweep_samples[-1],
-        members=options.members or MEMBERS,
-        seed=options.seed or 0,
-        threads=options.threads,
-        report=say,
-    )
-
-
-def _foreign(options: argparse.Namespace, dataset: Dataset) -> Dataset:
-    from sbn_deploy.measure.shift import shifted
-
-    if options.ood is not None:
-        return test_images(options.ood, options.images)
-    return shifted(dataset, options.shift or SHIFT)
-
-
-def _show(result: Sweep) -> None:
-    show_table(
-        (
-            "variant",
-            "networks",
-            "accuracy",
-            "95 % interval",
-            "Brier",
-            "AURC",
-            "AUROC entropy",
-            "AUROC MI",
-        ),
-        [
-            (
-                row.variant,
-                row.networks,
-                f"{row.accuracy:.2%}",
-                f"{row.low:.2%} to {row.high:.2%}",
-                f"{row.brier:.4f}",
-                f"{row.aurc:.4f}",
-                _fraction(row.auroc_entropy),
-                _fraction(row.auroc_mutual_information),
-            )
-            for row in result.rows
-        ],
-    )
-    print()
-    show_table(
-        (
-            "variant",
-            "networks",
-            "NLL",
-            "change, 95 % interval",
-            "ECE",
-            "change, 95 % interval",
-            "temperature",
-            "NLL there",
-            "ECE there",
-        ),
-        [
-            (
-                row.variant,
-                row.networks,
-                f"{row.nll:.4f}",
-                f"{row.nll_change_low:+.4f} to {row.nll_change_high:+.4f}",
-                f"{row.ece:.2%}",
-                f"{row.ece_change_low:+.2%} to {row.ece_change_high:+.2%}",
-                _fraction(row.temperature),
-                None if row.calibrated_nll is None else f"{row.calibrated_nll:.4f}",
-                None if row.calibrated_ece is None else f"{row.calibrated_ece:.2%}",
-            )
-            for row in result.rows
-        ],
-    )
-    if result.anytime:
-        print()
-        show_table(
-            ("anytime", "confidence", "samples used", "of", "accuracy", "with all", "changed"),
-            [
-                (
-                    row.variant,
-                    row.confidence,
-                    f"{row.mean_samples:.2f}",
-                    row.max_samples,
-                    f"{row.accuracy:.2%}",
-                    f"{row.full_accuracy:.2%}",
-                    f"{row.changed:.2%}",
-                )
-                for row in result.anytime
-            ],
+        facts = describe_model(path, model.metadata)
+        count = model.classes()
+        labels = matched_labels(model.metadata, data, count)
+        if labels is not data.labels:
+            say("the classes have another order than the model's: they are matched by name")
+        partial = None if options.output is None else _partial(options.output, facts, model, data)
+        evaluator = Evaluator(
+            model, data, labels, count, batch=options.batch or BATCH, partial=partial
         )
+        so_far = f", {evaluator.done:,} of them before: going on" if evaluator.done else ""
+        say(f"classifying {len(data):,} images of {data.name}{so_far}")
+        first = -(-evaluator.done // (options.batch or BATCH))
+        try:
+            with progress("batches", first + evaluator.steps, first=first) as report:
+                outcome = evaluator.run(report)
+        except KeyboardInterrupt:
+            if partial is not None:
+                say(f"the same command goes on from here; answers so far: {partial.path}")
+            raise
+        finally:
+            if partial is not None:
+                partial.close()
+    return {
+        **head("evaluation"),
+        "model": asdict(facts),
+        "engine": model.engine,
+        "samples": model.samples,
+        "seed": model.seed,
+        **figures(outcome, data, options.data, class_names(model.metadata, data, count)),
+    }
 
 
-def _fraction(value: float | None) -> Any:
-    return None if value is None else f"{value:.3f}"
+def _data(options: argparse.Namespace) -> Stream:
+    from sbn_deploy.data import stream_test
+
+    data = stream_test(options.data)
+    return data if options.images is None else data.evenly(options.images)
+
+
+def _partial(output: Path, facts: ModelFacts, model: Classifier, data: Stream) -> Partial:
+    from sbn_deploy.measure.partial import Partial
+
+    partial = Partial(
+        _part(output),
+        {
+            "model": facts.sha256,
+            "data": data.fingerprint,
+            "engine": model.engine,
+            "samples": model.samples,
+            "seed": model.seed,
+        },
+    )
+    if partial.dropped:
+        say(f"{partial.path} is of another model, data set or noise: starting anew")
+    return partial
+
+
+def _part(output: Path) -> Path:
+    return output.with_name(f"{output.name}.part")
 
 
 def _counts(text: str) -> list[int]:

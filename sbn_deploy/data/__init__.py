@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import get_args
 
 from sbn_deploy.data.dataset import Dataset, Split
+from sbn_deploy.data.stream import Stream, of_memory, some
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 
-__all__ = ["Dataset", "Preprocess", "Split", "load", "names"]
+__all__ = ["Dataset", "Preprocess", "Split", "Stream", "load", "names", "stream_test"]
 
 KINDS = ("cifar10", "folder", "npz", "hf-parquet")
 
@@ -42,14 +43,7 @@ def load(spec: str, split: Split) -> Dataset:
         from sbn_deploy.data import digits
 
         return digits.load(split)
-    kind, _, location = spec.partition(":")
-    if kind not in KINDS:
-        raise ConfigError(f"unknown data set {spec!r}; choose one of {', '.join(names())}")
-    path = Path(location).expanduser()
-    if not location or not path.exists():
-        raise ConfigError(
-            f"no data at {location!r}; give the data set as {kind}:PATH with a PATH that exists"
-        )
+    kind, path = _located(spec)
     match kind:
         case "cifar10":
             from sbn_deploy.data import cifar10
@@ -67,3 +61,45 @@ def load(spec: str, split: Split) -> Dataset:
             from sbn_deploy.data import parquet
 
             return parquet.load(path, split, f"hf-parquet:{path.name}")
+
+
+def stream_test(spec: str) -> Stream:
+    """The test split of a data set that `load` accepts, read image by image.
+
+    What is wrong with single images does not matter yet.
+
+    Raises what `load` raises for the data as a whole.
+    """
+    if spec == "digits":
+        return of_memory(load(spec, "test"))
+    kind, path = _located(spec)
+    match kind:
+        case "cifar10":
+            from sbn_deploy.data import cifar10
+
+            return some(cifar10.stream(path))
+        case "folder":
+            from sbn_deploy.data import folder
+
+            return some(folder.stream(path))
+        case "npz":
+            from sbn_deploy.data import npz
+
+            return some(npz.stream(path))
+        case _:
+            from sbn_deploy.data import parquet
+
+            return some(parquet.stream(path, f"hf-parquet:{path.name}"))
+
+
+def _located(spec: str) -> tuple[str, Path]:
+    """Kind and place of a data set in files. Raises ConfigError."""
+    kind, _, location = spec.partition(":")
+    if kind not in KINDS:
+        raise ConfigError(f"unknown data set {spec!r}; choose one of {', '.join(names())}")
+    path = Path(location).expanduser()
+    if not location or not path.exists():
+        raise ConfigError(
+            f"no data at {location!r}; give the data set as {kind}:PATH with a PATH that exists"
+        )
+    return kind, path

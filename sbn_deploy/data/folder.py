@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbn_deploy.data.dataset import Dataset, Split, eight_bit, of_training_part, of_whole
-from sbn_deploy.data.decode import decode
-from sbn_runtime.errors import ConfigError
+from sbn_deploy.data.decode import check_pillow, decode, decode_one
+from sbn_deploy.data.stream import Indices, Pixels, Stream, Unreadable, digest, states
+from sbn_runtime.errors import ConfigError, InputError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})
 
@@ -25,6 +28,49 @@ def load(folder: Path, split: Split) -> Dataset:
             classes for testing that training does not have.
         MissingDependencyError: Pillow is missing.
     """
+    classes, parted = _classes(folder)
+    if not parted:
+        return of_whole(_read(folder, folder, classes), split)
+    if split == "test":
+        return _read(folder, folder / "test", classes)
+    return of_training_part(_read(folder, folder / "train", classes), split)
+
+
+def stream(folder: Path) -> Stream:
+    """The test split, each file read when it is its turn.
+
+    Raises what `load` raises, but not for files that are no images or of any size.
+    """
+    check_pillow()
+    classes, parted = _classes(folder)
+    files, labels = _files(folder / "test" if parted else folder, classes)
+    whole = Stream(
+        name=_name(folder),
+        labels=labels,
+        classes=tuple(classes),
+        pixel_max=255,
+        shape=None,
+        title=lambda index: str(files[index]),
+        read=lambda wanted: _images(files, wanted),
+        fingerprint=digest(states(files, folder), labels.tobytes()),
+    )
+    return whole if parted else whole.test_part()
+
+
+def _images(files: list[Path], wanted: Indices) -> Iterator[Pixels | Unreadable]:
+    for index in wanted:
+        try:
+            yield decode_one(files[index])
+        except InputError as error:
+            yield Unreadable(str(error))
+
+
+def _name(folder: Path) -> str:
+    return f"folder:{folder.name}"
+
+
+def _classes(folder: Path) -> tuple[list[str], bool]:
+    """Names of the classes, and whether there are parts for training and testing."""
     parted = (folder / "train").is_dir() and (folder / "test").is_dir()
     training = folder / "train" if parted else folder
     if not training.is_dir():
@@ -32,11 +78,7 @@ def load(folder: Path, split: Split) -> Dataset:
     classes = [path.name for path in _folders(training)]
     if not classes:
         raise ConfigError(f"{folder} has no folders; it needs one for each class")
-    if not parted:
-        return of_whole(_read(folder, folder, classes), split)
-    if split == "test":
-        return _read(folder, folder / "test", classes)
-    return of_training_part(_read(folder, training, classes), split)
+    return classes, parted
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -45,8 +87,8 @@ def _folders(folder: Path) -> list[Path]:
     )
 
 
-def _read(folder: Path, part: Path, classes: list[str]) -> Dataset:
-    name = f"folder:{folder.name}"
+def _files(part: Path, classes: list[str]) -> tuple[list[Path], NDArray[np.int64]]:
+    """The image files of a part, class by class, and their labels [N]."""
     found = [path for path in _folders(part) if path.name not in classes]
     if found:
         raise ConfigError(f"{found[0]} is a class that training does not have; remove it")
@@ -57,5 +99,10 @@ def _read(folder: Path, part: Path, classes: list[str]) -> Dataset:
         of_class = sorted(file for file in inside if file.suffix.lower() in SUFFIXES)
         files += of_class
         labels += [index] * len(of_class)
-    images = decode(((str(file), file) for file in files), name)
-    return eight_bit(name, images, np.array(labels, dtype=np.int64), classes)
+    return files, np.array(labels, dtype=np.int64)
+
+
+def _read(folder: Path, part: Path, classes: list[str]) -> Dataset:
+    files, labels = _files(part, classes)
+    images = decode(((str(file), file) for file in files), _name(folder))
+    return eight_bit(_name(folder), images, labels, classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,25 +38,28 @@ def negative_log_likelihood(
     return losses
 
 
-def brier_score(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Mean squared distance between probabilities [N, K] and the true class, 0 to 2.
+def squared_distances(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Squared distance of each image [N] between probabilities and the true class, 0 to 2.
 
-    Σ_k (p_k - [k is the label])², as Brier (1950) defined it.
+    Σ_k (p_k - [k is the label])²; the mean is the score of Brier (1950).
     """
     difference = probabilities.astype(np.float64)
     difference[np.arange(len(labels)), labels] -= 1
-    return float((difference**2).sum(axis=1).mean())
+    distances: NDArray[np.float64] = (difference**2).sum(axis=1)
+    return distances
 
 
 def reliability(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], *, bins: int = BINS
+    confidence: NDArray[Any], correct: NDArray[np.bool_], *, bins: int = BINS
 ) -> list[ReliabilityBin]:
     """The reliability diagram: confidence and accuracy in bins of equal width.
 
-    Confidence is the probability of the most probable class; a confidence of 0
+    Confidence [N] is the probability of the most probable class; a confidence of 0
     counts to the first bin.
     """
-    confidence, correct, index = _binned(probabilities, labels, bins)
+    index = _bin_of(confidence, bins)
     counts = np.bincount(index, minlength=bins)
     means = [
         np.bincount(index, weights=values, minlength=bins) / np.maximum(counts, 1)
@@ -84,8 +88,9 @@ def ece_change(
     generator = np.random.default_rng(0)
     models = []
     for probabilities in (first, second):
-        confidence, correct, index = _binned(probabilities, labels, BINS)
-        models.append((correct - confidence, index))
+        confidence = probabilities.max(axis=1).astype(np.float64)
+        correct = probabilities.argmax(axis=1) == labels
+        models.append((correct - confidence, _bin_of(confidence, BINS)))
     changes = []
     for _ in range(RESAMPLES):
         chosen = generator.integers(0, len(labels), len(labels))
@@ -98,12 +103,9 @@ def ece_change(
     return float(low), float(high)
 
 
-def _binned(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    """Confidence of each image [N], whether it is right, and the bin that it falls into."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = probabilities.argmax(axis=1) == labels
+def _bin_of(confidence: NDArray[Any], bins: int) -> NDArray[np.int64]:
+    """The bin that each image [N] falls into."""
+    exact = confidence.astype(np.float64)
     # Rounding may take a probability above 1.
-    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    return confidence, correct, index
+    index: NDArray[np.int64] = np.clip(np.ceil(exact * bins).astype(np.int64) - 1, 0, bins - 1)
+    return index

@@ -53,6 +53,7 @@ def lce_engine(name: str, path: Path, *, threads: int, xnnpack: bool) -> LceEngi
     Raises:
         MissingDependencyError: larq-compute-engine is not installed.
     """
+    check_installed()
     return _engine(name, path.read_bytes(), threads, xnnpack)
 
 

@@ -41,7 +41,7 @@ from sbn_deploy.measure.engines import Engine, sbn_engine, stock_engine
 from sbn_deploy.measure.fold import fold_batchnorm
 from sbn_deploy.measure.imported import measure_imported
 from sbn_deploy.measure.machine import describe, version_of
-from sbn_deploy.measure.profile import NodeTime, profile
+from sbn_deploy.measure.node_times import NodeTime, node_times
 from sbn_deploy.measure.rivals import export_fp32, quantise_int8
 from sbn_deploy.measure.torch_engine import torch_engine
 from sbn_deploy.nn import models
@@ -127,7 +127,7 @@ def measure_network(name: str, files: Files, *, runs: int) -> NetworkResult:
         engines = list(_engines(files))
         timings = measure(engines, x, runs=runs, warmup=warmup)
         sbn = sbn_engine("sbn", files.sbn, threads=1)
-        nodes = profile(files.sbn, sbn.adapt(x), runs=max(10, runs // 4))
+        nodes = node_times(files.sbn, sbn.adapt(x), runs=max(10, runs // 4))
     sizes = {
         "sbn": files.sbn.stat().st_size,
         "onnxruntime fp32": files.fp32.stat().st_size,

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sbn_deploy.measure.profile import by_operator
+from sbn_deploy.measure.node_times import by_operator
 from sbn_runtime.files import write_atomically
 
 if TYPE_CHECKING:

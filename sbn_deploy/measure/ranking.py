@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+CURVE_POINTS = 200
+
 
 def risk_coverage(
     confidence: NDArray[Any], correct: NDArray[np.bool_]
@@ -26,6 +28,14 @@ def risk_coverage(
     answered = np.arange(1, len(order) + 1)
     last = np.append(np.diff(confidence[order]) != 0, True)
     return answered[last] / len(order), errors[last] / answered[last]
+
+
+def thinned(
+    coverage: NDArray[np.float64], risk: NDArray[np.float64], points: int = CURVE_POINTS
+) -> tuple[list[float], list[float]]:
+    """At most `points` of a curve's points, evenly spread, both ends among them."""
+    chosen = np.unique(np.linspace(0, len(coverage) - 1, points).round().astype(np.int64))
+    return coverage[chosen].tolist(), risk[chosen].tolist()
 
 
 def area_under_risk_coverage(confidence: NDArray[Any], correct: NDArray[np.bool_]) -> float:

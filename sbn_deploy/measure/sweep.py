@@ -17,13 +17,12 @@ from sbn_deploy.measure.calibration import (
     negative_log_likelihood,
     reliability,
 )
-from sbn_deploy.measure.ranking import area_under_risk_coverage, auroc, risk_coverage
+from sbn_deploy.measure.ranking import area_under_risk_coverage, auroc, risk_coverage, thinned
 from sbn_deploy.measure.temperature import cross_calibrated
 from sbn_runtime import InputError, Prediction, Session
 from sbn_runtime.anytime import GROUP
 from sbn_runtime.uncertainty import mean_probabilities, softmax, summarize
 
-CURVE_POINTS = 200
 _Z = 1.959963984540054
 P = TypeVar("P", bound=Prediction)
 
@@ -333,12 +332,6 @@ def _anytime(
 
 
 def _curves(name: str, networks: int, own: Prediction, labels: NDArray[np.int64]) -> Curves:
-    coverage, risk = risk_coverage(own.probability, own.label == labels)
-    chosen = np.unique(np.linspace(0, len(coverage) - 1, CURVE_POINTS).round().astype(np.int64))
-    return Curves(
-        name,
-        networks,
-        reliability(own.probabilities, labels),
-        coverage[chosen].tolist(),
-        risk[chosen].tolist(),
-    )
+    correct = own.label == labels
+    coverage, risk = thinned(*risk_coverage(own.probability, correct))
+    return Curves(name, networks, reliability(own.probability, correct), coverage, risk)

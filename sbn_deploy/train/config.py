@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from sbn_deploy.nn.estimator import Forward
+from sbn_deploy.settings import Settings, read_toml
 from sbn_runtime.errors import ConfigError
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Settings):
     """The settings of a training run. The defaults train a small network on the digits.
 
     `latent_step` and `step` fall from their value as `schedule` says.
@@ -24,125 +24,128 @@ class TrainConfig(BaseModel):
             contradict each other.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
     out: Path = Field(description="folder for the results; made if it does not exist")
-    arch: str = Field("digits-cnn", description="architecture")
+    arch: str = Field(default="digits-cnn", description="architecture")
     model: dict[str, Any] = Field(
         default_factory=dict,
         description="settings of the architecture: width, first, last, weight_noise, …",
     )
     data: str = Field(
-        "digits",
+        default="digits",
         description="digits, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH",
     )
     validation: bool = Field(
-        False, description="hold out the validation images and score them after each epoch"
+        default=False, description="hold out the validation images and score them after each epoch"
     )
-    twin: bool = Field(False, description="train the fp32 twin instead")
+    twin: bool = Field(default=False, description="train the fp32 twin instead")
     seed: int = Field(
-        0, ge=0, lt=2**32, description="fixes initial values, order, augmentation and all noise"
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="fixes initial values, order, augmentation and all noise",
     )
 
-    epochs: int = Field(100, ge=1, description="passes over the training images")
+    epochs: int = Field(default=100, ge=1, description="passes over the training images")
     batch_size: int = Field(
-        64, ge=2, description="images in a step; the last incomplete batch is left out"
+        default=64, ge=2, description="images in a step; the last incomplete batch is left out"
     )
     accumulate: int = Field(
-        1, ge=1, description="parts in which a batch is computed, to save memory"
+        default=1, ge=1, description="parts in which a batch is computed, to save memory"
     )
 
     optimizer: Literal["mirror", "projected", "bop"] = Field(
-        "mirror",
+        default="mirror",
         description="of the latents: mirror descent, projected gradient (latents clipped to "
         "[-1, 1]) or Bop",
     )
     moments: Literal["adam", "sgd"] = Field(
-        "adam", description="of the latents' gradients; sgd has a momentum of 0.9"
+        default="adam", description="of the latents' gradients; sgd has a momentum of 0.9"
     )
-    latent_step: float = Field(1.0, gt=0, allow_inf_nan=False, description="step on the latents")
+    latent_step: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="step on the latents"
+    )
     latent_decay: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         allow_inf_nan=False,
         description="weight of KL(theta, 1/2) in the loss, for mirror descent",
     )
     weight_step: float = Field(
-        1e-3, gt=0, allow_inf_nan=False, description="Adam step on real weights"
+        default=1e-3, gt=0, allow_inf_nan=False, description="Adam step on real weights"
     )
     step: float = Field(
-        0.01, gt=0, allow_inf_nan=False, description="Adam step on the rest (batch-norm)"
+        default=0.01, gt=0, allow_inf_nan=False, description="Adam step on the rest (batch-norm)"
     )
     schedule: Literal["cosine", "step", "constant"] = Field(
-        "cosine", description="how steps fall: half a cosine to zero, at milestones, or not"
+        default="cosine", description="how steps fall: half a cosine to zero, at milestones, or not"
     )
     milestones: tuple[int, ...] = Field(
-        (), description="epochs after which steps are multiplied by step_factor"
+        default=(), description="epochs after which steps are multiplied by step_factor"
     )
-    step_factor: float = Field(0.1, gt=0, lt=1, description="see milestones")
-    warmup: int = Field(0, ge=0, description="epochs over which steps rise from zero")
+    step_factor: float = Field(default=0.1, gt=0, lt=1, description="see milestones")
+    warmup: int = Field(default=0, ge=0, description="epochs over which steps rise from zero")
 
     norm_scale: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="batch-norm scales at the start"
+        default=1.0, gt=0, allow_inf_nan=False, description="batch-norm scales at the start"
     )
     activations: Forward = Field(
-        "sampled", description="of activations in training: sampled, deterministic or mean"
+        default="sampled", description="of activations in training: sampled, deterministic or mean"
     )
     weights: Forward = Field(
-        "sampled", description="of weights in training: sampled, deterministic or mean"
+        default="sampled", description="of weights in training: sampled, deterministic or mean"
     )
     deterministic_epochs: int = Field(
-        0, ge=0, description="last epochs in which activations are deterministic"
+        default=0, ge=0, description="last epochs in which activations are deterministic"
     )
 
-    shift: int = Field(1, ge=0, description="images are shifted by up to so many pixels")
-    flip: bool = Field(False, description="half of the images are mirrored left to right")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the other labels")
+    shift: int = Field(default=1, ge=0, description="images are shifted by up to so many pixels")
+    flip: bool = Field(default=False, description="half of the images are mirrored left to right")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the other labels")
     teacher: Path | None = Field(
-        None, description="checkpoint of this project, or safetensors file of a state dict"
+        default=None, description="checkpoint of this project, or safetensors file of a state dict"
     )
     teacher_arch: str = Field(
-        "",
+        default="",
         description="network of a state dict: an architecture (its fp32 twin) or torchvision:NAME",
     )
     teacher_weight: float = Field(
-        0.5, ge=0, le=1, description="weight of the teacher in the loss; labels have the rest"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="weight of the teacher in the loss; labels have the rest",
     )
     teacher_temperature: float = Field(
-        2.0, gt=0, allow_inf_nan=False, description="divides logits before comparing"
+        default=2.0, gt=0, allow_inf_nan=False, description="divides logits before comparing"
     )
     ema: float = Field(
-        0.0, ge=0, lt=1, description="decay of the running mean of parameters that is kept; 0: off"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of the running mean of parameters that is kept; 0: off",
     )
 
     calibration: int = Field(
-        0,
+        default=0,
         ge=0,
         description="training images kept in the checkpoint, from which batch-norm statistics "
         "are estimated again after materialising; 0: statistics stay as trained",
     )
-    members: int = Field(8, ge=1, description="size of the ensembles that are scored")
+    members: int = Field(default=8, ge=1, description="size of the ensembles that are scored")
 
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of training arithmetic; bfloat16 by autocast"
+        default="float32", description="of training arithmetic; bfloat16 by autocast"
     )
-    channels_last: bool = Field(False, description="memory layout; faster for large images")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train")
+    channels_last: bool = Field(default=False, description="memory layout; faster for large images")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to train")
     threads: int = Field(
-        1,
+        default=1,
         ge=1,
         description="CPU threads; with one, results do not depend on the number of cores",
     )
     same_weights: bool = Field(
-        False, description="with several processes: all sample the same weights in a step"
+        default=False, description="with several processes: all sample the same weights in a step"
     )
-    tensorboard: bool = Field(False, description="log for TensorBoard too, not only as CSV")
-
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise ConfigError(_explain(error)) from None
+    tensorboard: bool = Field(default=False, description="log for TensorBoard too, not only as CSV")
 
     def model_post_init(self, _: Any) -> None:
         if problem := self._contradiction():
@@ -190,14 +193,7 @@ def load(path: Path | None, assignments: Sequence[str] = (), **explicit: Any) ->
     Raises:
         ConfigError: a file that cannot be read, or wrong settings.
     """
-    settings: dict[str, Any] = {}
-    if path is not None:
-        try:
-            settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-        except ValueError as error:
-            raise ConfigError(f"{path} is no TOML: {error}") from error
+    settings = {} if path is None else read_toml(path)
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
@@ -220,22 +216,3 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The known name that looks like `name`, as an ending of a message."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _explain(error: ValidationError) -> str:
-    """The first problem in one sentence."""
-    problem = error.errors()[0]
-    name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = TrainConfig.model_fields
-        return f"unknown setting {name!r}{suggest(name, known) or '; known: ' + ', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"setting {name!r} is missing"
-    text = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"setting {name} is {problem['input']!r}: {text}"

@@ -82,7 +82,7 @@ def test_validate_names_the_layer_that_differs(trained: Trained, tmp_path: Path)
 def test_evaluate_agrees_with_training(trained: Trained) -> None:
     outcome = sbn("evaluate", trained.model, "--data", "digits", "--json")
     assert outcome.status == 0, outcome
-    result = outcome.json
+    result = outcome.json["scores"]
     assert result["samples"] == len(load("digits", "test"))
     trained_as = trained.training.json["metrics"]["thresholded"]["accuracy"]
     assert result["accuracy"] == pytest.approx(trained_as)
@@ -102,7 +102,7 @@ def test_sweep_of_an_ensemble(trained: Trained, tmp_path: Path) -> None:
         ("ensemble", 2),
         ("ensemble", 3),
     ]
-    one = sbn("evaluate", output, "--json").json
+    one = sbn("evaluate", output, "--json").json["scores"]
     assert rows[-1]["accuracy"] == one["accuracy"]
     assert rows[-1]["nll"] == pytest.approx(one["nll"], rel=1e-5)
     assert outcome.json["foreign"] == "digits, noise 0.3"

@@ -14,7 +14,6 @@ from torch import nn
 from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.measure import lce, lce_models, networks
 from sbn_deploy.measure.engines import sbn_engine, stock_engine
-from sbn_deploy.measure.profile import by_operator, profile
 from sbn_deploy.measure.torch_engine import torch_engine
 from sbn_deploy.untrained import export_untrained
 from sbn_runtime import available_isas, isa
@@ -63,16 +62,6 @@ def test_torch_gets_the_images_with_channels_last() -> None:
         torch.set_num_threads(before)
     with torch.no_grad():
         np.testing.assert_allclose(found, network(torch.from_numpy(IMAGES)), rtol=1e-5, atol=1e-6)
-
-
-def test_profile_names_every_node(tmp_path: Path) -> None:
-    path = Classifier.random().write(tmp_path / "model.onnx")
-    nodes = profile(path, IMAGES, runs=4)
-    assert {"Pack", "DenseScale", "Softmax"} <= {node.op for node in nodes}
-    table = by_operator(nodes)
-    assert sum(count for _, count, _ in table) == len(nodes)
-    times = [us for _, _, us in table]
-    assert times == sorted(times, reverse=True)
 
 
 def test_lce_has_every_network() -> None:

@@ -11,7 +11,7 @@ from sbn_deploy.measure.benchmark import Timing
 from sbn_deploy.measure.imported import Agreement, ImportedResult
 from sbn_deploy.measure.networks import NetworkResult
 from sbn_deploy.measure.networks_report import ratios, write
-from sbn_deploy.measure.profile import NodeTime
+from sbn_deploy.measure.node_times import NodeTime
 
 
 def timing(engine: str, ms: float, *, threads: int = 1, batch: int = 1) -> Timing:
@@ -30,7 +30,10 @@ RESULT = NetworkResult(
     ],
     scaling=[timing("sbn", 0.5), timing("sbn", 0.25, threads=2), timing("sbn", 16, batch=32)],
     file_bytes={"sbn": 1000, "LCE": 2000},
-    nodes=[NodeTime("a", "ConvThreshold", 300), NodeTime("b", "Conv", 100)],
+    nodes=[
+        NodeTime("a", "ConvThreshold", 300, (), (), 0, 0),
+        NodeTime("b", "Conv", 100, (), (), 0, 0),
+    ],
     lce_file="our translation",
     translation_ms=51.2,
 )

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,17 +94,25 @@ class Arm:
 
 def install(version: str, folder: Path, *requirements: str) -> Path:
     """What pip of a Python `version` on 64-bit ARM Linux would install into `folder`."""
+    pip("install", f"--target={folder}", *_there(version), *requirements)
+    return folder
+
+
+def download_wheels(version: str, folder: Path, *requirements: str) -> Path:
+    """The wheels that it would install, in `folder`."""
+    pip("download", f"--dest={folder}", *_there(version), *requirements)
+    return folder
+
+
+def _there(version: str) -> list[str]:
+    """Options with which pip looks for wheels as it would on 64-bit ARM Linux."""
     platforms = [f"manylinux_{GLIBC[0]}_{minor}_aarch64" for minor in range(GLIBC[1], 16, -1)]
-    pip(
-        "install",
-        f"--target={folder}",
+    return [
         "--only-binary=:all:",
         "--implementation=cp",
         f"--python-version={version}",
         *(f"--platform={name}" for name in (*platforms, "manylinux2014_aarch64")),
-        *requirements,
-    )
-    return folder
+    ]
 
 
 def make() -> Arm:
@@ -112,20 +121,30 @@ def make() -> Arm:
     Raises:
         RuntimeError: apt has no packages for arm64 within reach.
     """
-    if not FOLDER.exists():
-        FOLDER.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=FOLDER.parent) as folder:
-            root = Path(folder, "root")
-            for package in download(Path(folder), *PACKAGES):
-                _run("dpkg-deb", "--extract", str(package), str(root))
-            _complete(root)
-            try:
-                root.rename(FOLDER)
-            except OSError:
-                if not FOLDER.exists():  # no other process was faster
-                    raise
+    unpack_once(FOLDER, PACKAGES, _complete)
     version = (FOLDER / "usr/bin/python3").resolve().name.removeprefix("python")
     return Arm(FOLDER / "usr/bin/python", version)
+
+
+def unpack_once(root: Path, packages: Sequence[str], complete: Callable[[Path], None]) -> None:
+    """Debian's packages for arm64 in `root`, with what `complete` adds, unless it is there.
+
+    Raises:
+        RuntimeError: apt has none within reach.
+    """
+    if root.exists():
+        return
+    root.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent) as folder:
+        made = Path(folder, "root")
+        for package in download(Path(folder), *packages):
+            _run("dpkg-deb", "--extract", str(package), str(made))
+        complete(made)
+        try:
+            made.rename(root)
+        except OSError:
+            if not root.exists():  # no other process was faster
+                raise
 
 
 def download(folder: Path, *packages: str) -> list[Path]:
@@ -157,11 +176,15 @@ def _complete(root: Path) -> None:
     if not (root / "lib").exists():  # where /lib is a link, no package but base-files has it
         (root / "lib").symlink_to("usr/lib")
     (root / "proc").mkdir(exist_ok=True)
-    cores = range(os.cpu_count() or 1)
-    (root / "proc" / "cpuinfo").write_text("".join(CPUINFO.format(number=n) for n in cores))
+    (root / "proc" / "cpuinfo").write_text(cpuinfo())
     launcher = root / "usr" / "bin" / "python"
     launcher.write_text(LAUNCHER)
     launcher.chmod(0o755)
+
+
+def cpuinfo() -> str:
+    """What /proc/cpuinfo says on a board with as many cores as this machine."""
+    return "".join(CPUINFO.format(number=number) for number in range(os.cpu_count() or 1))
 
 
 def _run(*command: str) -> None:

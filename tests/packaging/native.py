@@ -16,6 +16,14 @@ from .wheels import ROOT
 
 HERE = Path(__file__).parent
 CROSS_COMPILER = "aarch64-linux-gnu-gcc"
+# Debian's packages of the programs that tests need.
+PACKAGES = {
+    **arm.PROGRAMS,
+    CROSS_COMPILER: arm.PROGRAMS["aarch64-linux-gnu-g++"],
+    "cc": "gcc",
+    "musl-gcc": "musl-tools",
+    "readelf": "binutils",
+}
 STRICT = (
     "-std=c11",
     "-O2",
@@ -32,7 +40,8 @@ def need(*programs: str) -> None:
     """Skips the test unless all of these programs are installed."""
     for program in programs:
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+            remedy = f"sudo apt-get install {PACKAGES.get(program, program)}"
+            pytest.skip(f"{program} is not installed. Type: {remedy}")
 
 
 def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
@@ -60,7 +69,7 @@ def arm_library() -> Path:
     need(f"{CROSS_COMPILER[:-3]}g++")
     cmake = shutil.which("cmake", path=f"{Path(sys.prefix, 'bin')}:{os.environ['PATH']}")
     if cmake is None:
-        pytest.skip("cmake is not installed")
+        pytest.skip("cmake is not installed. Type: pip install cmake")
     folder = ROOT / "build" / "aarch64"
     folder.mkdir(parents=True, exist_ok=True)
     toolchain = ROOT / "runtime" / "cmake" / "aarch64-linux-gnu.cmake"

@@ -12,7 +12,14 @@ from sbn_runtime import library_path
 from .arm import CORES
 from .native import CROSS_COMPILER, HERE, ROOT, STRICT, arm_library, arm_packages, need, run
 
-EXPORTS = {"RegisterCustomOps", "sbn_version", "sbn_isa", "sbn_isa_available", "sbn_set_isa"}
+EXPORTS = {
+    "RegisterCustomOps",
+    "sbn_isa",
+    "sbn_isa_available",
+    "sbn_run_cycles",
+    "sbn_set_isa",
+    "sbn_version",
+}
 INCLUDE = ROOT / "runtime" / "include"
 LOAD = HERE / "load.c"
 PAGE = 16384

@@ -41,7 +41,7 @@ def test_answers_are_those_of_this_python(
 ) -> None:
     python = interpreter(version)
     if python is None:
-        pytest.skip(f"no Python {version} here")
+        pytest.skip(f"no Python {version} here; pyenv install {version} brings it")
     site, output = tmp_path / "site", tmp_path / "there.npz"
     pip(f"--python={python}", "install", f"--target={site}", str(wheel), *pins)
     script = ROOT / "tests" / "packaging" / "answers.py"

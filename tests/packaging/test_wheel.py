@@ -106,14 +106,16 @@ def test_wheel_that_needs_a_newer_system_is_found(wheel: Path, tmp_path: Path) -
         check(broken)
 
 
-def test_wheel_holds_every_module_and_the_library(names: set[str]) -> None:
-    modules = {
+def test_wheel_holds_every_file_and_the_library(names: set[str]) -> None:
+    """Modules, templates, and the script that runs on a device."""
+    files = {
         f"{package}/{path.relative_to(folder).as_posix()}"
         for package, folder in PACKAGES.items()
-        for path in folder.rglob("*.py")
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in (".pyc", ".so")
     }
-    typed = {f"{package}/py.typed" for package in PACKAGES}
-    missing = (modules | typed | {"sbn_runtime/libsbn.so"}) - names
+    assert {"sbn_deploy/measure/remote/keeper.sh", "sbn_deploy/py.typed"} < files
+    missing = (files | {"sbn_runtime/libsbn.so"}) - names
     assert not missing
 
 

@@ -179,9 +179,8 @@ def device(
     """A device that has Python with numpy and onnxruntime, and no network."""
     missing = [name for name in PROGRAMS if not shutil.which(name)]
     if SSHD is None or missing:
-        pytest.skip(
-            f"{', '.join(missing) or 'sshd'} not installed (apt-get install openssh-server)"
-        )
+        names = ", ".join(missing) or "sshd"
+        pytest.skip(f"{names} not installed. Type: sudo apt-get install openssh-server")
     folder = tmp_path_factory.mktemp("sshd")
     for name in ("device", "home", "programs", "client"):
         (folder / name).mkdir()

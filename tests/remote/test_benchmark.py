@@ -118,6 +118,18 @@ def test_labels_that_differ_are_counted(
     assert outcome.json["differing_labels"] == 40
 
 
+def test_rivals_are_made_here_and_run_there(there: Device, wheel: Path, tmp_path: Path) -> None:
+    model = tmp_path / "digits.onnx"
+    assert sbn("export", "--untrained", "digits-cnn", "-o", model).status == 0
+    outcome = benchmark(there, model, wheel, "--compare", "fp32,int8", "--json")
+    assert outcome.status == 0, outcome
+    timings = outcome.json["results"]
+    engines = ["sbn", "onnxruntime-fp32", "onnxruntime-int8"]
+    assert [timing["engine"] for timing in timings] == engines
+    assert {timing["runs"] for timing in timings} == {20}
+    assert all(timing["median_ms"] > 0 for timing in timings)
+
+
 def test_no_python(there: Device, model: Path, wheel: Path) -> None:
     (there.programs / "python3").unlink()
     line = benchmark(there, model, wheel).refused_after_progress()

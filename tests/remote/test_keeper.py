@@ -22,7 +22,7 @@ LOOK = ("1", "2")
 def shell(request: pytest.FixtureRequest) -> list[str]:
     command: list[str] = request.param
     if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+        pytest.skip(f"{command[0]} is not installed. Type: sudo apt-get install {command[0]}")
     return command
 
 

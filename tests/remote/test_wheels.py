@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from sbn_deploy.measure.remote import wheels
 from sbn_deploy.measure.remote.wheels import wheel_for
 from sbn_runtime import InputError, RemoteError
 
 NAME = "sbn_deploy-{}-py3-none-manylinux_2_28_{}.whl"
+TREE = "tree"
 
 
 @pytest.fixture
 def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """dist/ of the current folder; that of the source tree, which `make wheels` fills, is TREE."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(wheels, "files", lambda package: tmp_path / TREE / package)
+    (tmp_path / TREE / "dist").mkdir(parents=True)
     (tmp_path / "dist").mkdir()
     return tmp_path / "dist"
 
@@ -27,12 +32,12 @@ def touch(path: Path, time: int = 0) -> Path:
 
 
 def test_the_one_that_fits(dist: Path) -> None:
-    wheels = {
+    fitting = {
         machine: touch(dist / NAME.format("1.0", machine)) for machine in ("x86_64", "aarch64")
     }
     touch(dist / "other-1.0-py3-none-manylinux_2_28_aarch64.whl", 9)
     touch(dist / "sbn_deploy-1.0.tar.gz", 9)
-    for machine, path in wheels.items():
+    for machine, path in fitting.items():
         assert wheel_for(machine, None) == path
 
 
@@ -41,6 +46,13 @@ def test_the_newest(dist: Path) -> None:
     newest = touch(dist / NAME.format("1.10", "aarch64"), 6)
     touch(dist / NAME.format("1.2", "aarch64"), 4)
     assert wheel_for("aarch64", None) == newest
+
+
+def test_the_source_tree_comes_second(dist: Path) -> None:
+    second = touch(dist.parent / TREE / "dist" / NAME.format("1.0", "aarch64"), 9)
+    assert wheel_for("aarch64", None) == second
+    first = touch(dist / NAME.format("1.0", "aarch64"))
+    assert wheel_for("aarch64", None) == first
 
 
 def test_none(dist: Path) -> None:

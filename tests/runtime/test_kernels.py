@@ -7,8 +7,6 @@ tests/converters checks those against their definitions.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -676,26 +674,6 @@ def test_scratch_that_cannot_be_had() -> None:
     inputs["X"] = np.zeros((2000, 6, 5, 2), np.uint64)
     message = error_of(model("ConvThreshold", inputs, attributes, functions=False), inputs)
     assert "cannot allocate" in message or "Failed to allocate" in message
-
-
-@pytest.mark.skipif(shutil.which("nm") is None, reason="needs binutils")
-def test_the_library_needs_nothing() -> None:
-    path = str(library_path())
-    undefined = subprocess.run(
-        ["nm", "-D", "--undefined-only", path], capture_output=True, text=True, check=True
-    )
-    assert undefined.stdout == ""
-    defined = subprocess.run(
-        ["nm", "-D", "--defined-only", path], capture_output=True, text=True, check=True
-    )
-    exported = {line.split()[-1] for line in defined.stdout.splitlines()}
-    assert exported == {
-        "RegisterCustomOps",
-        "sbn_version",
-        "sbn_isa",
-        "sbn_set_isa",
-        "sbn_isa_available",
-    }
 
 
 def test_generated_files_are_fresh() -> None:

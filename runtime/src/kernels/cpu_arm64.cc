@@ -66,7 +66,7 @@ struct Counting {
     for (int64_t i = 0; i < kTiles; ++i) {
       neon::Tile<neon::kPixels, neon::kRegisters> tile;
       neon::clear<neon::kPixels, neon::kRegisters>(tile);
-      neon::accumulate<neon::kPixels, neon::kRegisters>(tile, rows, 0, w, neon::kBlock,
+      neon::accumulate<16, neon::kPixels, neon::kRegisters>(tile, rows, 0, w, neon::kBlock,
                                                         neon::kStepsPerFlush);
       keep(tile);
     }

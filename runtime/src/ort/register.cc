@@ -1,4 +1,5 @@
 // The functions that the library exports.
+#include "base/cycle_chain.h"
 #include "kernels/cpu.h"
 #include "ort/custom_op.h"
 #include "ort/max_pool_op.h"
@@ -99,4 +100,10 @@ SBN_EXPORT int sbn_set_isa(const char* name) {
   if (!sbn::isa_available(isa)) return 2;
   sbn::set_isa(isa);
   return 0;
+}
+
+SBN_EXPORT int64_t sbn_run_cycles(int64_t cycles) {
+  const int64_t rounds = cycles / sbn::kChainCycles;
+  sbn::run_cycle_chain(rounds);
+  return rounds * sbn::kChainCycles;
 }

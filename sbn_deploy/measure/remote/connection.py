@@ -42,12 +42,11 @@ ADVICE = {
 }
 
 # Makes itself known to the keeper, which ends it if the connection is lost. All that it
-# writes stays in the folder, onnxruntime keeps no telemetry, and Python is not led to other
-# packages.
+# writes stays in the folder, and Python is not led to other packages.
 _PROLOGUE = """\
 cd "$1" && read -r x x x x group x </proc/$$/stat && echo "$group" >step.group || exit 1
 trap 'rm -f "$TMPDIR/step.group"' EXIT
-export TMPDIR="$1" XDG_CACHE_HOME="$1" ORT_DISABLE_TELEMETRY=1 PYTHONDONTWRITEBYTECODE=1
+export TMPDIR="$1" XDG_CACHE_HOME="$1" PYTHONDONTWRITEBYTECODE=1
 unset PYTHONPATH PYTHONHOME
 shift
 """

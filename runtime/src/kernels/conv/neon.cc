@@ -59,6 +59,8 @@ SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor, const ConvRun& r
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) {
     x[p] = static_cast<const char*>(run.index) + (cursor.input() - run.input) * 16;
+    // Else gcc sums up what the pixels share in every step.
+    __asm__("" : "+r"(x[p]));
     offsets[p] = cursor.offsets();
     cursor.next();
   }
@@ -73,7 +75,7 @@ SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor, const ConvRun& r
       int64_t at = i * taps.row_step + j * taps.column_step;
       for (int64_t left = taps.length; left > 0;) {
         const int64_t length = min(left, room);
-        w = neon::accumulate<Pixels, kRegisters>(tile, x, at * 16, w, kBlock, length);
+        w = neon::accumulate<16, Pixels, kRegisters>(tile, x, at * 16, w, kBlock, length);
         at += length, left -= length, room -= length;
         if (room > 0) continue;
         neon::flush<Pixels, kRegisters>(tile, mismatches);

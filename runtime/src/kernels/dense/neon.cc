@@ -21,12 +21,20 @@ struct Layout {
   static constexpr int64_t channel(int64_t lane) { return lane; }
 };
 
+// The lanes of a register are a word apart, so that the words of a row serve as they lie
+// there, two at a time. In the first step these are the last word and the first one.
+struct Apart {
+  static constexpr int64_t word(int64_t lane, int64_t step, int64_t steps) {
+    return lane % 2 ? step : (step + steps - 1) % steps;
+  }
+};
+
 int64_t weight_bytes(const DenseShape& s) {
   return lanes_in_group<Layout>(s.outputs) * s.words * 8;
 }
 
 void pack_weights(const DenseShape& s, const uint64_t* w, void* packed) {
-  pack_lanes<Layout>(w, 1, s.outputs, s.words, packed);
+  pack_lanes<Layout, Apart>(w, 1, s.outputs, s.words, packed);
 }
 
 template <class Epilogue>
@@ -39,57 +47,60 @@ void pack_offsets(const DenseShape& s, const int32_t* offsets, void* packed) {
   neon::pack_offsets<typename Epilogue::Offset>(s.outputs, offsets, packed);
 }
 
-// Words of a few rows, each twice, as the product wants them.
-template <int Rows>
-struct Doubled {
-  alignas(16) uint64_t words[Rows][2 * neon::kStepsPerFlush];
-
-  SBN_INLINE void fill(const DenseRun& run, int64_t row, int64_t first, int64_t length) {
-    SBN_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-      const uint64_t* from = run.x + (row + r) * run.shape->words + first;
-      for (int64_t i = 0; i < length; ++i) {
-        store(words[r] + 2 * i, vdupq_n_u64(load<uint64_t>(from + i)));
-      }
-    }
-  }
+template <int Rows, int Registers>
+struct Mismatches {
+  uint16x8_t eights[Rows][Registers / kRegisters];
 };
 
 // Rows [row, row + Rows) by the channels of `Registers` from `channel` on, in a block that
-// begins at `first_channel`.
+// begins at `first_channel`. A function of its own, so that no epilogue takes registers from it.
+template <int Rows, int Registers>
+__attribute__((noinline)) Mismatches<Rows, Registers> multiply(const DenseRun& run,
+                                                               int64_t first_channel,
+                                                               int64_t channel, int64_t row) {
+  const DenseShape& s = *run.shape;
+  // A row alone takes all channels of its block.
+  const int64_t stride = Rows == 1 ? 2 * Registers : Layout::lanes(s.outputs - first_channel);
+  const uint64_t* w = static_cast<const uint64_t*>(run.weights) + first_channel * s.words +
+                      channel - first_channel;
+  const char* x[Rows];
+  uint8x16_t ends[Rows];
+  SBN_UNROLL
+  for (int r = 0; r < Rows; ++r) {
+    const uint64_t* words = run.x + (row + r) * s.words;
+    x[r] = reinterpret_cast<const char*>(words);
+    ends[r] = vreinterpretq_u8_u64(
+        vcombine_u64(load<uint64x1_t>(words + s.words - 1), load<uint64x1_t>(words)));
+  }
+  Mismatches<Rows, Registers> mismatches = {};
+  neon::Tile<Rows, Registers> tile;
+  neon::count<Rows, Registers>(tile, ends, w);
+  w += stride;
+  int64_t room = neon::kStepsPerFlush - 1;
+  for (int64_t left = s.words - 1;;) {
+    const int64_t length = min(left, room);
+    w = neon::accumulate<8, Rows, Registers>(tile, x, 0, w, stride, length);
+    neon::flush<Rows, Registers>(tile, mismatches.eights);
+    left -= length;
+    if (left == 0) return mismatches;
+    SBN_UNROLL
+    for (int r = 0; r < Rows; ++r) x[r] += 8 * length;
+    room = neon::kStepsPerFlush;
+  }
+}
+
 template <int Rows, int Registers, class Epilogue>
 SBN_INLINE void run_tile(const DenseRun& run, int64_t first_channel, int64_t channel, int64_t row,
                          const Epilogue& epilogue) {
-  constexpr int kEights = Registers / kRegisters;
-  const DenseShape& s = *run.shape;
-  const int64_t stride = Layout::lanes(s.outputs - first_channel);
-  const uint64_t* w = static_cast<const uint64_t*>(run.weights) + first_channel * s.words +
-                      channel - first_channel;
-  Doubled<Rows> doubled;
-  const char* x[Rows];
-  uint16x8_t mismatches[Rows][kEights];
+  const auto mismatches = multiply<Rows, Registers>(run, first_channel, channel, row);
   SBN_UNROLL
-  for (int r = 0; r < Rows; ++r) {
-    x[r] = reinterpret_cast<const char*>(doubled.words[r]);
-    SBN_UNROLL
-    for (int i = 0; i < kEights; ++i) mismatches[r][i] = vdupq_n_u16(0);
-  }
-  for (int64_t first = 0; first < s.words; first += neon::kStepsPerFlush) {
-    const int64_t length = min(s.words - first, neon::kStepsPerFlush);
-    doubled.fill(run, row, first, length);
-    neon::Tile<Rows, Registers> tile;
-    neon::clear<Rows, Registers>(tile);
-    w = neon::accumulate<Rows, Registers>(tile, x, 0, w, stride, length);
-    neon::flush<Rows, Registers>(tile, mismatches);
-  }
-  SBN_UNROLL
-  for (int i = 0; i < kEights; ++i) {
+  for (int i = 0; i < Registers / kRegisters; ++i) {
     const int64_t from = channel + i * neon::kBlock;
     const auto* offsets = static_cast<const typename Epilogue::Offset*>(run.offsets) + from;
     SBN_UNROLL
     for (int r = 0; r < Rows; ++r) {
-      neon::finish_block(epilogue, mismatches[r][i], offsets, row + r, from,
-                         min(neon::kBlock, s.outputs - from));
+      neon::finish_block(epilogue, mismatches.eights[r][i], offsets, row + r, from,
+                         min(neon::kBlock, run.shape->outputs - from));
     }
   }
 }

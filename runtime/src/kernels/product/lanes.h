@@ -9,10 +9,16 @@
 
 namespace sbn {
 
+// Every lane of a step reads the same word.
+struct InStep {
+  static constexpr int64_t word(int64_t /*lane*/, int64_t step, int64_t /*steps*/) { return step; }
+};
+
 // `w` is [groups * group_outputs, steps]. A block has `Layout::kLanes` lanes, but
 // the last one of a group has `Layout::lanes(channels that are left)`; lane i
-// computes channel `Layout::channel(i)` of its block.
-template <class Layout>
+// computes channel `Layout::channel(i)` of its block, and reads `Order::word(i, step, steps)`
+// of it.
+template <class Layout, class Order = InStep>
 void pack_lanes(const uint64_t* w, int64_t groups, int64_t group_outputs, int64_t steps,
                 void* packed) {
   auto* to = static_cast<uint64_t*>(packed);
@@ -22,8 +28,9 @@ void pack_lanes(const uint64_t* w, int64_t groups, int64_t group_outputs, int64_
       for (int64_t step = 0; step < steps; ++step) {
         for (int64_t lane = 0; lane < lanes; ++lane) {
           const int64_t channel = first + Layout::channel(lane);
-          const uint64_t* from = w + (group * group_outputs + channel) * steps + step;
-          *to++ = channel < group_outputs ? load<uint64_t>(from) : 0;
+          const uint64_t* from = w + (group * group_outputs + channel) * steps;
+          const int64_t word = Order::word(lane, step, steps);
+          *to++ = channel < group_outputs ? load<uint64_t>(from + word) : 0;
         }
       }
     }

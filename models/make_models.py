@@ -1,0 +1,74 @@
+"""Trains what has no checkpoint yet, measures every form, and writes the cards: `make models`.
+
+    python models/make_models.py [--cifar10 PATH]
+
+Each folder here with a `sweep.toml` is a model: `recipe.toml` trains it, `about.md` says what
+numbers cannot, `README.md` is the card. Checkpoints that are there are kept; delete one to train
+it again. Files and measurements go to runs/models/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RUNS = Path("runs/models")
+LICENSE = "apache-2.0"
+TRAINED = ("checkpoint.safetensors", "metrics.json", "history.csv", "curves.png")
+
+
+def main() -> int:
+    """Makes all models whose data are there; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Trains, measures and describes the models here.")
+    parser.add_argument("--cifar10", metavar="PATH", help="folder of CIFAR-10's parquet files")
+    options = parser.parse_args()
+    for config in sorted(HERE.glob("*/sweep.toml")):
+        name, data = config.parent.name, tomllib.loads(config.read_text())["data"]
+        if data.startswith("cifar10:"):
+            if not options.cifar10:
+                print(f"{name}: skipped, needs --cifar10 PATH (make models CIFAR10=PATH)")
+                continue
+            data = f"cifar10:{options.cifar10}"
+        make(config.parent, data)
+    return 0
+
+
+def make(folder: Path, data: str) -> None:
+    """One model."""
+    runs = RUNS / folder.name
+    if not (folder / "checkpoint.safetensors").is_file():
+        trained = runs / "training"
+        sbn(
+            "train",
+            "--config",
+            folder / "recipe.toml",
+            "--data",
+            data,
+            "--out",
+            trained,
+            "--resume",
+        )
+        for file in TRAINED:
+            shutil.copy(trained / file, folder / file)
+    sbn("sweep", folder / "sweep.toml", "--data", data, "--out", runs)
+    measured = sorted([*runs.glob("evaluations/*.json"), *runs.glob("benchmarks/*.json")])
+    card = ["--about", folder / "about.md", "--license", LICENSE, "-o", folder / "README.md"]
+    sbn("card", runs / "models/threshold.onnx", *measured, *card)
+
+
+def sbn(*arguments: str | Path) -> None:
+    """Runs `sbn`; ends here if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sbn_deploy.cli", *map(str, arguments)], check=False
+    )
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

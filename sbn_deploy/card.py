@@ -1,0 +1,247 @@
+"""Model cards: what a model is, how good and how fast it was measured to be, how to use it.
+
+Markdown with the front matter of Hugging Face's model cards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sbn_deploy.measure.measurement import ModelFacts, describe_model
+from sbn_runtime import Session
+
+TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
+# A path after the kind of a data set says nothing to others.
+_PATHS = re.compile(r"\b(cifar10|folder|npz|hf-parquet):[^\s'\"]+")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that a card is about, with the measurements of all forms of its checkpoint."""
+
+    facts: ModelFacts
+    metadata: Mapping[str, Any]
+    evaluations: Sequence[Mapping[str, Any]]
+    benchmarks: Sequence[Mapping[str, Any]]
+
+
+def subject(model: Path, measurements: Iterable[Mapping[str, Any]]) -> Subject:
+    """A model file with those of the measurements that are of it, or of its checkpoint.
+
+    Raises what `Session` raises.
+    """
+    metadata = Session(model).metadata
+    facts = describe_model(model, metadata)
+    found = list(measurements)
+    return Subject(
+        facts,
+        metadata,
+        [
+            record
+            for record in found
+            if record["kind"] == "evaluation" and _is_of(record["model"], facts)
+        ],
+        [
+            record
+            for record in found
+            if record["kind"] == "benchmark"
+            and any(_is_of(model, facts) for model in record["models"])
+        ],
+    )
+
+
+def write_card(about: Subject, *, text: str = "", license: str | None = None) -> str:
+    """The card as Markdown.
+
+    Args:
+        text: Markdown to put below the title: what the numbers cannot say.
+        license: identifier of the model's license, as "apache-2.0".
+    """
+    parts = [
+        _front_matter(about, license),
+        f"# {about.facts.arch or about.facts.name}",
+        text.strip(),
+        _what(about),
+        _accuracy(about),
+        _latency(about),
+        _use(about),
+        _origin(about),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _is_of(model: Mapping[str, Any], facts: ModelFacts) -> bool:
+    if model["sha256"] == facts.sha256:
+        return True
+    checkpoint = model["checkpoint_sha256"]
+    return checkpoint is not None and checkpoint == facts.checkpoint_sha256
+
+
+def _front_matter(about: Subject, license: str | None) -> str:
+    results = [
+        {
+            "task": {"type": "image-classification"},
+            "dataset": {"name": record["data"]["name"], "type": record["data"]["name"]},
+            "metrics": [
+                {
+                    "type": "accuracy",
+                    "value": round(record["scores"]["accuracy"], 4),
+                    "name": f"accuracy, {_form(record['model'])}",
+                }
+            ],
+        }
+        for record in about.evaluations
+    ]
+    entries: dict[str, Any] = {
+        "license": license,
+        "library_name": "sbn-deploy",
+        "pipeline_tag": "image-classification",
+        "tags": list(TAGS),
+        "datasets": [about.facts.trained_on] if about.facts.trained_on else None,
+        "metrics": ["accuracy"],
+        "model-index": [{"name": about.facts.arch or about.facts.name, "results": results}]
+        if results
+        else None,
+    }
+    # JSON is YAML.
+    lines = [f"{key}: {json.dumps(value)}" for key, value in entries.items() if value is not None]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _what(about: Subject) -> str:
+    size = about.metadata.get("preprocess")
+    classes = about.metadata.get("classes") or []
+    lines = [
+        f"A stochastic binary network, `{about.facts.file}`: {_form(asdict(about.facts))};"
+        f" {about.facts.bytes / 1000:,.0f} kB.",
+    ]
+    if size:
+        kind = {1: "grey", 3: "RGB"}.get(size["channels"], f"{size['channels']}-channel")
+        lines.append(
+            f"It takes {kind} images of {size['height']}×{size['width']} pixels, values 0 to"
+            f" {size['pixel_max']}, and tells {len(classes)} classes apart: {_shortened(classes)}."
+        )
+    return " ".join(lines)
+
+
+def _accuracy(about: Subject) -> str:
+    if not about.evaluations:
+        return ""
+    ordered = sorted(about.evaluations, key=lambda record: record["scores"]["accuracy"])
+    rows = [
+        (
+            _form(record["model"]),
+            f"{record['scores']['accuracy']:.2%}",
+            f"{record['scores']['low']:.2%} to {record['scores']['high']:.2%}",
+            f"{record['scores']['nll']:.3f}",
+            f"{record['scores']['brier']:.3f}",
+            f"{record['scores']['ece']:.3f}",
+            f"`{_command(record)}`",
+        )
+        for record in ordered
+    ]
+    images = {(record["data"]["name"], record["data"]["images"]) for record in ordered}
+    on = ", ".join(f"{count:,} test images of {name}" for name, count in sorted(images))
+    header = ("form", "accuracy", "95 % interval", "NLL", "Brier", "ECE", "command")
+    return f"## Accuracy\n\nOn {on}.\n\n{_table(header, rows, right=range(1, 6))}"
+
+
+def _latency(about: Subject) -> str:
+    parts = []
+    for record in about.benchmarks:
+        own = {model["name"]: model for model in record["models"] if _is_of(model, about.facts)}
+        rows = [
+            (
+                _form(own[result["model"]]),
+                result["engine"],
+                str(result["threads"]),
+                str(result["batch"]),
+                f"{result['p50_ms']:.3f}",
+                f"{result['p50_low_ms']:.3f} to {result['p50_high_ms']:.3f}",
+                f"{result['p99_ms']:.3f}",
+                f"{result['images_per_s']:,.0f}",
+                "–" if result["file_bytes"] is None else f"{result['file_bytes'] / 1000:,.0f}",
+            )
+            for result in record["results"]
+            if result["model"] in own
+        ]
+        machine = record["machine"]
+        header = (
+            *("form", "engine", "threads", "batch", "median ms", "95 % interval", "p99 ms"),
+            *("images/s", "file kB"),
+        )
+        unsteady = "; ".join(record["unstable"])
+        parts.append(
+            f"{machine['cpu']}, {machine['isa']} kernels, onnxruntime {machine['onnxruntime']},"
+            f" {record['created'][:10]}"
+            + (f". The machine was not steady: {unsteady}" if unsteady else "")
+            + f".\n\n{_table(header, rows, right=range(2, 9))}\n\n`{_command(record)}`"
+        )
+    return "\n\n".join(["## Latency", *parts]) if parts else ""
+
+
+def _use(about: Subject) -> str:
+    size = about.metadata.get("preprocess")
+    if not size:
+        return ""
+    shape = f"{size['height']}, {size['width']}, {size['channels']}"
+    return (
+        "## Use\n\n"
+        "On Linux, x86-64 or 64-bit ARM, with numpy and onnxruntime alone:\n\n"
+        "```python\n"
+        "import numpy as np\n"
+        "from sbn_runtime import Session\n\n"
+        f'session = Session("{about.facts.file}")\n'
+        f"images = np.zeros((1, {shape}), np.uint8)  # pixels, 0 to {size['pixel_max']}\n"
+        "probabilities = session.predict_proba(session.preprocess(images))\n"
+        'print(session.metadata["classes"][probabilities[0].argmax()])\n'
+        "```\n\n"
+        f"`sbn predict {about.facts.file} IMAGE`, `sbn bundle {about.facts.file} --target"
+        " android-arm64 -o app.zip` and `sbn benchmark` do the same without code."
+    )
+
+
+def _origin(about: Subject) -> str:
+    entries = {
+        "architecture": about.facts.arch,
+        "settings": json.dumps(about.metadata.get("config")),
+        "trained on": about.facts.trained_on,
+        "SHA-256 of the file": about.facts.sha256,
+        "SHA-256 of the checkpoint": about.facts.checkpoint_sha256,
+        "exported by": f"sbn-deploy {about.metadata.get('sbn_deploy')}",
+    }
+    rows = [(key, f"`{value}`") for key, value in entries.items() if value]
+    return "## Origin\n\n" + _table(("", ""), rows)
+
+
+def _form(model: Mapping[str, Any]) -> str:
+    """How a checkpoint became a file, in words."""
+    words = "thresholded weights"
+    if model["weights"] == "sample":
+        words = f"{model['members']} sampled members" if model["members"] > 1 else "sampled weights"
+    if model["activations"] == "stochastic":
+        words += f", {model['samples']} samples of the noise"
+    return words
+
+
+def _command(record: Mapping[str, Any]) -> str:
+    """The command behind a measurement, without paths that only its machine has."""
+    words = _PATHS.sub(r"\1:PATH", record["command"]).split(" ")
+    return " ".join(Path(word).name if word.startswith("/") else word for word in words)
+
+
+def _shortened(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:12]) + (", …" if len(classes) > 12 else "")
+
+
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()
+) -> str:
+    aligned = set(right)
+    rule = ["---:" if index in aligned else "---" for index in range(len(header))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])

@@ -1,0 +1,114 @@
+"""Test images that are read when they are needed, so that a set may be larger than memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbn_deploy.data.dataset import TEST_EVERY, Dataset, every
+from sbn_runtime.errors import ConfigError
+
+Pixels = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for an image that cannot be read, and says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Labelled images in a fixed order.
+
+    Attributes:
+        name: of the set, for people.
+        labels: int64 [N] as the data says them; they may be no class at all.
+        classes: names of the classes; None where the data does not name them.
+        pixel_max: the pixel value that stands for full intensity.
+        shape: height, width and channels of all images; None for encoded ones.
+        title: what to call the image of an index in a message.
+        read: the images of rising indices, uint8 [H, W, C], of encoded ones [H, W] where
+            they are grey. Raises ConfigError where the data as a whole is damaged.
+        fingerprint: another one for other data.
+    """
+
+    name: str
+    labels: Indices
+    classes: tuple[str, ...] | None
+    pixel_max: int
+    shape: tuple[int, int, int] | None
+    title: Callable[[int], str]
+    read: Callable[[Indices], Iterator[Pixels | Unreadable]]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Indices) -> Stream:
+        """The images at `indices`, which rise."""
+        chosen = indices.astype(np.int64)
+        return replace(
+            self,
+            labels=self.labels[chosen],
+            title=lambda index: self.title(int(chosen[index])),
+            read=lambda wanted: self.read(chosen[wanted]),
+            fingerprint=digest(self.fingerprint.encode(), chosen.tobytes()),
+        )
+
+    def evenly(self, count: int) -> Stream:
+        """`count` images, evenly spread; at most all."""
+        if count >= len(self):
+            return self
+        return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
+
+    def test_part(self) -> Stream:
+        """Each fifth image of every class: what a set without a test part is tested on."""
+        return self.take(np.flatnonzero(every(self.labels, TEST_EVERY)))
+
+
+def of_memory(dataset: Dataset) -> Stream:
+    """The images of a data set in memory."""
+    _, height, width, channels = dataset.images.shape
+    return Stream(
+        name=dataset.name,
+        labels=dataset.labels,
+        classes=dataset.classes,
+        pixel_max=dataset.preprocess.pixel_max,
+        shape=(height, width, channels),
+        title=lambda index: f"image {index}",
+        read=lambda wanted: (dataset.images[index] for index in wanted),
+        fingerprint=digest(dataset.images.tobytes(), dataset.labels.tobytes()),
+    )
+
+
+def digest(*parts: bytes) -> str:
+    """SHA-256 of the parts, each kept apart from the next."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little"))
+        whole.update(part)
+    return whole.hexdigest()
+
+
+def states(files: list[Path], folder: Path) -> bytes:
+    """Name, size and time of change of files in `folder`: other ones when a file changed."""
+    lines = []
+    for file in files:
+        facts = file.stat()
+        lines.append(f"{file.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns}")
+    return "\n".join(lines).encode(errors="surrogateescape")
+
+
+def some(stream: Stream) -> Stream:
+    """The stream itself. Raises ConfigError if it has no images."""
+    if not len(stream):
+        raise ConfigError(f"{stream.name} holds no images to test on; give a data set with some")
+    return stream

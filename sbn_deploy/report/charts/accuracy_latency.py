@@ -1,0 +1,235 @@
+"""Accuracy against latency, with the Pareto front."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from ..content import Accuracy, Choice, Comparison, Point
+from ..figures import milliseconds, milliseconds_interval, percent, percent_interval, short
+from ..measured import Timing
+from ..names import engine_name
+from . import WIDE
+from .labels import Box, around, place
+from .markers import SHAPES, marker
+from .scale import Scale, positive, shares
+from .svg import drawing, element, line, mark, shortened, text
+
+RADIUS = 5.5
+RING = 10.5
+STRIP = 52.0
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that look the same, and what they have in common."""
+
+    name: str
+    points: frozenset[int]
+
+
+def series(comparison: Comparison) -> list[Series]:
+    """Groups the points as finely as there are markers for."""
+    groupings: tuple[Callable[[Point], str], ...] = (
+        lambda p: f"{p.model}, {engine_name(p.timing.engine)}",
+        lambda p: f"{p.form}, {engine_name(p.timing.engine)}",
+        lambda p: f"{_family(p.form)}, {engine_name(p.timing.engine)}",
+        lambda p: engine_name(p.timing.engine),
+    )
+    for group in groupings:
+        names = dict.fromkeys(map(group, comparison.points))
+        if len(names) <= len(SHAPES):
+            break
+    return [
+        Series(
+            name, frozenset(i for i, point in enumerate(comparison.points) if group(point) == name)
+        )
+        for name in names
+    ]
+
+
+def accuracy_latency(
+    name: str, comparison: Comparison, choice: Choice | None, width: int
+) -> Markup:
+    """The chart. Points are numbered as the rows of the table, from 1."""
+    points = comparison.points
+    known = [(i, p, p.accuracy) for i, p in enumerate(points) if p.accuracy is not None]
+    unknown = [(i, p) for i, p in enumerate(points) if p.accuracy is None]
+    wide = width >= WIDE
+    height = 430.0 if wide else 380.0
+    area = Box(46, 26, width - 14, height - 48 - (STRIP if unknown else 0))
+    x = positive([value for p in points for value in _bounds(p)], area.left, area.right)
+    y = shares(
+        [100 * value for *_, a in known for value in (a.low, a.high, a.value)],
+        area.bottom,
+        area.top,
+    )
+    group = {i: k for k, entry in enumerate(series(comparison)) for i in entry.points}
+    chosen = _chosen(points, choice) if len(known) > 1 else None
+    marks = [*_axes(x, y, area, height, comparison, wide), *_front(points, x, y, area)]
+    for i, point, accuracy in sorted(known, key=lambda entry: entry[1].on_front):
+        marks.append(
+            _mark(i, point, accuracy, x, y(100 * accuracy.value), y, group[i], i == chosen)
+        )
+    if unknown:
+        top = area.bottom + 8
+        marks.append(line(area.left, top, area.right, top, "grid"))
+        marks.append(text(area.left, top + 14, "accuracy not measured", class_="soft"))
+        for i, point in unknown:
+            marks.append(_mark(i, point, None, x, top + 28, y, group[i], False))
+    places = [(x(p.timing.p50_ms), y(100 * a.value), i, p) for i, p, a in known]
+    taken = [around(px, py, RING if i == chosen else RADIUS + 1) for px, py, i, _ in places]
+    wanted = sorted(
+        (entry for entry in places if entry[3].on_front), key=lambda entry: entry[2] != chosen
+    )
+    bars = [
+        Box(px - 1, y(100 * a.high), px + 1, y(100 * a.low))
+        for (px, *_), (*_, a) in zip(places, known, strict=True)
+    ]
+    texts = [
+        (px, py, 4 + (RING if i == chosen else RADIUS), _texts(i, p, wide))
+        for px, py, i, p in wanted
+    ]
+    labels = place(texts, area, taken, bars)
+    marks.extend(
+        text(label.x, label.y, label.text, class_="label") for label in labels if label is not None
+    )
+    return drawing(name, width, height, "Accuracy against latency", describe(comparison), marks)
+
+
+def describe(comparison: Comparison) -> str:
+    """The chart in words, for those who do not see it."""
+    on_front = [
+        f"{p.model} in {engine_name(p.timing.engine)}: {milliseconds(p.timing.p50_ms)},"
+        f" {percent(p.accuracy.value)}"
+        for p in comparison.points
+        if p.on_front and p.accuracy
+    ]
+    return (
+        f"{len(comparison.points)} points on {comparison.machine}. On the Pareto front, the fastest"
+        f" first: {'; '.join(on_front)}."
+    )
+
+
+def _axes(
+    x: Scale, y: Scale, area: Box, height: float, comparison: Comparison, wide: bool
+) -> list[Markup]:
+    foot = height - 32
+    marks = []
+    for value in y.ticks(6):
+        marks.append(line(area.left, y(value), area.right, y(value), "grid"))
+        marks.append(text(area.left - 8, y(value) + 4, short(value), class_="tick", anchor="end"))
+    for value in x.ticks(10 if wide else 5):
+        marks.append(line(x(value), area.top, x(value), foot - 14, "grid"))
+        marks.append(text(x(value), foot, short(value), class_="tick", anchor="middle"))
+    images = "1 image" if comparison.batch == 1 else f"{comparison.batch} images"
+    marks.append(text(0, 12, "accuracy, %", class_="axis"))
+    marks.append(
+        text(
+            area.right,
+            height - 10,
+            f"median time of a call of {images}, ms",
+            class_="axis",
+            anchor="end",
+        )
+    )
+    return marks
+
+
+def _front(points: Sequence[Point], x: Scale, y: Scale, area: Box) -> list[Markup]:
+    """The best accuracy that can be had within each latency, as steps."""
+    steps = [
+        (x(p.timing.p50_ms), y(100 * p.accuracy.value)) for p in points if p.on_front and p.accuracy
+    ]
+    if not steps:
+        return []
+    path = f"M{steps[0][0]:.1f} {steps[0][1]:.1f}"
+    for px, py in steps[1:]:
+        path += f"H{px:.1f}V{py:.1f}"
+    return [element("path", d=f"{path}H{area.right:.1f}", class_="front")]
+
+
+def _mark(
+    i: int,
+    point: Point,
+    accuracy: Accuracy | None,
+    x: Scale,
+    cy: float,
+    y: Scale,
+    group: int,
+    chosen: bool,
+) -> Markup:
+    timing = point.timing
+    cx = x(timing.p50_ms)
+    parts = []
+    bars = f"bar c{group}"
+    low, *_, high = _bounds(point)
+    if high > low:
+        parts.append(line(x(low), cy, x(high), cy, bars))
+    if accuracy is not None:
+        parts.append(line(cx, y(100 * accuracy.low), cx, y(100 * accuracy.high), bars))
+    if chosen:
+        parts.append(element("circle", cx=cx, cy=cy, r=RING, class_="chosen"))
+    style = "" if point.on_front or accuracy is None else "behind"
+    parts.append(marker(group, cx, cy, RADIUS if point.on_front else RADIUS - 1, style))
+    return mark(_tip(i, point), *parts, class_=style)
+
+
+def _tip(i: int, point: Point) -> str:
+    timing = point.timing
+    threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
+    lines = [
+        f"{i + 1}  {point.model}",
+        f"{engine_name(timing.engine)}, {threads}, {point.form}",
+        _time(timing),
+    ]
+    if (accuracy := point.accuracy) is not None:
+        bounds = percent_interval(accuracy.low, accuracy.high)
+        lines.append(f"{percent(accuracy.value)} (95 %: {bounds})")
+        lines.append("on the Pareto front" if point.on_front else "behind the Pareto front")
+    return "\n".join(lines)
+
+
+def _time(timing: Timing) -> str:
+    text = milliseconds(timing.p50_ms)
+    if timing.p50_low_ms is None or timing.p50_high_ms is None:
+        return text
+    return f"{text} (95 %: {milliseconds_interval(timing.p50_low_ms, timing.p50_high_ms)})"
+
+
+def _texts(i: int, point: Point, wide: bool) -> list[str]:
+    """The number of the row, with the model's name where there is room for it."""
+    full = f"{i + 1} {shortened(point.model, 26)}"
+    return [full, str(i + 1)] if wide else [str(i + 1)]
+
+
+def _bounds(point: Point) -> tuple[float, float, float]:
+    timing = point.timing
+    low = timing.p50_low_ms if timing.p50_low_ms else timing.p50_ms
+    high = timing.p50_high_ms if timing.p50_high_ms else timing.p50_ms
+    return min(low, timing.p50_ms), timing.p50_ms, max(high, timing.p50_ms)
+
+
+def _chosen(points: Sequence[Point], choice: Choice | None) -> int | None:
+    if choice is None:
+        return None
+    return next(
+        (
+            i
+            for i, p in enumerate(points)
+            if p.accuracy
+            and (p.model, p.timing.engine, p.timing.threads)
+            == (choice.model, choice.engine, choice.threads)
+        ),
+        None,
+    )
+
+
+def _family(form: str) -> str:
+    """A form without its numbers."""
+    words = (word for word in form.split() if not word.isdigit() and word != "×")
+    family = " ".join(words)
+    return re.sub(r"member\b", "members", family)

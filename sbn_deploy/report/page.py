@@ -1,0 +1,156 @@
+"""A report as one HTML page that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from . import figures
+from .charts import NARROW, WIDE
+from .charts.accuracy_latency import accuracy_latency, series
+from .charts.confusion import DRAWN, NUMBERED, confusion_chart
+from .charts.layers import KINDS, kind_swatch, layer_chart, shown
+from .charts.markers import legend_marker
+from .charts.ratios import ratio_chart
+from .charts.reliability import reliability_chart
+from .charts.risk import risk_chart
+from .content import Comparison, Profiled, RatioRow, Report
+from .pareto import WITHIN
+from .tables import (
+    class_table,
+    comparison_table,
+    confused_table,
+    layer_table,
+    ratio_table,
+    score_table,
+)
+
+# More evaluated models than these are folded, but for those that the answers name.
+OPEN = 2
+# Confusion matrices of so many classes can be read when they shrink to the width of a phone.
+FITTING = 12
+
+
+def render(report: Report) -> str:
+    """The page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": figures.percent, "count": figures.count}
+    style, script = _template("style.css"), _template("script.js")
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        comparisons=[_comparison(i, entry, report) for i, entry in enumerate(report.comparisons)],
+        ratios=list(_ratios(report.ratios)),
+        scores=score_table(report.evaluations) if report.evaluations else None,
+        evaluations=_evaluations(report),
+        profiles=[_profile(i, entry) for i, entry in enumerate(report.profiles)],
+        within=f"{100 * WITHIN:.0f}",
+    )
+
+
+def _template(name: str) -> str:
+    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """How a page's security policy names the only script or style that it allows."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _comparison(i: int, entry: Comparison, report: Report) -> dict[str, Any]:
+    choice = next((c for c in report.choices if c.comparison == i), None)
+    return {
+        "content": entry,
+        "wide": accuracy_latency(f"al{i}w", entry, choice, WIDE) if entry.data else None,
+        "narrow": accuracy_latency(f"al{i}n", entry, choice, NARROW) if entry.data else None,
+        "legend": [(legend_marker(k), s.name) for k, s in enumerate(series(entry))],
+        "table": comparison_table(entry),
+        "chosen": choice is not None and sum(p.accuracy is not None for p in entry.points) > 1,
+    }
+
+
+def _ratios(rows: Sequence[RatioRow]) -> Iterator[dict[str, Any]]:
+    """By machine."""
+    ordered = sorted(rows, key=lambda row: row.machine)
+    for i, (machine, group) in enumerate(groupby(ordered, key=lambda row: row.machine)):
+        here = list(group)
+        yield {
+            "machine": machine,
+            "bases": list(dict.fromkeys(row.base for row in here)),
+            "wide": ratio_chart(f"r{i}w", here, WIDE),
+            "narrow": ratio_chart(f"r{i}n", here, NARROW),
+            "table": ratio_table(here),
+        }
+
+
+def _evaluations(report: Report) -> list[dict[str, Any]]:
+    chosen = {choice.model for choice in report.choices}
+    found = []
+    for i, entry in enumerate(report.evaluations):
+        body = entry.evaluation
+        classes = len(body.data.classes)
+        found.append(
+            {
+                "content": entry,
+                "open": entry.model in chosen or len(report.evaluations) <= OPEN,
+                "reliability": (
+                    reliability_chart(f"rel{i}", body.reliability)
+                    if any(x.count for x in body.reliability)
+                    else None
+                ),
+                "risk": risk_chart(f"risk{i}", body.coverage, body.risk) if body.risk else None,
+                "confusion": (
+                    confusion_chart(f"cm{i}", body.data.classes, body.confusion)
+                    if body.confusion and classes <= DRAWN
+                    else None
+                ),
+                "fits": classes <= FITTING,
+                "numbered": classes <= NUMBERED,
+                "classes": class_table(entry) if body.per_class else None,
+                "confused": confused_table(entry) if entry.confused else None,
+            }
+        )
+    return found
+
+
+def _profile(i: int, entry: Profiled) -> dict[str, Any]:
+    profile = entry.profile
+    mend = profile.mend_first.name if profile.mend_first else None
+    kinds = [kind for kind in KINDS if any(layer.kind == kind for layer in profile.layers)]
+    return {
+        "content": entry,
+        "wide": layer_chart(f"l{i}w", profile.layers, mend, WIDE),
+        "narrow": layer_chart(f"l{i}n", profile.layers, mend, NARROW),
+        "left_out": len(profile.layers) - len(shown(profile.layers)),
+        "kinds": [(kind_swatch(kind), kind) for kind in kinds],
+        "table": layer_table(entry),
+        "total": figures.microseconds(
+            profile.total_us or sum(layer.us for layer in profile.layers)
+        ),
+        "call": None if profile.call_us is None else figures.microseconds(profile.call_us),
+        "peak": ", ".join(f"{_words(key)} {_said(value)}" for key, value in profile.peak.items()),
+    }
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ").replace("macs", "MACs").replace("ghz", "GHz")
+
+
+def _said(value: object) -> str:
+    return figures.number(value, 4) if isinstance(value, float) else str(value)

@@ -1,0 +1,251 @@
+"""The tables of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .content import Accuracy, Comparison, Evaluated, Profiled, RatioRow
+from .figures import (
+    NONE,
+    count,
+    interval,
+    kilobytes,
+    megabytes,
+    microseconds,
+    number,
+    percent,
+    percent_interval,
+    quantity,
+    times,
+)
+from .names import engine_name
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell's text, and the number by which its column is sorted, if it is one of numbers."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; `header` marks the one that names the row."""
+
+    title: str
+    numeric: bool = True
+    header: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; `marked` are the rows to stand out."""
+
+    caption: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+    marked: frozenset[int] = frozenset()
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """All that is known of each point, the fastest first, numbered as in the chart."""
+    columns = [
+        Column("#"),
+        Column("model", numeric=False, header=True),
+        Column("engine", numeric=False),
+        Column("front", numeric=False),
+        *map(Column, ("threads", "batch", "accuracy", "95 % interval", "p50 ms", "95 % interval")),
+        *map(Column, ("p90 ms", "p99 ms", "images/s", "file kB", "peak MB", "start ms", "J/image")),
+        Column("made as", numeric=False),
+    ]
+    rows = []
+    for i, point in enumerate(comparison.points):
+        timing, accuracy = point.timing, point.accuracy
+        front = NONE if accuracy is None else "on it" if point.on_front else "behind"
+        rows.append(
+            [
+                Cell(str(i + 1), i + 1),
+                Cell(point.model),
+                Cell(engine_name(timing.engine)),
+                Cell(front),
+                Cell(str(timing.threads), timing.threads),
+                Cell(str(timing.batch), timing.batch),
+                *_accuracy(accuracy),
+                Cell(number(timing.p50_ms), timing.p50_ms),
+                Cell(interval(timing.p50_low_ms, timing.p50_high_ms), timing.p50_low_ms),
+                Cell(number(timing.p90_ms), timing.p90_ms),
+                Cell(number(timing.p99_ms), timing.p99_ms),
+                Cell(count(timing.images_per_s), timing.images_per_s),
+                Cell(kilobytes(timing.file_bytes), timing.file_bytes),
+                Cell(megabytes(timing.peak_bytes), timing.peak_bytes),
+                Cell(number(timing.start_ms), timing.start_ms),
+                Cell(number(timing.joules_per_image), timing.joules_per_image),
+                Cell(point.form),
+            ]
+        )
+    size = "one image" if comparison.batch == 1 else f"{comparison.batch} images"
+    return _without_empty(
+        Table(
+            f"Every point: calls of {size} on {comparison.machine}",
+            columns,
+            rows,
+            frozenset(i for i, point in enumerate(comparison.points) if point.on_front),
+        )
+    )
+
+
+def ratio_table(rows: Sequence[RatioRow]) -> Table:
+    """Each ratio with its interval."""
+    columns = [
+        Column("model", numeric=False, header=True),
+        Column("engine", numeric=False),
+        Column("relative to, in sbn", numeric=False),
+        *map(Column, ("threads", "batch", "time", "95 % interval")),
+        Column("measured in", numeric=False),
+    ]
+    cells = [
+        [
+            Cell(row.model),
+            Cell(engine_name(row.engine)),
+            Cell(row.base),
+            Cell(str(row.threads), row.threads),
+            Cell(str(row.batch), row.batch),
+            Cell(times(row.ratio), row.ratio),
+            Cell(interval(row.low, row.high), row.low),
+            Cell(row.source),
+        ]
+        for row in rows
+    ]
+    return Table("Time relative to the first model of the same measurement", columns, cells)
+
+
+def score_table(evaluations: Sequence[Evaluated]) -> Table:
+    """The scores of all evaluated models, one row each."""
+    names = ("images", "correct", "accuracy", "95 % interval", "top 5", "top-5 95 % interval")
+    columns = [
+        Column("model", numeric=False, header=True),
+        Column("made as", numeric=False),
+        Column("engine", numeric=False),
+        Column("data", numeric=False),
+        *map(Column, (*names, "NLL, nats", "Brier", "ECE", "AURC")),
+    ]
+    rows = []
+    for entry in evaluations:
+        scores, aurc = entry.evaluation.scores, entry.evaluation.aurc
+        rows.append(
+            [
+                Cell(entry.model),
+                Cell(entry.form),
+                Cell(engine_name(entry.evaluation.engine)),
+                Cell(entry.evaluation.data.name),
+                Cell(count(scores.samples), scores.samples),
+                Cell(count(scores.correct), scores.correct),
+                Cell(percent(scores.accuracy), scores.accuracy),
+                Cell(percent_interval(scores.low, scores.high), scores.low),
+                Cell(percent(scores.top5), scores.top5),
+                Cell(percent_interval(scores.top5_low, scores.top5_high), scores.top5_low),
+                Cell(number(scores.nll), scores.nll),
+                Cell(number(scores.brier), scores.brier),
+                Cell(percent(scores.ece), scores.ece),
+                Cell(number(aurc), aurc),
+            ]
+        )
+    return _without_empty(Table("Scores of each model", columns, rows))
+
+
+def class_table(entry: Evaluated) -> Table:
+    """How well each class is recognised."""
+    columns = [
+        Column("class", numeric=False, header=True),
+        *map(Column, ("images", "accuracy", "95 % interval", "precision")),
+    ]
+    rows = [
+        [
+            Cell(found.name),
+            Cell(count(found.images), found.images),
+            Cell(percent(found.accuracy, 1), found.accuracy),
+            Cell(percent_interval(found.low, found.high, 1), found.low),
+            Cell(percent(found.precision, 1), found.precision),
+        ]
+        for found in entry.evaluation.per_class
+    ]
+    return Table(f"Classes: {entry.model}", columns, rows)
+
+
+def confused_table(entry: Evaluated) -> Table:
+    """The pairs of classes most often confused."""
+    columns = [
+        Column("true class", numeric=False, header=True),
+        Column("taken for", numeric=False),
+        Column("images"),
+    ]
+    rows = [
+        [Cell(true), Cell(predicted), Cell(count(images), images)]
+        for true, predicted, images in entry.confused
+    ]
+    return Table(f"Most often confused: {entry.model}", columns, rows)
+
+
+def layer_table(entry: Profiled) -> Table:
+    """Every layer in the order of execution."""
+    first = entry.profile.mend_first
+    columns = [
+        Column("#"),
+        Column("layer", numeric=False, header=True),
+        Column("op", numeric=False),
+        Column("kind", numeric=False),
+        Column("input", numeric=False),
+        Column("output", numeric=False),
+        *map(Column, ("binary MACs", "int8 MACs", "float MACs", "time", "share", "MAC/cycle")),
+        Column("of peak"),
+        Column("bytes"),
+    ]
+    rows = []
+    for i, layer in enumerate(entry.profile.layers):
+        peak = layer.percent_of_peak
+        rows.append(
+            [
+                Cell(str(i + 1), i + 1),
+                Cell(layer.name),
+                Cell(layer.op),
+                Cell(layer.kind),
+                Cell(_shape(layer.input_shape)),
+                Cell(_shape(layer.output_shape)),
+                *(
+                    Cell(quantity(macs) if macs else NONE, macs)
+                    for macs in (layer.binary_macs, layer.int8_macs, layer.float_macs)
+                ),
+                Cell(microseconds(layer.us), layer.us),
+                Cell(percent(layer.share, 1), layer.share),
+                Cell(number(layer.macs_per_cycle), layer.macs_per_cycle),
+                Cell(NONE if peak is None else f"{peak:.1f} %", peak),
+                Cell(count(layer.bytes), layer.bytes),
+            ]
+        )
+    marked = [i for i, x in enumerate(entry.profile.layers) if first and x.name == first.name]
+    caption = f"Layers: {entry.model}"
+    return _without_empty(Table(caption, columns, rows, frozenset(marked)))
+
+
+def _accuracy(accuracy: Accuracy | None) -> tuple[Cell, Cell]:
+    if accuracy is None:
+        return Cell(NONE), Cell(NONE)
+    bounds = percent_interval(accuracy.low, accuracy.high)
+    return Cell(percent(accuracy.value), accuracy.value), Cell(bounds, accuracy.low)
+
+
+def _shape(shape: Sequence[object] | None) -> str:
+    return NONE if not shape else "×".join(map(str, shape))
+
+
+def _without_empty(table: Table) -> Table:
+    """Without the columns that hold nothing."""
+    kept = [i for i in range(len(table.columns)) if any(row[i].text != NONE for row in table.rows)]
+    return Table(
+        table.caption,
+        [table.columns[i] for i in kept],
+        [[row[i] for i in kept] for row in table.rows],
+        table.marked,
+    )

@@ -1,0 +1,186 @@
+"""The steps of a sweep. Each leaves one file, and a step whose file is there is done.
+
+Models are evaluated and timed by `sbn evaluate` and `sbn benchmark` in processes of their own,
+as whoever wants to repeat a figure would run them; they write what they have when all of it is
+there, so a killed sweep goes on with the first unfinished step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sbn_deploy.measure import measurement
+from sbn_deploy.sweep.answer import Candidate, candidates
+from sbn_deploy.sweep.config import SweepConfig
+from sbn_deploy.sweep.grid import Form, forms
+from sbn_runtime.errors import ConfigError, SbnError
+from sbn_runtime.files import check_writable, write_atomically
+
+STATE = "sweep.json"
+REPORT = "report.html"
+TWINS = ("fp32", "int8")
+CALIBRATION_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Step:
+    """What makes one file, and what to say about it."""
+
+    title: str
+    output: Path
+    make: Callable[[], None]
+
+
+class Sweep:
+    """A sweep in a folder: `models/`, `evaluations/`, `benchmarks/`, and the report.
+
+    Raises:
+        ConfigError: the checkpoint cannot be read, or the folder holds another sweep.
+        OutputError: the folder cannot be written to.
+    """
+
+    def __init__(self, config: SweepConfig, folder: Path) -> None:
+        self.config, self.folder = config, folder
+        self.forms = forms(config)
+        self._claim()
+
+    def steps(self) -> list[Step]:
+        """All steps but the report, those that are done as well."""
+        models = [form.name for form in self.forms]
+        found = [
+            Step(f"exporting {form.name}", self._model(form.name), partial(self._export, form))
+            for form in self.forms
+        ]
+        if self.config.twin is not None:
+            models += TWINS
+            found.append(Step("exporting the fp32 twin", self._model("int8"), self._export_twin))
+        found += [
+            Step(f"classifying with {name}", self._evaluation(name), partial(self._evaluate, name))
+            for name in models
+        ]
+        for threads in self.config.threads:
+            title = f"timing, threads: {threads}"
+            time = partial(self._time, models, threads)
+            found.append(Step(title, self._benchmark(threads), time))
+        return found
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Does what is not done yet, then writes the report.
+
+        Raises SbnError when a step fails; what was done before it is kept.
+        """
+        steps = self.steps()
+        for number, step in enumerate(steps, 1):
+            done = step.output.is_file()
+            say(f"{number}/{len(steps)} {step.title}{': done before' if done else ''}")
+            if not done:
+                step.output.parent.mkdir(parents=True, exist_ok=True)
+                step.make()
+        self._run("report", *map(str, self.measurements()), "-o", str(self.folder / REPORT))
+
+    def measurements(self) -> list[Path]:
+        """The files with figures, of a sweep that has run."""
+        return [step.output for step in self.steps() if step.output.suffix == ".json"]
+
+    def candidates(self) -> list[Candidate]:
+        """What may be shipped, of a sweep that has run."""
+        records = [measurement.load(path) for path in self.measurements()]
+        return candidates(
+            [record for record in records if record["kind"] == "evaluation"],
+            [record for record in records if record["kind"] == "benchmark"],
+        )
+
+    def _claim(self) -> None:
+        """Makes the folder this sweep's, or finds that it is."""
+        try:
+            digest = hashlib.sha256(self.config.checkpoint.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ConfigError(f"cannot read {self.config.checkpoint}: {error.strerror}") from error
+        state = json.loads(self.config.model_dump_json()) | {"checkpoint_sha256": digest}
+        check_writable(self.folder)
+        path = self.folder / STATE
+        if not path.is_file():
+            write_atomically(path, (json.dumps(state, indent=1) + "\n").encode())
+            return
+        before = _state(path)
+        changed = [name for name in state if before.get(name) != state[name]]
+        if changed:
+            raise ConfigError(
+                f"{self.folder} holds a sweep with another {changed[0]}"
+                f" ({before.get(changed[0])!r}); give another folder with --out, or remove it"
+            )
+
+    def _export(self, form: Form) -> None:
+        from sbn_deploy.export import export_checkpoint
+
+        export_checkpoint(self.config.checkpoint, self._model(form.name), **form.options)
+
+    def _export_twin(self) -> None:
+        from sbn_deploy.data import load
+        from sbn_deploy.measure.rivals import export_fp32, quantise_int8
+        from sbn_deploy.train import checkpoint
+
+        assert self.config.twin is not None
+        network, _ = checkpoint.load(self.config.twin)
+        images = load(self.config.data, "train")
+        size = images.preprocess
+        fp32, int8 = (self._model(name) for name in TWINS)
+        export_fp32(network, (size.channels, size.height, size.width), fp32)
+        quantise_int8(fp32, int8, images.inputs()[:CALIBRATION_IMAGES])
+
+    def _evaluate(self, name: str) -> None:
+        options = ["--data", self.config.data]
+        if self.config.images is not None:
+            options += ["--images", str(self.config.images)]
+        self._run("evaluate", str(self._model(name)), *options, "-o", str(self._evaluation(name)))
+
+    def _time(self, names: Sequence[str], threads: int) -> None:
+        self._run(
+            "benchmark",
+            *(str(self._model(name)) for name in names),
+            *("--threads", str(threads)),
+            *("--batch", ",".join(map(str, self.config.batch))),
+            *("--runs", str(self.config.runs)),
+            *self._rivals(),
+            *("-o", str(self._benchmark(threads))),
+        )
+
+    def _rivals(self) -> Iterator[str]:
+        others = [engine for engine in self.config.engines if engine != "sbn"]
+        if others:
+            yield from ("--compare", ",".join(others))
+
+    def _run(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "sbn_deploy.cli", *arguments]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise SbnError(
+                f"stopped at `{shlex.join(['sbn', *arguments])}`; what is done is kept, and the"
+                " same sweep goes on there"
+            )
+
+    def _model(self, name: str) -> Path:
+        return self.folder / "models" / f"{name}.onnx"
+
+    def _evaluation(self, name: str) -> Path:
+        return self.folder / "evaluations" / f"{name}.json"
+
+    def _benchmark(self, threads: int) -> Path:
+        return self.folder / "benchmarks" / f"threads{threads}.json"
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: {error}; remove its folder") from error
+    return state if isinstance(state, dict) else {}

@@ -1,0 +1,124 @@
+"""`sbn sweep` and `sbn card` as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sbn_deploy.cli import main
+from sbn_deploy.measure import measurement
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKPOINT = ROOT / "models" / "digits-cnn" / "checkpoint.safetensors"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sweep") / "digits.toml"
+    path.write_text(
+        f'checkpoint = "{CHECKPOINT}"\nmembers = [2]\nsamples = [2]\nruns = 20\nimages = 60\n'
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def swept(config: Path) -> Path:
+    """A sweep that was killed when it had something, and then run to its end."""
+    folder = config.parent / "out"
+    command = [sys.executable, "-m", "sbn_deploy.cli", "sweep", str(config), "--out", str(folder)]
+    first = folder / "evaluations" / "threshold.json"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        while process.poll() is None and not first.is_file():
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not (folder / "report.html").exists()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.is_file()}
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ship " in done.stdout
+    assert "done before" in done.stderr
+    finished = [path for path in before if path.suffix in (".onnx", ".json")]
+    assert first in finished
+    assert {path: path.stat().st_mtime_ns for path in finished} == {
+        path: before[path] for path in finished
+    }
+    return folder
+
+
+def test_everything_is_measured(swept: Path) -> None:
+    names = {"threshold", "members2", "threshold-noise2", "members2-noise2"}
+    assert {path.stem for path in (swept / "models").glob("*.onnx")} == names
+    for name in names:
+        record = measurement.load(swept / "evaluations" / f"{name}.json")
+        assert record["scores"]["samples"] == 60
+    record = measurement.load(swept / "benchmarks" / "threads1.json")
+    assert {result["model"] for result in record["results"]} == names
+    assert (swept / "report.html").stat().st_size > 10_000
+
+
+def test_it_answers_at_once_when_done(
+    swept: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["sweep", str(config), "--out", str(swept), "--json"]
+    assert main([*arguments, "--budget-ms", "1000"]) == 0
+    reply = json.loads(capsys.readouterr().out)
+    best = max(one["accuracy"] for one in reply["candidates"])
+    assert reply["answer"]["best"]["accuracy"] == best
+    assert main([*arguments, "--budget-ms", "0.000001"]) == 1
+    reply = json.loads(capsys.readouterr().out)
+    fastest = min(reply["candidates"], key=lambda one: one["p50_ms"])
+    assert reply["answer"] == {"best": None, "faster": None, "closest": fastest}
+
+
+def test_another_sweep_needs_another_folder(
+    swept: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = config.with_name("other.toml")
+    other.write_text(config.read_text().replace("[2]", "[3]"))
+    assert main(["sweep", str(other), "--out", str(swept)]) == 2
+    assert "another members" in capsys.readouterr().err
+
+
+def test_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "digits.toml"
+    config.write_text('checkpoint = "missing.safetensors"')
+    assert main(["sweep", str(config), "--out", str(tmp_path / "out")]) == 2
+    assert "missing.safetensors" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_card_of_all_forms(swept: Path, tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    about = tmp_path / "about.md"
+    about.write_text("What numbers cannot say.")
+    measured = [*swept.glob("evaluations/*.json"), *swept.glob("benchmarks/*.json")]
+    arguments = [str(swept / "models" / "threshold.onnx"), *map(str, measured)]
+    assert main(["card", *arguments, "--about", str(about), "-o", str(card)]) == 0
+    text = card.read_text()
+    _, front, body = text.split("---\n", 2)
+    entries = dict(line.split(": ", 1) for line in front.splitlines())
+    (index,) = json.loads(entries["model-index"])
+    assert len(index["results"]) == 4
+    assert "What numbers cannot say." in body
+    for form in ("thresholded weights", "2 sampled members, 2 samples of the noise"):
+        assert body.count(f"| {form} |") >= 2
+    # Nothing that only this machine has.
+    assert str(swept.parent) not in text
+
+
+def test_the_code_of_a_card_runs(swept: Path, tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    model = swept / "models" / "threshold.onnx"
+    assert main(["card", str(model), "-o", str(card)]) == 0
+    code = card.read_text().split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=model.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() in map(str, range(10))

@@ -1,0 +1,309 @@
+"""Measurements as the measuring verbs write them, computed from drawn times and answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbn_deploy.measure import measurement
+from sbn_deploy.measure.accuracy import score, wilson_interval
+from sbn_deploy.measure.calibration import reliability
+from sbn_deploy.measure.measurement import ModelFacts
+from sbn_deploy.measure.ranking import area_under_risk_coverage, risk_coverage
+
+RESAMPLES = 200
+SERVER = {"cpu": "Xeon Gold 6338", "isa": "avx512", "cores": 4, "mhz": 2100.0}
+BOARD = {"cpu": "Raspberry Pi 5 Model B, Cortex-A76", "isa": "neon", "cores": 4, "mhz": 2400.0}
+DIGITS = tuple("0123456789")
+CIFAR = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
+
+def model(name: str, **said: Any) -> ModelFacts:
+    """The facts of a model that is made up."""
+    facts: dict[str, Any] = {
+        "name": name,
+        "file": f"{name}.onnx",
+        "sha256": hashlib.sha256(name.encode()).hexdigest(),
+        "bytes": 30_127,
+        "arch": "cifar-vgg",
+        "weights": "threshold",
+        "members": 1,
+        "activations": "deterministic",
+        "samples": 1,
+        "checkpoint_sha256": hashlib.sha256(b"checkpoint").hexdigest(),
+        "trained_on": "cifar10",
+    }
+    return ModelFacts(**facts | said)
+
+
+def head(kind: measurement.Kind, machine: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """The first entries of a measurement, on a machine that is made up."""
+    found = measurement.head(kind)
+    return found | {"machine": found["machine"] | machine, "command": command}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed, and about how long it takes."""
+
+    model: ModelFacts
+    ms: float
+    engine: str = "sbn"
+    threads: int = 1
+    batch: int = 1
+
+
+def benchmark(
+    cases: Sequence[Case],
+    *,
+    machine: Mapping[str, Any] = SERVER,
+    rounds: int = 40,
+    spread: float = 0.02,
+    seed: int = 0,
+    unstable: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The measurement of calls drawn around each case's time, some of them far above it."""
+    rng = np.random.default_rng(seed)
+    weather = rng.normal(0, spread, rounds)
+    taken = [
+        case.ms * np.exp(weather + rng.normal(0, spread, rounds) + rng.exponential(spread, rounds))
+        for case in cases
+    ]
+    medians = [_bootstrap(ms, rng) for ms in taken]
+    models = list({case.model.sha256: case.model for case in cases}.values())
+    results, ratios = [], []
+    for case, ms, drawn in zip(cases, taken, medians, strict=True):
+        low, high = np.percentile(drawn, (2.5, 97.5))
+        p50, p90, p99 = np.percentile(ms, (50, 90, 99))
+        results.append(
+            {
+                "model": case.model.name,
+                "engine": case.engine,
+                "threads": case.threads,
+                "batch": case.batch,
+                "runs": rounds,
+                "p50_ms": p50,
+                "p50_low_ms": low,
+                "p50_high_ms": high,
+                "p90_ms": p90,
+                "p99_ms": p99,
+                "min_ms": ms.min(),
+                "images_per_s": 1e3 * case.batch / p50,
+                "start_ms": 20 + 3 * case.ms,
+                "peak_bytes": 60_000_000 + case.model.bytes * (20 if case.engine != "sbn" else 1),
+                "file_bytes": case.model.bytes * (16 if case.engine != "sbn" else 1),
+                "joules_per_image": None,
+                "spread": float(np.subtract(*np.percentile(ms, (75, 25)))) / 2 / p50,
+                "drift": 0.0,
+            }
+        )
+        base = _base(cases, case)
+        if base is not None and base != cases.index(case):
+            both = taken[cases.index(case)] / taken[base]
+            drawn = _bootstrap(both, rng)
+            ratios.append(
+                {
+                    "model": case.model.name,
+                    "engine": case.engine,
+                    "threads": case.threads,
+                    "batch": case.batch,
+                    "ratio": np.median(both),
+                    "low": np.percentile(drawn, 2.5),
+                    "high": np.percentile(drawn, 97.5),
+                }
+            )
+    return _plain(
+        head("benchmark", machine, f"sbn benchmark {models[0].file} --compare fp32 -o run.json")
+        | {
+            "models": [asdict(facts) for facts in models],
+            "settings": {"runs": rounds, "warmup": 10, "max_seconds": None},
+            "results": results,
+            "ratios": ratios,
+            "before": {},
+            "after": {},
+            "unstable": list(unstable),
+            "rule": "unstable if an engine's spread is above 10% of its median",
+        }
+    )
+
+
+def answers(
+    images: int, classes: int, skill: float, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Probabilities [N, K] and labels [N] of a classifier, the better the more `skill`."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, images)
+    logits = rng.normal(0, 1, (images, classes))
+    # Classes next to each other look alike.
+    logits[np.arange(images), labels ^ 1 if classes > 1 else labels] += 0.35 * skill
+    logits[np.arange(images), labels] += skill
+    shares = np.exp(1.4 * logits)
+    return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32), labels
+
+
+def evaluation(
+    facts: ModelFacts,
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    data: str = "cifar10",
+    machine: Mapping[str, Any] = SERVER,
+    samples: int | None = None,
+    skipped: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """The measurement of a model that gave these answers."""
+    count = len(classes)
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.zeros((count, count), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    per_class = []
+    for i, name in enumerate(classes):
+        images, hits, claimed = confusion[i].sum(), confusion[i, i], confusion[:, i].sum()
+        low, high = wilson_interval(int(hits), int(images)) if images else (None, None)
+        per_class.append(
+            {
+                "name": name,
+                "images": images,
+                "correct": hits,
+                "accuracy": hits / images if images else None,
+                "low": low,
+                "high": high,
+                "precision": hits / claimed if claimed else None,
+            }
+        )
+    confidence, correct = probabilities.max(axis=1), predicted == labels
+    coverage, risk = risk_coverage(confidence, correct)
+    chosen = np.unique(np.linspace(0, len(coverage) - 1, 200).round().astype(int))
+    top = (np.argsort(-probabilities, axis=1)[:, :5] == labels[:, None]).any(axis=1).sum()
+    bounds = wilson_interval(int(top), len(labels))
+    five = (top / len(labels), *bounds) if count >= 20 else (None, None, None)
+    return _plain(
+        head("evaluation", machine, f"sbn evaluate {facts.file} --data {data} -o accuracy.json")
+        | {
+            "model": asdict(facts),
+            "engine": "sbn",
+            "samples": facts.samples if samples is None else samples,
+            "seed": 0,
+            "data": {
+                "name": data,
+                "spec": data,
+                "images": len(labels),
+                "classes": list(classes),
+                "skipped": list(skipped),
+            },
+            "scores": asdict(score(probabilities, labels))
+            | dict(zip(("top5", "top5_low", "top5_high"), five, strict=True)),
+            "per_class": per_class,
+            "confusion": confusion,
+            "reliability": [asdict(entry) for entry in reliability(probabilities, labels)],
+            "coverage": coverage[chosen],
+            "risk": risk[chosen],
+            "aurc": area_under_risk_coverage(confidence, correct),
+            "seconds": 1.5,
+            "images_per_s": len(labels) / 1.5,
+        }
+    )
+
+
+def profile(
+    facts: ModelFacts,
+    layers: Sequence[tuple[str, str, int]],
+    *,
+    machine: Mapping[str, Any] = SERVER,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The measurement of layers given by name, kind and millions of MACs (0 for none)."""
+    rng = np.random.default_rng(seed)
+    peak = {"binary": 4096.0, "int8": 128.0, "float": 32.0}
+    ghz = 2.1
+    entries: list[dict[str, Any]] = []
+    for name, kind, millions in layers:
+        reached = rng.uniform(0.25, 0.85)
+        macs = millions * 1_000_000
+        cycles = macs / (peak[kind] * reached) if macs else rng.uniform(5e3, 4e4)
+        entries.append(
+            {
+                "name": name,
+                "op": {"binary": "sbn.Conv", "int8": "sbn.PixelConv"}.get(kind, "Add"),
+                "kind": kind,
+                "input_shape": [1, 16, 16, 128],
+                "output_shape": [1, 16, 16, 128],
+                **{f"{k}_macs": macs if k == kind else 0 for k in ("binary", "int8", "float")},
+                "us": cycles / ghz / 1e3,
+                "macs_per_cycle": macs / cycles if macs else None,
+                "percent_of_peak": 100 * reached if macs else None,
+                "bytes": 32_768,
+            }
+        )
+    total = sum(entry["us"] for entry in entries)
+    for entry in entries:
+        entry["share"] = entry["us"] / total
+    slowest = max(entries, key=lambda entry: entry["us"])
+    return _plain(
+        head("profile", machine, f"sbn profile {facts.file} -o profile.json")
+        | {
+            "model": asdict(facts),
+            "threads": 1,
+            "batch": 1,
+            "runs": 200,
+            "isa": machine["isa"],
+            "peak": {"binary_macs_per_cycle": 4096.0, "ghz": ghz, "kernels": machine["isa"]},
+            "layers": entries,
+            "total_us": total,
+            "call_us": 0.97 * total,
+            "mend_first": {
+                "name": slowest["name"],
+                "why": f"It takes {slowest['share']:.0%} of the time.",
+            },
+        }
+    )
+
+
+def write(folder: Path, **measurements: dict[str, Any]) -> list[Path]:
+    """Saves measurements under their names."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for name, content in measurements.items():
+        paths.append(folder / f"{name}.json")
+        measurement.save(paths[-1], content)
+    return paths
+
+
+def _base(cases: Sequence[Case], case: Case) -> int | None:
+    """Index of what the case is compared with."""
+    return next(
+        (
+            i
+            for i, other in enumerate(cases)
+            if other.model == cases[0].model
+            and other.engine == "sbn"
+            and (other.threads, other.batch) == (case.threads, case.batch)
+        ),
+        None,
+    )
+
+
+def _bootstrap(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Medians of resampled values."""
+    chosen = rng.integers(0, len(values), (RESAMPLES, len(values)))
+    medians: NDArray[np.float64] = np.median(values[chosen], axis=1)
+    return medians
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return value.tolist() if hasattr(value, "tolist") else value
