@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Iterable
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -13,6 +14,8 @@ from sbn_deploy import cli
 
 PAGE = "command-line.md"
 WIDTH = 72
+# Its parts: a title, and what it is the title of, indented.
+EPILOG = re.compile(r"^(\S.*):\n((?: +.*\n?)+)", re.MULTILINE)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -52,12 +55,11 @@ def _of_verb(parser: argparse.ArgumentParser) -> str:
             if group.description:
                 text += f"\n{_escaped(group.description)}\n"
         text += _definitions(parser, actions)
-    example = re.match(r"example:\n(.*)", parser.epilog or "", re.DOTALL)
-    if example:
-        lines = (line.strip() for line in example[1].splitlines())
-        text += "\nExample:\n\n```sh\n" + "\n".join(lines) + "\n```\n"
-    elif parser.epilog:
-        text += f"\n{_escaped(parser.epilog)}\n"
+    for title, body in EPILOG.findall(parser.epilog or ""):
+        language = "toml" if title.endswith(".toml") else "sh"
+        lines = textwrap.dedent(body).strip()
+        text += f"\n{_escaped(title.capitalize() if title == 'example' else title)}:\n"
+        text += f"\n```{language}\n{lines}\n```\n"
     return text
 
 

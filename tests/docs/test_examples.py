@@ -32,6 +32,7 @@ from sbn_deploy.estimators import names as estimator_names
 from sbn_deploy.nn import noise, surrogate
 from sbn_deploy.nn.models import network
 from sbn_deploy.nn.threads import threads
+from sbn_deploy.sweep import SweepConfig
 from sbn_deploy.train.config import TrainConfig
 
 from .commands import CHECKS, OTHERS, RUNS, check_settings, commands
@@ -112,7 +113,12 @@ def test_page_runs(
 def test_recipes_are_right(document: Path) -> None:
     for part in parts(document):
         if part.language == "toml":
-            check_settings(TrainConfig(out=Path("runs"), **tomllib.loads(part.code)))
+            settings = tomllib.loads(part.code)
+            if "checkpoint" in settings:
+                defaults = SweepConfig(checkpoint=settings["checkpoint"])
+                assert SweepConfig(**settings) == defaults, f"{part}: other defaults"
+            else:
+                check_settings(TrainConfig(out=Path("runs"), **settings))
 
 
 @pytest.mark.parametrize("document", documents_with("onnx"), ids=name)
