@@ -16,13 +16,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 # What the installed library is built from.
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
-	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench -type f 2>/dev/null)
+	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench \
+		-type f -not -path 'runtime/bench/arm/*' 2>/dev/null)
 CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
-	arm-cycles arm-tools bench models bench-train docs clean
+	arm-cycles arm-tools bench bench-repeat models bench-train docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -41,6 +42,7 @@ lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
 native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 	$(BIN)/ctest --test-dir $(CMAKE_BUILD) --output-on-failure
 
+# The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
@@ -70,9 +72,9 @@ test-arm: $(ARM_BUILD)/built  ## kernels, wheel, source install and the runtime'
 	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py
 
-arm-cycles: $(ARM_BUILD)/built  ## cycles of the ARM kernels by LLVM's models of the cores: docs/arm-cycles.md
+arm-cycles: $(ARM_BUILD)/built  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 10 minutes)
 	$(call debian,llvm-mca-19,llvm-19)
-	$(BIN)/python runtime/bench/arm_cycles.py $(ARM_BUILD) -o docs/arm-cycles.md
+	$(BIN)/python -m runtime.bench.arm $(ARM_BUILD) -o docs/arm-cycles.md
 
 bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this machine, one core
 	@test -f /usr/include/benchmark/benchmark.h || { \
@@ -89,6 +91,11 @@ bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this 
 
 models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `make models CIFAR10=PATH` those for CIFAR-10 too
 	$(BIN)/python models/make_models.py $(if $(CIFAR10),--cifar10 '$(CIFAR10)')
+
+bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval of another? (about 3 minutes)
+	mkdir -p runs
+	$(BIN)/sbn export models/cifar-vgg-s/checkpoint.safetensors -o runs/repeat.onnx
+	$(BIN)/python -m sbn_deploy.measure.repeatability runs/repeat.onnx
 
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark
@@ -170,6 +177,7 @@ arm-tools:
 
 $(ARM_BUILD)/built: $(NATIVE) | $(STAMPS)/dev arm-tools
 	$(BIN)/cmake -S runtime -B $(ARM_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \
-		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake \
+		-DCMAKE_SHARED_LINKER_FLAGS=-Wl,-Map=libsbn.map
 	$(BIN)/cmake --build $(ARM_BUILD) --parallel $(JOBS)
 	touch $@

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sbn_runtime.errors import ConfigError, InputError
 
-from .common import at_least, new_parser, say, show_json, show_table
+from .common import (
+    at_least,
+    new_parser,
+    positive_seconds,
+    say,
+    show_json,
+    show_table,
+    whole_numbers,
+    writable,
+)
 from .data import test_images
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
-    from sbn_deploy.measure.engines import Engine, SbnEngine
+    from sbn_deploy.measure.measurement import ModelFacts
     from sbn_deploy.measure.record import Settings
+    from sbn_runtime import Session
 
     from .common import Subparsers
 
-LCE = "lce"
-RIVALS = ("fp32", "int8", LCE)
+LCE, TORCH = "lce", "torch"
+RIVALS = ("fp32", "int8", LCE, TORCH)
+# For each engine with each number of threads and each batch.
+SECONDS = 5.0
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -29,19 +44,42 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "benchmark",
-        description="Measures how long one call takes. Engines are run in turns, so that a change"
-        " of the machine's speed meets all of them. With --data: accuracy as well. With --remote:"
-        " on a device, over the system's ssh and scp; nothing is left behind there. Says when the"
+        description="Measures how long one call takes. Engines run in turns, so that a change of"
+        " the machine's speed meets all of them, and start several times, so that the intervals"
+        " hold for the next measurement too. With --data: accuracy as well. With --remote: on a"
+        " device, over the system's ssh and scp; nothing is left behind there. Says when the"
         " machine was not steady.",
-        example="sbn benchmark digits.onnx --threads 1 --batch 1 --compare fp32,int8\n"
+        example="sbn benchmark digits.onnx --compare fp32,int8,lce,torch\n"
+        "  sbn benchmark small.onnx large.onnx --threads 1,2 --batch 1,8,32 -o speed.json\n"
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
+    parser.add_argument(
+        "models", type=Path, nargs="+", metavar="MODEL", help="ONNX file of `sbn export`"
+    )
+    parser.add_argument(
+        "--compare",
+        type=_rivals,
+        default=(),
+        metavar="LIST",
+        help="one or more of fp32, int8, lce and torch: the same architecture with real weights in"
+        " onnxruntime, the same quantised to 8 bits, this very model in Larq Compute Engine, in"
+        " the faster of its modes (needs larq-compute-engine; one image at a time), and the binary"
+        " network in torch; fp32, int8 and torch need the training packages",
+    )
+    for name, text in (
+        ("--threads", "threads that share a call"),
+        ("--batch", "samples in a call"),
+    ):
+        parser.add_argument(
+            name,
+            type=whole_numbers(1),
+            default=(1,),
+            metavar="LIST",
+            help=f"{text}; each of a list as 1,2,4 is measured (default: 1)",
+        )
     numbers = (
-        ("--threads", 1, 1, "threads that share a call"),
-        ("--batch", 1, 1, "samples in a call"),
-        ("--runs", 1, 300, "timed calls for each engine"),
-        ("--warmup", 0, 30, "calls before the timed ones"),
+        ("--runs", 1, 1000, "timed calls for each engine, if time allows"),
+        ("--warmup", 0, 30, "calls before the timed ones, each time an engine is started"),
     )
     for name, minimum, default, text in numbers:
         parser.add_argument(
@@ -52,14 +90,11 @@ def add_parser(subparsers: Subparsers) -> None:
             help=f"{text} (default: {default})",
         )
     parser.add_argument(
-        "--compare",
-        type=_rivals,
-        default=(),
-        metavar="LIST",
-        help="one or more of fp32, int8 and lce: the same architecture with real weights in"
-        " onnxruntime, the same quantised to 8 bits (these need the training packages), and this"
-        " very model in Larq Compute Engine, in the faster of its modes (needs"
-        " larq-compute-engine and --batch 1)",
+        "--max-seconds",
+        type=positive_seconds,
+        metavar="S",
+        help="when to stop measuring, whatever --runs says (default:"
+        f" {SECONDS:g} for each engine with each number of threads and each batch)",
     )
     parser.add_argument(
         "--data", metavar="SET", help="test images to classify as well, as `sbn evaluate` takes"
@@ -78,19 +113,26 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="FILE",
         help="wheel to install on the device (default: the one in dist/ that fits it)",
     )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE.json",
+        help="write all figures there, for `sbn report`",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measures the model and its rivals, here or on a device."""
-    if options.wheel is not None and options.remote is None:
-        raise InputError("--wheel goes with --remote, as in --remote ssh://pi@raspberrypi.local")
-    if options.images is not None and options.data is None:
-        raise InputError("--images goes with --data, as in --data digits")
-    if options.data is not None:
-        dataset: Dataset | None = test_images(options.data, options.images)
-    else:
-        dataset = None
-    record = (_measure_here if options.remote is None else _measure_there)(options, dataset)
+    """Measures the models and their rivals, here or on a device."""
+    _check(options)
+    output: Path | None = options.output and writable(options.output)
+    dataset = None if options.data is None else test_images(options.data, options.images)
+    measure = _measure_here if options.remote is None else _measure_there
+    record = measure(options, dataset)
+    if output is not None:
+        from sbn_deploy.measure import measurement
+
+        measurement.save(output, record)
     if options.json:
         show_json(record)
     else:
@@ -98,31 +140,42 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check(options: argparse.Namespace) -> None:
+    if options.wheel is not None and options.remote is None:
+        raise InputError("--wheel goes with --remote, as in --remote ssh://pi@raspberrypi.local")
+    if options.images is not None and options.data is None:
+        raise InputError("--images goes with --data, as in --data digits")
+    if options.data is not None and len(options.models) > 1:
+        raise InputError("--data goes with one model; `sbn evaluate` classifies with the others")
+    if LCE in options.compare and 1 not in options.batch:
+        raise ConfigError("LCE runs one image at a time: compare with it at --batch 1")
+
+
 def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
+    from sbn_deploy.measure.candidates import Candidates
     from sbn_deploy.measure.record import classified, timed
     from sbn_runtime import Session
 
-    if LCE in options.compare and options.batch != 1:
-        raise ConfigError("LCE runs one image at a time: compare with it at --batch 1")
+    sessions = [Session(model, threads=1) for model in options.models]
+    facts = _facts(options.models, sessions)
     with tempfile.TemporaryDirectory() as folder:
-        record = timed(
-            options.model,
-            _settings(options),
-            lambda sbn: _rival_engines(sbn, options, Path(folder)),
-            say=say,
-        )
-    if LCE in options.compare:
-        from sbn_deploy.measure.lce import faster_mode
-
-        record["results"] = faster_mode(record["results"])
+        candidates = Candidates(options.compare, Path(folder), say)
+        specs = [
+            spec
+            for model, fact, session in zip(options.models, facts, sessions, strict=True)
+            for spec in candidates.of(model, fact.name, session)
+        ]
+        record = timed(specs, _settings(options), say=say, progress=_show_progress)
     if dataset is not None:
         say(f"classifying {len(dataset)} images of {dataset.name}")
+        (model,) = options.models
         record["data"] = dataset.name
-        record["accuracy"], _ = classified(Session(options.model), dataset.images, dataset.labels)
-    return record
+        record["accuracy"], _ = classified(Session(model), dataset.images, dataset.labels)
+    return _measurement(facts, record)
 
 
 def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
+    from sbn_deploy.measure.candidates import Candidates
     from sbn_deploy.measure.machine import describe
     from sbn_deploy.measure.record import classified
     from sbn_deploy.measure.remote.steps import Material, measure_remotely
@@ -130,9 +183,14 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
     from sbn_runtime import Session
 
     target = parse(options.remote)
-    if LCE in options.compare:
-        raise ConfigError("LCE is compared with here only; leave it out with --remote")
-    session = Session(options.model)
+    for rival, name in ((LCE, "LCE"), (TORCH, "torch")):
+        if rival in options.compare:
+            raise ConfigError(f"{name} is compared with here only; leave it out with --remote")
+    if len(options.models) > 1:
+        raise InputError("--remote measures one model at a time")
+    (model,) = options.models
+    session = Session(model)
+    facts = _facts(options.models, [session])
     local: dict[str, Any] = {"machine": describe()}
     found = None
     if dataset is not None:
@@ -140,8 +198,8 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
         local["accuracy"], found = classified(session, dataset.images, dataset.labels)
     with tempfile.TemporaryDirectory() as folder:
         material = Material(
-            model=options.model,
-            rivals=_rival_files(options.compare, session.metadata, Path(folder)),
+            model=model,
+            rivals=Candidates(options.compare, Path(folder), say).float_files(session.metadata),
             images=None if dataset is None else dataset.images,
             labels=None if dataset is None else dataset.labels,
             wheel=options.wheel,
@@ -152,51 +210,57 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
         there = record.pop("labels")
         record["data"] = dataset.name
         record["differing_labels"] = int((found != there).sum())
-    return record
+    return _measurement(facts, record)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
     from sbn_deploy.measure.record import Settings
 
-    return Settings(options.threads, options.batch, options.runs, options.warmup)
+    engines = len(options.models) * (1 + len(options.compare))
+    seconds = options.max_seconds or SECONDS * engines * len(options.threads) * len(options.batch)
+    return Settings(options.threads, options.batch, options.runs, options.warmup, seconds)
 
 
-def _rival_files(
-    compare: Sequence[str], metadata: Mapping[str, Any], folder: Path
-) -> dict[str, Path]:
-    """The files of the float models to compare with, by engine name."""
-    real = [rival for rival in compare if rival != LCE]
-    if not real:
-        return {}
-    from sbn_deploy.measure.rivals import untrained_rivals
+def _facts(models: Sequence[Path], sessions: Sequence[Session]) -> list[ModelFacts]:
+    """What the models are; where two files have one name, names say their folders too."""
+    from sbn_deploy.measure.measurement import describe_model
 
-    say("building the same architecture with real weights")
-    files = untrained_rivals(metadata, real, folder)
-    return {_engine_name(rival): files[rival] for rival in real}
+    if len(set(map(Path.resolve, models))) < len(models):
+        raise InputError("a model is given twice")
+    facts = [
+        describe_model(model, session.metadata)
+        for model, session in zip(models, sessions, strict=True)
+    ]
+    shared = Counter(fact.name for fact in facts)
+    return [
+        replace(fact, name=str(model.with_suffix(""))) if shared[fact.name] > 1 else fact
+        for model, fact in zip(models, facts, strict=True)
+    ]
 
 
-def _engine_name(rival: str) -> str:
-    return f"onnxruntime-{rival}"
+def _measurement(facts: Sequence[ModelFacts], record: Mapping[str, Any]) -> dict[str, Any]:
+    from sbn_deploy.measure.measurement import head
+
+    return head("benchmark") | {
+        "models": [asdict(fact) for fact in facts],
+        **record,
+    }
+
+
+def _show_progress(share: float) -> None:
+    """A line on a terminal that is written over; the last one is removed."""
+    if sys.stderr.isatty():
+        text = "" if share >= 1 else f"{share:.0%} "
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _show(record: Mapping[str, Any]) -> None:
     machine, results = record["machine"], record["results"]
     where = f"{record['remote']['host']}: " if "remote" in record else ""
     say(f"{where}{machine['cpu']}, {machine['isa']} kernels, onnxruntime {machine['onnxruntime']}")
+    columns = _columns(record)
     show_table(
-        ("engine", "threads", "batch", "median ms", "p95 ms", "images/s", "time against sbn"),
-        [
-            (
-                timing.engine,
-                timing.threads,
-                timing.batch,
-                f"{timing.median_ms:.4f}",
-                f"{timing.p95_ms:.4f}",
-                round(timing.images_per_s),
-                f"{timing.median_ms / results[0].median_ms:.2f}×",
-            )
-            for timing in results
-        ],
+        [name for name, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))
     )
     if "accuracy" in record:
         accuracy = record["accuracy"]
@@ -206,24 +270,63 @@ def _show(record: Mapping[str, Any]) -> None:
         )
     if "differing_labels" in record:
         print(f"labels that differ from those found here: {record['differing_labels']:,}")
+    fewest = min(result["runs"] for result in results)
+    if fewest < record["settings"]["runs"]:
+        say(
+            f"time was up after {fewest} of {record['settings']['runs']} runs; --max-seconds gives"
+            " more"
+        )
     for reason in record["unstable"]:
         say(f"unstable: {reason}")
 
 
-def _rival_engines(sbn: SbnEngine, options: argparse.Namespace, folder: Path) -> Iterator[Engine]:
-    """Engines in the order in which they were asked for, two for LCE's modes."""
-    from sbn_deploy.measure.engines import stock_engine
+def _columns(record: Mapping[str, Any]) -> list[tuple[str, list[object]]]:
+    """The table, column by column; those that say nothing are left out."""
+    results = record["results"]
+    columns: list[tuple[str, list[object]]] = [
+        ("engine", [result["engine"] for result in results]),
+        ("threads", [result["threads"] for result in results]),
+        ("batch", [result["batch"] for result in results]),
+        ("p50 ms", [f"{result['p50_ms']:.4f}" for result in results]),
+        ("±", [_half_width(result) for result in results]),
+        ("p90 ms", [f"{result['p90_ms']:.4f}" for result in results]),
+        ("p99 ms", [f"{result['p99_ms']:.4f}" for result in results]),
+        ("images/s", [round(result["images_per_s"]) for result in results]),
+        ("start ms", [f"{result['start_ms']:.1f}" for result in results]),
+    ]
+    if any(result["peak_bytes"] is not None for result in results):
+        columns.append(("peak MB", [_scaled(result["peak_bytes"], 1e-6, 1) for result in results]))
+    if any(result["joules_per_image"] is not None for result in results):
+        columns.append(
+            ("mJ/image", [_scaled(result["joules_per_image"], 1e3, 3) for result in results])
+        )
+    if len(record["models"]) > 1:
+        columns.insert(0, ("model", [result["model"] for result in results]))
+    if record["ratios"]:
+        columns.append(("time against sbn", [_ratio(record, result) for result in results]))
+    return columns
 
-    files = _rival_files(options.compare, sbn.session.metadata, folder)
-    for rival in options.compare:
-        if rival == LCE:
-            from sbn_deploy.measure.lce import translated_engines
 
-            say("translating the model for Larq Compute Engine")
-            yield from translated_engines(options.model, threads=options.threads)
-        else:
-            name = _engine_name(rival)
-            yield stock_engine(name, files[name], threads=options.threads)
+def _half_width(result: Mapping[str, Any]) -> str:
+    """Half the interval of the median, as a share of it."""
+    low, high = result["p50_low_ms"], result["p50_high_ms"]
+    return "-" if low is None else f"{(high - low) / 2 / result['p50_ms']:.1%}"
+
+
+def _scaled(value: float | None, factor: float, digits: int) -> str:
+    return "-" if value is None else f"{value * factor:.{digits}f}"
+
+
+def _ratio(record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """The ratio of a result with its interval; nothing for what the others are compared with."""
+    names = ("model", "engine", "threads", "batch")
+    for entry in record["ratios"]:
+        if all(entry[name] == result[name] for name in names):
+            interval = (
+                "" if entry["low"] is None else f" ({entry['low']:.2f} to {entry['high']:.2f})"
+            )
+            return f"{entry['ratio']:.2f}×{interval}"
+    return "1"
 
 
 def _rivals(text: str) -> tuple[str, ...]:

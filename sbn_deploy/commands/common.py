@@ -53,6 +53,26 @@ def at_least(minimum: int) -> Callable[[str], int]:
     return parse
 
 
+def whole_numbers(minimum: int) -> Callable[[str], tuple[int, ...]]:
+    """An argparse type: different integers not below `minimum`, as 1,2,4."""
+
+    def parse(text: str) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(at_least(minimum)(number) for number in text.split(",")))
+
+    return parse
+
+
+def positive_seconds(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
 def share(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
     try:

@@ -173,8 +173,8 @@ def _measure(files: dict[str, Path], test: Dataset) -> list[Row]:
                 low=score.low,
                 high=score.high,
                 file_bytes=files[engine.name].stat().st_size,
-                median_ms=one.median_ms,
-                p95_ms=one.p95_ms,
+                p50_ms=one.p50_ms,
+                p90_ms=one.p90_ms,
                 images_per_s=many.images_per_s,
             )
         )

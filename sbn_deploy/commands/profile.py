@@ -50,15 +50,18 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Profiles one model."""
+    import numpy as np
+
     from sbn_deploy.measure import measurement, peak
-    from sbn_deploy.measure.benchmark import example_input
+    from sbn_deploy.measure.benchmark import image_shape
     from sbn_deploy.measure.engines import sbn_engine
     from sbn_deploy.measure.profile import profile_model
 
     if options.output is not None:
         writable(options.output)
     engine = sbn_engine("sbn", options.model, threads=options.threads)
-    x = engine.adapt(example_input(engine.session, options.batch))
+    shape = options.batch, *image_shape(engine.session)
+    x = engine.adapt(np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32))
     record = measurement.head("profile")
     say(f"{options.runs} calls of {options.model.name}")
     profile = profile_model(options.model, engine, x, runs=options.runs)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sbn_runtime.errors import ConfigError, InputError, MissingDependencyError
 
 GREY = ("1", "L")
+UNREADABLE = "no image that can be read"
 # 32 bits without a known range.
 UNSCALED = ("I", "F")
 
@@ -58,7 +59,7 @@ def decode_one(source: bytes | Path) -> NDArray[np.uint8]:
 
     Raises InputError if the file is no image that can be read; Pillow must be there.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
@@ -69,9 +70,11 @@ def decode_one(source: bytes | Path) -> NDArray[np.uint8]:
             return np.asarray(image.convert("L" if image.mode in GREY else "RGB"))
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{UNREADABLE}: it is empty or of an unknown format") from error
     except Exception as error:  # Pillow's decoders raise whatever damaged files lead them to
-        reason = str(error) or type(error).__name__
-        raise InputError(f"no image that can be read: {reason}") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{UNREADABLE}: {reason}") from error
 
 
 def in_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def stream(folder: Path) -> Stream:
         classes=tuple(classes),
         pixel_max=255,
         shape=None,
-        title=lambda index: str(files[index]),
+        # A name that is no text must not keep what is said of it from being written.
+        title=lambda index: os.fsencode(files[index]).decode(errors="replace"),
         read=lambda wanted: _images(files, wanted),
         fingerprint=digest(states(files, folder), labels.tobytes()),
     )

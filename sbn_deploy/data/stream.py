@@ -70,8 +70,17 @@ class Stream:
         return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
 
     def test_part(self) -> Stream:
-        """Each fifth image of every class: what a set without a test part is tested on."""
-        return self.take(np.flatnonzero(every(self.labels, TEST_EVERY)))
+        """Each fifth image of every class: what a set without a test part is tested on.
+
+        Raises ConfigError if no class has so many.
+        """
+        chosen = np.flatnonzero(every(self.labels, TEST_EVERY))
+        if len(self) and not len(chosen):
+            raise ConfigError(
+                f"{self.name} has no class of {TEST_EVERY} images: without a part for testing,"
+                f" each {TEST_EVERY}th of a class is for testing"
+            )
+        return self.take(chosen)
 
 
 def of_memory(dataset: Dataset) -> Stream:
@@ -102,8 +111,12 @@ def states(files: list[Path], folder: Path) -> bytes:
     """Name, size and time of change of files in `folder`: other ones when a file changed."""
     lines = []
     for file in files:
-        facts = file.stat()
-        lines.append(f"{file.relative_to(folder)} {facts.st_size} {facts.st_mtime_ns}")
+        try:
+            facts = file.stat()
+            state = f"{facts.st_size} {facts.st_mtime_ns}"
+        except OSError:  # a link to nowhere
+            state = "-"
+        lines.append(f"{file.relative_to(folder)} {state}")
     return "\n".join(lines).encode(errors="surrogateescape")
 
 

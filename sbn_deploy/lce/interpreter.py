@@ -36,7 +36,7 @@ def interpreter(data: bytes, kernels: Kernels, *, threads: int = 1, xnnpack: boo
         MissingDependencyError: larq-compute-engine is not installed.
         RuntimeError: LCE refuses the file.
     """
-    return _extension().LiteInterpreter(
+    return load().LiteInterpreter(
         data, threads, kernels == "reference", kernels == "indirect", xnnpack
     )
 
@@ -55,7 +55,8 @@ def check_installed() -> None:
 
 
 @cache
-def _extension() -> Any:
+def load() -> Any:
+    """The extension module. Raises MissingDependencyError."""
     check_installed()
     package = find_spec("larq_compute_engine")
     assert package is not None

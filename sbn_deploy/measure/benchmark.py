@@ -1,9 +1,7 @@
-"""Latency, measured so that two engines can be compared.
+"""What a call takes: the figures of one engine, and engines in turns within this process.
 
-Engines take turns in short blocks: when the machine slows down or speeds up,
-it does so for all of them. Each block begins with an untimed call, which warms
-the caches that the previous engine has used. The process is pinned to as many
-cores as it has threads, and the garbage collector rests.
+The process is pinned to as many cores as it has threads, and the garbage collector rests.
+`sbn_deploy.measure.sessions` measures engines in processes of their own.
 """
 
 from __future__ import annotations
@@ -13,35 +11,41 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter_ns
+from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sbn_runtime import InputError, Session
 
+from .bootstrap import Sessions, median_interval
 from .engines import Engine
-
-BLOCK = 10
+from .rounds import Turn, take_turns, timed_turn
 
 
 @dataclass(frozen=True)
 class Timing:
     """What one engine took. Times are of one call; `images_per_s` is at the median.
 
-    `spread` is half the interquartile range, as a share of the median; `drift` how much
-    longer the median of the last quarter of the calls is than that of the first, as a share.
+    `p50_low_ms` to `p50_high_ms` is where the median of the next measurement falls, see
+    `bootstrap`; None after a single round. `spread` is half the interquartile range, as a share
+    of the median; `drift` how much longer the median of the last quarter of the calls is than
+    that of the first, as a share.
     """
 
     engine: str
     threads: int
     batch: int
     runs: int
+    p50_ms: float
+    p50_low_ms: float | None
+    p50_high_ms: float | None
+    p90_ms: float
+    p99_ms: float
     min_ms: float
-    median_ms: float
-    p95_ms: float
-    spread: float
     images_per_s: float
+    spread: float
     drift: float
 
 
@@ -61,26 +65,43 @@ def measure_each(
     cases: Sequence[tuple[Engine, NDArray[np.float32]]], *, runs: int, warmup: int
 ) -> list[Timing]:
     """Like `measure`, with a batch for each engine."""
-    calls = [(engine, engine.adapt(x)) for engine, x in cases]
-    for engine, images in calls:
+    runners = [_InThisProcess(engine, engine.adapt(x)) for engine, x in cases]
+    for runner in runners:
         for _ in range(warmup):
-            engine.run(images)
-    times: list[list[int]] = [[] for _ in calls]
+            runner.engine.run(runner.images)
     with _no_garbage_collection():
-        for start in range(0, runs, BLOCK):
-            for (engine, images), taken in zip(calls, times, strict=True):
-                engine.run(images)
-                for _ in range(min(BLOCK, runs - start)):
-                    begin = perf_counter_ns()
-                    engine.run(images)
-                    taken.append(perf_counter_ns() - begin)
+        taken = take_turns(runners, runs=runs, random=Random(0))
     return [
-        _summary(engine, len(x), taken) for (engine, x), taken in zip(cases, times, strict=True)
+        summarise(engine.name, engine.threads, len(x), [session.rounds])
+        for (engine, x), session in zip(cases, taken, strict=True)
     ]
 
 
-def example_input(session: Session, batch: int) -> NDArray[np.float32]:
-    """Uniform noise of the model's size, float32 [batch, C, H, W] or [batch, K], from -1 to 1.
+def summarise(engine: str, threads: int, batch: int, sessions: Sessions) -> Timing:
+    """The figures of an engine; `sessions` has at least one call, in milliseconds."""
+    ms = np.concatenate([calls for session in sessions for calls in session])
+    p25, p50, p75, p90, p99 = map(float, np.percentile(ms, (25, 50, 75, 90, 99)))
+    low, high = median_interval(sessions, p50) or (None, None)
+    quarter = max(1, len(ms) // 4)
+    return Timing(
+        engine=engine,
+        threads=threads,
+        batch=batch,
+        runs=len(ms),
+        p50_ms=p50,
+        p50_low_ms=low,
+        p50_high_ms=high,
+        p90_ms=p90,
+        p99_ms=p99,
+        min_ms=float(ms.min()),
+        images_per_s=batch / p50 * 1e3,
+        spread=(p75 - p25) / 2 / p50,
+        drift=float(np.median(ms[-quarter:]) / np.median(ms[:quarter])) - 1,
+    )
+
+
+def image_shape(session: Session) -> tuple[int, ...]:
+    """What one image of a model is as float32: C, H, W; or K for a vector.
 
     Raises InputError when the model leaves more than the batch size open.
     """
@@ -91,18 +112,23 @@ def example_input(session: Session, batch: int) -> NDArray[np.float32]:
     if dtype == "uint8":
         height, width, channels = sizes
         sizes = [channels, height, width]
-    return np.random.default_rng(0).uniform(-1, 1, (batch, *sizes)).astype(np.float32)
+    return tuple(sizes)
+
+
+def cores_for(threads: int) -> list[int]:
+    """The cores for as many threads, or all that this process may use if they are too few.
+
+    The last ones are taken: systems serve more interrupts on the first.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[-threads:] if threads <= len(cores) else cores
 
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Keeps this thread, and those it starts, on `threads` cores, if there are as many.
-
-    The last ones are taken: systems serve more interrupts on the first.
-    """
+    """Keeps this thread, and those it starts, on `cores_for(threads)`."""
     before = os.sched_getaffinity(0)
-    if threads <= len(before):
-        os.sched_setaffinity(0, sorted(before)[-threads:])
+    os.sched_setaffinity(0, cores_for(threads))
     try:
         yield
     finally:
@@ -121,19 +147,10 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _summary(engine: Engine, batch: int, taken: list[int]) -> Timing:
-    ms = np.asarray(taken) / 1e6
-    median = float(np.median(ms))
-    quarter = max(1, len(ms) // 4)
-    return Timing(
-        engine=engine.name,
-        threads=engine.threads,
-        batch=batch,
-        runs=len(taken),
-        min_ms=float(ms.min()),
-        median_ms=median,
-        p95_ms=float(np.percentile(ms, 95)),
-        spread=float(np.subtract(*np.percentile(ms, (75, 25)))) / 2 / median,
-        images_per_s=batch / median * 1e3,
-        drift=float(np.median(ms[-quarter:]) / np.median(ms[:quarter])) - 1,
-    )
+@dataclass(frozen=True)
+class _InThisProcess:
+    engine: Engine
+    images: NDArray[Any]
+
+    def turn(self, calls: int) -> Turn:
+        return timed_turn(self.engine.run, self.images, calls)

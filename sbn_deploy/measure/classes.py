@@ -44,10 +44,11 @@ def matched_labels(metadata: Mapping[str, Any], data: Stream, count: int) -> NDA
             f"{data.name} has {_listed(theirs)}, but the model has"
             f" {f'{count} classes' if own is None else _listed(own)}"
         )
-    numbers = _numbers(count)
-    if own is None or list(theirs) == own or numbers in (own, list(theirs)):
+    if own is None or list(theirs) == own:
         return data.labels
     if sorted(theirs) != sorted(own) or len(set(own)) < count:
+        if _numbers(count) in (own, list(theirs)):
+            return data.labels
         differing = [name for name in (*theirs, *own) if (name in theirs) != (name in own)]
         raise InputError(
             f"{data.name} has {_listed(theirs)}, but the model has {_listed(own)}; only one of"

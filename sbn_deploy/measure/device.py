@@ -2,7 +2,7 @@
 
 FOLDER holds `job.json`, the models it names, and the test images if there are any.
 Needs the base install only. Writes one line of JSON to standard output, what
-`sbn benchmark --json` shows and the `labels` that the model gives to the images.
+`record.timed` returns, `accuracy` and the `labels` that the model gives to the images.
 Progress goes to standard error, an error there on one line with exit status 2.
 """
 
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sbn_deploy.measure.engines import OnnxEngine, stock_engine
+from sbn_deploy.measure.benchmark import image_shape
 from sbn_deploy.measure.record import Settings, classified, timed
+from sbn_deploy.measure.worker import Spec
 from sbn_runtime import SbnError, Session
 
 JOB = "job.json"
@@ -31,12 +32,14 @@ class Job:
     """What to measure.
 
     Attributes:
+        name: what people call the model.
         rivals: by engine name, the file of a float model to run in turns with ours.
         images: whether there are test images to classify: an archive IMAGES with
             `images` uint8 [N, H, W, C] and `labels` int64 [N].
         load: the load average before anything was done for the measurement.
     """
 
+    name: str
     settings: Settings
     rivals: Mapping[str, str]
     images: bool
@@ -54,18 +57,17 @@ class Job:
 def run_job(folder: Path) -> dict[str, Any]:
     """Does the job in `folder`. Raises what `timed` and `classified` raise."""
     job = Job.from_json((folder / JOB).read_text())
-
-    def rivals(_: object) -> Iterator[OnnxEngine]:
-        for name, file in job.rivals.items():
-            yield stock_engine(name, folder / file, threads=job.settings.threads)
-
-    record = timed(folder / MODEL, job.settings, rivals, load=job.load, say=_say)
-    record["results"] = [asdict(timing) for timing in record["results"]]
+    session = Session(folder / MODEL)
+    image = image_shape(session)
+    specs = [Spec(job.name, "sbn", "sbn", image, str(folder / MODEL))]
+    for engine, file in job.rivals.items():
+        specs.append(Spec(job.name, engine, "onnxruntime", image, str(folder / file)))
+    record = timed(specs, job.settings, load=job.load, say=_say)
     if job.images:
         with np.load(folder / IMAGES, allow_pickle=False) as archive:
             images, labels = archive["images"], archive["labels"]
         _say(f"classifying {len(images)} images")
-        record["accuracy"], found = classified(Session(folder / MODEL), images, labels)
+        record["accuracy"], found = classified(session, images, labels)
         record["labels"] = found.tolist()
     return record
 

@@ -94,7 +94,7 @@ class Evaluator:
             report: called after each batch, with the speed and the accuracy so far.
 
         Raises:
-            InputError: no image could be classified, or a pixel is above the model's largest.
+            InputError: no image could be classified.
             ConfigError: the data is damaged as a whole.
             ModelError: the model failed.
             OSError: the answers cannot be kept.
@@ -160,11 +160,15 @@ class Evaluator:
         if image.shape[:2] != (height, width):
             found = f"{image.shape[0]}x{image.shape[1]}"
             return Unreadable(f"has {found} pixels, but the model takes {height}x{width}")
+        brightest, most = int(image.max()), self._model.preprocess.pixel_max
+        if brightest > most:
+            return Unreadable(f"has a pixel of {brightest}, but the model's largest is {most}")
         if image.ndim == 2:
             return np.stack([image] * channels, axis=2)
         if image.shape[2] != channels:
-            taken = "grey ones" if channels == 1 else f"{channels} channels"
-            return Unreadable(f"is a colour image, but the model takes {taken}")
+            if channels == 1:
+                return Unreadable("is in colour, but the model takes grey images")
+            return Unreadable(f"has {image.shape[2]} channels, but the model takes {channels}")
         return image
 
     def _keep(self, batch: Batch) -> None:

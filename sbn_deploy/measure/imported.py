@@ -52,7 +52,7 @@ class ImportedResult:
     @property
     def ratio(self) -> float:
         """How many times longer LCE takes in its faster mode than we do."""
-        ours, *theirs = (timing.median_ms for timing in self.timings)
+        ours, *theirs = (timing.p50_ms for timing in self.timings)
         return min(theirs) / ours
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,8 @@ from numpy.typing import NDArray
 from sbn_deploy.lce.interpreter import check_installed, interpreter
 from sbn_runtime.errors import ModelError
 
-from .benchmark import Timing
-
-# By the engine's name, whether float layers run in XNNPACK.
-MODES = {"lce-indirect": False, "lce-indirect-xnnpack": True}
+# By what results call the mode, whether float layers run in XNNPACK; either can be faster.
+MODES = {"indirect": False, "indirect-xnnpack": True}
 
 
 @dataclass(frozen=True)
@@ -54,19 +51,8 @@ def lce_engine(name: str, path: Path, *, threads: int, xnnpack: bool) -> LceEngi
         MissingDependencyError: larq-compute-engine is not installed.
     """
     check_installed()
-    return _engine(name, path.read_bytes(), threads, xnnpack)
-
-
-def translated_engines(model: Path, *, threads: int) -> list[LceEngine]:
-    """An exported ONNX file, translated, in each of the modes of `lce_engine`.
-
-    Raises:
-        MissingDependencyError: larq-compute-engine is not installed.
-        UnsupportedLayerError: LCE has no operators for the network.
-    """
-    check_installed()
-    data = translated(model)
-    return [_engine(name, data, threads, xnnpack) for name, xnnpack in MODES.items()]
+    made = interpreter(path.read_bytes(), "indirect", threads=threads, xnnpack=xnnpack)
+    return LceEngine(name, threads, made)
 
 
 def translated(model: Path) -> bytes:
@@ -81,15 +67,3 @@ def translated(model: Path) -> bytes:
     from sbn_converters.tflite.write import write
 
     return write(translate(load_model(model)))
-
-
-def faster_mode(timings: Sequence[Timing]) -> list[Timing]:
-    """The timings without those of LCE's slower mode."""
-    modes = [timing for timing in timings if timing.engine in MODES]
-    best = min(modes, key=lambda timing: timing.median_ms, default=None)
-    return [timing for timing in timings if timing not in modes or timing is best]
-
-
-def _engine(name: str, data: bytes, threads: int, xnnpack: bool) -> LceEngine:
-    made = interpreter(data, "indirect", threads=threads, xnnpack=xnnpack)
-    return LceEngine(name, threads, made)

@@ -77,10 +77,10 @@ def ratios(result: NetworkResult) -> dict[str, dict[str, float]]:
     best = {
         rival: min(times)
         for rival, prefix in RIVALS.items()
-        if (times := [t.median_ms for t in result.timings if t.engine.startswith(prefix)])
+        if (times := [t.p50_ms for t in result.timings if t.engine.startswith(prefix)])
     }
     return {
-        timing.engine: {rival: time / timing.median_ms for rival, time in best.items()}
+        timing.engine: {rival: time / timing.p50_ms for rival, time in best.items()}
         for timing in result.timings
         if timing.engine.startswith("sbn ")
     }
@@ -127,7 +127,7 @@ def _imported(results: Sequence[ImportedResult]) -> str:
     rows = [
         [
             result.network,
-            *(f"{timing.median_ms:.2f}" for timing in result.timings),
+            *(f"{timing.p50_ms:.2f}" for timing in result.timings),
             f"{result.ratio:.1f}×",
             f"{result.agreement.median:.0e}",
             f"{result.agreement.images}",
@@ -151,7 +151,7 @@ def _timings(result: NetworkResult) -> str:
         [timing.engine, *_times(timing), _size(result.file_bytes, timing.engine)]
         for timing in result.timings
     ]
-    return _table(["engine", "median ms", "±", "min ms", "p95 ms", "file kB"], rows)
+    return _table(["engine", "p50 ms", "±", "min ms", "p90 ms", "file kB"], rows)
 
 
 def _scaling(result: NetworkResult) -> str:
@@ -159,7 +159,7 @@ def _scaling(result: NetworkResult) -> str:
         [str(timing.threads), str(timing.batch), *_times(timing), f"{timing.images_per_s:,.0f}"]
         for timing in result.scaling
     ]
-    header = ["threads", "batch", "median ms", "±", "min ms", "p95 ms", "images/s"]
+    header = ["threads", "batch", "p50 ms", "±", "min ms", "p90 ms", "images/s"]
     return "Our fastest kernels, with more threads and larger batches:\n\n" + _table(
         header, rows, text=0
     )
@@ -177,10 +177,10 @@ def _profile(result: NetworkResult) -> str:
 
 def _times(timing: Timing) -> list[str]:
     return [
-        f"{timing.median_ms:.3f}",
+        f"{timing.p50_ms:.3f}",
         f"{timing.spread:.0%}",
         f"{timing.min_ms:.3f}",
-        f"{timing.p95_ms:.3f}",
+        f"{timing.p90_ms:.3f}",
     ]
 
 

@@ -101,11 +101,6 @@ class Partial:
         """Keeps the file for later."""
         self._file.close()
 
-    def remove(self) -> None:
-        """Removes the file, whose evaluation is finished."""
-        self.path.unlink()
-        self.close()
-
     def _write(self, content: bytes) -> None:
         frame = memoryview(_HEAD.pack(len(content), zlib.crc32(content)) + content)
         while frame:

@@ -15,8 +15,8 @@ COLUMNS = (
     "model",
     "test accuracy",
     "file size",
-    "median ms",
-    "p95 ms",
+    "p50 ms",
+    "p90 ms",
     "images/s",
 )
 
@@ -25,7 +25,7 @@ COLUMNS = (
 class Row:
     """One model of the comparison.
 
-    `median_ms` and `p95_ms` are of one image on one thread, `images_per_s` of
+    `p50_ms` and `p90_ms` are of one image on one thread, `images_per_s` of
     large batches on one thread; `low` and `high` bound the accuracy at 95 %.
     """
 
@@ -34,8 +34,8 @@ class Row:
     low: float
     high: float
     file_bytes: int
-    median_ms: float
-    p95_ms: float
+    p50_ms: float
+    p90_ms: float
     images_per_s: float
 
     def cells(self) -> tuple[str, ...]:
@@ -44,8 +44,8 @@ class Row:
             self.model,
             f"{self.accuracy:.2%}",
             f"{self.file_bytes / 1000:,.0f} kB",
-            f"{self.median_ms:.3f}",
-            f"{self.p95_ms:.3f}",
+            f"{self.p50_ms:.3f}",
+            f"{self.p90_ms:.3f}",
             f"{self.images_per_s:,.0f}",
         )
 
@@ -76,7 +76,7 @@ def draw_plot(path: Path, title: str, rows: Sequence[Row]) -> None:
     for row in rows:
         error = [[100 * (row.accuracy - row.low)], [100 * (row.high - row.accuracy)]]
         axes.errorbar(
-            row.median_ms,
+            row.p50_ms,
             100 * row.accuracy,
             yerr=error,
             fmt="o",

@@ -1,7 +1,8 @@
-"""A float network in torch, as a rival."""
+"""A network in torch, as a rival."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from sbn_deploy.materialize import materialize
+from sbn_deploy.nn import models
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,13 @@ def torch_engine(name: str, network: nn.Module, *, threads: int) -> TorchEngine:
     """The network in torch, which is set to use `threads` threads from now on."""
     torch.set_num_threads(threads)
     return TorchEngine(name, threads, network.eval().to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+
+def binary_network(arch: str, config: Mapping[str, Any]) -> nn.Module:
+    """An architecture of the registry with random weights of -1 and +1, deterministic.
+
+    Raises ConfigError for an unknown architecture or settings.
+    """
+    torch.manual_seed(0)
+    (network,) = materialize(models.create(arch, **config))
+    return network

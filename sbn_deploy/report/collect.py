@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -176,10 +177,9 @@ class _Collection:
         return found
 
     def comparisons(self) -> Iterator[Comparison]:
-        """By machine, batch and data; small batches first."""
+        """By machine, that with most points first, then by batch, small ones first, and data."""
         timings = self.timings()
-        places = dict.fromkeys(key[0] for key in timings)
-        for machine in places:
+        for machine, _ in Counter(machine for machine, *_ in timings).most_common():
             here = {key: entry for key, entry in timings.items() if key[0] == machine}
             measured = {digest for _, digest, *_ in here}
             data = dict.fromkeys(

@@ -47,28 +47,28 @@ def candidates(
 ) -> list[Candidate]:
     """What measurements know both accuracy and latency of, by the SHA-256 of the model file."""
     scores = {record["model"]["sha256"]: record["scores"] for record in evaluations}
-    found = []
+    found: dict[tuple[str, str, int], Candidate] = {}
     for record in benchmarks:
         digests = {model["name"]: model["sha256"] for model in record["models"]}
         for result in record["results"]:
             score = scores.get(digests[result["model"]])
-            if score is None or result["batch"] != 1:
+            key = result["model"], result["engine"], result["threads"]
+            # What is compared with other engines was timed before.
+            if score is None or result["batch"] != 1 or key in found:
                 continue
-            found.append(
-                Candidate(
-                    model=result["model"],
-                    engine=result["engine"],
-                    threads=result["threads"],
-                    accuracy=score["accuracy"],
-                    low=score["low"],
-                    high=score["high"],
-                    p50_ms=result["p50_ms"],
-                    p50_low_ms=result["p50_low_ms"],
-                    p50_high_ms=result["p50_high_ms"],
-                    file_bytes=result["file_bytes"] or 0,
-                )
+            found[key] = Candidate(
+                model=result["model"],
+                engine=result["engine"],
+                threads=result["threads"],
+                accuracy=score["accuracy"],
+                low=score["low"],
+                high=score["high"],
+                p50_ms=result["p50_ms"],
+                p50_low_ms=result["p50_low_ms"] or result["p50_ms"],
+                p50_high_ms=result["p50_high_ms"] or result["p50_ms"],
+                file_bytes=result["file_bytes"] or 0,
             )
-    return found
+    return list(found.values())
 
 
 def front(found: Sequence[Candidate]) -> list[Candidate]:

@@ -12,7 +12,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,9 +68,10 @@ class Sweep:
             for name in models
         ]
         for threads in self.config.threads:
-            title = f"timing, threads: {threads}"
-            time = partial(self._time, models, threads)
-            found.append(Step(title, self._benchmark(threads), time))
+            for engine in self.config.engines:
+                title = f"timing in {engine}, threads: {threads}"
+                time = partial(self._time, models, engine, threads)
+                found.append(Step(title, self._benchmark(engine, threads), time))
         return found
 
     def run(self, say: Callable[[str], None]) -> None:
@@ -143,21 +144,19 @@ class Sweep:
             options += ["--images", str(self.config.images)]
         self._run("evaluate", str(self._model(name)), *options, "-o", str(self._evaluation(name)))
 
-    def _time(self, names: Sequence[str], threads: int) -> None:
+    def _time(self, models: Sequence[str], engine: str, threads: int) -> None:
+        batch, compare = ",".join(map(str, self.config.batch)), []
+        if engine != "sbn":
+            # What they are compared with runs in the same turns.
+            models = [form.name for form in self.forms if not form.draws]
+            batch, compare = "1", ["--compare", engine]
         self._run(
             "benchmark",
-            *(str(self._model(name)) for name in names),
-            *("--threads", str(threads)),
-            *("--batch", ",".join(map(str, self.config.batch))),
-            *("--runs", str(self.config.runs)),
-            *self._rivals(),
-            *("-o", str(self._benchmark(threads))),
+            *(str(self._model(name)) for name in models),
+            *("--threads", str(threads), "--batch", batch, "--runs", str(self.config.runs)),
+            *compare,
+            *("-o", str(self._benchmark(engine, threads))),
         )
-
-    def _rivals(self) -> Iterator[str]:
-        others = [engine for engine in self.config.engines if engine != "sbn"]
-        if others:
-            yield from ("--compare", ",".join(others))
 
     def _run(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "sbn_deploy.cli", *arguments]
@@ -174,8 +173,8 @@ class Sweep:
     def _evaluation(self, name: str) -> Path:
         return self.folder / "evaluations" / f"{name}.json"
 
-    def _benchmark(self, threads: int) -> Path:
-        return self.folder / "benchmarks" / f"threads{threads}.json"
+    def _benchmark(self, engine: str, threads: int) -> Path:
+        return self.folder / "benchmarks" / f"{engine}-threads{threads}.json"
 
 
 def _state(path: Path) -> dict[str, Any]:

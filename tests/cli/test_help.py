@@ -38,7 +38,10 @@ def test_every_verb_has_an_example_that_parses(
 
 @pytest.mark.parametrize(
     "verb",
-    ["train", "estimators", "export", "validate", "evaluate", "benchmark", "inspect", "demo"],
+    [
+        *("train", "estimators", "export", "validate", "evaluate", "benchmark", "report"),
+        *("inspect", "demo"),
+    ],
 )
 def test_help_loads_no_heavy_package(verb: str) -> None:
     code = (
@@ -50,7 +53,7 @@ def test_help_loads_no_heavy_package(verb: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     loaded = set(output.splitlines()[-1].split())
-    assert not {"torch", "onnx", "pydantic", "rich", "sklearn", "matplotlib"} & loaded
+    assert not {"torch", "onnx", "pydantic", "rich", "sklearn", "matplotlib", "jinja2"} & loaded
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,11 @@ def test_help_loads_no_heavy_package(verb: str) -> None:
         (["export", "c", "-o", "f", "--weights", "mean"], "invalid choice: 'mean'"),
         (["export", "c", "-o", "f", "--members", "0"], "--members: '0' is not a whole number"),
         (["validate", "m"], "arguments are required: --against"),
-        (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8, lce"),
+        (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8, lce, torch"),
+        (["benchmark", "m", "--threads", "1,0"], "--threads: '0' is not a whole number from 1"),
+        (["benchmark", "m", "--batch", "1,,2"], "--batch: '' is not a whole number from 1 up"),
+        (["benchmark", "m", "--max-seconds", "0"], "'0' is not a number of seconds above 0"),
+        (["benchmark", "m", "--max-seconds", "inf"], "'inf' is not a number of seconds above 0"),
         (["benchmark", "m", "--runs", "0"], "--runs: '0' is not a whole number"),
     ],
 )

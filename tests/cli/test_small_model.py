@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbn_runtime import Session, available_isas, isa
+from sbn_runtime import Session, available_isas
 
 from ..small_models import CLASSES, SIZE, Classifier, random_images, write_float_model
 from .conftest import sbn
@@ -107,17 +107,6 @@ def test_reader_that_goes_away(model: Path, images: Path) -> None:
     )
     assert len(outcome.stdout.splitlines()) == 1
     assert outcome.stderr == ""
-
-
-def test_benchmark(model: Path) -> None:
-    outcome = sbn(*("benchmark", model, "--runs", "25", "--warmup", "0", "--batch", "3", "--json"))
-    assert outcome.status == 0
-    assert outcome.json["machine"]["isa"] == isa()
-    (result,) = outcome.json["results"]
-    assert (result["engine"], result["threads"]) == ("sbn", 1)
-    assert (result["batch"], result["runs"]) == (3, 25)
-    assert 0 < result["min_ms"] <= result["median_ms"] <= result["p95_ms"]
-    assert result["images_per_s"] == pytest.approx(3000 / result["median_ms"])
 
 
 @pytest.mark.parametrize("name", available_isas())

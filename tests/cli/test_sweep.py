@@ -58,7 +58,7 @@ def test_everything_is_measured(swept: Path) -> None:
     for name in names:
         record = measurement.load(swept / "evaluations" / f"{name}.json")
         assert record["scores"]["samples"] == 60
-    record = measurement.load(swept / "benchmarks" / "threads1.json")
+    record = measurement.load(swept / "benchmarks" / "sbn-threads1.json")
     assert {result["model"] for result in record["results"]} == names
     assert (swept / "report.html").stat().st_size > 10_000
 

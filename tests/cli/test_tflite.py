@@ -346,13 +346,21 @@ class TestUnfitFiles:
 @needs_lce
 def test_benchmark(trained: Trained) -> None:
     outcome = sbn(
-        *("benchmark", trained.model, "--compare", "lce"),
+        *("benchmark", trained.model, "--compare", "lce", "--batch", "1,2"),
         *("--runs", "5", "--warmup", "1", "--json"),
     )
     assert outcome.status == 0, outcome
-    ours, lce = (result["engine"] for result in outcome.json["results"])
-    assert ours == "sbn"
-    assert lce in ("lce-indirect", "lce-indirect-xnnpack")
+    results = outcome.json["results"]
+    assert [(result["engine"], result["batch"]) for result in results] == [
+        ("sbn", 1),
+        ("lce", 1),
+        ("sbn", 2),
+    ]
+    assert [result["mode"] in ("indirect", "indirect-xnnpack") for result in results] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_benchmark_of_a_batch(trained: Trained) -> None:

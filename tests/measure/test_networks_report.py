@@ -15,7 +15,21 @@ from sbn_deploy.measure.node_times import NodeTime
 
 
 def timing(engine: str, ms: float, *, threads: int = 1, batch: int = 1) -> Timing:
-    return Timing(engine, threads, batch, 10, ms * 0.9, ms, ms * 1.1, 0.05, batch / ms * 1e3, 0.0)
+    return Timing(
+        engine=engine,
+        threads=threads,
+        batch=batch,
+        runs=10,
+        p50_ms=ms,
+        p50_low_ms=ms * 0.98,
+        p50_high_ms=ms * 1.02,
+        p90_ms=ms * 1.1,
+        p99_ms=ms * 1.2,
+        min_ms=ms * 0.9,
+        images_per_s=batch / ms * 1e3,
+        spread=0.05,
+        drift=0.0,
+    )
 
 
 RESULT = NetworkResult(

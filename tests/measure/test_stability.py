@@ -16,22 +16,25 @@ from sbn_deploy.measure.stability import (
     HOT_C,
     LOAD,
     SPREAD,
-    Watched,
     instability,
 )
 
 STATE = CpuState("performance", 2000.0, 2400.0, 50.0, 85.0, (), 7, 0.1)
 UNKNOWN = CpuState(None, None, None, None, None, None, None, None)
-TIMING = Timing("sbn", 1, 1, 100, 0.9, 1.0, 1.1, SPREAD, 1000.0, DRIFT)
+TIMING = Timing("sbn", 1, 1, 100, 1.0, 0.99, 1.01, 1.1, 1.2, 0.9, 1000.0, SPREAD, DRIFT)
 
 
 def reasons(
     before: dict[str, Any], after: dict[str, Any], load: float | None = 0.1, **timing: float
 ) -> list[str]:
-    watched = Watched(
-        replace(STATE, **before), replace(STATE, **after), [replace(TIMING, **timing)]
+    return instability(
+        replace(STATE, **before),
+        replace(STATE, **after),
+        {"sbn": replace(TIMING, **timing)},
+        cores=4,
+        threads=1,
+        load=load,
     )
-    return instability(watched, cores=4, threads=1, load=load)
 
 
 def test_a_steady_machine() -> None:
@@ -39,7 +42,8 @@ def test_a_steady_machine() -> None:
 
 
 def test_a_machine_that_tells_nothing() -> None:
-    assert instability(Watched(UNKNOWN, UNKNOWN, [TIMING]), cores=4, threads=1, load=None) == []
+    found = instability(UNKNOWN, UNKNOWN, {"sbn": TIMING}, cores=4, threads=1, load=None)
+    assert found == []
 
 
 @pytest.mark.parametrize("factor", [1, -1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -49,7 +50,7 @@ def there(device: Device, wheel: Path) -> Iterator[Device]:
 
 def benchmark(device: Device, model: Path, wheel: Path, *more: str) -> Outcome:
     arguments = ("benchmark", model, "--remote", device.url, "--wheel", wheel)
-    return sbn(*arguments, "--runs", "20", *more)
+    return sbn(*arguments, "--runs", "20", "--max-seconds", "1000", *more)
 
 
 def edited(wheel: Path, folder: Path, module: str, old: str, new: str) -> Path:
@@ -66,11 +67,15 @@ def edited(wheel: Path, folder: Path, module: str, old: str, new: str) -> Path:
 
 
 def test_json(there: Device, model: Path, wheel: Path, data: str) -> None:
-    outcome = benchmark(there, model, wheel, "--batch", "3", "--data", data, "--json")
+    outcome = benchmark(there, model, wheel, "--batch", "3,1", "--data", data, "--json")
     assert outcome.status == 0, outcome
     record = outcome.json
-    (timing,) = record["results"]
-    assert (timing["engine"], timing["batch"], timing["runs"]) == ("sbn", 3, 20)
+    found = [
+        (result["model"], result["engine"], result["batch"], result["runs"])
+        for result in record["results"]
+    ]
+    assert found == [("small", "sbn", 3, 20), ("small", "sbn", 1, 20)]
+    assert record["models"][0]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert record["machine"]["isa"] == isa()
     assert record["machine"]["sbn_deploy"] == "0.0.0"
     assert record["machine"]["cpu"] == record["local"]["machine"]["cpu"]
@@ -95,7 +100,13 @@ def test_text(there: Device, model: Path, wheel: Path, data: str) -> None:
     assert "of 7 images" in outcome.stdout
     assert "labels that differ from those found here: 0" in outcome.stdout
     steps = [line.split(": ")[-1] for line in outcome.stderr.splitlines()]
-    for said in ("connecting to", "copying", "making a virtual", "installing", "20 runs of sbn"):
+    for said in (
+        "connecting to",
+        "copying",
+        "making a virtual",
+        "installing",
+        "20 runs of small in sbn",
+    ):
         assert any(step.startswith(said) for step in steps), outcome.stderr
     assert any(step.startswith("removed ") for step in steps)
 
@@ -197,14 +208,14 @@ def test_measuring_that_fails_there(
     there: Device, model: Path, wheel: Path, tmp_path: Path
 ) -> None:
     changed = edited(
-        wheel, tmp_path, "device", "record = timed", 'raise SbnError("so\\nit is"); timed'
+        wheel, tmp_path, "device", "record = timed", 'raise SbnError("so\\nit is"); record = timed'
     )
     line = benchmark(there, model, changed).refused_after_progress()
     assert line == "127.0.0.1: measuring failed: so it is"
 
 
 def test_wheel_of_another_version(there: Device, model: Path, wheel: Path, tmp_path: Path) -> None:
-    changed = edited(wheel, tmp_path, "device", "asdict(timing)", "{}")
+    changed = edited(wheel, tmp_path, "record", "[asdict(result) for result in results]", "[{}]")
     line = benchmark(there, model, changed).refused_after_progress()
     assert f"{wheel.name} answers in a form that is unknown here" in line
 
@@ -214,7 +225,7 @@ def test_cancelled(there: Device, model: Path, wheel: Path, number: signal.Signa
     arguments = ("benchmark", model, "--remote", there.url, "--wheel", wheel)
     before = set(Path("/tmp").glob("sbn-*"))
     with subprocess.Popen(
-        [*COMMAND, *map(str, arguments), "--runs", "1000000000"],
+        [*COMMAND, *map(str, arguments), "--runs", "1000000000", "--max-seconds", "1000"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -121,7 +121,7 @@ def benchmark(
                     "high": np.percentile(drawn, 97.5),
                 }
             )
-    return _plain(
+    return _measurement(
         head("benchmark", machine, f"sbn benchmark {models[0].file} --compare fp32 -o run.json")
         | {
             "models": [asdict(facts) for facts in models],
@@ -187,7 +187,7 @@ def evaluation(
     top = (np.argsort(-probabilities, axis=1)[:, :5] == labels[:, None]).any(axis=1).sum()
     bounds = wilson_interval(int(top), len(labels))
     five = (top / len(labels), *bounds) if count >= 20 else (None, None, None)
-    return _plain(
+    return _measurement(
         head("evaluation", machine, f"sbn evaluate {facts.file} --data {data} -o accuracy.json")
         | {
             "model": asdict(facts),
@@ -249,7 +249,7 @@ def profile(
     for entry in entries:
         entry["share"] = entry["us"] / total
     slowest = max(entries, key=lambda entry: entry["us"])
-    return _plain(
+    return _measurement(
         head("profile", machine, f"sbn profile {facts.file} -o profile.json")
         | {
             "model": asdict(facts),
@@ -298,6 +298,11 @@ def _bootstrap(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray
     chosen = rng.integers(0, len(values), (RESAMPLES, len(values)))
     medians: NDArray[np.float64] = np.median(values[chosen], axis=1)
     return medians
+
+
+def _measurement(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A measurement with Python's numbers only."""
+    return {key: _plain(entry) for key, entry in content.items()}
 
 
 def _plain(value: Any) -> Any:

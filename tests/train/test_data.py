@@ -204,7 +204,12 @@ def test_damaged_archive(tmp_path: Path) -> None:
 
 
 def write_parquet(
-    path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64], **columns: Any
+    path: Path,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    row_group_size: int | None = None,
+    **columns: Any,
 ) -> None:
     values = {
         "img": [{"bytes": encoded(image), "path": "x.png"} for image in images],
@@ -215,7 +220,7 @@ def write_parquet(
         {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
+    pq.write_table(table, path, row_group_size=row_group_size)
 
 
 def test_parquet_files_in_parts(tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.benchmark import Timing
 from sbn_deploy.measure.device import IMAGES, JOB, MODEL, Job
-from sbn_deploy.measure.record import Settings
+from sbn_deploy.measure.record import Result, Settings
 from sbn_runtime import RemoteError
 
 from .connection import Connection, StepError
@@ -199,7 +198,7 @@ def _collect(
     if material.images is not None:
         assert material.labels is not None
         np.savez_compressed(folder / IMAGES, images=material.images, labels=material.labels)
-    job = Job(settings, rivals, images=material.images is not None, load=load)
+    job = Job(material.model.stem, settings, rivals, images=material.images is not None, load=load)
     (folder / JOB).write_text(job.to_json())
     return sorted(folder.iterdir())
 
@@ -208,7 +207,8 @@ def _read(answer: str, wheel: Path) -> dict[str, Any]:
     """The last line; a shell's start-up files may have written others."""
     try:
         record: dict[str, Any] = json.loads(answer.splitlines()[-1])
-        record["results"] = [Timing(**fields) for fields in record["results"]]
+        for fields in record["results"]:
+            Result(**fields)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise RemoteError(
             f"{wheel.name} answers in a form that is unknown here; build it from this version"

@@ -1,0 +1,162 @@
+"""`sbn benchmark` on this machine, as typed."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sbn_deploy.measure import measurement
+from sbn_deploy.measure.measurement import ModelFacts
+from sbn_deploy.measure.record import Ratio, Result
+from sbn_runtime import isa
+
+from ..small_models import Classifier
+from .conftest import Outcome, Trained, sbn
+
+# Time is no matter, however busy the machine is.
+QUICK = ("--runs", "20", "--warmup", "1", "--max-seconds", "1000")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    (tmp_path / "other").mkdir()
+    return Classifier.random().write(tmp_path / "other" / "other.onnx")
+
+
+def check(record: dict[str, Any]) -> None:
+    """What holds for every measurement."""
+    assert record["kind"] == "benchmark"
+    assert record["machine"]["isa"] == isa()
+    names = [model["name"] for model in record["models"]]
+    assert len(set(names)) == len(names)
+    for model in record["models"]:
+        assert model.keys() == {field.name for field in fields(ModelFacts)}
+    for result in record["results"]:
+        Result(**result)
+        assert result["model"] in names
+        assert 0 < result["min_ms"] <= result["p50_ms"] <= result["p90_ms"] <= result["p99_ms"]
+        assert result["images_per_s"] == pytest.approx(1e3 * result["batch"] / result["p50_ms"])
+        assert result["start_ms"] > 0
+        if result["p50_low_ms"] is not None:
+            assert result["p50_low_ms"] <= result["p50_ms"] <= result["p50_high_ms"]
+    for ratio in record["ratios"]:
+        Ratio(**ratio)
+        if ratio["low"] is not None:
+            assert ratio["low"] <= ratio["ratio"] <= ratio["high"]
+
+
+def rows(outcome: Outcome) -> list[list[str]]:
+    return [line.split() for line in outcome.stdout.splitlines()]
+
+
+def test_one_model(model: Path) -> None:
+    outcome = sbn(
+        *("benchmark", model, "--runs", "25", "--warmup", "0", "--batch", "3"),
+        *("--max-seconds", "1000", "--json"),
+    )
+    assert outcome.status == 0, outcome
+    record = outcome.json
+    check(record)
+    (result,) = record["results"]
+    assert (result["model"], result["engine"], result["threads"]) == ("small", "sbn", 1)
+    assert (result["batch"], result["runs"]) == (3, 25)
+    assert result["file_bytes"] == record["models"][0]["bytes"] == model.stat().st_size
+    assert record["ratios"] == []
+    assert record["settings"] == {"runs": 25, "warmup": 0, "max_seconds": 1000}
+
+
+def test_lists(model: Path, other: Path, tmp_path: Path) -> None:
+    """Every combination once, and the same figures in the file as on standard output."""
+    path = tmp_path / "run.json"
+    outcome = sbn(
+        *("benchmark", model, other, "--threads", "1,2", "--batch", "1,4"),
+        *(*QUICK, "-o", path, "--json"),
+    )
+    assert outcome.status == 0, outcome
+    record = outcome.json
+    check(record)
+    found = [(result["threads"], result["batch"], result["model"]) for result in record["results"]]
+    assert found == [
+        (threads, batch, name)
+        for threads in (1, 2)
+        for batch in (1, 4)
+        for name in ("small", "other")
+    ]
+    assert [(ratio["model"], ratio["engine"]) for ratio in record["ratios"]] == [
+        ("other", "sbn")
+    ] * 4
+    assert measurement.load(path) == record
+    said = [line for line in outcome.stderr.splitlines() if ": 20 runs of " in line]
+    assert said[0] == "1 thread, batch 1: 20 runs of small in sbn; other in sbn"
+    assert len(said) == 4
+
+
+def test_table(model: Path, other: Path) -> None:
+    outcome = sbn("benchmark", model, other, *QUICK)
+    assert outcome.status == 0, outcome
+    header, first, second = rows(outcome)
+    assert header[:4] == ["model", "engine", "threads", "batch"]
+    assert first[:2] == ["small", "sbn"]
+    assert first[-1] == "1"
+    assert second[:2] == ["other", "sbn"]
+    assert second[-3].startswith("(")
+    assert second[-4].endswith("×")
+    assert "kernels, onnxruntime" in outcome.stderr
+
+
+def test_files_of_one_name_are_told_apart(model: Path, other: Path, tmp_path: Path) -> None:
+    same = model.rename(tmp_path / "other.onnx")
+    record = sbn("benchmark", same, other, *QUICK, "--json").json
+    check(record)
+    names = [str(same.with_suffix("")), str(other.with_suffix(""))]
+    assert [result["model"] for result in record["results"]] == names
+
+
+def test_time_runs_out(model: Path) -> None:
+    outcome = sbn("benchmark", model, "--runs", "1000000000", "--max-seconds", "0.5")
+    assert outcome.status == 0, outcome
+    assert "--max-seconds gives more" in outcome.stderr
+
+
+def test_rivals(trained: Trained) -> None:
+    outcome = sbn(
+        *("benchmark", trained.model, "--compare", "int8,torch,fp32"),
+        *("--runs", "10", "--warmup", "1", "--batch", "1,2", "--json"),
+    )
+    assert outcome.status == 0, outcome
+    record = outcome.json
+    check(record)
+    engines = ["sbn", "onnxruntime-int8", "torch", "onnxruntime-fp32"]
+    assert [result["engine"] for result in record["results"]] == engines * 2
+    assert [ratio["engine"] for ratio in record["ratios"]] == engines[1:] * 2
+    by_engine = {result["engine"]: result for result in record["results"]}
+    assert by_engine["torch"]["file_bytes"] is None
+    assert by_engine["onnxruntime-fp32"]["file_bytes"] > by_engine["sbn"]["file_bytes"]
+
+
+def test_compared_with_torch_without_architecture(tmp_path: Path) -> None:
+    model = Classifier.random().write(tmp_path / "bare.onnx", metadata={})
+    line = sbn("benchmark", model, "--compare", "torch").refused_after_progress()
+    assert "metadata lacks 'arch'" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "{folder}/none/run.json"], "no such folder"),
+        (["-o", "{folder}"], "is a folder"),
+        (["{model}"], "a model is given twice"),
+        (["{other}", "--data", "digits"], "--data goes with one model"),
+        (["{other}", "--remote", "ssh://host"], "--remote measures one model at a time"),
+        (["--remote", "ssh://host", "--compare", "torch"], "torch is compared with here only"),
+    ],
+)
+def test_unfit_options(
+    model: Path, other: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    names = {"folder": tmp_path, "model": model, "other": other}
+    filled = [argument.format(**names) for argument in arguments]
+    assert message in sbn("benchmark", model, *filled).refused()
