@@ -24,6 +24,7 @@ from .common import (
     writable,
 )
 from .data import test_images
+from .layers import show_layers
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
@@ -47,8 +48,9 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Measures how long one call takes. Engines run in turns, so that a change of"
         " the machine's speed meets all of them, and start several times, so that the intervals"
         " hold for the next measurement too. With --data: accuracy as well. With --remote: on a"
-        " device, over the system's ssh and scp; nothing is left behind there. Says when the"
-        " machine was not steady.",
+        " device, over the system's ssh and scp; nothing is left behind there. A phone with"
+        " --remote adb: times the sbn operators of the model one by one. Says when the machine was"
+        " not steady.",
         example="sbn benchmark digits.onnx --compare fp32,int8,lce,torch\n"
         "  sbn benchmark small.onnx large.onnx --threads 1,2 --batch 1,8,32 -o speed.json\n"
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
@@ -105,7 +107,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--remote",
         metavar="DEVICE",
-        help="measure there: ssh://[USER@]HOST[:PORT][/FOLDER]",
+        help="measure there: ssh://[USER@]HOST[:PORT][/FOLDER], or adb:[SERIAL] for a phone",
     )
     parser.add_argument(
         "--wheel",
@@ -126,15 +128,21 @@ def run(options: argparse.Namespace) -> int:
     """Measures the models and their rivals, here or on a device."""
     _check(options)
     output: Path | None = options.output and writable(options.output)
-    dataset = None if options.data is None else test_images(options.data, options.images)
-    measure = _measure_here if options.remote is None else _measure_there
-    record = measure(options, dataset)
+    on_phone = options.remote is not None and options.remote.startswith("adb:")
+    if on_phone:
+        record = _measure_phone(options)
+    else:
+        dataset = None if options.data is None else test_images(options.data, options.images)
+        measure = _measure_here if options.remote is None else _measure_there
+        record = measure(options, dataset)
     if output is not None:
         from sbn_deploy.measure import measurement
 
         measurement.save(output, record)
     if options.json:
         show_json(record)
+    elif on_phone:
+        show_layers(record)
     else:
         _show(record)
     return 0
@@ -179,10 +187,11 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
     from sbn_deploy.measure.machine import describe
     from sbn_deploy.measure.record import classified
     from sbn_deploy.measure.remote.steps import Material, measure_remotely
-    from sbn_deploy.measure.remote.target import parse
+    from sbn_deploy.measure.remote.target import Target, parse
     from sbn_runtime import Session
 
     target = parse(options.remote)
+    assert isinstance(target, Target)
     for rival, name in ((LCE, "LCE"), (TORCH, "torch")):
         if rival in options.compare:
             raise ConfigError(f"{name} is compared with here only; leave it out with --remote")
@@ -211,6 +220,27 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
         record["data"] = dataset.name
         record["differing_labels"] = int((found != there).sum())
     return _measurement(facts, record)
+
+
+def _measure_phone(options: argparse.Namespace) -> dict[str, Any]:
+    from sbn_deploy.measure.remote.phone import measure_on_phone
+    from sbn_deploy.measure.remote.target import Phone, parse
+
+    for name, unfit, instead in (
+        ("--data", options.data is not None, "accuracy is the same on every device: leave it out"),
+        ("--compare", bool(options.compare), "compare on a device with --remote ssh://"),
+        ("--wheel", options.wheel is not None, "a phone's shell has no Python: leave it out"),
+        ("--threads", options.threads != (1,), "it is timed on one thread: leave it out"),
+        ("--batch", len(options.batch) > 1, "give one size"),
+    ):
+        if unfit:
+            raise InputError(f"{name} does not go with --remote adb:; {instead}")
+    if len(options.models) > 1:
+        raise InputError("--remote measures one model at a time")
+    phone = parse(options.remote)
+    assert isinstance(phone, Phone)
+    (model,) = options.models
+    return measure_on_phone(phone, model, _settings(options), say)
 
 
 def _settings(options: argparse.Namespace) -> Settings:

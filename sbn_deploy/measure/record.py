@@ -67,14 +67,14 @@ class Result:
     p99_ms: float
     min_ms: float
     images_per_s: float
-    start_ms: float
+    start_ms: float | None
     peak_bytes: int | None
     process_bytes: int | None
     file_bytes: int | None
     joules_per_image: float | None
     spread: float
     drift: float
-    overhead_us: float
+    overhead_us: float | None
 
 
 @dataclass(frozen=True)
