@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sbn_deploy.measure.accuracy import Evaluation as Scores
+from sbn_deploy.measure.calibration import ReliabilityBin
+from sbn_deploy.measure.confusion import ClassScore
 from sbn_deploy.measure.measurement import ModelFacts
 
 
@@ -73,23 +76,6 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How well a model classified; None for what was not computed."""
-
-    samples: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
-    top5: float | None = None
-    top5_low: float | None = None
-    top5_high: float | None = None
-    nll: float | None = None
-    brier: float | None = None
-    ece: float | None = None
-
-
-@dataclass(frozen=True)
 class Benchmark:
     """A measurement of kind "benchmark"; `accuracy` of `data` is the first model's."""
 
@@ -115,30 +101,6 @@ class Data:
 
 
 @dataclass(frozen=True)
-class ClassScore:
-    """One class of an evaluation; None where no image bears on the figure."""
-
-    name: str
-    images: int
-    correct: int
-    accuracy: float | None
-    low: float | None = None
-    high: float | None = None
-    precision: float | None = None
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Images whose confidence lies in (low, high]."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """A measurement of kind "evaluation"."""
 
@@ -150,7 +112,7 @@ class Evaluation:
     seed: int | None = None
     per_class: list[ClassScore] = field(default_factory=list)
     confusion: list[list[int]] = field(default_factory=list)
-    reliability: list[Bin] = field(default_factory=list)
+    reliability: list[ReliabilityBin] = field(default_factory=list)
     coverage: list[float] = field(default_factory=list)
     risk: list[float] = field(default_factory=list)
     aurc: float | None = None
