@@ -11,11 +11,13 @@ from sbn_runtime import MissingDependencyError, library_path
 # e_machine of an ELF header.
 X86_64, AARCH64 = 62, 183
 
-ARM_REMEDY = (
+# How to get what is built for 64-bit ARM besides.
+CROSS_REMEDY = (
     "install the wheel for x86-64 of `make wheels`, or from the source with"
     " `pip install -C cmake.define.SBN_AARCH64=ON .`, which needs the compiler"
-    " aarch64-linux-gnu-g++ (Debian: g++-aarch64-linux-gnu), or bundle on a 64-bit ARM machine"
+    " aarch64-linux-gnu-g++ (Debian: g++-aarch64-linux-gnu)"
 )
+ARM_REMEDY = f"{CROSS_REMEDY}, or bundle on a 64-bit ARM machine"
 
 
 @dataclass(frozen=True)

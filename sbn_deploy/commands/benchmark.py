@@ -24,9 +24,11 @@ from .common import (
     writable,
 )
 from .data import test_images
+from .layers import show_layers
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
+    from sbn_deploy.measure.loaded import Loaded
     from sbn_deploy.measure.measurement import ModelFacts
     from sbn_deploy.measure.record import Settings
 
@@ -46,14 +48,19 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Measures how long one call takes. Engines run in turns, so that a change of"
         " the machine's speed meets all of them, and start several times, so that the intervals"
         " hold for the next measurement too. With --data: accuracy as well. With --remote: on a"
-        " device, over the system's ssh and scp; nothing is left behind there. Says when the"
-        " machine was not steady.",
+        " device, over the system's ssh and scp; nothing is left behind there. A phone with"
+        " --remote adb: times the sbn operators of the model one by one. Says when the machine was"
+        " not steady.",
         example="sbn benchmark digits.onnx --compare fp32,int8,lce,torch\n"
         "  sbn benchmark small.onnx large.onnx --threads 1,2 --batch 1,8,32 -o speed.json\n"
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
     )
     parser.add_argument(
-        "models", type=Path, nargs="+", metavar="MODEL", help="ONNX file of `sbn export`"
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="ONNX file of `sbn export`; after the first, any",
     )
     parser.add_argument(
         "--compare",
@@ -104,7 +111,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--remote",
         metavar="DEVICE",
-        help="measure there: ssh://[USER@]HOST[:PORT][/FOLDER]",
+        help="measure there: ssh://[USER@]HOST[:PORT][/FOLDER], or adb:[SERIAL] for a phone",
     )
     parser.add_argument(
         "--wheel",
@@ -125,15 +132,21 @@ def run(options: argparse.Namespace) -> int:
     """Measures the models and their rivals, here or on a device."""
     _check(options)
     output: Path | None = options.output and writable(options.output)
-    dataset = None if options.data is None else test_images(options.data, options.images)
-    measure = _measure_here if options.remote is None else _measure_there
-    record = measure(options, dataset)
+    on_phone = options.remote is not None and options.remote.startswith("adb:")
+    if on_phone:
+        record = _measure_phone(options)
+    else:
+        dataset = None if options.data is None else test_images(options.data, options.images)
+        measure = _measure_here if options.remote is None else _measure_there
+        record = measure(options, dataset)
     if output is not None:
         from sbn_deploy.measure import measurement
 
         measurement.save(output, record)
     if options.json:
         show_json(record)
+    elif on_phone:
+        show_layers(record)
     else:
         _show(record)
     return 0
@@ -151,12 +164,18 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
-    from sbn_deploy.measure.candidates import Candidates, open_model
+    from sbn_deploy.measure.candidates import Candidates
+    from sbn_deploy.measure.loaded import load
     from sbn_deploy.measure.record import classified, timed
     from sbn_runtime import Session
 
-    models = [open_model(path) for path in options.models]
-    facts = _facts(options.models, [model.metadata for model in models])
+    models = [load(model) for model in options.models]
+    facts = _facts(models)
+    if models[0].engine != "sbn":
+        raise InputError(
+            f"{models[0].path} has no sbn operators; give first what others are compared with,"
+            " a file of `sbn export`"
+        )
     with tempfile.TemporaryDirectory() as folder:
         candidates = Candidates(options.compare, Path(folder), say)
         specs = [
@@ -167,21 +186,23 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[
         record = timed(specs, _settings(options), say=say, progress=_show_progress)
     if dataset is not None:
         say(f"classifying {len(dataset)} images of {dataset.name}")
+        (model,) = options.models
         record["data"] = dataset.name
-        session = Session(options.models[0])
-        record["accuracy"], _ = classified(session, dataset.images, dataset.labels)
+        record["accuracy"], _ = classified(Session(model), dataset.images, dataset.labels)
     return _measurement(facts, record)
 
 
 def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
     from sbn_deploy.measure.candidates import Candidates
+    from sbn_deploy.measure.loaded import load
     from sbn_deploy.measure.machine import describe
     from sbn_deploy.measure.record import classified
     from sbn_deploy.measure.remote.steps import Material, measure_remotely
-    from sbn_deploy.measure.remote.target import parse
+    from sbn_deploy.measure.remote.target import Target, parse
     from sbn_runtime import Session
 
     target = parse(options.remote)
+    assert isinstance(target, Target)
     for rival, name in ((LCE, "LCE"), (TORCH, "torch")):
         if rival in options.compare:
             raise ConfigError(f"{name} is compared with here only; leave it out with --remote")
@@ -189,7 +210,7 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
         raise InputError("--remote measures one model at a time")
     (model,) = options.models
     session = Session(model)
-    facts = _facts(options.models, [session.metadata])
+    facts = _facts([load(model)])
     local: dict[str, Any] = {"machine": describe()}
     found = None
     if dataset is not None:
@@ -212,6 +233,27 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
     return _measurement(facts, record)
 
 
+def _measure_phone(options: argparse.Namespace) -> dict[str, Any]:
+    from sbn_deploy.measure.remote.phone import measure_on_phone
+    from sbn_deploy.measure.remote.target import Phone, parse
+
+    for name, unfit, instead in (
+        ("--data", options.data is not None, "accuracy is the same on every device: leave it out"),
+        ("--compare", bool(options.compare), "compare on a device with --remote ssh://"),
+        ("--wheel", options.wheel is not None, "a phone's shell has no Python: leave it out"),
+        ("--threads", options.threads != (1,), "it is timed on one thread: leave it out"),
+        ("--batch", len(options.batch) > 1, "give one size"),
+    ):
+        if unfit:
+            raise InputError(f"{name} does not go with --remote adb:; {instead}")
+    if len(options.models) > 1:
+        raise InputError("--remote measures one model at a time")
+    phone = parse(options.remote)
+    assert isinstance(phone, Phone)
+    (model,) = options.models
+    return measure_on_phone(phone, model, _settings(options), say)
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     from sbn_deploy.measure.record import Settings
 
@@ -220,18 +262,16 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(options.threads, options.batch, options.runs, options.warmup, seconds)
 
 
-def _facts(models: Sequence[Path], metadata: Sequence[Mapping[str, Any]]) -> list[ModelFacts]:
+def _facts(models: Sequence[Loaded]) -> list[ModelFacts]:
     """What the models are; where two files have one name, names say their folders too."""
     from sbn_deploy.measure.measurement import describe_model
 
-    if len(set(map(Path.resolve, models))) < len(models):
+    if len({model.path.resolve() for model in models}) < len(models):
         raise InputError("a model is given twice")
-    facts = [
-        describe_model(model, entries) for model, entries in zip(models, metadata, strict=True)
-    ]
+    facts = [describe_model(model.path, model.metadata) for model in models]
     shared = Counter(fact.name for fact in facts)
     return [
-        replace(fact, name=str(model.with_suffix(""))) if shared[fact.name] > 1 else fact
+        replace(fact, name=str(model.path.with_suffix(""))) if shared[fact.name] > 1 else fact
         for model, fact in zip(models, facts, strict=True)
     ]
 

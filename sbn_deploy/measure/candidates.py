@@ -1,4 +1,4 @@
-"""The models that `sbn benchmark` measures, and the engines that it compares them with."""
+"""The engines that `sbn benchmark --compare` measures a model in."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
-from sbn_deploy.measure.benchmark import image_shape
-from sbn_deploy.measure.worker import Kind, Spec
-from sbn_runtime import ModelError, Session
-from sbn_runtime.executor import DOMAIN
-from sbn_runtime.modelfile import imported_domains
+from sbn_deploy.measure.loaded import Loaded
+from sbn_deploy.measure.worker import Spec
+from sbn_runtime import ModelError
 
 FLOAT = ("fp32", "int8")
 LCE = "lce"
@@ -26,51 +22,6 @@ RIVALS = (*FLOAT, LCE, TORCH)
 def engine_name(rival: str) -> str:
     """What results call the engine of one of RIVALS."""
     return f"onnxruntime-{rival}" if rival in FLOAT else rival
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model file.
-
-    Attributes:
-        path: of the file.
-        engine, kind: what runs it, as in `Spec`.
-        image: C, H, W, or K for a model that takes vectors.
-        metadata: of an exported file; empty for one from elsewhere.
-    """
-
-    path: Path
-    engine: str
-    kind: Kind
-    image: tuple[int, ...]
-    metadata: Mapping[str, Any]
-
-
-def open_model(path: Path) -> Model:
-    """An exported model, or one without our operators that onnxruntime runs as it comes.
-
-    Raises:
-        ModelError: the file is missing, damaged, or takes something else than images.
-        InputError: the model leaves more than the batch size open.
-        IsaError: SBN_ISA names a kernel set that is unknown or that this CPU lacks.
-    """
-    if DOMAIN in imported_domains(path):
-        session = Session(path, threads=1)
-        return Model(path, "sbn", "sbn", image_shape(session), session.metadata)
-    try:
-        stock = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise ModelError(f"{path}: cannot be loaded: {error}") from error
-    taken = stock.get_inputs()
-    if [(node.name, node.type) for node in taken] != [("input", "tensor(float)")]:
-        raise ModelError(
-            f"{path}: has no sbn operators, so it needs one input named input, float32"
-            f" [N, C, H, W]; it has {', '.join(node.name for node in taken)}"
-        )
-    sizes = taken[0].shape[1:]
-    if not sizes or not all(isinstance(size, int) for size in sizes):
-        raise ModelError(f"{path}: the sizes of its input are not fixed: {taken[0].shape}")
-    return Model(path, "onnxruntime", "onnxruntime", tuple(sizes), {})
 
 
 @dataclass
@@ -87,11 +38,13 @@ class Candidates:
     say: Callable[[str], None]
     _float_files: dict[str, dict[str, Path]] = field(default_factory=dict)
 
-    def of(self, model: Model, name: str) -> list[Spec]:
-        """The model in its own engine, then in those of `compare`, in that order.
+    def of(self, model: Loaded, name: str) -> list[Spec]:
+        """The model in its engine, then in those of `compare`, in that order.
+
+        A model without sbn operators is in no others.
 
         Args:
-            model: what to compare.
+            model: the file.
             name: what people call it.
 
         Raises:
@@ -101,7 +54,9 @@ class Candidates:
             UnsupportedLayerError: LCE has no operators for the network.
         """
         image = model.image
-        specs = [Spec(name, model.engine, model.kind, image, str(model.path))]
+        specs = [Spec(name, model.engine, model.engine, image, str(model.path))]
+        if model.engine != "sbn":
+            return specs
         files = self.float_files(model.metadata)
         for rival in self.compare:
             engine = engine_name(rival)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sbn_deploy.data import Stream
 from sbn_deploy.data.stream import Unreadable
+from sbn_deploy.measure.engines import stock_engine
 from sbn_runtime import InputError, ModelError, Preprocess, Session, sampling
 from sbn_runtime.executor import DOMAIN, METADATA_KEY
 from sbn_runtime.modelfile import imported_domains
@@ -138,15 +139,7 @@ def _exported(path: Path, threads: int | None, samples: int | None, seed: int | 
 
 
 def _stock(path: Path, data: Stream, threads: int | None) -> Classifier:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise ModelError(f"{path}: cannot be loaded: {error}") from error
+    session = stock_engine("onnxruntime", path, threads=threads).session
     inputs = {node.name: node for node in session.get_inputs()}
     outputs = {node.name: node for node in session.get_outputs()}
     taken = inputs.get("input")

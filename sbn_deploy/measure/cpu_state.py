@@ -27,7 +27,7 @@ PI_FLAGS = {
 
 @dataclass(frozen=True)
 class CpuState:
-    """The state of the cores that this thread may run on, at one moment.
+    """The state of some cores at one moment.
 
     Attributes:
         governor: who chooses the frequency, as "performance" or "ondemand".
@@ -50,8 +50,15 @@ class CpuState:
 
 
 def read_state(root: Path = Path("/")) -> CpuState:
-    """Reads the state; `root` is where /sys and /proc are."""
-    cores = sorted(os.sched_getaffinity(0))
+    """The state of the cores that this thread may run on; `root` is where /sys and /proc are."""
+    return state_of(os.sched_getaffinity(0), root, throttled=_pi_flags())
+
+
+def state_of(
+    usable: Iterable[int], root: Path, *, throttled: tuple[str, ...] | None = None
+) -> CpuState:
+    """The state of the cores with these numbers, read from the files below `root`."""
+    cores = sorted(usable)
     folders = [root / f"sys/devices/system/cpu/cpu{core}" for core in cores]
     governors = {read_text(folder / "cpufreq/scaling_governor") for folder in folders} - {None}
     zones = list((root / "sys/class/thermal").glob("thermal_zone*"))
@@ -63,7 +70,7 @@ def read_state(root: Path = Path("/")) -> CpuState:
         max_mhz=_thousandth(_numbers(folder / "cpufreq/scaling_max_freq" for folder in folders)),
         temperature_c=_thousandth([max(_numbers(zone / "temp" for zone in zones), default=0)]),
         limit_c=_thousandth(_numbers(_passive_trips(zones))),
-        throttled=_pi_flags(),
+        throttled=throttled,
         throttle_count=int(sum(counts)) if counts else None,
         load_average=float(load[0]) if load else None,
     )

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sbn_runtime import Session
+from sbn_runtime import ModelError, Session
 from sbn_runtime.native import forced_isa
 
 
@@ -86,10 +86,18 @@ def sbn_engine(name: str, path: Path, *, threads: int, isa: str | None = None) -
         return SbnEngine(name, threads, Session(path, threads=threads))
 
 
-def stock_engine(name: str, path: Path, *, threads: int) -> OnnxEngine:
-    """A model in onnxruntime as it comes, without the sbn kernels."""
+def stock_engine(name: str, path: Path, *, threads: int | None) -> OnnxEngine:
+    """A model in onnxruntime as it comes, without the sbn kernels.
+
+    `threads` is None for one on each core. Raises ModelError if the file cannot be loaded.
+    """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or 0
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return OnnxEngine(name, threads, session)
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise ModelError(f"{path}: cannot be loaded: {error}") from error
+    return OnnxEngine(name, threads or 0, session)

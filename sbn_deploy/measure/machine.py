@@ -40,6 +40,11 @@ ARM_CORES = {
     "0xd4d": "Cortex-A715",
     "0xd4e": "Cortex-X3",
     "0xd4f": "Neoverse V2",
+    "0xd80": "Cortex-A520",
+    "0xd81": "Cortex-A720",
+    "0xd82": "Cortex-X4",
+    "0xd85": "Cortex-X925",
+    "0xd87": "Cortex-A725",
 }
 
 

@@ -13,13 +13,16 @@ DRIFT = 0.05
 HOT_C = 80.0
 LOAD = 0.5
 
-RULE = (
+RULE_WITHOUT_LOAD = (
     f"unstable if the frequency of the cores in use fell by more than {FREQUENCY_DROP:.0%}, the"
     " CPU was throttled or short of voltage, it ended at or above the temperature where the"
     f" system slows it down ({HOT_C:.0f} °C where none is stated), an engine's spread (half the"
     f" interquartile range) is above {SPREAD:.0%} of its median, the median of its last quarter of"
-    f" calls is more than {DRIFT:.0%} above that of the first, or the load average before,"
-    f" together with the threads, exceeds the cores by more than {LOAD}"
+    f" calls is more than {DRIFT:.0%} above that of the first"
+)
+RULE = (
+    f"{RULE_WITHOUT_LOAD}, or the load average before, together with the threads, exceeds the cores"
+    f" by more than {LOAD}"
 )
 
 

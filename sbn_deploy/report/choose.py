@@ -143,9 +143,7 @@ def _figures(
     if timing.file_bytes is not None:
         found.append(("file", f"{kilobytes(timing.file_bytes)} kB", point.form))
     if timing.peak_bytes is not None:
-        found.append(
-            ("peak memory", f"{number(timing.peak_bytes / 1e6)} MB", "of the whole process")
-        )
+        found.append(("peak memory", f"{number(timing.peak_bytes / 1e6)} MB", "to load and run it"))
     return found
 
 

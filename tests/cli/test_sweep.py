@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from sbn_deploy.cli import main
 from sbn_deploy.measure import measurement
+from sbn_deploy.measure.rivals import export_fp32
+from sbn_deploy.nn import models
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "models" / "digits-cnn" / "checkpoint.safetensors"
@@ -61,6 +64,24 @@ def test_everything_is_measured(swept: Path) -> None:
     record = measurement.load(swept / "benchmarks" / "sbn-threads1.json")
     assert {result["model"] for result in record["results"]} == names
     assert (swept / "report.html").stat().st_size > 10_000
+
+
+def test_a_float_network_is_timed_and_classifies_too(
+    swept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = tmp_path / "fp32.onnx"
+    torch.manual_seed(0)
+    export_fp32(models.create_twin("digits-cnn", width=8), (1, 8, 8), twin)
+    ours = str(swept / "models" / "threshold.onnx")
+    assert main(["benchmark", ours, str(twin), "--runs", "10", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [result["engine"] for result in record["results"]] == ["sbn", "onnxruntime"]
+    (ratio,) = record["ratios"]
+    assert ratio["model"] == "fp32"
+    assert main(["benchmark", str(twin), ours]) == 2
+    assert "no sbn operators" in capsys.readouterr().err
+    assert main(["evaluate", str(twin), "--data", "digits", "--images", "20", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["engine"] == "onnxruntime"
 
 
 def test_it_answers_at_once_when_done(

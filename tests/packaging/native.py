@@ -66,6 +66,16 @@ def try_run(
 
 def arm_library() -> Path:
     """The library of this tree for 64-bit ARM, built if it is out of date."""
+    return arm_build("sbn") / "libsbn.so"
+
+
+def arm_program() -> Path:
+    """The program that times a model's operators on a phone, built if it is out of date."""
+    return arm_build("sbn_layers") / "phone" / "sbn_layers"
+
+
+def arm_build(target: str) -> Path:
+    """The folder in which a target of CMake is up to date."""
     need(f"{CROSS_COMPILER[:-3]}g++")
     cmake = shutil.which("cmake", path=f"{Path(sys.prefix, 'bin')}:{os.environ['PATH']}")
     if cmake is None:
@@ -75,9 +85,10 @@ def arm_library() -> Path:
     toolchain = ROOT / "runtime" / "cmake" / "aarch64-linux-gnu.cmake"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
-        run(cmake, "-S", ROOT / "runtime", "-B", folder, f"-DCMAKE_TOOLCHAIN_FILE={toolchain}")
-        run(cmake, "--build", folder, "--target", "sbn", "--parallel", str(os.cpu_count()))
-    return folder / "libsbn.so"
+        options = (f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DSBN_LAYERS=ON")
+        run(cmake, "-S", ROOT / "runtime", "-B", folder, *options)
+        run(cmake, "--build", folder, "--target", target, "--parallel", str(os.cpu_count()))
+    return folder
 
 
 def arm_packages(folder: Path, *names: str) -> Path:

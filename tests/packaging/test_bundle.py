@@ -31,6 +31,7 @@ from .wheels import CONSTRAINTS, ROOT, build, check, pip
 ARM = ("android-arm64", "linux-arm64")
 TARGETS = (*ARM, "linux-x86_64")
 ARM_LIBRARY = "sbn_deploy/libraries/aarch64/libsbn.so"
+ARM_PROGRAM = "sbn_deploy/libraries/aarch64/sbn_layers"
 KINDS = ("float", "pixels", "noise")
 # Plain ASCII, more than one word, and neither.
 NAMES = ["round thing", "Kreuz-Förmiges", "line"]
@@ -83,7 +84,8 @@ def bundle(device: Environment, model: Path, target: str) -> Path:
 def test_wheel_with_the_library_for_arm_keeps_its_platform_tag(wheel: Path) -> None:
     need(CROSS_COMPILER)
     with zipfile.ZipFile(wheel) as archive:
-        assert ARM_LIBRARY in archive.namelist()
+        assert {ARM_LIBRARY, ARM_PROGRAM}.issubset(archive.namelist())
+        assert archive.getinfo(ARM_PROGRAM).external_attr >> 16 & 0o100
     assert "requires no external shared libraries" in check(wheel)
 
 

@@ -138,7 +138,7 @@ def test_rivals_are_made_here_and_run_there(there: Device, wheel: Path, tmp_path
     engines = ["sbn", "onnxruntime-fp32", "onnxruntime-int8"]
     assert [timing["engine"] for timing in timings] == engines
     assert {timing["runs"] for timing in timings} == {20}
-    assert all(timing["median_ms"] > 0 for timing in timings)
+    assert all(timing["p50_ms"] > 0 for timing in timings)
 
 
 def test_no_python(there: Device, model: Path, wheel: Path) -> None:
@@ -271,7 +271,7 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
     ("arguments", "message"),
     [
         (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is no device; write ssh://"),
-        (["--remote", "adb:"], "adb's shell on a phone has neither Python"),
+        (["--remote", "adb:", "--threads", "2"], "--threads does not go with --remote adb:"),
         (["--remote", "ssh://host", "--compare", "lce"], "LCE is compared with here only"),
         (["--wheel", "some.whl"], "--wheel goes with --remote"),
         (["--images", "3"], "--images goes with --data"),

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from sbn_deploy.measure.remote import connection as connection_module
-from sbn_deploy.measure.remote.connection import Connection, StepError
+from sbn_deploy.measure.remote import ssh
+from sbn_deploy.measure.remote.connection import StepError
+from sbn_deploy.measure.remote.ssh import SshConnection
 from sbn_deploy.measure.remote.target import Target
 from sbn_runtime import MissingDependencyError, RemoteError
 
@@ -28,7 +30,7 @@ def quiet(_: str) -> None: ...
 def test_run_and_copy(device: Device, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("content\n")
     said: list[str] = []
-    with Connection(device.target, said.append) as connection:
+    with SshConnection(device.target, said.append) as connection:
         connection.copy(tmp_path / "file")
         assert connection.run("cat file") == "content\n"
         assert connection.run('echo "$2" "$1"', "a b", "$HOME") == "$HOME a b\n"
@@ -78,7 +80,7 @@ def test_connection_lost_half_way(
 
     with (
         pytest.raises(RemoteError, match=LOST),
-        Connection(device.target, quiet) as connection,
+        SshConnection(device.target, quiet) as connection,
     ):
         connection.run("sleep 600 & echo $! >&2; wait", progress=lose)
 
@@ -94,7 +96,7 @@ def test_connection_lost_while_copying(device: Device, tmp_path: Path) -> None:
         device.cut()
 
     def copy() -> None:
-        with Connection(device.target, quiet) as connection:
+        with SshConnection(device.target, quiet) as connection:
             connection.copy(large)
 
     with ThreadPoolExecutor() as cutting:
@@ -107,14 +109,14 @@ def test_connection_lost_while_copying(device: Device, tmp_path: Path) -> None:
 def test_connection_lost_at_the_end(device: Device) -> None:
     with (
         pytest.raises(RemoteError, match=LOST),
-        Connection(device.target, quiet),
+        SshConnection(device.target, quiet),
     ):
         device.cut()
     assert device.left_behind() == []
 
 
 def refused(target: Target) -> str:
-    with pytest.raises(RemoteError) as caught, Connection(target, quiet):
+    with pytest.raises(RemoteError) as caught, SshConnection(target, quiet):
         pass
     message = str(caught.value)
     assert len(message.splitlines()) == 1
@@ -136,7 +138,7 @@ def test_port_where_nothing_listens(device: Device) -> None:
 
 def test_port_of_another_service(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts and says nothing."""
-    monkeypatch.setattr(connection_module, "CONNECT_S", 1)
+    monkeypatch.setattr(ssh, "CONNECT_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         message = refused(replace(device.target, port=mute.getsockname()[1]))
     assert "timed out" in message
@@ -160,14 +162,14 @@ def test_no_ssh_here(device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("PATH", str(tmp_path))
     with (
         pytest.raises(MissingDependencyError, match="ssh is not installed here"),
-        Connection(device.target, quiet),
+        SshConnection(device.target, quiet),
     ):
         pass
 
 
 def test_no_temporary_files_stay_here(device: Device) -> None:
     before = set(Path("/tmp").glob("sbn-*"))
-    with Connection(device.target, quiet) as connection:
+    with SshConnection(device.target, quiet) as connection:
         made = Path(connection._local.name)
         assert made not in before
     assert not made.exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = files("sbn_deploy.measure.remote").joinpath("keeper.sh").read_text()
-SHELLS = (["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"])
+SHELLS = (["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"], ["mksh"])
 WAIT_S = 20
 LOOK = ("1", "2")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sbn_deploy.measure.remote.target import Target, parse
+from sbn_deploy.measure.remote.target import Phone, Target, parse
 from sbn_runtime import InputError
 
 
@@ -36,6 +36,7 @@ def test_parse(text: str, target: Target) -> None:
         ),
         *("ssh://-oProxyCommand=x", "ssh://-x@host", "ssh://host/$(x)", "ssh://host/a b"),
         *("ssh://host:99999999", "ssh://host/a;b", "ssh://pi:secret@host", "ssh://host\n"),
+        *("adb", "adb:-x", "adb:a b", "adb:$(x)", "adb:a/b", "adb:a\n"),
     ],
 )
 def test_no_device(text: str) -> None:
@@ -49,7 +50,14 @@ def test_no_port(port: int) -> None:
         parse(f"ssh://host:{port}")
 
 
-@pytest.mark.parametrize("text", ["adb:", "adb:0123ABC"])
-def test_adb(text: str) -> None:
-    with pytest.raises(InputError, match="has neither Python nor onnxruntime"):
-        parse(text)
+@pytest.mark.parametrize(
+    ("text", "serial"),
+    [
+        ("adb:", None),
+        ("adb:0123ABC", "0123ABC"),
+        ("adb:192.168.1.5:5555", "192.168.1.5:5555"),
+        ("adb:adb-1A2B-xyz._adb-tls-connect._tcp", "adb-1A2B-xyz._adb-tls-connect._tcp"),
+    ],
+)
+def test_phone(text: str, serial: str | None) -> None:
+    assert parse(text) == Phone(serial)

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from sbn_deploy.report.charts import NARROW, WIDE, confusion, layers, risk, scale, svg
+from sbn_deploy.report.charts.accuracy_latency import accuracy_latency, series
 from sbn_deploy.report.charts.labels import Box, around, place
 from sbn_deploy.report.charts.markers import SHAPES, marker
 from sbn_deploy.report.charts.reliability import reliability_chart
-from sbn_deploy.report.measured import Bin, Layer
+from sbn_deploy.report.content import Accuracy, Comparison, Point
+from sbn_deploy.report.measured import Bin, Layer, Timing
 
 POSITIVE = st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=20)
 
@@ -142,3 +144,43 @@ def test_empty_bins_are_not_drawn() -> None:
     ElementTree.fromstring(drawn)
     assert drawn.count('class="mark"') == 1
     assert "8 images" in drawn
+
+
+def comparison(models: int) -> Comparison:
+    """Forms of a checkpoint, each in sbn with an accuracy and in fp32 without one."""
+    points = [
+        Point(
+            model=f"m{i}",
+            sha256=f"{i:064}",
+            form=f"{i + 2} sampled members" + (f", noise × {i % 5 + 1}" if i % 2 else ""),
+            timing=Timing(f"m{i}", engine, 1, 1, 1.0 + i),
+            accuracy=Accuracy(0.9, 0.8, 0.95, "digits", 100) if engine == "sbn" else None,
+            on_front=i == 0 and engine == "sbn",
+            source="speed.json",
+        )
+        for i in range(models)
+        for engine in ("sbn", "onnxruntime-fp32")
+    ]
+    return Comparison("CPU, avx2 kernels", "digits", 100, 1, points)
+
+
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        (2, {"m0, sbn", "m1, sbn", "fp32 in onnxruntime"}),
+        (7, {*(f"m{i}, sbn" for i in range(7)), "fp32 in onnxruntime"}),
+        (40, {"sampled members, sbn", "sampled members, noise, sbn", "fp32 in onnxruntime"}),
+    ],
+)
+def test_series_are_as_fine_as_there_are_markers(models: int, names: set[str]) -> None:
+    points = comparison(models)
+    found = series(points)
+    assert {entry.name for entry in found} == names
+    assert sorted(i for entry in found for i in entry.points) == list(range(2 * models))
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_a_chart_of_one_accuracy(width: int) -> None:
+    chart = accuracy_latency("c", comparison(1), None, width)
+    assert {"accuracy not measured", "accuracy, %"} <= set(texts(chart))
+    assert chart.count('class="mark') == 2

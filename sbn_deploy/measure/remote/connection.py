@@ -1,8 +1,7 @@
 """One connection to a device, with a folder there that lasts as long as the connection.
 
-Uses the system's ssh and scp, and so the user's own settings, keys and known hosts. The
-first ssh connects once for all that follow (ControlMaster) and runs keeper.sh, which
-makes the folder and removes it at the end.
+One command, which runs keeper.sh, lasts as long: it makes the folder and removes it at the end.
+What carries commands and files is in ssh.py and adb.py.
 """
 
 from __future__ import annotations
@@ -11,35 +10,26 @@ import re
 import shlex
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from sbn_runtime import MissingDependencyError, RemoteError
 
-from .target import Target
-
-CONNECT_S = 10
 BEAT_S = 15
 LOOK_S = 5
 LOOKS = 12
 GOODBYE_S = 30
 LAST_WORDS_S = 3
 
-# What ssh says, and what to do about it.
-ADVICE = {
-    "could not resolve hostname": "check the name",
-    "connection refused": "check the port, and that a sshd runs there",
-    "no route to host": "check the address and that the device is on",
-    "timed out": "check the address and that the device is on",
-    "host key verification failed": "connect once with `{ssh}` and check its key",
-    "host identification has changed": "connect once with `{ssh}` and check its key",
-    "permission denied": "log in with a key: `ssh-copy-id {login}`",
-}
+# Debian's packages of the programs that carry.
+PACKAGES = {"ssh": "openssh-client", "scp": "openssh-client", "adb": "adb"}
 
 # Makes itself known to the keeper, which ends it if the connection is lost. All that it
 # writes stays in the folder, and Python is not led to other packages.
@@ -60,36 +50,62 @@ class StepError(RemoteError):
         self.lines = list(lines)
 
 
-class Connection:
+@dataclass(frozen=True)
+class Ended:
+    """A finished command: exit status, standard output, and the lines of standard error."""
+
+    status: int
+    text: str
+    lines: list[str]
+
+
+class Connection(ABC):
     """An open connection; a context manager that leaves nothing behind on the device.
 
     Args:
-        target: where to connect to.
+        name: of the device, as messages call it.
+        place: where to make the folder; None to let the device choose.
         say: is told that everything was removed.
 
     Attributes:
         folder: the temporary folder on the device.
         load: the load average when the connection began.
         commands: what was run there.
-
-    Raises:
-        RemoteError: the device cannot be reached, or has no place for the folder.
-        MissingDependencyError: there is no ssh or scp here.
     """
 
     folder: str
     load: float | None
 
-    def __init__(self, target: Target, say: Callable[[str], None]) -> None:
-        self._target = target
+    def __init__(self, name: str, place: str | None, say: Callable[[str], None]) -> None:
+        self._name = name
+        self._place = place
         self._say = say
         self.commands: list[str] = []
         # Its path must be short: a socket's has at most 107 characters.
         self._local = tempfile.TemporaryDirectory(prefix="sbn-", dir="/tmp")
-        self._socket = str(Path(self._local.name) / "ssh")
         self._ended = Event()
 
-    def __enter__(self) -> Connection:
+    @abstractmethod
+    def copy(self, *paths: Path) -> None:
+        """Copies files into the folder. Raises StepError or RemoteError."""
+
+    @abstractmethod
+    def _keeper_command(self, words: Sequence[str]) -> list[str]:
+        """The program to start here that runs `words` there for as long as we are connected."""
+
+    @abstractmethod
+    def _shell(self, words: Sequence[str]) -> list[str]:
+        """The program to start here that runs `words` there."""
+
+    @abstractmethod
+    def _no_folder(self, base: str) -> RemoteError:
+        """What to raise where no folder can be made in `base`."""
+
+    @abstractmethod
+    def _unreachable(self, lines: Sequence[str]) -> RemoteError:
+        """What to raise where nobody answered; `lines` is what was said about that."""
+
+    def __enter__(self) -> Self:
         try:
             self._connect()
         except BaseException:
@@ -105,7 +121,7 @@ class Connection:
     ) -> None:
         removed = self._close()
         if removed:
-            self._say(f"removed {self.folder} on {self._target.host}")
+            self._say(f"removed {self.folder} on {self._name}")
         elif error is None:
             raise self._lost()
 
@@ -127,36 +143,20 @@ class Connection:
             command = command.replace(f'"${number}"', shlex.quote(argument))
         self.commands.append(command)
         words = ["sh", "-c", _PROLOGUE + script, "sh", self.folder, *arguments]
-        return self._finish(self._ssh(shlex.join(words)), progress)
-
-    def copy(self, *paths: Path) -> None:
-        """Copies files into the folder. Raises StepError or RemoteError."""
-        host = f"[{self._target.host}]" if ":" in self._target.host else self._target.host
-        user = f"{self._target.user}@" if self._target.user else ""
-        place = f"{user}{host}:{self.folder}/"
-        port = ["-P", str(self._target.port)] if self._target.port else []
-        self._finish(["scp", "-q", *self._options(), *port, "--", *map(str, paths), place], None)
+        return self._remote(words, progress)
 
     def free_bytes(self) -> int:
         """Free space for the folder; asking takes none itself. Raises as `run` does."""
-        table = self._finish(self._ssh(shlex.join(["df", "-Pk", self.folder])), None)
+        table = self._remote(["df", "-Pk", self.folder])
         found = re.search(r"\s(\d+)\s+\d+%\s", table)
         if found is None:
-            raise RemoteError(f"df on {self._target.host} says {table.strip()!r}, which is no size")
+            raise RemoteError(f"df on {self._name} says {table.strip()!r}, which is no size")
         return int(found[1]) * 1024
 
     def _connect(self) -> None:
         script = files(__package__).joinpath("keeper.sh").read_text()
-        words = ["sh", "-c", script, "sh", self._target.folder or "", str(LOOK_S), str(LOOKS)]
-        self._keeper = _start(
-            [
-                *("ssh", "-M", *self._options(proxy=False)),
-                *(f"-oConnectTimeout={CONNECT_S}", "-oServerAliveInterval=5"),
-                *("-oServerAliveCountMax=3", "-oControlPersist=no", *self._host()),
-                shlex.join(words),
-            ],
-            stdin=subprocess.PIPE,
-        )
+        words = ["sh", "-c", script, "sh", self._place or "", str(LOOK_S), str(LOOKS)]
+        self._keeper = _start(self._keeper_command(words), stdin=subprocess.PIPE)
         assert self._keeper.stdin is not None
         assert self._keeper.stdout is not None
         Thread(target=_beat, args=(self._keeper.stdin, self._ended), daemon=True).start()
@@ -166,34 +166,22 @@ class Connection:
                 self.load = float(load[0]) if load else None
                 return
             if line.startswith("sbn-no-folder "):
-                raise RemoteError(
-                    f"{self._target.host}: cannot make a folder in {line.split()[1]}; name another"
-                    f" one, as ssh://{self._target.login}/FOLDER"
-                )
-        raise self._unreachable()
-
-    def _unreachable(self) -> RemoteError:
+                raise self._no_folder(line.split()[1])
         assert self._keeper.stderr is not None
-        lines = [line.strip() for line in self._keeper.stderr if line.strip()]
-        said = lines[-1].removeprefix("ssh: ") if lines else "it does not answer"
-        advice = next(
-            (advice for known, advice in ADVICE.items() if known in " ".join(lines).lower()),
-            "it must offer a POSIX shell over ssh",
-        )
-        port = f"-p {self._target.port} " if self._target.port else ""
-        advice = advice.format(
-            ssh=f"ssh {port}{self._target.login}", login=f"{port}{self._target.login}"
-        )
-        return RemoteError(f"cannot connect to {self._target.login}: {said.rstrip('.')}; {advice}")
+        raise self._unreachable([line.strip() for line in self._keeper.stderr if line.strip()])
 
     def _lost(self) -> RemoteError:
         return RemoteError(
-            f"the connection to {self._target.host} was lost; the device ends what it was doing"
+            f"the connection to {self._name} was lost; the device ends what it was doing"
             f" and removes {self.folder} within {LOOK_S * LOOKS} seconds if it is still on"
         )
 
-    def _finish(self, command: list[str], progress: Callable[[str], None] | None) -> str:
-        """Runs one of our ssh or scp commands to its end."""
+    def _remote(self, words: Sequence[str], progress: Callable[[str], None] | None = None) -> str:
+        """Runs a command there to its end; see `run`."""
+        return self._check(self._call(self._shell(words), progress))
+
+    def _call(self, command: list[str], progress: Callable[[str], None] | None = None) -> Ended:
+        """Runs one of our commands here to its end."""
         with tempfile.TemporaryFile("w+", dir=self._local.name) as output:
             step = _start(command, stdout=output)
             lines = []
@@ -208,14 +196,17 @@ class Connection:
                 step.kill()
                 step.wait()
                 step.stderr.close()
-            if status:
-                if self._has_ended(LAST_WORDS_S if status == 255 else 0):
-                    raise self._lost()
-                raise StepError(
-                    next((line for line in reversed(lines) if line), "it failed"), lines
-                )
             output.seek(0)
-            return output.read()
+            return Ended(status, output.read(), lines)
+
+    def _check(self, ended: Ended) -> str:
+        """The output of a command that succeeded. Status 255: perhaps there is no connection."""
+        if ended.status == 0:
+            return ended.text
+        if self._has_ended(LAST_WORDS_S if ended.status == 255 else 0):
+            raise self._lost()
+        said = next((line for line in reversed(ended.lines) if line), "it failed")
+        raise StepError(said, ended.lines)
 
     def _has_ended(self, patience: float) -> bool:
         """Whether the connection has ended, or does so in `patience` seconds."""
@@ -224,20 +215,6 @@ class Connection:
         except subprocess.TimeoutExpired:
             return False
         return True
-
-    def _ssh(self, command: str) -> list[str]:
-        return ["ssh", *self._options(), *self._host(), command]
-
-    def _options(self, *, proxy: bool = True) -> list[str]:
-        """Of ssh and scp; with `proxy` they use the open connection or none at all."""
-        return [
-            *("-oBatchMode=yes", "-oLogLevel=ERROR", f"-oControlPath={self._socket}"),
-            *(("-oControlMaster=no", "-oProxyCommand=false") if proxy else ()),
-        ]
-
-    def _host(self) -> list[str]:
-        port = ["-p", str(self._target.port)] if self._target.port else []
-        return [*("-T", *port), "--", self._target.login]
 
     def _close(self) -> bool:
         """Ends the connection; whether the device said that it removed the folder."""
@@ -287,5 +264,5 @@ def _start(
         )
     except FileNotFoundError as error:
         raise MissingDependencyError(
-            f"{command[0]} is not installed here: sudo apt-get install openssh-client"
+            f"{command[0]} is not installed here: sudo apt-get install {PACKAGES[command[0]]}"
         ) from error

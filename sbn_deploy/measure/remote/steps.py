@@ -20,6 +20,7 @@ from sbn_deploy.measure.record import Result, Settings
 from sbn_runtime import RemoteError
 
 from .connection import Connection, StepError
+from .ssh import SshConnection
 from .target import Target
 from .wheels import wheel_for
 
@@ -116,7 +117,7 @@ def measure_remotely(
     """
     host = target.host
     say(f"connecting to {target.login}")
-    with Connection(target, say) as device, tempfile.TemporaryDirectory() as folder:
+    with SshConnection(target, say) as device, tempfile.TemporaryDirectory() as folder:
         found = _probe(device, host)
         wheel = wheel_for(_machine(found, host), material.wheel)
         files = _collect(Path(folder), material, settings, device.load)

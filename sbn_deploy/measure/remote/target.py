@@ -1,4 +1,4 @@
-"""Where a device is: ssh://[USER@]HOST[:PORT][/FOLDER]."""
+"""Where a device is: ssh://[USER@]HOST[:PORT][/FOLDER] or adb:[SERIAL]."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sbn_runtime import InputError
 
 FORM = "ssh://[USER@]HOST[:PORT][/FOLDER]"
+PHONE_FORM = "adb:[SERIAL]"
 
 # Neither part may begin with a dash, which ssh would take for an option, nor hold what a
 # shell on the device would read as more than text.
@@ -17,6 +18,8 @@ _SSH = re.compile(
     r"(?::(?P<port>\d{1,5}))?(?P<folder>(?:/[\w.+@-]+)*)/?",
     re.ASCII,
 )
+# A serial number, or HOST:PORT of a phone in the network.
+_ADB = re.compile(r"adb:(?P<serial>[A-Za-z0-9_][\w.:-]*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,22 @@ class Target:
         return f"{self.user}@{self.host}" if self.user else self.host
 
 
-def parse(text: str) -> Target:
-    """Reads `FORM`. Raises InputError."""
-    if text.startswith("adb:"):
-        raise InputError(
-            f"{text}: adb's shell on a phone has neither Python nor onnxruntime, so the model does"
-            f" not run there; a phone with a 64-bit Linux is measured as {FORM}"
-        )
+@dataclass(frozen=True)
+class Phone:
+    """A phone that is reached over adb; `serial` None for the only one."""
+
+    serial: str | None
+
+
+def parse(text: str) -> Target | Phone:
+    """Reads `FORM` or `PHONE_FORM`. Raises InputError."""
+    if phone := _ADB.fullmatch(text):
+        return Phone(phone["serial"])
     found = _SSH.fullmatch(text)
     if found is None:
-        raise InputError(f"{text!r} is no device; write {FORM}, as ssh://pi@raspberrypi.local")
+        raise InputError(
+            f"{text!r} is no device; write {FORM}, as ssh://pi@raspberrypi.local, or {PHONE_FORM}"
+        )
     port = int(found["port"]) if found["port"] else None
     if port is not None and not 0 < port < 65536:
         raise InputError(f"{text}: there is no port {port}; ports go from 1 to 65535")

@@ -32,23 +32,30 @@ class Series:
 
 
 def series(comparison: Comparison) -> list[Series]:
-    """Groups the points as finely as there are markers for."""
+    """Groups the points as finely as there are markers for.
+
+    Engines whose accuracy is not known run the same architecture whatever the model was made as.
+    """
     groupings: tuple[Callable[[Point], str], ...] = (
-        lambda p: f"{p.model}, {engine_name(p.timing.engine)}",
-        lambda p: f"{p.form}, {engine_name(p.timing.engine)}",
-        lambda p: f"{_family(p.form)}, {engine_name(p.timing.engine)}",
-        lambda p: engine_name(p.timing.engine),
+        lambda point: point.model,
+        lambda point: point.form,
+        lambda point: _family(point.form),
     )
-    for group in groupings:
-        names = dict.fromkeys(map(group, comparison.points))
-        if len(names) <= len(SHAPES):
+    for grouping in groupings:
+        names = [_group(point, grouping) for point in comparison.points]
+        if len(set(names)) <= len(SHAPES):
             break
+    else:
+        names = [engine_name(point.timing.engine) for point in comparison.points]
     return [
-        Series(
-            name, frozenset(i for i, point in enumerate(comparison.points) if group(point) == name)
-        )
-        for name in names
+        Series(name, frozenset(i for i, other in enumerate(names) if other == name))
+        for name in dict.fromkeys(names)
     ]
+
+
+def _group(point: Point, grouping: Callable[[Point], str]) -> str:
+    engine = engine_name(point.timing.engine)
+    return engine if point.accuracy is None else f"{grouping(point)}, {engine}"
 
 
 def accuracy_latency(

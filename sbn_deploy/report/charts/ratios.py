@@ -16,13 +16,13 @@ from .svg import drawing, line, mark, shortened, text
 
 ROW = 28.0
 TALL_ROW = 44.0
-NAME_LETTERS = 40
+NAME_LETTERS = 46
 
 
 def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
     """The chart; the rows in their order, at least one."""
     wide = width >= WIDE
-    left, right, step = (300.0, width - 84.0, ROW) if wide else (8.0, width - 70.0, TALL_ROW)
+    left, right, step = (334.0, width - 84.0, ROW) if wide else (8.0, width - 70.0, TALL_ROW)
     top = 12.0
     bottom = top + step * len(rows)
     x = positive([1.0, *(value for row in rows for value in _bounds(row))], left, right)

@@ -1,0 +1,525 @@
+"""`sbn benchmark --remote adb:` with an adb whose phone is a folder; its programs run in qemu."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from sbn_deploy import cli
+from sbn_deploy.measure.remote import connection, phone
+from sbn_deploy.measure.stability import RULE_WITHOUT_LOAD
+from sbn_runtime import isa
+
+from ..packaging.native import arm_program, need
+from ..small_models import Classifier, StochasticClassifier, write_float_model
+from .fake_adb import ELF
+
+WAIT_S = 10
+SERIAL = "0A1B2C"
+PROGRAMS = ("cat", "chmod", "df", "mktemp", "rm", "sleep")
+PROPERTIES = {
+    "ro.product.cpu.abi": "arm64-v8a",
+    "ro.product.model": "Phone 1",
+    "ro.soc.model": "SM1234",
+    "ro.build.version.release": "14",
+}
+GETPROP = """#!/bin/sh
+cat "{folder}/properties/$1" 2>/dev/null || echo
+"""
+# A command in a process of its own, to be interrupted.
+DRIVER = """
+import sys
+from pathlib import Path
+from sbn_deploy import cli
+from sbn_deploy.measure.remote import phone
+phone.PROGRAMS = Path(sys.argv[1])
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@dataclass
+class FakePhone:
+    """The folder that fake_adb.py works with."""
+
+    folder: Path
+
+    def list_devices(self, *lines: str) -> None:
+        (self.folder / "devices").write_text("".join(f"{line}\n" for line in lines))
+
+    def set_property(self, name: str, value: str) -> None:
+        (self.folder / "properties" / name).write_text(f"{value}\n")
+
+    def program(self, name: str, script: str) -> None:
+        """Puts a shell script in the place of a program of the phone."""
+        path = self.folder / "bin" / name
+        path.unlink(missing_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(stat.S_IRWXU)
+
+    def refuse(self, text: str, file: str = "refusal") -> None:
+        (self.folder / file).write_text(text)
+
+    def cut(self) -> None:
+        """Ends every adb, as when the cable is pulled."""
+        for client in (self.folder / "clients").iterdir():
+            with suppress(ProcessLookupError):
+                os.kill(int(client.name), signal.SIGKILL)
+
+    def left_behind(self) -> list[str]:
+        end = time.monotonic() + WAIT_S
+        while (found := os.listdir(self.folder / "phone")) and time.monotonic() < end:
+            time.sleep(0.05)
+        return found
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where an installation has the program for phones."""
+    need("qemu-aarch64")
+    folder = tmp_path_factory.mktemp("libraries")
+    shutil.copy(arm_program(), folder / "sbn_layers")
+    return folder
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePhone]:
+    """One phone, on which nothing may be left; with Android's own shell where that is installed."""
+    folder = tmp_path / "fake"
+    for name in ("phone", "bin", "clients", "properties", "root", "path"):
+        (folder / name).mkdir(parents=True)
+    toybox = shutil.which("toybox")
+    for name in PROGRAMS:
+        found = toybox or shutil.which(name)
+        assert found
+        (folder / "bin" / name).symlink_to(found)
+    (folder / "bin" / "sh").symlink_to(shutil.which("mksh") or "/bin/sh")
+    (folder / "bin" / "getprop").write_text(GETPROP.format(folder=folder))
+    (folder / "bin" / "getprop").chmod(stat.S_IRWXU)
+    adb = folder / "path" / "adb"
+    script = Path(__file__).with_name("fake_adb.py")
+    adb.write_text(f'#!/bin/sh\nexec {sys.executable} {script} {folder} "$@"\n')
+    adb.chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{folder / 'path'}:{os.environ['PATH']}")
+    monkeypatch.setattr(connection, "LOOK_S", 1)
+    monkeypatch.setattr(connection, "LAST_WORDS_S", 1)
+    phone = FakePhone(folder)
+    phone.list_devices(f"{SERIAL}\tdevice")
+    for key, value in PROPERTIES.items():
+        phone.set_property(key, value)
+    yield phone
+    assert phone.left_behind() == []
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return Classifier.random().write(tmp_path / "small.onnx")
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def benchmark(
+    fake: FakePhone,
+    model: Path,
+    programs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Run:
+    """`sbn benchmark --remote adb:`: exit status, standard output and error."""
+    monkeypatch.setattr(phone, "PROGRAMS", programs)
+
+    def run(*more: str, remote: str = "adb:", path: Path = model) -> tuple[int, str, str]:
+        words = ["benchmark", str(path), "--remote", remote, "--runs", "9", "--warmup", "1"]
+        status = cli.main([*words, *more])
+        return status, *capfd.readouterr()
+
+    return run
+
+
+def refusal(outcome: tuple[int, str, str]) -> str:
+    status, output, errors = outcome
+    assert status == 2, errors
+    assert output == ""
+    assert "Traceback" not in errors
+    line = errors.splitlines()[-1]
+    assert line.startswith("sbn: error: ")
+    return line.removeprefix("sbn: error: ")
+
+
+def test_json(benchmark: Run) -> None:
+    status, output, errors = benchmark("--json", "--batch", "3")
+    assert status == 0, errors
+    assert f"removed {phone.FOLDER}" not in errors  # the fake's folder lies elsewhere
+    assert errors.splitlines()[-1].startswith("removed ")
+    record: dict[str, Any] = json.loads(output)
+    (whole,) = record["results"]
+    assert (whole["engine"], whole["threads"], whole["batch"], whole["runs"]) == (
+        "sbn operators",
+        1,
+        3,
+        9,
+    )
+    assert [layer["op"] for layer in record["layers"]] == ["sbn.Pack", "sbn.DenseScale"]
+    for layer in record["layers"]:
+        assert layer["agree"]
+        assert 0 < layer["min_ms"] <= layer["p50_ms"] <= layer["p90_ms"] <= whole["p90_ms"] * 9
+    assert record["layers"][1]["macs"] == record["binary_macs"] == 16 * 3
+    assert [each["op"] for each in record["not_timed"]] == ["Flatten", "Softmax"]
+    assert "docs/phones.md" in record["scope"]
+    machine = record["machine"]
+    assert machine["cpu"] == "Phone 1, SM1234"
+    assert machine["system"] == "Android 14"
+    assert machine["isa"] in ("neon", "neon_lut2")
+    assert machine["core"] in os.sched_getaffinity(0)
+    assert record["before"].keys() == record["after"].keys()
+    assert record["before"].keys() <= machine.keys()
+    assert record["rule"] == RULE_WITHOUT_LOAD
+    assert isinstance(record["unstable"], list)
+    remote = record["remote"]
+    assert remote["host"] == SERIAL
+    assert remote["device"] == {
+        "abi": "arm64-v8a",
+        "model": "Phone 1",
+        "soc": "SM1234",
+        "android": "14",
+    }
+    assert any("./sbn_layers plan 9 1" in command for command in remote["commands"])
+    assert record["local"]["machine"]["isa"] == isa()
+
+
+def test_text(benchmark: Run) -> None:
+    status, output, errors = benchmark(remote=f"adb:{SERIAL}")
+    assert status == 0, errors
+    assert "sbn.DenseScale" in output
+    assert "all of them" in output
+    assert "not timed: Flatten, Softmax" in output
+    assert "what onnxruntime computes itself is not timed" in output
+    assert f"{SERIAL}: Phone 1, SM1234, core " in errors
+
+
+def test_noise(benchmark: Run, tmp_path: Path) -> None:
+    """The seed and the number of samples are inputs with defaults."""
+    path = StochasticClassifier.random(2).write(tmp_path / "noise.onnx")
+    status, output, errors = benchmark("--json", path=path)
+    assert status == 0, errors
+    found = [layer["op"] for layer in json.loads(output)["layers"]]
+    assert sorted(found) == [*["sbn.DenseScale"] * 2, *["sbn.StochasticSign"] * 2]
+
+
+def test_kernel_set(benchmark: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SBN_ISA is meant for the phone."""
+    monkeypatch.setenv("SBN_ISA", "neon_lut2")
+    status, output, errors = benchmark("--json")
+    assert status == 0, errors
+    assert json.loads(output)["machine"]["isa"] == "neon_lut2"
+    assert os.environ["SBN_ISA"] == "neon_lut2"
+    monkeypatch.setenv("SBN_ISA", "avx2")
+    assert refusal(benchmark()) == (
+        f"{SERIAL}: sbn_layers does not run there: SBN_ISA=avx2: this CPU cannot run it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--data", "digits"), "--data does not go with --remote adb:; accuracy is the same"),
+        (("--compare", "fp32"), "--compare does not go with --remote adb:; compare on a device"),
+        (("--wheel", "x.whl"), "--wheel does not go with --remote adb:; a phone's shell has no"),
+        (("--threads", "2"), "--threads does not go with --remote adb:; it is timed on one thread"),
+    ],
+)
+def test_what_does_not_go_with_a_phone(benchmark: Run, more: tuple[str, ...], said: str) -> None:
+    assert refusal(benchmark(*more)).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("lines", "remote", "said"),
+    [
+        ([], "adb:", "adb finds no phone; plug one in"),
+        (["a\tdevice", "b\toffline"], "adb:", "there are several phones; name one: adb:a, adb:b"),
+        (["a\tdevice", "b\tdevice"], "adb:c", "adb finds no phone c, but a, b"),
+        (["a\tunauthorized"], "adb:", "a: is unauthorized; unlock it and allow USB debugging"),
+        (["a\tauthorizing"], "adb:", "a: is authorizing; unlock it"),
+        (["a\tdevice", "b\toffline"], "adb:b", "b: is offline; unplug it and plug it in again"),
+        (
+            [
+                "a\tno permissions (user in plugdev group; are your udev rules wrong?); see [http://x]"
+            ],
+            "adb:",
+            "a: is no permissions; allow this user to use it",
+        ),
+        (["a\trecovery"], "adb:", "a: is recovery; start Android on it"),
+    ],
+)
+def test_phones_that_cannot_be_used(
+    benchmark: Run, fake: FakePhone, lines: list[str], remote: str, said: str
+) -> None:
+    fake.list_devices(*lines)
+    assert refusal(benchmark(remote=remote)).startswith(said)
+
+
+def test_no_adb(
+    benchmark: Run, fake: FakePhone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert refusal(benchmark()) == "adb is not installed here: sudo apt-get install adb"
+
+
+def test_no_program(benchmark: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    said = refusal(benchmark())
+    assert said.startswith("this installation has no sbn_layers for phones: install the wheel")
+
+
+def test_shell_that_is_refused(benchmark: Run, fake: FakePhone) -> None:
+    fake.refuse("error: device unauthorized.\nThis adb server's $ADB_VENDOR_KEYS is not set")
+    assert refusal(benchmark()) == (
+        f"{SERIAL}: device unauthorized; unlock it and allow USB debugging for this computer on its"
+        " screen"
+    )
+
+
+@pytest.mark.parametrize("abi", ["armeabi-v7a", "x86_64", ""])
+def test_other_processors(benchmark: Run, fake: FakePhone, abi: str) -> None:
+    fake.set_property("ro.product.cpu.abi", abi)
+    assert refusal(benchmark()) == (
+        f"{SERIAL}: runs {abi or 'unknown'} programs; only phones of 64-bit ARM (arm64-v8a) are"
+        " measured"
+    )
+
+
+def test_no_android(benchmark: Run, fake: FakePhone) -> None:
+    (fake.folder / "bin" / "getprop").unlink()
+    assert refusal(benchmark()).startswith(f"{SERIAL}: is no Android: ")
+
+
+def test_no_space(benchmark: Run, fake: FakePhone) -> None:
+    fake.program(
+        "df", "echo Filesystem 1K-blocks Used Available Use% Mounted; echo /d 9 9 99 99% /"
+    )
+    assert refusal(benchmark()).startswith(f"{SERIAL}: 0 MB are free in /data/local/tmp, ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "adb: error: failed to copy 'plan' to '/x/plan': remote No space left on device",
+            "its storage is full; free some space",
+        ),
+        ("adb: error: failed to read copy response", "copying failed: adb: error: failed to read"),
+    ],
+)
+def test_copying_that_fails(benchmark: Run, fake: FakePhone, text: str, said: str) -> None:
+    fake.refuse(text, "push_refusal")
+    assert refusal(benchmark()).startswith(f"{SERIAL}: {said}")
+
+
+def test_folder_that_cannot_be_made(benchmark: Run, fake: FakePhone) -> None:
+    fake.program("mktemp", "exit 1")
+    assert refusal(benchmark()).startswith(f"{SERIAL}: cannot make a folder in ")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 126", "sbn_layers ended with status 126"),
+        ("kill -4 $$", "sbn_layers ended with status 132"),
+        ("echo out of memory >&2; exit 2", "out of memory"),
+    ],
+)
+def test_program_that_does_not_run(
+    benchmark: Run, programs: Path, tmp_path: Path, monkeypatch: Any, script: str, said: str
+) -> None:
+    (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\n{script}\n")
+    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    assert refusal(benchmark()) == f"{SERIAL}: sbn_layers does not run there: {said}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"isa": "neon", "layers": [], "core": 1}', "hello"]
+)
+def test_answers_of_another_form(
+    benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{text}'\n")
+    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    assert refusal(benchmark()) == f"{SERIAL}: sbn_layers answers in a form that is unknown here"
+
+
+@pytest.mark.parametrize(
+    ("agree", "expected", "other"),
+    [("false", "false", "the scalar ones there"), ("true", "false", "the same on this machine")],
+)
+def test_kernels_that_are_wrong_there(
+    benchmark: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    agree: str,
+    expected: str,
+    other: str,
+) -> None:
+    right = '{"agree": true, "expected": true, "ns": [5]}'
+    wrong = f'{{"agree": {agree}, "expected": {expected}, "ns": [5]}}'
+    text = (
+        '{"isa": "neon", "version": "1", "cores": 8, "core": 7, "before": {}, "after": {},'
+        f' "layers": [{right}, {wrong}]}}'
+    )
+    (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{text}'\n")
+    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    assert refusal(benchmark()).startswith(
+        f"{SERIAL}: sbn.DenseScale 'logits': the neon kernels give other bits than {other};"
+    )
+
+
+def test_state_of_the_fastest_core(
+    benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a phone of unlike cores tells; it became slower and hot."""
+    folder, zone = "sys/devices/system/cpu/cpu7", "sys/class/thermal/thermal_zone3"
+    before = {
+        f"{folder}/cpufreq/scaling_governor": "schedutil",
+        f"{folder}/cpufreq/scaling_cur_freq": "2841600",
+        f"{folder}/cpufreq/cpuinfo_max_freq": "2841600",
+        f"{folder}/regs/identification/midr_el1": "0x00000000411fd440",
+        f"{zone}/temp": "61000",
+        "proc/loadavg": "11.10 11.00 10.00 3/4321 9999",
+    }
+    after = before | {f"{folder}/cpufreq/scaling_cur_freq": "1804800", f"{zone}/temp": "85000"}
+    layer = {"agree": True, "expected": True, "ns": [1000, 1000, 1000]}
+    answer = {
+        "isa": "neon",
+        "version": "1",
+        "cores": 8,
+        "core": 7,
+        "before": before,
+        "after": after,
+        "layers": [layer, layer],
+    }
+    (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    status, output, errors = benchmark("--json")
+    assert status == 0, errors
+    record = json.loads(output)
+    machine = record["machine"]
+    assert (machine["core"], machine["core_name"], machine["core_max_mhz"]) == (
+        7,
+        "Cortex-X1",
+        2841.6,
+    )
+    assert machine["cpu"] == "Phone 1, SM1234, Cortex-X1"
+    assert (record["before"]["governor"], record["before"]["temperature_c"]) == ("schedutil", 61.0)
+    assert record["results"][0]["p50_ms"] == 0.002
+    assert record["unstable"] == [
+        "the frequency fell from 2842 to 1805 MHz",
+        "the CPU is at 85 °C",
+    ]
+
+
+def test_path_that_leads_elsewhere(
+    benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (f"{tmp_path}/written", "sys/../../written", ""):
+        text = json.dumps(
+            {
+                "isa": "neon",
+                "version": "1",
+                "cores": 8,
+                "core": 7,
+                "before": {path: "x"},
+                "after": {},
+                "layers": [{"agree": True, "expected": True, "ns": [1]}] * 2,
+            }
+        )
+        (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{text}'\n")
+        monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+        assert "a form that is unknown here" in refusal(benchmark())
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("way", ["status", "silence"])
+def test_connection_lost_half_way(
+    benchmark: Run, fake: FakePhone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The phone ends the program and removes the folder by itself."""
+    if way == "silence":
+        (fake.folder / "forgets_status").touch()
+    (tmp_path / "sbn_layers").write_text("#!/bin/sh\necho $$ >pid; sleep 600\n")
+    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    running: list[int] = []
+
+    def cut() -> None:
+        while not (found := list((fake.folder / "phone").glob("*/pid"))):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        running.append(int(found[0].read_text()))
+        fake.cut()
+
+    cutting = Thread(target=cut)
+    cutting.start()
+    said = refusal(benchmark())
+    cutting.join()
+    assert said.startswith(f"the connection to {SERIAL} was lost; the device ends what it was")
+    assert fake.left_behind() == []
+    end = time.monotonic() + WAIT_S
+    while Path(f"/proc/{running[0]}").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{running[0]}").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_command_that_is_ended(
+    fake: FakePhone, model: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "sbn_layers").write_text("#!/bin/sh\n: >started; sleep 600\n")
+    words = ["-c", DRIVER, tmp_path, "benchmark", model, "--remote", "adb:"]
+    with subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL) as command:
+        end = time.monotonic() + 60
+        while not list((fake.folder / "phone").glob("*/started")) and time.monotonic() < end:
+            time.sleep(0.05)
+        started = list((fake.folder / "phone").glob("*/started"))
+        command.send_signal(number if started else signal.SIGKILL)
+        command.wait(60)
+    assert started
+    assert fake.left_behind() == []
+
+
+def test_model_that_is_none(benchmark: Run, tmp_path: Path) -> None:
+    assert "has no sbn operators" in refusal(benchmark(path=write_float_model(tmp_path / "f.onnx")))
+
+
+def test_the_systems_own_adb(model: Path, programs: Path) -> None:
+    """It finds no phone, or is not permitted to look; it says so in the words that we expect."""
+    need("adb")
+    listed = subprocess.run(["adb", "devices"], capture_output=True, text=True).stdout
+    if "\t" in listed:
+        pytest.skip("a phone is plugged in")
+    words = ["-c", DRIVER, programs, "benchmark", model, "--remote"]
+    for remote, said in (("adb:", "adb finds no phone"), (f"adb:{SERIAL}", "adb finds no phone")):
+        done = subprocess.run([sys.executable, *words, remote], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith(f"sbn: error: {said}")
+    pushed = subprocess.run(
+        ["adb", "-s", SERIAL, "push", model, "/data"], capture_output=True, text=True
+    )
+    assert pushed.returncode != 0
+    assert f"device '{SERIAL}' not found" in pushed.stdout + pushed.stderr
+
+
+def test_program_is_elf(programs: Path) -> None:
+    assert (programs / "sbn_layers").read_bytes()[:4] == ELF
