@@ -105,8 +105,8 @@ def timed(
     """Measures engines, all that have the same threads and batch in turns.
 
     Args:
-        specs: the engines. Ratios are against the first that is ours, or the first. LCE takes
-            one image and is left out of larger batches; of its modes only the faster is kept.
+        specs: the engines; the first is ours, which ratios are against. LCE takes one image and
+            is left out of larger batches; of its modes only the faster is kept.
         settings: how.
         load: the load average before anything was done for this; the current one by default.
         say: is told what is about to be measured.
@@ -159,12 +159,8 @@ def timed(
         ]
         kept = _without_slower_modes(both)
         results += [_result(*entry) for entry in kept]
-        first = next((entry for entry in kept if entry[0].kind == "sbn"), kept[0])
-        ratios += [
-            _ratio(entry[0], threads, batch, entry[1], first[1])
-            for entry in kept
-            if entry is not first
-        ]
+        reference = kept[0][1]
+        ratios += [_ratio(spec, threads, batch, entry, reference) for spec, entry, _ in kept[1:]]
         several = len(combinations) > 1 or len({spec.model for spec in specs}) > 1
         unstable += instability(
             watched[0],
