@@ -23,7 +23,7 @@ ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
-	arm-cycles arm-tools bench bench-repeat models bench-train clean
+	arm-cycles arm-tools bench bench-repeat models bench-train docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -100,6 +100,9 @@ bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval o
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark
 
+docs: $(STAMPS)/dev  ## the documentation as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
+
 clean:  ## delete what was built and installed here, and runs/
 	rm -rf .venv build dist runs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find sbn_deploy converters runtime tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -145,11 +148,11 @@ $(STAMPS)/demo: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(PIP) install -c constraints.txt -e '.[train,onnx,report,dev]'
+	$(PIP) install -c constraints.txt -e '.[train,onnx,report,docs,dev]'
 	touch $(STAMPS)/demo $@
 
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(PIP) install -c constraints.txt -e '.[train,onnx,report,dev,tflite]'
+	$(PIP) install -c constraints.txt -e '.[train,onnx,report,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
 
 $(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev

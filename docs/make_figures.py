@@ -1,8 +1,8 @@
-"""Draws every figure of docs/training.md: `python docs/make_figures.py`.
+"""Draws the figures of docs/training.md and docs/concepts.md: `python docs/make_figures.py`.
 
 Figures show what the package computes: noises and surrogates are its own, updates are
-made by its optimisers, biases are measured by its gradient study. The same versions of
-torch and matplotlib give the same bytes.
+made by its optimisers, biases are measured by its gradient study, thresholds and packed
+words are its converter's. The same versions of torch and matplotlib give the same bytes.
 """
 
 from __future__ import annotations
@@ -11,18 +11,27 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
+from sbn_converters.onnx.channelwise import BatchNorm
+from sbn_converters.onnx.packing import pack_signs
+from sbn_converters.onnx.thresholds import integer_thresholds
 from sbn_deploy import estimators as registry
 from sbn_deploy.estimators import study
+from sbn_deploy.materialize import materialize
+from sbn_deploy.nn import BinaryLayer
 from sbn_deploy.nn import noise as noises
 from sbn_deploy.nn import surrogate as surrogates
+from sbn_deploy.nn.estimator import straight_through
+from sbn_deploy.train import checkpoint
 from sbn_deploy.train.optim import MirrorDescent, ProjectedGradient
 
 FOLDER = Path(__file__).resolve().parent / "figures"
+TRAINED = Path(__file__).resolve().parents[1] / "models/digits-cnn/checkpoint.safetensors"
 
 # Steps along the gradient itself, without momentum.
 mirror = partial(MirrorDescent, moments="sgd", betas=(0.0, 0.0))
@@ -181,6 +190,177 @@ def draw_depth() -> None:
     save(figure, "bias-by-depth.png")
 
 
+def draw_straight_through() -> None:
+    """What the estimator puts in place of a flip, and when its mean is the gradient."""
+    figure, (flip, unbiased, biased) = panels(3)
+
+    def loss(x: Tensor, curvature: float) -> Tensor:
+        return 0.6 * x + curvature * (x**2 - 1)
+
+    x = torch.linspace(-1.25, 1.25, 201, dtype=torch.float64)
+    ends = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    flip.plot(x, loss(x, 0.5), color="C0", label="f between the values of x")
+    flip.plot(ends, loss(ends, 0.5), "o-", color="C2", label="what a flip changes")
+    for end, slope in ((-1.0, 0.6 - 1.0), (1.0, 0.6 + 1.0)):
+        near = torch.tensor([end - 0.3, end + 0.3], dtype=torch.float64)
+        line = loss(torch.tensor(end), 0.5) + slope * (near - end)
+        flip.plot(near, line, "--", color="C3", label="slope there" if end > 0 else None)
+    flip.set(title="f(+1) − f(−1) and 2f'(x)", xlabel="x")
+
+    noise = noises.get("logistic")
+    grid = torch.linspace(-2.5, 2.5, 21, dtype=torch.float64)
+    for axes, curvature, name in (
+        (unbiased, 0.0, "f linear: exact, no variance"),
+        (biased, 0.5, "f curved: biased by 2D m m'"),
+    ):
+        a = grid.expand(4000, -1).clone().requires_grad_()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            outcome = loss(straight_through(a, noise, "sampled"), curvature).sum()
+        (gradient,) = torch.autograd.grad(outcome, a)
+        low, high = gradient.quantile(0.1, dim=0), gradient.quantile(0.9, dim=0)
+        axes.fill_between(grid, low, high, color="C3", alpha=0.15, label="80 % of the estimates")
+        axes.plot(grid, gradient.mean(0), "o", color="C3", label="their mean")
+        axes.plot(grid, 2 * noise.density(grid) * 0.6, color="C2", label="true gradient")
+        axes.set(title=name, xlabel="a", ylabel="dE[f] / da")
+    for axes in (flip, unbiased, biased):
+        axes.legend(fontsize="small")
+    save(figure, "straight-through.png")
+
+
+def weights_of(model: nn.Module) -> Tensor:
+    """The fixed weights of the second layer of the trained network."""
+    weights = model.get_submodule("stage2.conv").weight
+    assert isinstance(weights, Tensor)
+    return weights
+
+
+def draw_forms() -> None:
+    """The first weights of a trained network: probabilities, and what is made of them."""
+    model, _ = checkpoint.load(TRAINED)
+    kernels = model.get_submodule("stage2.conv")
+    assert isinstance(kernels, BinaryLayer)
+    means = kernels.noise.mean(kernels.latent.detach())
+    thresholded = materialize(model)
+    members = materialize(model, weights="sample", members=3, seed=0)
+    mode = weights_of(thresholded[0])
+    shown = [("μ = 2θ − 1, trained", means), ("thresholded", mode)]
+    for number, member in enumerate(members):
+        drawn = weights_of(member)
+        # Pale where it is the more probable sign.
+        shown.append((f"member {number}", torch.where(drawn == mode, 0.3 * drawn, drawn)))
+    # An undecided part of the layer: most weights elsewhere are the same in each form.
+    order = means.abs().flatten(1).mean(1).argsort()[:24]
+    figure = Figure(figsize=(13.2, 3.4), dpi=110, layout="constrained")
+    image = None
+    for index, (name, weights) in enumerate(shown):
+        axes = figure.add_subplot(1, len(shown), index + 1)
+        pixels = weights[order, :24, 1, 1].numpy()
+        image = axes.imshow(pixels, vmin=-1, vmax=1, cmap="RdBu")
+        axes.set(title=name, xticks=[], yticks=[])
+    assert image is not None
+    figure.colorbar(image, ax=figure.axes, shrink=0.8)
+    save(figure, "forms.png")
+
+
+def draw_thresholds() -> None:
+    """Batch-norm and sign of an accumulator, as one comparison of whole numbers."""
+    figure, (rising, falling, trained) = panels(3)
+    products = 16
+    sums = np.arange(-products, products + 1, 2)
+    for axes, scale in ((rising, 0.8), (falling, -0.8)):
+        weight, bias, mean, variance = np.array([[scale], [-0.9], [1.7], [20.0]], np.float32)
+        norm = BatchNorm.from_statistics(weight, bias, mean, variance, 1e-5)
+        found = integer_thresholds([norm], products, 1)
+        values = norm.apply(sums.astype(np.float32)[:, None])[:, 0]
+        line = np.linspace(-products, products, 2, dtype=np.float32)
+        axes.plot(line, norm.apply(line[:, None])[:, 0], color="grey", linewidth=0.8)
+        plus = ~(values < 0)
+        axes.plot(sums[plus], values[plus], "o", color="C0", label="sign +1")
+        axes.plot(sums[~plus], values[~plus], "o", color="C3", label="sign −1")
+        threshold = int(found.threshold[0])
+        turned = bool(found.negate[0])
+        rule = f"−s ≥ {threshold}" if turned else f"s ≥ {threshold}"
+        edge = 0.5 - threshold if turned else threshold - 0.5
+        axes.axvline(edge, color="black", linestyle="--", label=f"+1 where {rule}")
+        axes.axhline(0, color="grey", linewidth=0.8)
+        sign = "positive" if scale > 0 else "negative"
+        axes.set(title=f"batch-norm of {sign} scale", xlabel="accumulator s", ylabel="batch-norm")
+        axes.legend(fontsize="small")
+
+    model, _ = checkpoint.load(TRAINED)
+    for number, name in enumerate(("stage3", "stage4", "stage5")):
+        layer = model.get_submodule(name)
+        binary, norm_layer = next(layer.children()), layer.get_submodule("norm")
+        assert isinstance(binary, BinaryLayer)
+        assert isinstance(norm_layer, nn.BatchNorm1d | nn.BatchNorm2d)
+        weight, bias, mean, variance = (
+            getattr(norm_layer, part).detach().numpy()
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        norm = BatchNorm.from_statistics(weight, bias, mean, variance, norm_layer.eps)
+        terms = binary.latent[0].numel()
+        found = integer_thresholds([norm], terms, len(norm.alpha))
+        trained.hist(
+            found.threshold,
+            bins=50,
+            range=(-75, 225),
+            alpha=0.5,
+            color=f"C{number}",
+            label=f"{name}, sums of {terms:,} signs",
+        )
+    trained.set(title="thresholds of models/digits-cnn", xlabel="threshold", ylabel="channels")
+    trained.legend(fontsize="small")
+    save(figure, "thresholds.png")
+
+
+def draw_packing() -> None:
+    """A dot product of signs as exclusive or and count of bits."""
+    generator = np.random.default_rng(3)
+    signs = [np.where(generator.random(16) < 0.5, -1, 1).astype(np.float32) for _ in range(2)]
+    bits = [
+        [int(word) >> channel & 1 for channel in range(16)]
+        for word in (int(pack_signs(row[np.newaxis])[0, 0]) for row in signs)
+    ]
+    differing = [one ^ other for one, other in zip(*bits, strict=True)]
+    dot = int(np.dot(*signs))
+    assert dot == 16 - 2 * sum(differing)
+    rows = [
+        ("x", [f"{value:+.0f}".replace("-", "−") for value in signs[0]], bits[0]),
+        ("w", [f"{value:+.0f}".replace("-", "−") for value in signs[1]], bits[1]),
+        ("bits of x", list(map(str, bits[0])), bits[0]),
+        ("bits of w", list(map(str, bits[1])), bits[1]),
+        ("x xor w", list(map(str, differing)), differing),
+    ]
+    figure = Figure(figsize=(9.2, 3.2), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for row, (name, texts, filled) in enumerate(rows):
+        axes.text(-0.8, -row, name, ha="right", va="center")
+        for channel, (text, is_set) in enumerate(zip(texts, filled, strict=True)):
+            color = ("#e8a39a" if row == 4 else "#f3cfc9") if is_set else "#dbe9f6"
+            axes.text(
+                channel,
+                -row,
+                text,
+                ha="center",
+                va="center",
+                family="monospace",
+                bbox={"boxstyle": "square,pad=0.35", "facecolor": color, "edgecolor": "white"},
+            )
+    axes.text(
+        7.5,
+        -5.3,
+        f"popcount = {sum(differing)}        x · w = 16 − 2 · {sum(differing)} = {dot}".replace(
+            "= -", "= −"
+        ),
+        ha="center",
+        va="center",
+    )
+    axes.set(xlim=(-3.2, 15.8), ylim=(-5.8, 0.6))
+    axes.axis("off")
+    save(figure, "packing.png")
+
+
 def main() -> None:
     """Draws all figures."""
     torch.set_num_threads(1)
@@ -188,6 +368,10 @@ def main() -> None:
     draw_noises()
     draw_mirror_descent()
     draw_depth()
+    draw_straight_through()
+    draw_forms()
+    draw_thresholds()
+    draw_packing()
 
 
 if __name__ == "__main__":

@@ -114,10 +114,10 @@ def operators_page() -> str:
                     f" {attribute.maximum} | {attribute.doc} |\n"
                 )
             text += "\n"
-        text += f"```\n{ops.function_text(operator)}\n```\n"
+        text += f"```onnx\n{ops.function_text(operator)}\n```\n"
     text += "\n## Helpers\n\nFunctions that the bodies above call.\n"
     for helper in op_helpers.HELPERS:
-        text += f"\n```\n{helper.text.strip()}\n```\n"
+        text += f"\n```onnx\n{helper.text.strip()}\n```\n"
     return text
 
 

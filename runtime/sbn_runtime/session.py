@@ -70,15 +70,15 @@ class Session:
 
         Args:
             x: the batch, of the dtype and shape that `inputs` states: float32
-               [N, C, H, W], normalised, or uint8 [N, H, W, C] if the model takes
-               pixels; imported models take [N, H, W, C]. `preprocess` makes it from images.
+                [N, C, H, W], normalised, or uint8 [N, H, W, C] if the model takes
+                pixels; imported models take [N, H, W, C]. `preprocess` makes it from images.
             samples: noise samples to draw, 1 to 65,536; None for as many as were exported.
             seed: of the noise, 0 to 2^63 - 1; None for the exported one. The first
-               samples of a seed are the same whatever `samples` is.
+                samples of a seed are the same whatever `samples` is.
 
         Raises:
             InputError: wrong dtype or shape, an empty batch, or NaN; `samples` or `seed`
-               out of range, or given to a model without noise.
+                out of range, or given to a model without noise.
             ModelError: a kernel found the model inconsistent.
         """
         self._check(x)

@@ -60,7 +60,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=Path,
         nargs="+",
         metavar="MODEL",
-        help="ONNX file of `sbn export`; after the first, any",
+        help="ONNX file, of `sbn export` or any other",
     )
     parser.add_argument(
         "--compare",
@@ -171,11 +171,6 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[
 
     models = [load(model) for model in options.models]
     facts = _facts(models)
-    if models[0].engine != "sbn":
-        raise InputError(
-            f"{models[0].path} has no sbn operators; give first what others are compared with,"
-            " a file of `sbn export`"
-        )
     with tempfile.TemporaryDirectory() as folder:
         candidates = Candidates(options.compare, Path(folder), say)
         specs = [

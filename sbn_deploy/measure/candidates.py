@@ -41,8 +41,6 @@ class Candidates:
     def of(self, model: Loaded, name: str) -> list[Spec]:
         """The model in its engine, then in those of `compare`, in that order.
 
-        A model without sbn operators is in no others.
-
         Args:
             model: the file.
             name: what people call it.
@@ -55,8 +53,6 @@ class Candidates:
         """
         image = model.image
         specs = [Spec(name, model.engine, model.engine, image, str(model.path))]
-        if model.engine != "sbn":
-            return specs
         files = self.float_files(model.metadata)
         for rival in self.compare:
             engine = engine_name(rival)

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sbn_deploy.measure.accuracy import Evaluation as Scores
+from sbn_deploy.measure.calibration import ReliabilityBin
+from sbn_deploy.measure.confusion import ClassScore
 from sbn_deploy.measure.measurement import ModelFacts
 
 
@@ -73,23 +76,6 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How well a model classified; None for what was not computed."""
-
-    samples: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
-    top5: float | None = None
-    top5_low: float | None = None
-    top5_high: float | None = None
-    nll: float | None = None
-    brier: float | None = None
-    ece: float | None = None
-
-
-@dataclass(frozen=True)
 class Benchmark:
     """A measurement of kind "benchmark"; `accuracy` of `data` is the first model's."""
 
@@ -115,30 +101,6 @@ class Data:
 
 
 @dataclass(frozen=True)
-class ClassScore:
-    """One class of an evaluation; None where no image bears on the figure."""
-
-    name: str
-    images: int
-    correct: int
-    accuracy: float | None
-    low: float | None = None
-    high: float | None = None
-    precision: float | None = None
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Images whose confidence lies in (low, high]."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """A measurement of kind "evaluation"."""
 
@@ -150,7 +112,7 @@ class Evaluation:
     seed: int | None = None
     per_class: list[ClassScore] = field(default_factory=list)
     confusion: list[list[int]] = field(default_factory=list)
-    reliability: list[Bin] = field(default_factory=list)
+    reliability: list[ReliabilityBin] = field(default_factory=list)
     coverage: list[float] = field(default_factory=list)
     risk: list[float] = field(default_factory=list)
     aurc: float | None = None
@@ -158,7 +120,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a profile, in the order of execution."""
+    """One layer of a profile, in the order of execution; `why` it is not binary."""
 
     name: str
     op: str
@@ -173,6 +135,7 @@ class Layer:
     macs_per_cycle: float | None = None
     percent_of_peak: float | None = None
     bytes: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,7 +148,7 @@ class MendFirst:
 
 @dataclass(frozen=True)
 class Profile:
-    """A measurement of kind "profile"."""
+    """A measurement of kind "profile"; `profiler_us` of each layer is left out of its time."""
 
     model: ModelFacts
     threads: int
@@ -194,5 +157,6 @@ class Profile:
     runs: int | None = None
     total_us: float | None = None
     call_us: float | None = None
+    profiler_us: float | None = None
     peak: dict[str, Any] = field(default_factory=dict)
     mend_first: MendFirst | None = None

@@ -14,14 +14,15 @@ from markupsafe import Markup
 
 from . import figures
 from .charts import NARROW, WIDE
-from .charts.accuracy_latency import accuracy_latency, series
+from .charts.accuracy_latency import BARRED, accuracy_latency, series
 from .charts.confusion import DRAWN, NUMBERED, confusion_chart
 from .charts.layers import KINDS, kind_swatch, layer_chart, shown
 from .charts.markers import legend_marker
+from .charts.ratios import DRAWN as RATIOS
 from .charts.ratios import ratio_chart
 from .charts.reliability import reliability_chart
 from .charts.risk import risk_chart
-from .content import Comparison, Profiled, RatioRow, Report
+from .content import Comparison, Evaluated, Profiled, RatioRow, Report
 from .pareto import WITHIN
 from .tables import (
     class_table,
@@ -34,6 +35,8 @@ from .tables import (
 
 # More evaluated models than these are folded, but for those that the answers name.
 OPEN = 2
+# Of more evaluated models than these, only those on a Pareto front are shown with their charts.
+DETAILED = 24
 # Confusion matrices of so many classes can be read when they shrink to the width of a phone.
 FITTING = 12
 
@@ -49,6 +52,7 @@ def render(report: Report) -> str:
     )
     environment.filters |= {"percent": figures.percent, "count": figures.count}
     script = _template("script.js")
+    evaluations = _evaluations(report)
     return environment.get_template("page.html.j2").render(
         report=report,
         style=Markup(_template("style.css")),
@@ -57,7 +61,12 @@ def render(report: Report) -> str:
         comparisons=[_comparison(i, entry, report) for i, entry in enumerate(report.comparisons)],
         ratios=list(_ratios(report.ratios)),
         scores=score_table(report.evaluations) if report.evaluations else None,
-        evaluations=_evaluations(report),
+        evaluations=evaluations,
+        undetailed=len(report.evaluations) - len(evaluations),
+        warnings=[
+            Markup('{} <span class="soft">({})</span>').format(warning.text, warning.source)
+            for warning in report.unstable
+        ],
         profiles=[_profile(i, entry) for i, entry in enumerate(report.profiles)],
         within=f"{100 * WITHIN:.0f}",
     )
@@ -79,6 +88,7 @@ def _comparison(i: int, entry: Comparison, report: Report) -> dict[str, Any]:
         "wide": accuracy_latency(f"al{i}w", entry, choice, WIDE) if entry.data else None,
         "narrow": accuracy_latency(f"al{i}n", entry, choice, NARROW) if entry.data else None,
         "legend": [(legend_marker(k), s.name) for k, s in enumerate(series(entry))],
+        "dense": len(entry.points) > BARRED,
         "table": comparison_table(entry),
         "chosen": choice is not None and sum(p.accuracy is not None for p in entry.points) > 1,
     }
@@ -92,8 +102,9 @@ def _ratios(rows: Sequence[RatioRow]) -> Iterator[dict[str, Any]]:
         yield {
             "machine": machine,
             "bases": list(dict.fromkeys(row.base for row in here)),
-            "wide": ratio_chart(f"r{i}w", here, WIDE),
-            "narrow": ratio_chart(f"r{i}n", here, NARROW),
+            "wide": ratio_chart(f"r{i}w", here[:RATIOS], WIDE),
+            "narrow": ratio_chart(f"r{i}n", here[:RATIOS], NARROW),
+            "left_out": len(here[RATIOS:]),
             "table": ratio_table(here),
         }
 
@@ -101,7 +112,7 @@ def _ratios(rows: Sequence[RatioRow]) -> Iterator[dict[str, Any]]:
 def _evaluations(report: Report) -> list[dict[str, Any]]:
     chosen = {choice.model for choice in report.choices}
     found = []
-    for i, entry in enumerate(report.evaluations):
+    for i, entry in enumerate(_detailed(report)):
         body = entry.evaluation
         classes = len(body.data.classes)
         found.append(
@@ -128,6 +139,21 @@ def _evaluations(report: Report) -> list[dict[str, Any]]:
     return found
 
 
+def _detailed(report: Report) -> list[Evaluated]:
+    """The evaluated models that are shown with their charts, at least one of each data set."""
+    if len(report.evaluations) <= DETAILED:
+        return report.evaluations
+    on_front = {p.sha256 for entry in report.comparisons for p in entry.points if p.on_front}
+    best: dict[str, Evaluated] = {}
+    for entry in report.evaluations:
+        best.setdefault(entry.evaluation.data.name, entry)
+    return [
+        entry
+        for entry in report.evaluations
+        if entry.evaluation.model.sha256 in on_front or entry in best.values()
+    ]
+
+
 def _profile(i: int, entry: Profiled) -> dict[str, Any]:
     profile = entry.profile
     mend = profile.mend_first.name if profile.mend_first else None
@@ -141,6 +167,9 @@ def _profile(i: int, entry: Profiled) -> dict[str, Any]:
         "table": layer_table(entry),
         "total": figures.microseconds(
             profile.total_us or sum(layer.us for layer in profile.layers)
+        ),
+        "profiler": (
+            None if profile.profiler_us is None else figures.microseconds(profile.profiler_us)
         ),
         "call": None if profile.call_us is None else figures.microseconds(profile.call_us),
         "peak": ", ".join(f"{_words(key)} {_said(value)}" for key, value in profile.peak.items()),

@@ -201,6 +201,7 @@ def layer_table(entry: Profiled) -> Table:
         *map(Column, ("binary MACs", "int8 MACs", "float MACs", "time", "share", "MAC/cycle")),
         Column("of peak"),
         Column("bytes"),
+        Column("why", numeric=False),
     ]
     rows = []
     for i, layer in enumerate(entry.profile.layers):
@@ -222,6 +223,7 @@ def layer_table(entry: Profiled) -> Table:
                 Cell(number(layer.macs_per_cycle), layer.macs_per_cycle),
                 Cell(NONE if peak is None else f"{peak:.1f} %", peak),
                 Cell(count(layer.bytes), layer.bytes),
+                Cell(layer.why or NONE),
             ]
         )
     marked = [i for i, x in enumerate(entry.profile.layers) if first and x.name == first.name]

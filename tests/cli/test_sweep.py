@@ -78,8 +78,6 @@ def test_a_float_network_is_timed_and_classifies_too(
     assert [result["engine"] for result in record["results"]] == ["sbn", "onnxruntime"]
     (ratio,) = record["ratios"]
     assert ratio["model"] == "fp32"
-    assert main(["benchmark", str(twin), ours]) == 2
-    assert "no sbn operators" in capsys.readouterr().err
     assert main(["evaluate", str(twin), "--data", "digits", "--images", "20", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["engine"] == "onnxruntime"
 

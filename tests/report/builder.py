@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.measure import measurement
-from sbn_deploy.measure.accuracy import score, wilson_interval
+from sbn_deploy.measure.accuracy import Answers, summary
 from sbn_deploy.measure.calibration import reliability
+from sbn_deploy.measure.confusion import confusion_matrix, per_class
 from sbn_deploy.measure.measurement import ModelFacts
-from sbn_deploy.measure.ranking import area_under_risk_coverage, risk_coverage
+from sbn_deploy.measure.ranking import area_under_risk_coverage, risk_coverage, thinned
 
 RESAMPLES = 200
 SERVER = {"cpu": "Xeon Gold 6338", "isa": "avx512", "cores": 4, "mhz": 2100.0}
@@ -162,31 +163,9 @@ def evaluation(
     skipped: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """The measurement of a model that gave these answers."""
-    count = len(classes)
-    predicted = probabilities.argmax(axis=1)
-    confusion = np.zeros((count, count), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
-    per_class = []
-    for i, name in enumerate(classes):
-        images, hits, claimed = confusion[i].sum(), confusion[i, i], confusion[:, i].sum()
-        low, high = wilson_interval(int(hits), int(images)) if images else (None, None)
-        per_class.append(
-            {
-                "name": name,
-                "images": images,
-                "correct": hits,
-                "accuracy": hits / images if images else None,
-                "low": low,
-                "high": high,
-                "precision": hits / claimed if claimed else None,
-            }
-        )
-    confidence, correct = probabilities.max(axis=1), predicted == labels
-    coverage, risk = risk_coverage(confidence, correct)
-    chosen = np.unique(np.linspace(0, len(coverage) - 1, 200).round().astype(int))
-    top = (np.argsort(-probabilities, axis=1)[:, :5] == labels[:, None]).any(axis=1).sum()
-    bounds = wilson_interval(int(top), len(labels))
-    five = (top / len(labels), *bounds) if count >= 20 else (None, None, None)
+    found = Answers.of(probabilities, labels)
+    confusion = confusion_matrix(found, len(classes))
+    coverage, risk = thinned(*risk_coverage(found.confidence, found.correct))
     return _measurement(
         head("evaluation", machine, f"sbn evaluate {facts.file} --data {data} -o accuracy.json")
         | {
@@ -201,14 +180,15 @@ def evaluation(
                 "classes": list(classes),
                 "skipped": list(skipped),
             },
-            "scores": asdict(score(probabilities, labels))
-            | dict(zip(("top5", "top5_low", "top5_high"), five, strict=True)),
-            "per_class": per_class,
+            "scores": asdict(summary(found, len(classes))),
+            "per_class": [asdict(entry) for entry in per_class(confusion, classes)],
             "confusion": confusion,
-            "reliability": [asdict(entry) for entry in reliability(probabilities, labels)],
-            "coverage": coverage[chosen],
-            "risk": risk[chosen],
-            "aurc": area_under_risk_coverage(confidence, correct),
+            "reliability": [
+                asdict(entry) for entry in reliability(found.confidence, found.correct)
+            ],
+            "coverage": coverage,
+            "risk": risk,
+            "aurc": area_under_risk_coverage(found.confidence, found.correct),
             "seconds": 1.5,
             "images_per_s": len(labels) / 1.5,
         }
@@ -243,6 +223,7 @@ def profile(
                 "macs_per_cycle": macs / cycles if macs else None,
                 "percent_of_peak": 100 * reached if macs else None,
                 "bytes": 32_768,
+                "why": "" if kind == "binary" else "its input is not a tensor of signs",
             }
         )
     total = sum(entry["us"] for entry in entries)
@@ -261,9 +242,10 @@ def profile(
             "layers": entries,
             "total_us": total,
             "call_us": 0.97 * total,
+            "profiler_us": 1.8,
             "mend_first": {
                 "name": slowest["name"],
-                "why": f"It takes {slowest['share']:.0%} of the time.",
+                "why": f"it takes {slowest['share']:.0%} of the time",
             },
         }
     )

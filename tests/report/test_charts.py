@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from sbn_deploy.measure.calibration import ReliabilityBin
 from sbn_deploy.report.charts import NARROW, WIDE, confusion, layers, risk, scale, svg
 from sbn_deploy.report.charts.accuracy_latency import accuracy_latency, series
 from sbn_deploy.report.charts.labels import Box, around, place
 from sbn_deploy.report.charts.markers import SHAPES, marker
 from sbn_deploy.report.charts.reliability import reliability_chart
 from sbn_deploy.report.content import Accuracy, Comparison, Point
-from sbn_deploy.report.measured import Bin, Layer, Timing
+from sbn_deploy.report.measured import Layer, Timing
 
 POSITIVE = st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=20)
 
@@ -139,7 +140,7 @@ def test_risk_of_a_model_that_is_always_right() -> None:
 
 
 def test_empty_bins_are_not_drawn() -> None:
-    bins = [Bin(0, 0.5, 0, 0, 0), Bin(0.5, 1, 8, 0.9, 0.75)]
+    bins = [ReliabilityBin(0, 0.5, 0, 0, 0), ReliabilityBin(0.5, 1, 8, 0.9, 0.75)]
     drawn = reliability_chart("r", bins)
     ElementTree.fromstring(drawn)
     assert drawn.count('class="mark"') == 1
@@ -184,3 +185,8 @@ def test_a_chart_of_one_accuracy(width: int) -> None:
     chart = accuracy_latency("c", comparison(1), None, width)
     assert {"accuracy not measured", "accuracy, %"} <= set(texts(chart))
     assert chart.count('class="mark') == 2
+
+
+def test_of_many_points_those_on_the_front_have_bars() -> None:
+    few, many = (accuracy_latency("c", comparison(models), None, WIDE) for models in (30, 31))
+    assert (few.count('class="bar'), many.count('class="bar')) == (30, 1)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sbn_deploy.report import Report, write
+from sbn_deploy.report.page import DETAILED
 
 from . import builder
 from .conftest import Collected
@@ -144,6 +145,23 @@ def test_names_cannot_add_markup(collected: Collected, tmp_path: Path) -> None:
     found = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert len(found.of("script")) == 1
     assert hostile in found.text
+
+
+def test_of_many_models_those_on_the_front_are_drawn(collected: Collected, tmp_path: Path) -> None:
+    measured = {}
+    for i in range(DETAILED + 1):
+        facts = builder.model(f"model {i}")
+        # The second is as fast as any, and the most accurate; the others are slower and worse.
+        answers = builder.answers(60, 10, 20.0 if i == 1 else 1.0, i)
+        measured[f"a{i}"] = builder.evaluation(facts, *answers, builder.CIFAR)
+        speed = [builder.Case(facts, 0.1 if i == 1 else 1.0 + i)]
+        measured[f"b{i}"] = builder.benchmark(speed, rounds=5, unstable=[f"reason {i}"])
+    write(collected(**measured), tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    found = Page(text)
+    assert sum("square" in figure.get("class", "") for figure in found.of("figure")) == 1
+    assert f"the other {DETAILED} can be drawn" in found.text
+    assert all(f"reason {i}" in found.text for i in range(DETAILED + 1))
 
 
 def test_a_thousand_classes_stay_small(collected: Collected, tmp_path: Path) -> None:

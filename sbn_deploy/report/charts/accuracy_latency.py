@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ..content import Accuracy, Choice, Comparison, Point
+from ..content import Choice, Comparison, Point
 from ..figures import milliseconds, milliseconds_interval, percent, percent_interval, short
 from ..measured import Timing
 from ..names import engine_name
@@ -21,6 +21,8 @@ from .svg import drawing, element, line, mark, shortened, text
 RADIUS = 5.5
 RING = 10.5
 STRIP = 52.0
+# Of more points than these, only those on the front have bars.
+BARRED = 60
 
 
 @dataclass(frozen=True)
@@ -78,21 +80,25 @@ def accuracy_latency(
     chosen = _chosen(points, choice) if len(known) > 1 else None
     marks = [*_axes(x, y, area, height, comparison, wide), *_front(points, x, y, area)]
     for i, point, accuracy in sorted(known, key=lambda entry: entry[1].on_front):
-        marks.append(
-            _mark(i, point, accuracy, x, y(100 * accuracy.value), y, group[i], i == chosen)
-        )
+        cx, cy = x(point.timing.p50_ms), y(100 * accuracy.value)
+        barred = point.on_front or len(points) <= BARRED
+        behind = _bars(point, x, cy, y, group[i]) if barred else []
+        if i == chosen:
+            behind.append(element("circle", cx=cx, cy=cy, r=RING, class_="chosen"))
+        marks.append(_mark(i, point, cx, cy, group[i], behind))
     if unknown:
         top = area.bottom + 8
         marks.append(line(area.left, top, area.right, top, "grid"))
         marks.append(text(area.left, top + 14, "accuracy not measured", class_="soft"))
         for i, point in unknown:
-            marks.append(_mark(i, point, None, x, top + 28, y, group[i], False))
+            bars = _bars(point, x, top + 28, y, group[i]) if len(points) <= BARRED else []
+            marks.append(_mark(i, point, x(point.timing.p50_ms), top + 28, group[i], bars))
     places = [(x(p.timing.p50_ms), y(100 * a.value), i, p) for i, p, a in known]
     taken = [around(px, py, RING if i == chosen else RADIUS + 1) for px, py, i, _ in places]
     wanted = sorted(
         (entry for entry in places if entry[3].on_front), key=lambda entry: entry[2] != chosen
     )
-    bars = [
+    avoided = [
         Box(px - 1, y(100 * a.high), px + 1, y(100 * a.low))
         for (px, *_), (*_, a) in zip(places, known, strict=True)
     ]
@@ -100,7 +106,7 @@ def accuracy_latency(
         (px, py, 4 + (RING if i == chosen else RADIUS), _texts(i, p, wide))
         for px, py, i, p in wanted
     ]
-    labels = place(texts, area, taken, bars)
+    labels = place(texts, area, taken, avoided)
     marks.extend(
         text(label.x, label.y, label.text, class_="label") for label in labels if label is not None
     )
@@ -159,30 +165,27 @@ def _front(points: Sequence[Point], x: Scale, y: Scale, area: Box) -> list[Marku
     return [element("path", d=f"{path}H{area.right:.1f}", class_="front")]
 
 
-def _mark(
-    i: int,
-    point: Point,
-    accuracy: Accuracy | None,
-    x: Scale,
-    cy: float,
-    y: Scale,
-    group: int,
-    chosen: bool,
-) -> Markup:
-    timing = point.timing
-    cx = x(timing.p50_ms)
-    parts = []
-    bars = f"bar c{group}"
-    low, *_, high = _bounds(point)
+def _bars(point: Point, x: Scale, cy: float, y: Scale, group: int) -> list[Markup]:
+    """The intervals of time and accuracy, as far as they are known."""
+    bars = []
+    style = f"bar c{group}"
+    low, middle, high = _bounds(point)
     if high > low:
-        parts.append(line(x(low), cy, x(high), cy, bars))
-    if accuracy is not None:
-        parts.append(line(cx, y(100 * accuracy.low), cx, y(100 * accuracy.high), bars))
-    if chosen:
-        parts.append(element("circle", cx=cx, cy=cy, r=RING, class_="chosen"))
-    style = "" if point.on_front or accuracy is None else "behind"
-    parts.append(marker(group, cx, cy, RADIUS if point.on_front else RADIUS - 1, style))
-    return mark(_tip(i, point), *parts, class_=style)
+        bars.append(line(x(low), cy, x(high), cy, style))
+    if (accuracy := point.accuracy) is not None:
+        ends = (y(100 * accuracy.low), y(100 * accuracy.high))
+        bars.append(line(x(middle), ends[0], x(middle), ends[1], style))
+    return bars
+
+
+def _mark(
+    i: int, point: Point, cx: float, cy: float, group: int, behind: Sequence[Markup]
+) -> Markup:
+    """The marker of a point, above what is behind it."""
+    hollow = point.accuracy is not None and not point.on_front
+    style = "behind" if hollow else ""
+    radius = RADIUS if point.on_front else RADIUS - 1
+    return mark(_tip(i, point), *behind, marker(group, cx, cy, radius, style), class_=style)
 
 
 def _tip(i: int, point: Point) -> str:

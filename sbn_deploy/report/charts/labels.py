@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from .svg import text_width
 
 SIZE = 12.0
+# Labels are bold, and so a little wider.
+BOLD = 1.14
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def place(
         for content in texts:
             free = [
                 box
-                for box in _boxes(x, y, gap, text_width(content, SIZE))
+                for box in _boxes(x, y, gap, BOLD * text_width(content, SIZE))
                 if box.within(area) and not any(map(box.overlaps, occupied))
             ]
             if free:

@@ -57,7 +57,7 @@ def layer_chart(name: str, layers: Sequence[Layer], mend: str | None, width: int
                 text(
                     left - 8,
                     y + 16,
-                    shortened(f"{'▸ ' if first else ''}{layer.name}", 34),
+                    shortened(f"{'▸ ' if first else ''}{layer.name}", 29),
                     class_="name first" if first else "name",
                     anchor="end",
                 )
@@ -72,7 +72,7 @@ def layer_chart(name: str, layers: Sequence[Layer], mend: str | None, width: int
                 text(
                     0,
                     y + 14,
-                    shortened(f"{'▸ ' if first else ''}{layer.name}", 30),
+                    shortened(f"{'▸ ' if first else ''}{layer.name}", 26),
                     class_="name first" if first else "name",
                 )
             )
@@ -114,4 +114,6 @@ def _tip(layer: Layer) -> str:
         lines.append(f"{number(layer.macs_per_cycle)} MAC/cycle")
     if layer.percent_of_peak is not None:
         lines.append(f"{layer.percent_of_peak:.1f} % of the measured peak")
+    if layer.why:
+        lines.append(layer.why)
     return "\n".join(lines)

@@ -12,15 +12,16 @@ from ..names import engine_name
 from . import WIDE
 from .markers import marker
 from .scale import positive
-from .svg import drawing, line, mark, shortened, text
+from .svg import drawing, line, mark, shortened, text, text_width
 
 ROW = 28.0
 TALL_ROW = 44.0
-NAME_LETTERS = 46
+# As many rows make a chart that can be taken in.
+DRAWN = 24
 
 
 def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
-    """The chart; the rows in their order, at least one."""
+    """The chart; the rows in their order, 1 to `DRAWN`."""
     wide = width >= WIDE
     left, right, step = (334.0, width - 84.0, ROW) if wide else (8.0, width - 70.0, TALL_ROW)
     top = 12.0
@@ -33,10 +34,11 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
             text(x(value), bottom + 18, f"{short(value)}×", class_="tick", anchor="middle")
         )
     marks.append(line(x(1.0), top - 4, x(1.0), bottom, "one"))
+    letters = int((left - 16 if wide else width) / text_width("x", 13))
     engines = list(dict.fromkeys(row.engine for row in rows))
     for i, row in enumerate(rows):
         y = top + step * (i + 0.5) + (0 if wide else 9)
-        label = shortened(ratio_name(row, rows), NAME_LETTERS)
+        label = shortened(ratio_name(row, rows), letters)
         if wide:
             marks.append(text(left - 16, y + 4, label, class_="name", anchor="end"))
         else:

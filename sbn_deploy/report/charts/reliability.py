@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from sbn_deploy.measure.accuracy import wilson_interval
+from sbn_deploy.measure.calibration import ReliabilityBin
 
 from ..figures import count, percent
-from ..measured import Bin
 from .markers import marker
 from .scale import Linear
 from .svg import drawing, line, mark, rect, text
@@ -19,7 +19,7 @@ PLOT = 260
 COUNTS = 56
 
 
-def reliability_chart(name: str, bins: Sequence[Bin]) -> Markup:
+def reliability_chart(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
     """Accuracy against confidence, and below it how many images have each confidence."""
     left, top = 44.0, 26.0
     bottom, right = top + PLOT, SIZE - 12.0

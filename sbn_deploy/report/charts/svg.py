@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from markupsafe import Markup, escape
 
 # Mean width of a letter of the page's font, as a share of its size; on the safe side.
-LETTER = 0.57
+LETTER = 0.6
 
 
 def element(tag: str, *children: str | Markup, **attributes: object) -> Markup:
