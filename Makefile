@@ -95,7 +95,7 @@ models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `m
 bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval of another? (about 3 minutes)
 	mkdir -p runs
 	$(BIN)/sbn export models/cifar-vgg-s/checkpoint.safetensors -o runs/repeat.onnx
-	$(BIN)/python -m sbn_deploy.measure.repeatability runs/repeat.onnx
+	$(BIN)/python -m sbn_deploy.measure.latency.repeatability runs/repeat.onnx
 
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark

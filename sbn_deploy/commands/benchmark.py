@@ -28,9 +28,9 @@ from .layers import show_layers
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
-    from sbn_deploy.measure.loaded import Loaded
+    from sbn_deploy.measure.latency.loaded import Loaded
+    from sbn_deploy.measure.latency.record import Settings
     from sbn_deploy.measure.measurement import ModelFacts
-    from sbn_deploy.measure.record import Settings
 
     from .common import Subparsers
 
@@ -164,9 +164,9 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
-    from sbn_deploy.measure.candidates import Candidates
-    from sbn_deploy.measure.loaded import load
-    from sbn_deploy.measure.record import classified, timed
+    from sbn_deploy.measure.latency.candidates import Candidates
+    from sbn_deploy.measure.latency.loaded import load
+    from sbn_deploy.measure.latency.record import classified, timed
     from sbn_runtime import Session
 
     models = [load(model) for model in options.models]
@@ -193,10 +193,10 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[
 
 
 def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
-    from sbn_deploy.measure.candidates import Candidates
-    from sbn_deploy.measure.loaded import load
+    from sbn_deploy.measure.latency.candidates import Candidates
+    from sbn_deploy.measure.latency.loaded import load
+    from sbn_deploy.measure.latency.record import classified
     from sbn_deploy.measure.machine import describe
-    from sbn_deploy.measure.record import classified
     from sbn_deploy.measure.remote.steps import Material, measure_remotely
     from sbn_deploy.measure.remote.target import Target, parse
     from sbn_runtime import Session
@@ -255,7 +255,7 @@ def _measure_phone(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    from sbn_deploy.measure.record import Settings
+    from sbn_deploy.measure.latency.record import Settings
 
     engines = len(options.models) * (1 + len(options.compare))
     seconds = options.max_seconds or SECONDS * engines * len(options.threads) * len(options.batch)

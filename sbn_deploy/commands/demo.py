@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     """Does all steps anew; returns 1 when an exported file disagrees with torch."""
     from sbn_deploy import data
     from sbn_deploy.export import export_checkpoint
-    from sbn_deploy.measure import report, rivals
+    from sbn_deploy.measure import report
+    from sbn_deploy.measure.latency import rivals
     from sbn_deploy.measure.machine import describe
     from sbn_deploy.train import checkpoint
     from sbn_deploy.train.loop import TrainConfig, train
@@ -150,9 +151,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(files: dict[str, Path], test: Dataset) -> list[Row]:
-    from sbn_deploy.measure.accuracy import evaluate
-    from sbn_deploy.measure.benchmark import measure, pinned
-    from sbn_deploy.measure.engines import sbn_engine, stock_engine
+    from sbn_deploy.measure.accuracy.scores import evaluate
+    from sbn_deploy.measure.latency.engines import sbn_engine, stock_engine
+    from sbn_deploy.measure.latency.timing import measure, pinned
     from sbn_deploy.measure.report import Row
 
     x = test.inputs()

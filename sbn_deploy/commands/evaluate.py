@@ -13,9 +13,9 @@ from .evaluate_sweep import CHECKPOINT, CONFIDENCE, SHIFT
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Stream
-    from sbn_deploy.measure.classifier import Classifier
+    from sbn_deploy.measure.accuracy.classifier import Classifier
+    from sbn_deploy.measure.accuracy.partial import Partial
     from sbn_deploy.measure.measurement import ModelFacts
-    from sbn_deploy.measure.partial import Partial
 
     from .common import Subparsers
 
@@ -146,9 +146,9 @@ def _one(options: argparse.Namespace) -> int:
 
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
-    from sbn_deploy.measure.classes import class_names, matched_labels
-    from sbn_deploy.measure.classifier import load_classifier
-    from sbn_deploy.measure.evaluation import Evaluator, figures
+    from sbn_deploy.measure.accuracy.classes import class_names, matched_labels
+    from sbn_deploy.measure.accuracy.classifier import load_classifier
+    from sbn_deploy.measure.accuracy.evaluation import Evaluator, figures
     from sbn_deploy.measure.measurement import describe_model, head
     from sbn_deploy.train.progress import progress
 
@@ -200,7 +200,7 @@ def _data(options: argparse.Namespace) -> Stream:
 
 
 def _partial(output: Path, facts: ModelFacts, model: Classifier, data: Stream) -> Partial:
-    from sbn_deploy.measure.partial import Partial
+    from sbn_deploy.measure.accuracy.partial import Partial
 
     partial = Partial(
         _part(output),

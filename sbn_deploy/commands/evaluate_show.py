@@ -60,7 +60,7 @@ def _show_scores(scores: Mapping[str, Any], aurc: float) -> None:
 
 def _show_classes(per_class: Sequence[Mapping[str, Any]]) -> None:
     """All classes, or the worst of many."""
-    from sbn_deploy.measure.confusion import ClassScore, worst
+    from sbn_deploy.measure.accuracy.confusion import ClassScore, worst
 
     scores = [ClassScore(**score) for score in per_class]
     title = "class"
@@ -102,7 +102,7 @@ def _show_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
 def _show_mistakes(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> None:
     import numpy as np
 
-    from sbn_deploy.measure.confusion import mistakes
+    from sbn_deploy.measure.accuracy.confusion import mistakes
 
     found = mistakes(np.array(confusion), names, MISTAKES)
     if found:

@@ -13,7 +13,7 @@ from .data import test_images
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
-    from sbn_deploy.measure.sweep import Images, Sweep, Variant
+    from sbn_deploy.measure.accuracy.sweep import Images, Sweep, Variant
 
 CHECKPOINT = ".safetensors"
 SHIFT = "noise"
@@ -22,7 +22,7 @@ CONFIDENCE = 0.99
 
 def run_sweep(options: argparse.Namespace) -> int:
     """Scores models, or the forms of a checkpoint, by the number of networks averaged."""
-    from sbn_deploy.measure.sweep import Images
+    from sbn_deploy.measure.accuracy.sweep import Images
     from sbn_runtime import InputError
     from sbn_runtime.anytime import check_confidence
     from sbn_runtime.sampling import check_samples, check_seed
@@ -56,7 +56,7 @@ def run_sweep(options: argparse.Namespace) -> int:
         "curves": result.curves,
     }
     if options.plot is not None:
-        from sbn_deploy.measure.sweep_plot import draw
+        from sbn_deploy.measure.accuracy.sweep_plot import draw
 
         draw(options.plot, f"{len(dataset)} images of {dataset.name}", result)
         say(f"written: {options.plot}")
@@ -70,7 +70,7 @@ def run_sweep(options: argparse.Namespace) -> int:
 def _measured(
     variants: list[Variant], images: Images, options: argparse.Namespace, confidence: float
 ) -> Sweep:
-    from sbn_deploy.measure.sweep import steps, sweep
+    from sbn_deploy.measure.accuracy.sweep import steps, sweep
     from sbn_deploy.train.progress import progress
 
     counts = options.sweep_samples
@@ -81,8 +81,8 @@ def _measured(
 
 
 def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
-    from sbn_deploy.measure.sweep import Variant
-    from sbn_deploy.measure.variants import MEMBERS, export_variants
+    from sbn_deploy.measure.accuracy.sweep import Variant
+    from sbn_deploy.measure.accuracy.variants import MEMBERS, export_variants
     from sbn_runtime import InputError, Session
 
     checkpoints = [path for path in options.models if path.suffix == CHECKPOINT]
@@ -106,7 +106,7 @@ def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
 
 
 def _foreign(options: argparse.Namespace, dataset: Dataset) -> Dataset:
-    from sbn_deploy.measure.shift import shifted
+    from sbn_deploy.measure.accuracy.shift import shifted
 
     if options.ood is not None:
         return test_images(options.ood, options.images)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .common import at_least, new_parser, say, show_json, show_table, writable
 
 if TYPE_CHECKING:
-    from sbn_deploy.measure.profile import LayerTime, Profile
+    from sbn_deploy.measure.layers.profile import LayerTime, Profile
 
     from .common import Subparsers
 
@@ -52,10 +52,11 @@ def run(options: argparse.Namespace) -> int:
     """Profiles one model."""
     import numpy as np
 
-    from sbn_deploy.measure import measurement, peak
-    from sbn_deploy.measure.benchmark import image_shape
-    from sbn_deploy.measure.engines import sbn_engine
-    from sbn_deploy.measure.profile import profile_model
+    from sbn_deploy.measure import measurement
+    from sbn_deploy.measure.latency.engines import sbn_engine
+    from sbn_deploy.measure.latency.timing import image_shape
+    from sbn_deploy.measure.layers import peak
+    from sbn_deploy.measure.layers.profile import profile_model
 
     if options.output is not None:
         writable(options.output)

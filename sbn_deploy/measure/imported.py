@@ -12,9 +12,9 @@ from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
 from sbn_deploy.import_model import import_file
 from sbn_deploy.lce.interpreter import interpreter
-from sbn_deploy.measure.benchmark import Timing, measure_each, pinned
-from sbn_deploy.measure.engines import Engine, sbn_engine
-from sbn_deploy.measure.lce import lce_engine
+from sbn_deploy.measure.latency.engines import Engine, sbn_engine
+from sbn_deploy.measure.latency.lce import lce_engine
+from sbn_deploy.measure.latency.timing import Timing, measure_each, pinned
 from sbn_runtime import Session
 
 AGREEMENT_IMAGES = 12

@@ -35,15 +35,16 @@ import torch
 from numpy.typing import NDArray
 
 from sbn_deploy.lce.interpreter import is_installed
-from sbn_deploy.measure import lce, lce_zoo, networks_report
-from sbn_deploy.measure.benchmark import Timing, measure, measure_each, pinned
-from sbn_deploy.measure.engines import Engine, sbn_engine, stock_engine
-from sbn_deploy.measure.fold import fold_batchnorm
+from sbn_deploy.measure import lce_zoo, networks_report
 from sbn_deploy.measure.imported import measure_imported
+from sbn_deploy.measure.latency import lce
+from sbn_deploy.measure.latency.engines import Engine, sbn_engine, stock_engine
+from sbn_deploy.measure.latency.fold import fold_batchnorm
+from sbn_deploy.measure.latency.rivals import export_fp32, quantise_int8
+from sbn_deploy.measure.latency.timing import Timing, measure, measure_each, pinned
+from sbn_deploy.measure.latency.torch_engine import torch_engine
+from sbn_deploy.measure.layers.node_times import NodeTime, node_times
 from sbn_deploy.measure.machine import describe, version_of
-from sbn_deploy.measure.node_times import NodeTime, node_times
-from sbn_deploy.measure.rivals import export_fp32, quantise_int8
-from sbn_deploy.measure.torch_engine import torch_engine
 from sbn_deploy.nn import models
 from sbn_deploy.nn.models import Network
 from sbn_deploy.untrained import export_untrained

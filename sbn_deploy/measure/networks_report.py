@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sbn_deploy.measure.node_times import by_operator
+from sbn_deploy.measure.layers.node_times import by_operator
 from sbn_runtime.files import write_atomically
 
 if TYPE_CHECKING:
-    from sbn_deploy.measure.benchmark import Timing
     from sbn_deploy.measure.imported import ImportedResult
+    from sbn_deploy.measure.latency.timing import Timing
     from sbn_deploy.measure.networks import NetworkResult
 
 RIVALS = {

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sbn_deploy.measure.accuracy import Evaluation as Scores
-from sbn_deploy.measure.calibration import ReliabilityBin
-from sbn_deploy.measure.confusion import ClassScore
+from sbn_deploy.measure.accuracy.calibration import ReliabilityBin
+from sbn_deploy.measure.accuracy.confusion import ClassScore
+from sbn_deploy.measure.accuracy.scores import Evaluation as Scores
 from sbn_deploy.measure.measurement import ModelFacts
 
 

@@ -127,7 +127,7 @@ class Sweep:
 
     def _export_twin(self) -> None:
         from sbn_deploy.data import load
-        from sbn_deploy.measure.rivals import export_fp32, quantise_int8
+        from sbn_deploy.measure.latency.rivals import export_fp32, quantise_int8
         from sbn_deploy.train import checkpoint
 
         assert self.config.twin is not None

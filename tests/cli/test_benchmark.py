@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sbn_deploy.measure import measurement
+from sbn_deploy.measure.latency.record import Ratio, Result
 from sbn_deploy.measure.measurement import ModelFacts
-from sbn_deploy.measure.record import Ratio, Result
 from sbn_runtime import isa
 
 from ..small_models import Classifier, write_float_classifier

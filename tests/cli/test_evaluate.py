@@ -169,7 +169,7 @@ def test_a_plain_classifier(tmp_path: Path, outputs: tuple[str, ...]) -> None:
 
 
 def test_the_fp32_twin(tmp_path: Path) -> None:
-    from sbn_deploy.measure.rivals import export_fp32
+    from sbn_deploy.measure.latency.rivals import export_fp32
 
     torch.manual_seed(0)
     twin = models.create_twin("digits-cnn", width=8).eval()

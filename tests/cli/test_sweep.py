@@ -15,7 +15,7 @@ import torch
 
 from sbn_deploy.cli import main
 from sbn_deploy.measure import measurement
-from sbn_deploy.measure.rivals import export_fp32
+from sbn_deploy.measure.latency.rivals import export_fp32
 from sbn_deploy.nn import models
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
-from sbn_deploy.measure.accuracy import BATCH, Answers, evaluate, score, summary, wilson_interval
+from sbn_deploy.measure.accuracy.scores import (
+    BATCH,
+    Answers,
+    evaluate,
+    score,
+    summary,
+    wilson_interval,
+)
 from sbn_runtime import InputError
 
 

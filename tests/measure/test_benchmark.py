@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sbn_deploy.measure.benchmark import cores_for, measure, pinned, summarise
-from sbn_deploy.measure.rounds import BLOCK
+from sbn_deploy.measure.latency.rounds import BLOCK
+from sbn_deploy.measure.latency.timing import cores_for, measure, pinned, summarise
 
 
 @dataclass

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from sbn_deploy.measure import bootstrap
-from sbn_deploy.measure.bootstrap import (
+from sbn_deploy.measure.latency import bootstrap
+from sbn_deploy.measure.latency.bootstrap import (
     AT_ONCE,
     NORMAL,
     STUDENT,

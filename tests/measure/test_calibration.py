@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
-from sbn_deploy.measure.calibration import (
+from sbn_deploy.measure.accuracy.calibration import (
     BINS,
     ReliabilityBin,
     ece_change,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sbn_deploy.data import Stream
-from sbn_deploy.measure.classes import class_names, matched_labels
+from sbn_deploy.measure.accuracy.classes import class_names, matched_labels
 from sbn_runtime import InputError
 
 ANIMALS = ["bird", "cat", "dog"]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix as expected_matrix
 from sklearn.metrics import precision_score, recall_score
 
-from sbn_deploy.measure.accuracy import Answers, wilson_interval
-from sbn_deploy.measure.confusion import confusion_matrix, mistakes, per_class, worst
+from sbn_deploy.measure.accuracy.confusion import confusion_matrix, mistakes, per_class, worst
+from sbn_deploy.measure.accuracy.scores import Answers, wilson_interval
 
 
 def answers(labels: np.ndarray, predicted: np.ndarray, classes: int) -> Answers:

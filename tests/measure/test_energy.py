@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_deploy.measure.energy import Meter, find_meter
+from sbn_deploy.measure.latency.energy import Meter, find_meter
 
 
 def domain(root: Path, name: str, label: str, joules: float, most: float = 100) -> Path:

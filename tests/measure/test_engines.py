@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from sbn_deploy.lce.interpreter import is_installed
-from sbn_deploy.measure import lce, lce_models, networks
-from sbn_deploy.measure.engines import sbn_engine, stock_engine
-from sbn_deploy.measure.torch_engine import binary_network, torch_engine
+from sbn_deploy.measure import lce_models, networks
+from sbn_deploy.measure.latency import lce
+from sbn_deploy.measure.latency.engines import sbn_engine, stock_engine
+from sbn_deploy.measure.latency.torch_engine import binary_network, torch_engine
 from sbn_deploy.untrained import export_untrained
 from sbn_runtime import available_isas, isa
 from sbn_runtime.errors import MissingDependencyError

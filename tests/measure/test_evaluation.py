@@ -11,10 +11,10 @@ import pytest
 
 from sbn_deploy.data import Stream
 from sbn_deploy.data.stream import Indices, Pixels, Unreadable
-from sbn_deploy.measure.accuracy import score
-from sbn_deploy.measure.classifier import Classifier, load_classifier
-from sbn_deploy.measure.evaluation import Evaluator, figures
-from sbn_deploy.measure.partial import Partial
+from sbn_deploy.measure.accuracy.classifier import Classifier, load_classifier
+from sbn_deploy.measure.accuracy.evaluation import Evaluator, figures
+from sbn_deploy.measure.accuracy.partial import Partial
+from sbn_deploy.measure.accuracy.scores import score
 from sbn_runtime import InputError, ModelError, Preprocess, Session
 
 from ..small_models import (

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from sbn_deploy.measure.fold import fold_batchnorm
+from sbn_deploy.measure.latency.fold import fold_batchnorm
 from sbn_deploy.nn import models
 
 SMALL = {

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sbn_deploy.measure.benchmark import Timing
 from sbn_deploy.measure.imported import Agreement, ImportedResult
+from sbn_deploy.measure.latency.timing import Timing
+from sbn_deploy.measure.layers.node_times import NodeTime
 from sbn_deploy.measure.networks import NetworkResult
 from sbn_deploy.measure.networks_report import ratios, write
-from sbn_deploy.measure.node_times import NodeTime
 
 
 def timing(engine: str, ms: float, *, threads: int = 1, batch: int = 1) -> Timing:

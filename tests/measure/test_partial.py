@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sbn_deploy.measure.partial import Batch, Partial
+from sbn_deploy.measure.accuracy.partial import Batch, Partial
 from sbn_runtime import InputError
 
 KEY = {"model": "abc", "samples": 3}

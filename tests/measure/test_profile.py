@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from sbn_converters.onnx.inspect import inspect_model
 from sbn_deploy.cli import main
-from sbn_deploy.measure.engines import sbn_engine
-from sbn_deploy.measure.node_times import NodeTime, by_operator, node_times
-from sbn_deploy.measure.profile import LayerTime, mend_first, profile_model, without_profiler
+from sbn_deploy.measure.latency.engines import sbn_engine
+from sbn_deploy.measure.layers.node_times import NodeTime, by_operator, node_times
+from sbn_deploy.measure.layers.profile import LayerTime, mend_first, profile_model, without_profiler
 from sbn_deploy.untrained import export_untrained
 from sbn_runtime.native import clock_ghz
 from tests.small_models import Classifier

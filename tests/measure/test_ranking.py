@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from sbn_deploy.measure.ranking import area_under_risk_coverage, auroc, risk_coverage
+from sbn_deploy.measure.accuracy.ranking import area_under_risk_coverage, auroc, risk_coverage
 
 # Few different values, so that ties are common.
 SCORES = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=6)

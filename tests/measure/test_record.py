@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sbn_deploy.measure import record
-from sbn_deploy.measure.record import Settings, timed
-from sbn_deploy.measure.rounds import Taken
-from sbn_deploy.measure.sessions import Measured
-from sbn_deploy.measure.worker import Spec, Started
+from sbn_deploy.measure.latency import record
+from sbn_deploy.measure.latency.record import Settings, timed
+from sbn_deploy.measure.latency.rounds import Taken
+from sbn_deploy.measure.latency.sessions import Measured
+from sbn_deploy.measure.latency.worker import Spec, Started
 
 MS = {"sbn": 1.0, "onnxruntime-fp32": 4.0, "indirect": 9.0, "indirect-xnnpack": 7.0}
 SESSIONS = 3

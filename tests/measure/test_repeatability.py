@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sbn_deploy.measure.repeatability import agree, figures
+from sbn_deploy.measure.latency.repeatability import agree, figures
 
 
 @pytest.mark.parametrize(

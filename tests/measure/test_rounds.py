@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from sbn_deploy.measure.rounds import Taken, Turn, take_turns, timed_turn
+from sbn_deploy.measure.latency.rounds import Taken, Turn, take_turns, timed_turn
 
 
 @dataclass

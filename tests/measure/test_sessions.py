@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sbn_deploy.measure.rounds import BLOCK, Turn
-from sbn_deploy.measure.sessions import SESSIONS, Measured, measure_sessions
-from sbn_deploy.measure.worker import Job, Spec, Started
+from sbn_deploy.measure.latency.rounds import BLOCK, Turn
+from sbn_deploy.measure.latency.sessions import SESSIONS, Measured, measure_sessions
+from sbn_deploy.measure.latency.worker import Job, Spec, Started
 
 
 @dataclass

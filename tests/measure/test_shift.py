@@ -7,7 +7,7 @@ import pytest
 
 from sbn_deploy.data import Dataset, load
 from sbn_deploy.data.dataset import eight_bit
-from sbn_deploy.measure.shift import SHIFTS, shifted
+from sbn_deploy.measure.accuracy.shift import SHIFTS, shifted
 from sbn_runtime.errors import ConfigError
 
 

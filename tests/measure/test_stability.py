@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from sbn_deploy.measure import stability
-from sbn_deploy.measure.benchmark import Timing
 from sbn_deploy.measure.cpu_state import CpuState
-from sbn_deploy.measure.stability import (
+from sbn_deploy.measure.latency import stability
+from sbn_deploy.measure.latency.stability import (
     DRIFT,
     FREQUENCY_DROP,
     HOT_C,
@@ -18,6 +17,7 @@ from sbn_deploy.measure.stability import (
     SPREAD,
     instability,
 )
+from sbn_deploy.measure.latency.timing import Timing
 
 STATE = CpuState("performance", 2000.0, 2400.0, 50.0, 85.0, (), 7, 0.1)
 UNKNOWN = CpuState(None, None, None, None, None, None, None, None)

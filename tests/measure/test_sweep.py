@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sbn_deploy.measure import variants as variants_module
-from sbn_deploy.measure.accuracy import BATCH, score
-from sbn_deploy.measure.calibration import negative_log_likelihood
-from sbn_deploy.measure.ranking import area_under_risk_coverage, auroc
-from sbn_deploy.measure.sweep import Images, Sweep, Variant, steps, sweep
-from sbn_deploy.measure.sweep_plot import draw
-from sbn_deploy.measure.temperature import cross_calibrated
+from sbn_deploy.measure.accuracy import variants as variants_module
+from sbn_deploy.measure.accuracy.calibration import negative_log_likelihood
+from sbn_deploy.measure.accuracy.ranking import area_under_risk_coverage, auroc
+from sbn_deploy.measure.accuracy.scores import BATCH, score
+from sbn_deploy.measure.accuracy.sweep import Images, Sweep, Variant, steps, sweep
+from sbn_deploy.measure.accuracy.sweep_plot import draw
+from sbn_deploy.measure.accuracy.temperature import cross_calibrated
 from sbn_runtime import InputError, Session
 
 from ..small_models import Classifier, StochasticClassifier, random_images

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from sbn_deploy.measure.calibration import (
+from sbn_deploy.measure.accuracy.calibration import (
     expected_calibration_error,
     negative_log_likelihood,
     reliability,
 )
-from sbn_deploy.measure.temperature import (
+from sbn_deploy.measure.accuracy.temperature import (
     RANGE,
     at_temperature,
     best_temperature,

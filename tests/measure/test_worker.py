@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sbn_deploy.measure.sessions import worker
-from sbn_deploy.measure.worker import Job, Kind, Spec
+from sbn_deploy.measure.latency.sessions import worker
+from sbn_deploy.measure.latency.worker import Job, Kind, Spec
 from sbn_runtime import ModelError
 from sbn_runtime.errors import InputError, MissingDependencyError
 

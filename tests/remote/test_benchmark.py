@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbn_deploy.measure.stability import RULE
+from sbn_deploy.measure.latency.stability import RULE
 from sbn_runtime import isa
 
 from ..cli.conftest import COMMAND, Outcome, sbn
@@ -60,7 +60,7 @@ def edited(wheel: Path, folder: Path, module: str, old: str, new: str) -> Path:
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(copy, "w") as target:
         for name in source.namelist():
             content = source.read(name).decode(errors="surrogateescape")
-            if name == f"sbn_deploy/measure/{module}.py":
+            if name == f"sbn_deploy/measure/latency/{module}.py":
                 assert old in content
                 content = content.replace(old, new)
             target.writestr(name, content.encode(errors="surrogateescape"))
@@ -91,7 +91,7 @@ def test_json(there: Device, model: Path, wheel: Path, data: str) -> None:
     remote = record["remote"]
     assert (remote["host"], remote["wheel"]) == ("127.0.0.1", wheel.name)
     assert remote["device"]["packages"] is True
-    assert any("sbn_deploy.measure.device" in command for command in remote["commands"])
+    assert any("sbn_deploy.measure.latency.device" in command for command in remote["commands"])
 
 
 def test_text(there: Device, model: Path, wheel: Path, data: str) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from sbn_deploy import cli
+from sbn_deploy.measure.latency.stability import RULE_WITHOUT_LOAD
 from sbn_deploy.measure.remote import connection, phone
-from sbn_deploy.measure.stability import RULE_WITHOUT_LOAD
 from sbn_runtime import isa
 
 from ..packaging.native import arm_program, need

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.measure import measurement
-from sbn_deploy.measure.accuracy import Answers, summary
-from sbn_deploy.measure.calibration import reliability
-from sbn_deploy.measure.confusion import confusion_matrix, per_class
+from sbn_deploy.measure.accuracy.calibration import reliability
+from sbn_deploy.measure.accuracy.confusion import confusion_matrix, per_class
+from sbn_deploy.measure.accuracy.ranking import area_under_risk_coverage, risk_coverage, thinned
+from sbn_deploy.measure.accuracy.scores import Answers, summary
 from sbn_deploy.measure.measurement import ModelFacts
-from sbn_deploy.measure.ranking import area_under_risk_coverage, risk_coverage, thinned
 
 RESAMPLES = 200
 SERVER = {"cpu": "Xeon Gold 6338", "isa": "avx512", "cores": 4, "mhz": 2100.0}

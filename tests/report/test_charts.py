@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from sbn_deploy.measure.calibration import ReliabilityBin
+from sbn_deploy.measure.accuracy.calibration import ReliabilityBin
 from sbn_deploy.report.charts import NARROW, WIDE, confusion, layers, risk, scale, svg
 from sbn_deploy.report.charts.accuracy_latency import accuracy_latency, series
 from sbn_deploy.report.charts.labels import Box, around, place

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.benchmark import summarise
 from sbn_deploy.measure.cpu_state import CpuState, state_of
+from sbn_deploy.measure.latency.record import Result, Settings
+from sbn_deploy.measure.latency.rounds import BLOCK
+from sbn_deploy.measure.latency.stability import RULE_WITHOUT_LOAD, instability
+from sbn_deploy.measure.latency.timing import summarise
 from sbn_deploy.measure.machine import ARM_CORES
-from sbn_deploy.measure.record import Result, Settings
-from sbn_deploy.measure.rounds import BLOCK
-from sbn_deploy.measure.stability import RULE_WITHOUT_LOAD, instability
 from sbn_runtime import RemoteError
 
 from .plan import Plan

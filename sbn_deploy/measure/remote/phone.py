@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from sbn_deploy.bundle.targets import CROSS_REMEDY
-from sbn_deploy.measure.benchmark import image_shape
-from sbn_deploy.measure.engines import sbn_engine
+from sbn_deploy.measure.latency.engines import sbn_engine
+from sbn_deploy.measure.latency.record import Settings
+from sbn_deploy.measure.latency.timing import image_shape
 from sbn_deploy.measure.machine import describe
 from sbn_deploy.measure.measurement import describe_model, head
-from sbn_deploy.measure.record import Settings
 from sbn_runtime import MissingDependencyError, RemoteError
 from sbn_runtime.native import ISA_VARIABLE
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.device import IMAGES, JOB, MODEL, Job
-from sbn_deploy.measure.record import Result, Settings
+from sbn_deploy.measure.latency.device import IMAGES, JOB, MODEL, Job
+from sbn_deploy.measure.latency.record import Result, Settings
 from sbn_runtime import RemoteError
 
 from .connection import Connection, StepError
@@ -62,7 +62,7 @@ _PIP = (
 )
 INSTALL_WHEEL = f'{_PIP} --no-deps --force-reinstall "$1"'
 INSTALL_PACKAGES = f'{_PIP} "$1"'
-MEASURE = "venv/bin/python -m sbn_deploy.measure.device ."
+MEASURE = "venv/bin/python -m sbn_deploy.measure.latency.device ."
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sbn_deploy.measure.benchmark import Timing
 from sbn_deploy.measure.cpu_state import CpuState
+from sbn_deploy.measure.latency.timing import Timing
 
 FREQUENCY_DROP = 0.05
 SPREAD = 0.10

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sbn_deploy.measure.benchmark import image_shape
-from sbn_deploy.measure.engines import stock_engine
+from sbn_deploy.measure.latency.engines import stock_engine
+from sbn_deploy.measure.latency.timing import image_shape
 from sbn_runtime import InputError, ModelError, Session
 from sbn_runtime.executor import DOMAIN
 from sbn_runtime.modelfile import imported_domains

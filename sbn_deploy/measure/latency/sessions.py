@@ -21,10 +21,10 @@ from random import Random
 from time import perf_counter
 from typing import IO, Any, Protocol
 
-from sbn_deploy.measure.benchmark import cores_for, pinned
-from sbn_deploy.measure.energy import Meter
-from sbn_deploy.measure.rounds import BLOCK, Runner, Taken, Turn, take_turns
-from sbn_deploy.measure.worker import Job, Spec, Started
+from sbn_deploy.measure.latency.energy import Meter
+from sbn_deploy.measure.latency.rounds import BLOCK, Runner, Taken, Turn, take_turns
+from sbn_deploy.measure.latency.timing import cores_for, pinned
+from sbn_deploy.measure.latency.worker import Job, Spec, Started
 from sbn_runtime import ModelError, errors
 
 SESSIONS = 10
@@ -55,7 +55,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Worker:
-    """A process of `sbn_deploy.measure.worker`. What its engine raises, `start` and `turn` raise.
+    """A process of `worker`. What its engine raises, `start` and `turn` raise.
 
     They raise ModelError when the process ends by itself.
     """
@@ -101,7 +101,7 @@ class Worker:
 @contextmanager
 def worker(spec: Spec) -> Iterator[Worker]:
     """A process that loads what `spec` needs; it ends with the context."""
-    command = [sys.executable, "-m", "sbn_deploy.measure.worker", spec.kind]
+    command = [sys.executable, "-m", "sbn_deploy.measure.latency.worker", spec.kind]
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile() as errors,

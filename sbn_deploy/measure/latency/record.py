@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.accuracy import classify, score
-from sbn_deploy.measure.benchmark import Timing, pinned, summarise
-from sbn_deploy.measure.bootstrap import ratio, ratio_interval
+from sbn_deploy.measure.accuracy.scores import classify, score
 from sbn_deploy.measure.cpu_state import CpuState, read_state
-from sbn_deploy.measure.energy import find_meter
+from sbn_deploy.measure.latency.bootstrap import ratio, ratio_interval
+from sbn_deploy.measure.latency.energy import find_meter
+from sbn_deploy.measure.latency.sessions import Measured, measure_sessions
+from sbn_deploy.measure.latency.stability import RULE, instability
+from sbn_deploy.measure.latency.timing import Timing, pinned, summarise
+from sbn_deploy.measure.latency.worker import Spec
 from sbn_deploy.measure.machine import describe
-from sbn_deploy.measure.sessions import Measured, measure_sessions
-from sbn_deploy.measure.stability import RULE, instability
-from sbn_deploy.measure.worker import Spec
 from sbn_runtime import Session
 
 

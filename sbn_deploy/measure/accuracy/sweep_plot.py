@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from sbn_deploy.measure.sweep import Sweep
+from sbn_deploy.measure.accuracy.sweep import Sweep
 from sbn_runtime.files import write_atomically
 
 

@@ -1,7 +1,7 @@
-"""One engine in a process of its own: `python -m sbn_deploy.measure.worker KIND`.
+"""One engine in a process of its own: `python -m sbn_deploy.measure.latency.worker KIND`.
 
 Engines share nothing then: no threads, no memory, no settings of a library; and the memory that
-one takes can be told. `sbn_deploy.measure.sessions` starts the processes and gives them turns.
+one takes can be told. `sessions` starts the processes and gives them turns.
 
 Says in a line that the libraries of KIND are loaded. Then reads JSON lines: first a `Job`, then
 for each turn the number of timed calls; ends with its input. Answers each in a line: the job with
@@ -27,8 +27,8 @@ from typing import Any, Literal, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.engines import Engine, sbn_engine, stock_engine
-from sbn_deploy.measure.rounds import Turn, timed_turn
+from sbn_deploy.measure.latency.engines import Engine, sbn_engine, stock_engine
+from sbn_deploy.measure.latency.rounds import Turn, timed_turn
 from sbn_runtime import SbnError
 
 Kind = Literal["sbn", "onnxruntime", "lce", "torch"]
@@ -170,7 +170,7 @@ def main(kind: Kind, requests: TextIO, answers: TextIO) -> None:
 
 def _load_libraries(kind: Kind) -> None:
     if kind == "torch":
-        import_module("sbn_deploy.measure.torch_engine")
+        import_module("sbn_deploy.measure.latency.torch_engine")
     elif kind == "lce":
         from sbn_deploy.lce import interpreter
 
@@ -180,7 +180,7 @@ def _load_libraries(kind: Kind) -> None:
 def _engine(job: Job) -> Engine:
     spec, threads = job.spec, job.threads
     if spec.kind == "torch":
-        from sbn_deploy.measure.torch_engine import binary_network, torch_engine
+        from sbn_deploy.measure.latency.torch_engine import binary_network, torch_engine
 
         assert spec.network is not None
         return torch_engine(spec.engine, binary_network(*spec.network), threads=threads)
@@ -190,7 +190,7 @@ def _engine(job: Job) -> Engine:
         return sbn_engine(spec.engine, file, threads=threads)
     if spec.kind == "onnxruntime":
         return stock_engine(spec.engine, file, threads=threads)
-    from sbn_deploy.measure.lce import lce_engine
+    from sbn_deploy.measure.latency.lce import lce_engine
 
     return lce_engine(spec.engine, file, threads=threads, xnnpack=spec.xnnpack)
 

@@ -24,7 +24,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
-from sbn_deploy.measure.fold import fold_batchnorm
+from sbn_deploy.measure.latency.fold import fold_batchnorm
 from sbn_deploy.nn import models
 from sbn_runtime import ModelError, Preprocess
 

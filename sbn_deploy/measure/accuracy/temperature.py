@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.calibration import negative_log_likelihood
+from sbn_deploy.measure.accuracy.calibration import negative_log_likelihood
 from sbn_runtime.uncertainty import softmax
 
 RANGE = (0.05, 20.0)

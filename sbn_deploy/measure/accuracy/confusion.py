@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.accuracy import Answers, wilson_interval
+from sbn_deploy.measure.accuracy.scores import Answers, wilson_interval
 
 
 @dataclass(frozen=True)

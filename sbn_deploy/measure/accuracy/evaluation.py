@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from sbn_deploy.data import Stream
 from sbn_deploy.data.stream import Pixels, Unreadable
-from sbn_deploy.measure.accuracy import Answers, summary
-from sbn_deploy.measure.calibration import reliability
-from sbn_deploy.measure.classifier import Classifier
-from sbn_deploy.measure.confusion import confusion_matrix, per_class
-from sbn_deploy.measure.partial import Batch, Partial
-from sbn_deploy.measure.ranking import area_under_risk_coverage, risk_coverage, thinned
+from sbn_deploy.measure.accuracy.calibration import reliability
+from sbn_deploy.measure.accuracy.classifier import Classifier
+from sbn_deploy.measure.accuracy.confusion import confusion_matrix, per_class
+from sbn_deploy.measure.accuracy.partial import Batch, Partial
+from sbn_deploy.measure.accuracy.ranking import area_under_risk_coverage, risk_coverage, thinned
+from sbn_deploy.measure.accuracy.scores import Answers, summary
 from sbn_runtime import InputError
 
 

@@ -10,15 +10,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.accuracy import BATCH, check_labels, score, wilson_interval
-from sbn_deploy.measure.calibration import (
+from sbn_deploy.measure.accuracy.calibration import (
     ReliabilityBin,
     ece_change,
     negative_log_likelihood,
     reliability,
 )
-from sbn_deploy.measure.ranking import area_under_risk_coverage, auroc, risk_coverage, thinned
-from sbn_deploy.measure.temperature import cross_calibrated
+from sbn_deploy.measure.accuracy.ranking import (
+    area_under_risk_coverage,
+    auroc,
+    risk_coverage,
+    thinned,
+)
+from sbn_deploy.measure.accuracy.scores import BATCH, check_labels, score, wilson_interval
+from sbn_deploy.measure.accuracy.temperature import cross_calibrated
 from sbn_runtime import InputError, Prediction, Session
 from sbn_runtime.anytime import GROUP
 from sbn_runtime.uncertainty import mean_probabilities, softmax, summarize

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sbn_deploy.data import Stream
 from sbn_deploy.data.stream import Unreadable
-from sbn_deploy.measure.engines import stock_engine
+from sbn_deploy.measure.latency.engines import stock_engine
 from sbn_runtime import InputError, ModelError, Preprocess, Session, sampling
 from sbn_runtime.executor import DOMAIN, METADATA_KEY
 from sbn_runtime.modelfile import imported_domains

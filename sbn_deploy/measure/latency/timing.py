@@ -1,7 +1,7 @@
 """What a call takes: the figures of one engine, and engines in turns within this process.
 
 The process is pinned to as many cores as it has threads, and the garbage collector rests.
-`sbn_deploy.measure.sessions` measures engines in processes of their own.
+`sbn_deploy.measure.latency.sessions` measures engines in processes of their own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_deploy.measure.latency.bootstrap import Sessions, median_interval
+from sbn_deploy.measure.latency.engines import Engine
+from sbn_deploy.measure.latency.rounds import Turn, take_turns, timed_turn
 from sbn_runtime import InputError, Session
-
-from .bootstrap import Sessions, median_interval
-from .engines import Engine
-from .rounds import Turn, take_turns, timed_turn
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure.calibration import (
+from sbn_deploy.measure.accuracy.calibration import (
     expected_calibration_error,
     negative_log_likelihood,
     reliability,

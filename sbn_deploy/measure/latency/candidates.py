@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sbn_deploy.measure.loaded import Loaded
-from sbn_deploy.measure.worker import Spec
+from sbn_deploy.measure.latency.loaded import Loaded
+from sbn_deploy.measure.latency.worker import Spec
 from sbn_runtime import ModelError
 
 FLOAT = ("fp32", "int8")
@@ -78,7 +78,7 @@ class Candidates:
             return {}
         key = json.dumps([*_architecture(metadata), metadata.get("preprocess")], sort_keys=True)
         if key not in self._float_files:
-            from sbn_deploy.measure.rivals import untrained_rivals
+            from sbn_deploy.measure.latency.rivals import untrained_rivals
 
             self.say("building the same architecture with real weights")
             folder = self.folder / str(len(self._float_files))
@@ -89,7 +89,7 @@ class Candidates:
 
     def _lce(self, model: Path, name: str, image: Sequence[int]) -> list[Spec]:
         from sbn_deploy.lce.interpreter import check_installed
-        from sbn_deploy.measure import lce
+        from sbn_deploy.measure.latency import lce
 
         check_installed()
         self.say("translating the model for Larq Compute Engine")

@@ -1,4 +1,4 @@
-"""What runs on the device: `python -m sbn_deploy.measure.device FOLDER`.
+"""What runs on the device: `python -m sbn_deploy.measure.latency.device FOLDER`.
 
 FOLDER holds `job.json`, the models it names, and the test images if there are any.
 Needs the base install only. Writes one line of JSON to standard output, what
@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from sbn_deploy.measure.benchmark import image_shape
-from sbn_deploy.measure.record import Settings, classified, timed
-from sbn_deploy.measure.worker import Spec
+from sbn_deploy.measure.latency.record import Settings, classified, timed
+from sbn_deploy.measure.latency.timing import image_shape
+from sbn_deploy.measure.latency.worker import Spec
 from sbn_runtime import SbnError, Session
 
 JOB = "job.json"

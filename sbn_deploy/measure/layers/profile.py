@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from sbn_converters.layer_info import LayerInfo
 from sbn_converters.onnx.inspect import inspect_model, load_model
-from sbn_deploy.measure import peak
-from sbn_deploy.measure.benchmark import pinned
-from sbn_deploy.measure.engines import SbnEngine
-from sbn_deploy.measure.node_times import NodeTime, Profiler
+from sbn_deploy.measure.latency.engines import SbnEngine
+from sbn_deploy.measure.latency.timing import pinned
+from sbn_deploy.measure.layers import peak
+from sbn_deploy.measure.layers.node_times import NodeTime, Profiler
 from sbn_runtime.native import clock_ghz, isa
 
 ROUND = 10

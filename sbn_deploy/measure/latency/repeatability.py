@@ -1,4 +1,6 @@
-"""Do the intervals of `sbn benchmark` hold? `python -m sbn_deploy.measure.repeatability MODEL`.
+"""Do the intervals of `sbn benchmark` hold?
+
+    python -m sbn_deploy.measure.latency.repeatability MODEL
 
 Runs the command in pairs, and counts in how many pairs every ratio and every median of each run
 lies in the interval of the other. It should be at least nine of ten. All runs are then compared

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cpu_state import read_text
+from sbn_deploy.measure.cpu_state import read_text
 
 POWERCAP = Path("/sys/class/powercap")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sbn_deploy.measure.sweep import Variant
+from sbn_deploy.measure.accuracy.sweep import Variant
 from sbn_runtime import Session
 
 MEMBERS = 8

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .energy import Meter
+from sbn_deploy.measure.latency.energy import Meter
 
 BLOCK = 10
 # Long enough for caches, and for the threads of the previous engine to stop looking for work.

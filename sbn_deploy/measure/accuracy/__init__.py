@@ -1,0 +1,1 @@
+"""How well models classify, and how far their probabilities can be trusted."""
