@@ -148,7 +148,9 @@ def _accuracy(about: Subject) -> str:
     images = {(record["data"]["name"], record["data"]["images"]) for record in ordered}
     on = ", ".join(f"{count:,} test images of {name}" for name, count in sorted(images))
     header = ("form", "accuracy", "95 % interval", "NLL", "Brier", "ECE", "command")
-    return f"## Accuracy\n\nOn {on}.\n\n{_table(header, rows, right=range(1, 6))}"
+    table = _table(header, rows, right=range(1, 6))
+    made = "\n".join(_export(record["model"]) for record in ordered)
+    return f"## Accuracy\n\nOn {on}.\n\n{table}\n\nThe files come from\n\n```sh\n{made}\n```"
 
 
 def _latency(about: Subject) -> str:
@@ -229,6 +231,17 @@ def _form(model: Mapping[str, Any]) -> str:
     if model["activations"] == "stochastic":
         words += f", {model['samples']} samples of the noise"
     return words
+
+
+def _export(model: Mapping[str, Any]) -> str:
+    """The command that makes a file."""
+    words = ["sbn export checkpoint.safetensors -o", model["file"]]
+    if model["weights"] == "sample":
+        words.append(f"--weights sample --members {model['members']} --seed {model['seed']}")
+    if model["activations"] == "stochastic":
+        words.append(f"--activations stochastic --samples {model['samples']}")
+        words.append(f"--noise-seed {model['noise_seed']}")
+    return " ".join(words)
 
 
 def _command(record: Mapping[str, Any]) -> str:

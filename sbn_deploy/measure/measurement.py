@@ -34,6 +34,8 @@ class ModelFacts:
         sha256, bytes: of the file.
         arch: architecture; None where the file does not name it, as an imported one.
         weights: "threshold" or "sample"; None for a network with real weights.
+        seed: of the draw of sampled weights, and noise_seed of drawn signs; None where nothing
+            is drawn.
         members: networks in the file whose probabilities are averaged.
         activations: "deterministic" or "stochastic".
         samples: noise samples averaged for each member, 1 without noise.
@@ -47,8 +49,10 @@ class ModelFacts:
     bytes: int
     arch: str | None
     weights: str | None
+    seed: int | None
     members: int
     activations: str
+    noise_seed: int | None
     samples: int
     checkpoint_sha256: str | None
     trained_on: str | None
@@ -68,8 +72,10 @@ def describe_model(path: Path, metadata: Mapping[str, Any]) -> ModelFacts:
         bytes=path.stat().st_size,
         arch=metadata.get("arch"),
         weights=metadata.get("weights"),
+        seed=metadata.get("seed") if metadata.get("weights") == "sample" else None,
         members=int(metadata.get("members", 1)),
         activations=metadata.get("activations", "deterministic"),
+        noise_seed=metadata.get("noise_seed"),
         samples=int(metadata.get("samples", 1)),
         checkpoint_sha256=metadata.get("checkpoint_sha256"),
         trained_on=metadata.get("data"),

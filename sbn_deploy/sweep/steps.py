@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from sbn_deploy.measure import measurement
+from sbn_deploy.measure.cpu_state import read_state
+from sbn_deploy.measure.latency.stability import LOAD
 from sbn_deploy.sweep.answer import Candidate, candidates
 from sbn_deploy.sweep.config import SweepConfig
 from sbn_deploy.sweep.grid import Form, forms
@@ -29,6 +33,7 @@ STATE = "sweep.json"
 REPORT = "report.html"
 TWINS = ("fp32", "int8")
 CALIBRATION_IMAGES = 256
+REST_S = 60
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,8 @@ class Sweep:
         for threads in self.config.threads:
             for engine in self.config.engines:
                 title = f"timing in {engine}, threads: {threads}"
-                time = partial(self._time, models, engine, threads)
-                found.append(Step(title, self._benchmark(engine, threads), time))
+                measure = partial(self._time, models, engine, threads)
+                found.append(Step(title, self._benchmark(engine, threads), measure))
         return found
 
     def run(self, say: Callable[[str], None]) -> None:
@@ -145,6 +150,7 @@ class Sweep:
         self._run("evaluate", str(self._model(name)), *options, "-o", str(self._evaluation(name)))
 
     def _time(self, models: Sequence[str], engine: str, threads: int) -> None:
+        _wait_for_rest(threads)
         batch, compare = ",".join(map(str, self.config.batch)), []
         if engine != "sbn":
             # What they are compared with runs in the same turns.
@@ -175,6 +181,15 @@ class Sweep:
 
     def _benchmark(self, engine: str, threads: int) -> Path:
         return self.folder / "benchmarks" / f"{engine}-threads{threads}.json"
+
+
+def _wait_for_rest(threads: int) -> None:
+    """Waits, a minute at most, until what was done before is out of the load average."""
+    cores = len(os.sched_getaffinity(0))
+    for _ in range(REST_S):
+        if (read_state().load_average or 0) + threads <= cores + LOAD:
+            return
+        time.sleep(1)
 
 
 def _state(path: Path) -> dict[str, Any]:
