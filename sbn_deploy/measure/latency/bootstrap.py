@@ -95,9 +95,9 @@ def _around(estimate: float, values: Sequence[NDArray[np.float64]]) -> tuple[flo
         return None
     student = STUDENT[units - 2] if units - 2 < len(STUDENT) else NORMAL
     widening = sqrt(2) * sqrt(units / (units - 1)) * student / NORMAL
-    low, high = np.quantile(deviations(values), (0.025, 0.975)) * widening
-    # Skewed resamples must not push the estimate out of its own interval.
-    return estimate * exp(min(0.0, low)), estimate * exp(max(0.0, high))
+    # As far to both sides: few sessions do not tell on which side the next run will err.
+    half = float(np.quantile(np.abs(deviations(values)), 0.95)) * widening
+    return estimate * exp(-half), estimate * exp(half)
 
 
 def _log_ratios(times: Sessions, reference: Sessions) -> list[NDArray[np.float64]]:
