@@ -59,7 +59,14 @@ def write(
     record = {
         "command": command,
         "machine": dict(machine),
-        "networks": [asdict(result) | {"ratios": ratios(result)} for result in results],
+        "networks": [
+            asdict(result)
+            | {
+                "nodes": [{"node": n.node, "op": n.op, "us": n.us} for n in result.nodes],
+                "ratios": ratios(result),
+            }
+            for result in results
+        ],
         "imported": [asdict(result) | {"ratio": result.ratio} for result in imported],
     }
     data = path.with_suffix(".json")
