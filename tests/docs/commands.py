@@ -106,6 +106,8 @@ def run_python(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert arguments[0] == "-m", "only modules are run"
     with monkeypatch.context() as patch:
         patch.setattr(sys, "argv", arguments[1:])
+        # runpy warns of a module that is loaded already, as another test may have done.
+        patch.delitem(sys.modules, arguments[1], raising=False)
         status: object = 0
         try:
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
