@@ -1,12 +1,14 @@
-"""Draws the figures of docs/training.md and docs/concepts.md: `python docs/make_figures.py`.
+"""Draws the figures of the documents: `python docs/make_figures.py`.
 
 Figures show what the package computes: noises and surrogates are its own, updates are
 made by its optimisers, biases are measured by its gradient study, thresholds and packed
-words are its converter's. The same versions of torch and matplotlib give the same bytes.
+words are its converter's, times are those of benchmarks.json and arm-cycles.json. The
+same versions of torch and matplotlib give the same bytes.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,7 +32,8 @@ from sbn_deploy.nn.estimator import straight_through
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.optim import MirrorDescent, ProjectedGradient
 
-FOLDER = Path(__file__).resolve().parent / "figures"
+DOCUMENTS = Path(__file__).resolve().parent
+FOLDER = DOCUMENTS / "figures"
 TRAINED = Path(__file__).resolve().parents[1] / "models/digits-cnn/checkpoint.safetensors"
 
 # Steps along the gradient itself, without momentum.
@@ -361,6 +364,40 @@ def draw_packing() -> None:
     save(figure, "packing.png")
 
 
+def draw_benchmarks() -> None:
+    """Latency and file size of whole networks, from the benchmarks."""
+    results = json.loads((DOCUMENTS / "benchmarks.json").read_text(encoding="utf-8"))
+    networks = results["networks"]
+    # Engine: whose times, the better of them; whose file; colour.
+    engines = {
+        "sbn-deploy": (("sbn avx512",), "sbn", "#c44e52"),
+        "onnxruntime int8": (("onnxruntime int8",), "onnxruntime int8", "#8da0b6"),
+        "Larq Compute Engine": (("LCE", "LCE with XNNPACK"), "LCE", "#dd9f5b"),
+        "onnxruntime fp32": (("onnxruntime fp32",), "onnxruntime fp32", "#bcc3ca"),
+    }
+    figure = Figure(figsize=(10.4, 4.4), dpi=110, layout="constrained")
+    latency, size = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(networks))
+    for number, (label, (names, file, color)) in enumerate(engines.items()):
+        times = [
+            min(timing["p50_ms"] for timing in network["timings"] if timing["engine"] in names)
+            for network in networks
+        ]
+        megabytes = [network["file_bytes"][file] / 1e6 for network in networks]
+        for axes, lengths in ((latency, times), (size, megabytes)):
+            bars = axes.barh(rows + 0.2 * number, lengths, 0.19, color=color, label=label)
+            axes.bar_label(bars, [f"{length:.1f}" for length in lengths], padding=2, fontsize=7.5)
+    latency.set_yticks(rows + 0.3, [network["network"] for network in networks])
+    latency.invert_yaxis()
+    latency.set(title="one image, one x86 core, AVX-512", xlabel="median ms")
+    size.set(title="file", xlabel="MB")
+    latency.legend(frameon=False, fontsize="small")
+    for axes in (latency, size):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.08)
+    save(figure, "benchmarks.png")
+
+
 def main() -> None:
     """Draws all figures."""
     torch.set_num_threads(1)
@@ -372,6 +409,7 @@ def main() -> None:
     draw_forms()
     draw_thresholds()
     draw_packing()
+    draw_benchmarks()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from sbn_deploy.measure.remote.ssh import SshConnection
 from sbn_deploy.measure.remote.target import Target
 from sbn_runtime import MissingDependencyError, RemoteError
 
-from .conftest import Device
+from .conftest import WAIT_S, Device
 
 LOST = r"the connection to 127\.0\.0\.1 was lost"
 
@@ -74,6 +74,9 @@ def test_connection_lost_half_way(
             stopped.append(connection._keeper.pid)
             os.kill(stopped[0], signal.SIGSTOP)
         assert device.left_behind() == []
+        end = time.monotonic() + WAIT_S
+        while is_running(running) and time.monotonic() < end:
+            time.sleep(0.05)  # was killed, and goes when a busy machine gets to it
         assert not is_running(running)
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)

@@ -200,12 +200,14 @@ class Connection(ABC):
             return Ended(status, output.read(), lines)
 
     def _check(self, ended: Ended) -> str:
-        """The output of a command that succeeded. Status 255: perhaps there is no connection."""
+        """The output of a command that succeeded."""
         if ended.status == 0:
             return ended.text
-        if self._has_ended(LAST_WORDS_S if ended.status == 255 else 0):
-            raise self._lost()
         said = next((line for line in reversed(ended.lines) if line), "it failed")
+        # What ssh ends with, and what scp says, without a connection; the keeper's end follows.
+        perhaps_lost = ended.status == 255 or said == "lost connection"
+        if self._has_ended(LAST_WORDS_S if perhaps_lost else 0):
+            raise self._lost()
         raise StepError(said, ended.lines)
 
     def _has_ended(self, patience: float) -> bool:
