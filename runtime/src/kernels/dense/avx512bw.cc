@@ -5,8 +5,9 @@
 namespace sbn {
 namespace {
 
-using avx512bw::Counts;
-using avx512bw::kChannels;
+namespace product = avx512bw;
+using product::Counts;
+using product::kChannels;
 
 constexpr int64_t kBlock = 4 * kChannels;
 
@@ -45,74 +46,17 @@ SBN_TARGET_AVX512BW SBN_INLINE void accumulate(Counts (&counts)[Registers], cons
   }
 }
 
-template <int Registers, class Epilogue>
-SBN_TARGET_AVX512BW SBN_INLINE void run_block(const DenseRun& run, int64_t channel, Range rows,
-                                              const Epilogue& epilogue) {
-  const DenseShape& s = *run.shape;
-  const uint8_t* w = static_cast<const uint8_t*>(run.weights) + channel * s.words * 8;
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    Counts counts[Registers];
-    SBN_UNROLL
-    for (int r = 0; r < Registers; ++r) {
-      counts[r] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    }
-    accumulate(counts, reinterpret_cast<const uint8_t*>(run.x + row * s.words), w, s.words * 8);
-    SBN_UNROLL
-    for (int r = 0; r < Registers; ++r) {
-      const int64_t first = channel + r * kChannels;
-      epilogue(counts[r], run.offsets, first / kChannels, row, first,
-               min(kChannels, s.outputs - first));
-    }
-  }
-}
-
-template <class Epilogue>
-SBN_TARGET_AVX512BW SBN_INLINE void run_blocks(const DenseRun& run, Range blocks, Range rows,
-                                               const Epilogue& epilogue) {
-  for (int64_t index = blocks.begin; index < blocks.end; ++index) {
-    const int64_t channel = index * kBlock;
-    switch (div_up(min(kBlock, run.shape->outputs - channel), kChannels)) {
-      case 1: run_block<1>(run, channel, rows, epilogue); break;
-      case 2: run_block<2>(run, channel, rows, epilogue); break;
-      case 3: run_block<3>(run, channel, rows, epilogue); break;
-      default: run_block<4>(run, channel, rows, epilogue); break;
-    }
-  }
-}
-
-template <class Epilogue>
-SBN_TARGET_AVX512BW void run(const DenseRun& run, Range blocks, Range rows) {
-  run_blocks(run, blocks, rows, Epilogue{run.output});
-}
-
-template <class Epilogue>
-int64_t offset_bytes(const DenseShape& s) {
-  return Epilogue::offset_bytes(1, s.outputs);
-}
-
-template <class Epilogue>
-void pack_offsets(const DenseShape& s, const int32_t* offsets, void* packed) {
-  Epilogue::pack_offsets(1, s.outputs, offsets, packed);
-}
-
-template <class Epilogue>
-constexpr DenseKernel kernel() {
-  return {avx512bw::kMaxProducts,
-          kBlock,
-          bytes::weight_bytes<kChannels>,
-          bytes::pack_weights<kChannels, kBlock, avx512bw::channel_of_lane>,
-          offset_bytes<Epilogue>,
-          pack_offsets<Epilogue>,
-          run<Epilogue>};
-}
+#define SBN_BYTES_TARGET SBN_TARGET_AVX512BW
+#include "kernels/dense/bytes.inc"
+#undef SBN_BYTES_TARGET
 
 }  // namespace
 
-const DenseKernel dense_threshold_avx512bw = kernel<avx512bw::Threshold>();
-const DenseKernel dense_scale_avx512bw = kernel<avx512bw::Float<Finish::kScale>>();
-const DenseKernel dense_scale_clamp_avx512bw = kernel<avx512bw::Float<Finish::kClamp>>();
-const DenseKernel dense_scale_prelu_avx512bw = kernel<avx512bw::Float<Finish::kPRelu>>();
-const DenseKernel dense_quantize_avx512bw = kernel<avx512bw::Float<Finish::kQuantize>>();
-const DenseKernel dense_residual_avx512bw = kernel<avx512bw::Float<Finish::kResidual>>();
+const DenseKernel dense_threshold_avx512bw = kernel<product::Threshold>();
+const DenseKernel dense_scale_avx512bw = kernel<product::Float<Finish::kScale>>();
+const DenseKernel dense_scale_clamp_avx512bw = kernel<product::Float<Finish::kClamp>>();
+const DenseKernel dense_scale_prelu_avx512bw = kernel<product::Float<Finish::kPRelu>>();
+const DenseKernel dense_quantize_avx512bw = kernel<product::Float<Finish::kQuantize>>();
+const DenseKernel dense_residual_avx512bw = kernel<product::Float<Finish::kResidual>>();
 
 }  // namespace sbn
