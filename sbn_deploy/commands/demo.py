@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sbn_runtime.files import write_atomically
 
 from .common import at_least, new_parser, say, show_json, show_table
 
@@ -14,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sbn_deploy.data import Dataset
-    from sbn_deploy.measure.report import Row
 
     from .common import Subparsers
 
@@ -22,6 +25,37 @@ MEMBERS = 8
 SAMPLES = 8
 THROUGHPUT_BATCH = 64
 STEPS = 6
+REPORT = "report.html"
+COLUMNS = ("model", "test accuracy", "file size", "p50 ms", "p90 ms", "images/s")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of the comparison.
+
+    `p50_ms` and `p90_ms` are of one image on one thread, `images_per_s` of THROUGHPUT_BATCH
+    images on one thread; `low` and `high` bound the accuracy at 95 %.
+    """
+
+    model: str
+    accuracy: float
+    low: float
+    high: float
+    file_bytes: int
+    p50_ms: float
+    p90_ms: float
+    images_per_s: float
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text, in the order of `COLUMNS`."""
+        return (
+            self.model,
+            f"{self.accuracy:.2%}",
+            f"{self.file_bytes / 1000:,.0f} kB",
+            f"{self.p50_ms:.3f}",
+            f"{self.p90_ms:.3f}",
+            f"{self.images_per_s:,.0f}",
+        )
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -50,7 +84,6 @@ def run(options: argparse.Namespace) -> int:
     """Does all steps anew; returns 1 when an exported file disagrees with torch."""
     from sbn_deploy import data
     from sbn_deploy.export import export_checkpoint
-    from sbn_deploy.measure import report
     from sbn_deploy.measure.latency import rivals
     from sbn_deploy.measure.machine import describe
     from sbn_deploy.train import checkpoint
@@ -132,54 +165,92 @@ def run(options: argparse.Namespace) -> int:
         f"Accuracy on {len(test)} digits that training has not seen. Latency of one digit on one"
         " thread,\nthe models in turns.",
     )
-    rows = _measure(files, test)
+    rows = _measure(files, folder)
+    machine = describe()
     settings = {"seed": options.seed, "epochs": options.epochs, "data": "digits"}
-    details = {"machine": describe(), "settings": settings}
-    title = "Stochastic binary network and fp32 twin on digits"
-    written = report.write_report(folder, title, rows, details)
+    text = folder / "report.md"
+    write_atomically(text, _markdown(rows, machine).encode())
 
     _heading(6, "The hardest digits", "Those of which the ensemble is least sure.")
     _show_hardest(ensemble, test)
 
     say("")
     if options.json:
-        show_json({"rows": rows, **details})
+        show_json({"rows": rows, "machine": machine, "settings": settings})
     else:
-        show_table(report.COLUMNS, [row.cells() for row in rows])
-    say("\nwritten: " + ", ".join(map(str, written)))
+        show_table(COLUMNS, [row.cells() for row in rows])
+    say(f"\nopen {folder / REPORT}; the table is in {text} too")
     return 0
 
 
-def _measure(files: dict[str, Path], test: Dataset) -> list[Row]:
-    from sbn_deploy.measure.accuracy.scores import evaluate
-    from sbn_deploy.measure.latency.engines import sbn_engine, stock_engine
-    from sbn_deploy.measure.latency.timing import measure, pinned
-    from sbn_deploy.measure.report import Row
+def _measure(files: dict[str, Path], folder: Path) -> list[Row]:
+    """Measures with the verbs that a user would, which write the report too."""
+    from sbn_deploy.measure import measurement
+    from sbn_deploy.verbs import command_line, run_verb
 
-    x = test.inputs()
-    with pinned(1):
-        engines = [
-            (sbn_engine if name.startswith("SBN") else stock_engine)(name, file, threads=1)
-            for name, file in files.items()
-        ]
-        single = measure(engines, x[:1], runs=1000, warmup=50)
-        batched = measure(engines, x[:THROUGHPUT_BATCH], runs=100, warmup=5)
+    def sbn(verb: str, *arguments: str | Path) -> None:
+        words = [verb, *map(str, arguments)]
+        say(f"$ {command_line(*words)}")
+        run_verb(*words, quiet=verb != "benchmark")
+
+    measured = folder / "measured"
+    measured.mkdir(exist_ok=True)
+    speed, layers = measured / "speed.json", measured / "layers.json"
+    scored = {name: measured / f"{file.stem}.json" for name, file in files.items()}
+    for name, file in files.items():
+        sbn("evaluate", file, "--data", "digits", "-o", scored[name])
+    # Times are compared with those of the first.
+    models = sorted(
+        files.values(), key=lambda file: file in (files["fp32 twin"], files["int8 twin"])
+    )
+    sbn("benchmark", *models, "--batch", f"1,{THROUGHPUT_BATCH}", "-o", speed)
+    sbn("profile", models[0], "-o", layers)
+    sbn("report", speed, *scored.values(), layers, "-o", folder / REPORT)
+
+    times = {
+        (result["model"], result["batch"]): result for result in measurement.load(speed)["results"]
+    }
     rows = []
-    for engine, one, many in zip(engines, single, batched, strict=True):
-        score = evaluate(engine.predict_proba, x, test.labels)
+    for name, file in files.items():
+        score = measurement.load(scored[name])["scores"]
+        one, many = times[file.stem, 1], times[file.stem, THROUGHPUT_BATCH]
         rows.append(
             Row(
-                model=engine.name,
-                accuracy=score.accuracy,
-                low=score.low,
-                high=score.high,
-                file_bytes=files[engine.name].stat().st_size,
-                p50_ms=one.p50_ms,
-                p90_ms=one.p90_ms,
-                images_per_s=many.images_per_s,
+                model=name,
+                accuracy=score["accuracy"],
+                low=score["low"],
+                high=score["high"],
+                file_bytes=file.stat().st_size,
+                p50_ms=one["p50_ms"],
+                p90_ms=one["p90_ms"],
+                images_per_s=many["images_per_s"],
             )
         )
     return rows
+
+
+def _markdown(rows: Sequence[Row], machine: Mapping[str, Any]) -> str:
+    return "\n".join(
+        (
+            "# Stochastic binary network and fp32 twin on digits",
+            "",
+            "| " + " | ".join(COLUMNS) + " |",
+            "|---" + "|---:" * (len(COLUMNS) - 1) + "|",
+            *("| " + " | ".join(row.cells()) + " |" for row in rows),
+            "",
+            f"Times are of one image on one thread, images/s of {THROUGHPUT_BATCH} at once on one"
+            f" thread. [{REPORT}]({REPORT}) has accuracy against latency as a plot, and the rest.",
+            "",
+            "## Machine",
+            "",
+            *(
+                f"- {name}: {', '.join(value) if isinstance(value, list) else value}"
+                for name, value in machine.items()
+                if value is not None
+            ),
+            "",
+        )
+    )
 
 
 def _show_hardest(model: Path, test: Dataset) -> None:

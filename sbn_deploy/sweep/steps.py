@@ -10,9 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from sbn_deploy.measure.latency.stability import LOAD
 from sbn_deploy.sweep.answer import Candidate, candidates
 from sbn_deploy.sweep.config import SweepConfig
 from sbn_deploy.sweep.grid import Form, forms
+from sbn_deploy.verbs import run_verb
 from sbn_runtime.errors import ConfigError, SbnError
 from sbn_runtime.files import check_writable, write_atomically
 
@@ -90,8 +88,8 @@ class Sweep:
             say(f"{number}/{len(steps)} {step.title}{': done before' if done else ''}")
             if not done:
                 step.output.parent.mkdir(parents=True, exist_ok=True)
-                step.make()
-        self._run("report", *map(str, self.measurements()), "-o", str(self.folder / REPORT))
+                self._do(step)
+        run_verb("report", *map(str, self.measurements()), "-o", str(self.folder / REPORT))
 
     def measurements(self) -> list[Path]:
         """The files with figures, of a sweep that has run."""
@@ -104,6 +102,14 @@ class Sweep:
             [record for record in records if record["kind"] == "evaluation"],
             [record for record in records if record["kind"] == "benchmark"],
         )
+
+    def _do(self, step: Step) -> None:
+        try:
+            step.make()
+        except SbnError as error:
+            raise SbnError(
+                f"{error}; what is done is kept, and the same sweep goes on there"
+            ) from error
 
     def _claim(self) -> None:
         """Makes the folder this sweep's, or finds that it is."""
@@ -147,7 +153,7 @@ class Sweep:
         options = ["--data", self.config.data]
         if self.config.images is not None:
             options += ["--images", str(self.config.images)]
-        self._run("evaluate", str(self._model(name)), *options, "-o", str(self._evaluation(name)))
+        run_verb("evaluate", str(self._model(name)), *options, "-o", str(self._evaluation(name)))
 
     def _time(self, models: Sequence[str], engine: str, threads: int) -> None:
         _wait_for_rest(threads)
@@ -156,22 +162,13 @@ class Sweep:
             # What they are compared with runs in the same turns.
             models = [form.name for form in self.forms if not form.draws]
             batch, compare = "1", ["--compare", engine]
-        self._run(
+        run_verb(
             "benchmark",
             *(str(self._model(name)) for name in models),
             *("--threads", str(threads), "--batch", batch, "--runs", str(self.config.runs)),
             *compare,
             *("-o", str(self._benchmark(engine, threads))),
         )
-
-    def _run(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "sbn_deploy.cli", *arguments]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            raise SbnError(
-                f"stopped at `{shlex.join(['sbn', *arguments])}`; what is done is kept, and the"
-                " same sweep goes on there"
-            )
 
     def _model(self, name: str) -> Path:
         return self.folder / "models" / f"{name}.onnx"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -132,21 +133,26 @@ def test_benchmark_against_rivals(trained: Trained) -> None:
 def test_demo(tmp_path: Path) -> None:
     outcome = sbn("demo", "--epochs", "1", "--out", tmp_path / "demo")
     assert outcome.status == 0, outcome
-    report = json.loads((tmp_path / "demo" / "report.json").read_text())
-    rows = report["rows"]
-    assert [row["model"] for row in rows] == [
-        "fp32 twin",
-        "int8 twin",
-        "SBN thresholded",
-        "SBN ensemble of 8",
-        "SBN noise, 8 samples",
-    ]
+    models = {
+        "digits-fp32": "fp32 twin",
+        "digits-int8": "int8 twin",
+        "digits-threshold": "SBN thresholded",
+        "digits-ensemble8": "SBN ensemble of 8",
+        "digits-noise8": "SBN noise, 8 samples",
+    }
+    heading, *rows = outcome.stdout.splitlines()
+    columns = ["model", "test accuracy", "file size", "p50 ms", "p90 ms", "images/s"]
+    assert re.split(r"\s{2,}", heading) == columns
     text = (tmp_path / "demo" / "report.md").read_text()
-    for row in rows:
-        assert row["model"] in text
-        assert row["model"] in outcome.stdout
-    assert len(outcome.stdout.splitlines()) == 1 + len(rows)
-    assert (tmp_path / "demo" / "accuracy-latency.png").read_bytes().startswith(b"\x89PNG")
+    for row, name in zip(rows, models.values(), strict=True):
+        assert row.startswith(name)
+        assert re.sub(r"\s{2,}", " | ", row) in text
+    report = json.loads((tmp_path / "demo" / "report.json").read_text())
+    for comparison in report["comparisons"]:
+        assert {point["model"] for point in comparison["points"]} == models.keys()
+    assert {evaluated["model"] for evaluated in report["evaluations"]} == models.keys()
+    assert [profiled["model"] for profiled in report["profiles"]] == ["digits-threshold"]
+    assert (tmp_path / "demo" / "report.html").is_file()
 
 
 def test_checkpoint_of_another_architecture(trained: Trained, tmp_path: Path) -> None:
