@@ -9,7 +9,7 @@ from sbn_deploy.measure.measurement import ModelFacts
 
 # The engines that compute the very network of the file: its accuracy is theirs. The others run
 # a network of the same architecture with real weights.
-SAME_NETWORK = {"sbn", "lce"}
+SAME_NETWORK = {"sbn", "lce", "onnxruntime"}
 ENGINES = {
     "sbn": "sbn",
     "lce": "LCE",

@@ -30,12 +30,12 @@ def test_accuracy_belongs_to_the_file(collected: Collected) -> None:
 
 
 def test_real_weights_have_another_accuracy(collected: Collected) -> None:
-    engines = ("sbn", "lce", "onnxruntime-fp32", "onnxruntime-int8", "torch")
+    engines = ("sbn", "lce", "onnxruntime", "onnxruntime-fp32", "onnxruntime-int8", "torch")
     cases = [builder.Case(FAST, 1.0 + i, engine) for i, engine in enumerate(engines)]
     report = collected(speed=builder.benchmark(cases), accuracy=accuracy(FAST, 3.0))
     (comparison,) = report.comparisons
     known = {point.timing.engine for point in comparison.points if point.accuracy}
-    assert known == {"sbn", "lce"}
+    assert known == {"sbn", "lce", "onnxruntime"}
     assert [p.timing.engine for p in comparison.points if p.on_front] == ["sbn"]
 
 
