@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .common import Subparsers
 
+WIDTH = 64
 MEMBERS = 8
 SAMPLES = 8
 THROUGHPUT_BATCH = 64
@@ -75,7 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="where everything is written (default: runs/demo)",
     )
     parser.add_argument(
-        "--epochs", type=at_least(1), default=100, metavar="N", help="of training (default: 100)"
+        "--epochs", type=at_least(1), default=75, metavar="N", help="of training (default: 75)"
     )
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="(default: 0)")
 
@@ -94,9 +95,16 @@ def run(options: argparse.Namespace) -> int:
     images = data.load("digits", "train+validation")
     test = data.load("digits", "test")
 
-    def trained(name: str, *, twin: bool) -> Path:
-        config = TrainConfig(out=folder / name, twin=twin, epochs=options.epochs, seed=options.seed)
-        return train(config).checkpoint_path
+    common: dict[str, Any] = {
+        "arch": "digits-cnn",
+        "data": "digits",
+        "model": {"width": WIDTH},
+        "epochs": options.epochs,
+        "seed": options.seed,
+    }
+
+    def trained(name: str, **said: Any) -> Path:
+        return train(TrainConfig(out=folder / name, **common, **said)).checkpoint_path
 
     _heading(
         1,
@@ -105,7 +113,8 @@ def run(options: argparse.Namespace) -> int:
         " +1 or -1;\nevery activation is the sign of a noisy sum. Mirror descent moves the"
         " probabilities.",
     )
-    binary = trained("sbn", twin=False)
+    # At last without the noise of signs, as the thresholded network will be.
+    binary = trained("sbn", deterministic_epochs=options.epochs // 5)
     _heading(
         2,
         "Train its fp32 twin",
