@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from sbn_deploy.measure import measurement
-from sbn_deploy.measure.cpu_state import read_state
-from sbn_deploy.measure.latency.stability import LOAD
 from sbn_deploy.sweep.answer import Candidate, candidates
 from sbn_deploy.sweep.config import SweepConfig
 from sbn_deploy.sweep.grid import Form, forms
@@ -31,7 +27,6 @@ STATE = "sweep.json"
 REPORT = "report.html"
 TWINS = ("fp32", "int8")
 CALIBRATION_IMAGES = 256
-REST_S = 60
 
 
 @dataclass(frozen=True)
@@ -156,7 +151,6 @@ class Sweep:
         run_verb("evaluate", str(self._model(name)), *options, "-o", str(self._evaluation(name)))
 
     def _time(self, models: Sequence[str], engine: str, threads: int) -> None:
-        _wait_for_rest(threads)
         batch, compare = ",".join(map(str, self.config.batch)), []
         if engine != "sbn":
             # What they are compared with runs in the same turns.
@@ -178,15 +172,6 @@ class Sweep:
 
     def _benchmark(self, engine: str, threads: int) -> Path:
         return self.folder / "benchmarks" / f"{engine}-threads{threads}.json"
-
-
-def _wait_for_rest(threads: int) -> None:
-    """Waits, a minute at most, until what was done before is out of the load average."""
-    cores = len(os.sched_getaffinity(0))
-    for _ in range(REST_S):
-        if (read_state().load_average or 0) + threads <= cores + LOAD:
-            return
-        time.sleep(1)
 
 
 def _state(path: Path) -> dict[str, Any]:

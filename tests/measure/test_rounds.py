@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from time import process_time
 
 import pytest
 
-from sbn_deploy.measure.latency.rounds import Taken, Turn, take_turns, timed_turn
+from sbn_deploy.measure.latency.rounds import Taken, Turn, Turns, take_turns
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Fake:
     def turn(self, calls: int) -> Turn:
         self.log.append((self.name, calls))
         self.clock.now += (calls + 1) * self.seconds
-        return Turn([round(self.seconds * 1e9)] * calls, calls + 1)
+        return Turn([round(self.seconds * 1e9)] * calls, calls + 1, 0.5)
 
 
 def rounds(runs: int, seed: int = 0, engines: int = 3) -> list[list[tuple[str, int]]]:
@@ -57,6 +58,7 @@ def test_what_was_taken() -> None:
     assert {ms for calls in second.rounds for ms in calls} == {2.0}
     assert first.calls == 15
     assert first.joules is None
+    assert first.cpu_s == 3 * 0.5
 
 
 @pytest.mark.parametrize(("until", "expected"), [(-1.0, 1), (22.0, 1), (23.0, 2), (1e9, 10)])
@@ -69,15 +71,28 @@ def test_no_round_begins_when_time_is_up(until: float, expected: int) -> None:
 
 def test_energy_goes_to_who_took_it() -> None:
     taken = Taken()
-    taken.add(Turn([1_000_000] * 2, 5), 0.5)
-    taken.add(Turn([1_000_000], 3), None)
-    taken.add(Turn([1_000_000], 3), 0.25)
+    taken.add(Turn([1_000_000] * 2, 5, 0.0), 0.5)
+    taken.add(Turn([1_000_000], 3, 0.0), None)
+    taken.add(Turn([1_000_000], 3, 0.0), 0.25)
     assert (taken.calls, taken.joules) == (11, 0.75)
 
 
 def test_a_turn_begins_with_untimed_calls() -> None:
     seen: list[int] = []
-    turn = timed_turn(seen.append, 3, 4)
+    turn = Turns(seen.append, 3).turn(4)
     assert len(turn.ns) == 4
     assert turn.calls == len(seen) > 4
     assert set(seen) == {3}
+
+
+def test_what_an_engine_does_between_turns_counts() -> None:
+    def work(seconds: float) -> None:
+        end = process_time() + seconds
+        while process_time() < end:
+            pass
+
+    engine = Turns(work, 0.001)
+    first = engine.turn(10)
+    assert 0.010 <= first.cpu_s < 0.1
+    work(0.2)
+    assert engine.turn(10).cpu_s >= 0.21

@@ -69,7 +69,7 @@ class Engine:
 
     def turn(self, calls: int) -> Turn:
         self.machine.now += (calls + 1) * self.call_s
-        return Turn([round(self.call_s * 1e9)] * calls, calls + 1)
+        return Turn([round(self.call_s * 1e9)] * calls, calls + 1, calls * self.call_s)
 
 
 def test_each_session_has_fresh_engines() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from sbn_deploy.measure.cpu_state import CpuState
 from sbn_deploy.measure.latency import stability
+from sbn_deploy.measure.latency.neighbours import Neighbours
 from sbn_deploy.measure.latency.stability import (
     DRIFT,
     FREQUENCY_DROP,
     HOT_C,
-    LOAD,
+    OTHERS,
     SPREAD,
+    STOLEN,
     instability,
 )
 from sbn_deploy.measure.latency.timing import Timing
@@ -24,16 +26,26 @@ UNKNOWN = CpuState(None, None, None, None, None, None, None, None)
 TIMING = Timing("sbn", 1, 1, 100, 1.0, 0.99, 1.01, 1.1, 1.2, 0.9, 1000.0, SPREAD, DRIFT)
 
 
+@dataclass
+class Seen(Neighbours):
+    """Neighbours that were seen, of four cores."""
+
+    busy_cores: float | None = 0.1
+    stolen_cores: float | None = 0.0
+
+
 def reasons(
-    before: dict[str, Any], after: dict[str, Any], load: float | None = 0.1, **timing: float
+    before: dict[str, Any],
+    after: dict[str, Any],
+    neighbours: Neighbours | None = None,
+    **timing: float,
 ) -> list[str]:
     return instability(
         replace(STATE, **before),
         replace(STATE, **after),
         {"sbn": replace(TIMING, **timing)},
+        neighbours=neighbours,
         cores=4,
-        threads=1,
-        load=load,
     )
 
 
@@ -42,7 +54,7 @@ def test_a_steady_machine() -> None:
 
 
 def test_a_machine_that_tells_nothing() -> None:
-    found = instability(UNKNOWN, UNKNOWN, {"sbn": TIMING}, cores=4, threads=1, load=None)
+    found = instability(UNKNOWN, UNKNOWN, {"sbn": TIMING}, neighbours=None, cores=4)
     assert found == []
 
 
@@ -83,13 +95,24 @@ def test_times() -> None:
     assert reasons({}, {}, drift=2 * DRIFT) == [f"sbn became {2 * DRIFT:.0%} slower meanwhile"]
 
 
-def test_load() -> None:
-    assert reasons({}, {}, load=3 + LOAD) == []
-    (found,) = reasons({}, {}, load=3.1 + LOAD)
-    assert found.startswith("other programs were at work: load average 3.60")
+def test_neighbours() -> None:
+    assert reasons({}, {}, Seen()) == []
+    assert reasons({}, {}, Seen(None, None)) == []
+    assert reasons({}, {}, Seen(4 * OTHERS, STOLEN)) == []
+    found = reasons({}, {}, Seen(2 * 4 * OTHERS, 2 * STOLEN))
+    assert found == [
+        f"other programs kept {8 * OTHERS:.1f} of 4 cores busy",
+        f"the host of this virtual machine withheld {2 * STOLEN:.0%} of a core",
+    ]
 
 
 def test_every_bound_is_stated() -> None:
-    for bound in (f"{FREQUENCY_DROP:.0%}", f"{SPREAD:.0%}", f"{DRIFT:.0%}", f"{HOT_C:.0f}"):
+    for bound in (
+        f"{FREQUENCY_DROP:.0%}",
+        f"{SPREAD:.0%}",
+        f"{DRIFT:.0%}",
+        f"{HOT_C:.0f}",
+        f"{OTHERS:.0%}",
+        f"{STOLEN:.0%}",
+    ):
         assert bound in stability.RULE
-    assert str(LOAD) in stability.RULE

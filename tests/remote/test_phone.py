@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from sbn_deploy import cli
-from sbn_deploy.measure.latency.stability import RULE_WITHOUT_LOAD
+from sbn_deploy.measure.latency.stability import RULE_OF_CORE
 from sbn_deploy.measure.remote import connection, phone
 from sbn_runtime import isa
 
@@ -188,7 +188,7 @@ def test_json(benchmark: Run) -> None:
     assert machine["core"] in os.sched_getaffinity(0)
     assert record["before"].keys() == record["after"].keys()
     assert record["before"].keys() <= machine.keys()
-    assert record["rule"] == RULE_WITHOUT_LOAD
+    assert record["rule"] == RULE_OF_CORE
     assert isinstance(record["unstable"], list)
     remote = record["remote"]
     assert remote["host"] == SERIAL

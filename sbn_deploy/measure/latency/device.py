@@ -36,14 +36,12 @@ class Job:
         rivals: by engine name, the file of a float model to run in turns with ours.
         images: whether there are test images to classify: an archive IMAGES with
             `images` uint8 [N, H, W, C] and `labels` int64 [N].
-        load: the load average before anything was done for the measurement.
     """
 
     name: str
     settings: Settings
     rivals: Mapping[str, str]
     images: bool
-    load: float | None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -62,7 +60,7 @@ def run_job(folder: Path) -> dict[str, Any]:
     specs = [Spec(job.name, "sbn", "sbn", image, str(folder / MODEL))]
     for engine, file in job.rivals.items():
         specs.append(Spec(job.name, engine, "onnxruntime", image, str(folder / file)))
-    record = timed(specs, job.settings, load=job.load, say=_say)
+    record = timed(specs, job.settings, say=_say)
     if job.images:
         with np.load(folder / IMAGES, allow_pickle=False) as archive:
             images, labels = archive["images"], archive["labels"]

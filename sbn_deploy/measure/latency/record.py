@@ -17,6 +17,7 @@ from sbn_deploy.measure.accuracy.scores import classify, score
 from sbn_deploy.measure.cpu_state import CpuState, read_state
 from sbn_deploy.measure.latency.bootstrap import ratio, ratio_interval
 from sbn_deploy.measure.latency.energy import find_meter
+from sbn_deploy.measure.latency.neighbours import Neighbours
 from sbn_deploy.measure.latency.sessions import Measured, measure_sessions
 from sbn_deploy.measure.latency.stability import RULE, instability
 from sbn_deploy.measure.latency.timing import Timing, pinned, summarise
@@ -98,7 +99,6 @@ def timed(
     specs: Sequence[Spec],
     settings: Settings,
     *,
-    load: float | None = None,
     say: Callable[[str], None],
     progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, Any]:
@@ -108,7 +108,6 @@ def timed(
         specs: the engines; the first is ours, which ratios are against. LCE takes one image and
             is left out of larger batches; of its modes only the faster is kept.
         settings: how.
-        load: the load average before anything was done for this; the current one by default.
         say: is told what is about to be measured.
         progress: is told, from 0 to 1, how much of that is done.
 
@@ -119,9 +118,7 @@ def timed(
     Raises what the engines raise, and ModelError where one ends by itself.
     """
     machine = describe()
-    if load is None:
-        load = machine["load_average"]
-    cores = len(os.sched_getaffinity(0))
+    cores = os.sched_getaffinity(0)
     meter = find_meter()
     results: list[Result] = []
     ratios: list[Ratio] = []
@@ -135,6 +132,7 @@ def timed(
         # A fair share of the time that is left.
         seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)
         watched: list[CpuState] = []
+        neighbours = Neighbours(cores)
 
         def watch(threads: int = threads, watched: list[CpuState] = watched) -> None:
             with pinned(threads):
@@ -148,6 +146,7 @@ def timed(
             warmup=settings.warmup,
             seconds=seconds,
             meter=meter,
+            neighbours=neighbours,
             watch=watch,
             progress=progress,
         )
@@ -166,9 +165,8 @@ def timed(
             watched[0],
             watched[1],
             {_label(spec, timing, several): timing for spec, _, timing in kept},
-            cores=cores,
-            threads=threads,
-            load=load,
+            neighbours=neighbours,
+            cores=len(cores),
         )
     return {
         "machine": machine,

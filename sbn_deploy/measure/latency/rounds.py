@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, process_time
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,10 +26,17 @@ SETTLE_NS = 1_000_000
 
 @dataclass(frozen=True)
 class Turn:
-    """The time of each timed call in nanoseconds, and how many calls were made in all."""
+    """What an engine did in its turn.
+
+    Attributes:
+        ns: the time of each timed call, in nanoseconds.
+        calls: made in all.
+        cpu_s: what all threads of its process took of the cores, in seconds.
+    """
 
     ns: Sequence[int]
     calls: int
+    cpu_s: float
 
 
 class Runner(Protocol):
@@ -44,16 +51,19 @@ class Taken:
     """What one engine did in its turns: `rounds` has the times of each turn in milliseconds.
 
     `joules` is what the processor took for all `calls`, timed or not; None where it does not say.
+    `cpu_s` is the time that they had the cores.
     """
 
     rounds: list[NDArray[np.float64]] = field(default_factory=list)
     calls: int = 0
     joules: float | None = None
+    cpu_s: float = 0.0
 
     def add(self, turn: Turn, joules: float | None) -> None:
         """Notes a turn."""
         self.rounds.append(np.asarray(turn.ns) / 1e6)
         self.calls += turn.calls
+        self.cpu_s += turn.cpu_s
         if joules is not None:
             self.joules = (self.joules or 0) + joules
 
@@ -84,16 +94,41 @@ def take_turns(
     return taken
 
 
-def timed_turn(run: Callable[[Any], object], x: Any, calls: int) -> Turn:
-    """Calls `run(x)`: untimed at least once and until the engine has settled, then timed."""
-    untimed = 0
+class Turns:
+    """An engine's turns: `run(x)` untimed until it has settled, then timed."""
+
+    def __init__(self, run: Callable[[Any], object], x: Any) -> None:
+        self._run, self._x = run, x
+        self._ended: float | None = None
+
+    def turn(self, calls: int) -> Turn:
+        """A turn of `calls` timed calls.
+
+        Its CPU time begins where the previous one ended, since threads look for work a while
+        longer; it is that of the process, so there should be one engine in it.
+        """
+        begin = process_time() if self._ended is None else self._ended
+        untimed = settle(self._run, self._x)
+        ns = timed(self._run, self._x, calls)
+        self._ended = process_time()
+        return Turn(ns, untimed + calls, self._ended - begin)
+
+
+def settle(run: Callable[[Any], object], x: Any) -> int:
+    """Calls `run(x)` at least once and for SETTLE_NS; how often."""
+    calls = 0
     begin = perf_counter_ns()
-    while not untimed or perf_counter_ns() - begin < SETTLE_NS:
+    while not calls or perf_counter_ns() - begin < SETTLE_NS:
         run(x)
-        untimed += 1
+        calls += 1
+    return calls
+
+
+def timed(run: Callable[[Any], object], x: Any, calls: int) -> list[int]:
+    """Calls `run(x)`; the time of each call in nanoseconds."""
     taken = []
     for _ in range(calls):
         begin = perf_counter_ns()
         run(x)
         taken.append(perf_counter_ns() - begin)
-    return Turn(taken, untimed + calls)
+    return taken

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from math import ceil
 from random import Random
@@ -22,6 +22,7 @@ from time import perf_counter
 from typing import IO, Any, Protocol
 
 from sbn_deploy.measure.latency.energy import Meter
+from sbn_deploy.measure.latency.neighbours import Neighbours
 from sbn_deploy.measure.latency.rounds import BLOCK, Runner, Taken, Turn, take_turns
 from sbn_deploy.measure.latency.timing import cores_for, pinned
 from sbn_deploy.measure.latency.worker import Job, Spec, Started
@@ -122,6 +123,7 @@ def measure_sessions(
     warmup: int,
     seconds: float,
     meter: Meter | None = None,
+    neighbours: Neighbours | None = None,
     watch: Callable[[], None] = lambda: None,
     progress: Callable[[float], None] = lambda share: None,
     process: Callable[[Spec], AbstractContextManager[Process]] = worker,
@@ -137,6 +139,7 @@ def measure_sessions(
             take more than WARMUP_SHARE of its time.
         seconds: when nothing more is begun. One round is always measured.
         meter: what counts energy.
+        neighbours: counts, during the turns, what else the cores do.
         watch: is called when the first engine has kept the cores busy for BUSY_S.
         progress: is told, from 0 to 1, how much is done.
         process: starts an engine.
@@ -186,7 +189,8 @@ def measure_sessions(
             until = min(end, max(start + share, clock() + startup))
             block = _block(until - clock(), call_s)
             wanted = min(runs - done, BLOCK * ceil((runs - done) / left / BLOCK))
-            with pinned(threads):
+            watched = neighbours.watched() if neighbours else nullcontext()
+            with pinned(threads), watched as ours:
                 taken = take_turns(
                     engines,
                     runs=wanted,
@@ -196,6 +200,8 @@ def measure_sessions(
                     clock=clock,
                     meter=meter,
                 )
+                if ours is not None:
+                    ours(sum(entry.cpu_s for entry in taken))
         for entry, session in zip(measured, taken, strict=True):
             entry.sessions.append(session)
         done += sum(map(len, taken[0].rounds))

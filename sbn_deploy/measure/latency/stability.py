@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sbn_deploy.measure.cpu_state import CpuState
+from sbn_deploy.measure.latency.neighbours import Neighbours
 from sbn_deploy.measure.latency.timing import Timing
 
 FREQUENCY_DROP = 0.05
 SPREAD = 0.10
 DRIFT = 0.05
 HOT_C = 80.0
-LOAD = 0.5
+OTHERS = 0.10
+STOLEN = 0.02
 
-RULE_WITHOUT_LOAD = (
+RULE_OF_CORE = (
     f"unstable if the frequency of the cores in use fell by more than {FREQUENCY_DROP:.0%}, the"
     " CPU was throttled or short of voltage, it ended at or above the temperature where the"
     f" system slows it down ({HOT_C:.0f} °C where none is stated), an engine's spread (half the"
@@ -21,8 +23,8 @@ RULE_WITHOUT_LOAD = (
     f" calls is more than {DRIFT:.0%} above that of the first"
 )
 RULE = (
-    f"{RULE_WITHOUT_LOAD}, or the load average before, together with the threads, exceeds the cores"
-    f" by more than {LOAD}"
+    f"{RULE_OF_CORE}, other programs kept more than {OTHERS:.0%} of the cores busy meanwhile, or"
+    f" the host of a virtual machine withheld more than {STOLEN:.0%} of a core"
 )
 
 
@@ -31,18 +33,16 @@ def instability(
     after: CpuState,
     timings: Mapping[str, Timing],
     *,
+    neighbours: Neighbours | None,
     cores: int,
-    threads: int,
-    load: float | None,
 ) -> list[str]:
     """Why a measurement should not be trusted, by `RULE`; empty for a steady machine.
 
     Args:
         before, after: the state of the CPU right before and after, both while it was busy.
         timings: by what people call the engine.
-        cores: that the process could use before it was pinned.
-        threads: of the engines.
-        load: the load average before anything was done for the measurement.
+        neighbours: what else the cores did meanwhile; None where that is not known.
+        cores: their number.
     """
     reasons = []
     if before.mhz and after.mhz and after.mhz < before.mhz * (1 - FREQUENCY_DROP):
@@ -61,9 +61,10 @@ def instability(
             reasons.append(f"the times of {name} spread by {timing.spread:.0%}")
         if timing.drift > DRIFT:
             reasons.append(f"{name} became {timing.drift:.0%} slower meanwhile")
-    if load is not None and load + threads > cores + LOAD:
-        reasons.append(
-            f"other programs were at work: load average {load:.2f}, {threads} of our threads,"
-            f" {cores} cores"
-        )
+    others = neighbours.busy_cores if neighbours else None
+    if others is not None and others > OTHERS * cores:
+        reasons.append(f"other programs kept {others:.1f} of {cores} cores busy")
+    stolen = neighbours.stolen_cores if neighbours else None
+    if stolen is not None and stolen > STOLEN:
+        reasons.append(f"the host of this virtual machine withheld {stolen:.0%} of a core")
     return reasons

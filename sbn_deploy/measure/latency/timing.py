@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.measure.latency.bootstrap import Sessions, median_interval
 from sbn_deploy.measure.latency.engines import Engine
-from sbn_deploy.measure.latency.rounds import Turn, take_turns, timed_turn
+from sbn_deploy.measure.latency.rounds import Turns, take_turns
 from sbn_runtime import InputError, Session
 
 
@@ -64,11 +63,12 @@ def measure_each(
     cases: Sequence[tuple[Engine, NDArray[np.float32]]], *, runs: int, warmup: int
 ) -> list[Timing]:
     """Like `measure`, with a batch for each engine."""
-    runners = [_InThisProcess(engine, engine.adapt(x)) for engine, x in cases]
-    for runner in runners:
+    adapted = [(engine.run, engine.adapt(x)) for engine, x in cases]
+    for run, images in adapted:
         for _ in range(warmup):
-            runner.engine.run(runner.images)
+            run(images)
     with _no_garbage_collection():
+        runners = [Turns(run, images) for run, images in adapted]
         taken = take_turns(runners, runs=runs, random=Random(0))
     return [
         summarise(engine.name, engine.threads, len(x), [session.rounds])
@@ -144,12 +144,3 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-@dataclass(frozen=True)
-class _InThisProcess:
-    engine: Engine
-    images: NDArray[Any]
-
-    def turn(self, calls: int) -> Turn:
-        return timed_turn(self.engine.run, self.images, calls)

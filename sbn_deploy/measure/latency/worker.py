@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.measure.latency.engines import Engine, sbn_engine, stock_engine
-from sbn_deploy.measure.latency.rounds import Turn, timed_turn
+from sbn_deploy.measure.latency.rounds import Turn, Turns, settle, timed
 from sbn_runtime import SbnError
 
 Kind = Literal["sbn", "onnxruntime", "lce", "torch"]
@@ -146,13 +146,14 @@ def start(job: Job) -> tuple[Started, Callable[[int], Turn]]:
             overhead_us=overhead_us(images),
             call_ms=call_s * 1e3,
         ),
-        lambda calls: timed_turn(engine.run, images, calls),
+        Turns(engine.run, images).turn,
     )
 
 
 def overhead_us(images: NDArray[Any]) -> float:
     """What measuring adds: the median time of a call that does nothing, in microseconds."""
-    return median(timed_turn(lambda x: None, images, EMPTY_CALLS).ns) / 1e3
+    settle(nothing := lambda x: None, images)
+    return median(timed(nothing, images, EMPTY_CALLS)) / 1e3
 
 
 def main(kind: Kind, requests: TextIO, answers: TextIO) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sbn_deploy.measure.cpu_state import CpuState, state_of
 from sbn_deploy.measure.latency.record import Result, Settings
 from sbn_deploy.measure.latency.rounds import BLOCK
-from sbn_deploy.measure.latency.stability import RULE_WITHOUT_LOAD, instability
+from sbn_deploy.measure.latency.stability import RULE_OF_CORE, instability
 from sbn_deploy.measure.latency.timing import summarise
 from sbn_deploy.measure.machine import ARM_CORES
 from sbn_runtime import RemoteError
@@ -157,16 +157,15 @@ def record_of(
         "binary_macs": sum(each.macs for each in plan.timed if each.kind == "binary"),
         "not_timed": [operator.to_json() for operator in plan.not_timed],
         "scope": SCOPE,
-        # Android counts threads that wait for hardware, of which an idle phone has many.
+        # The program for phones does not count what else ran.
         "unstable": instability(
             measured.before,
             measured.after,
             {ENGINE: whole},
+            neighbours=None,
             cores=measured.cores,
-            threads=1,
-            load=None,
         ),
-        "rule": RULE_WITHOUT_LOAD,
+        "rule": RULE_OF_CORE,
     }
 
 

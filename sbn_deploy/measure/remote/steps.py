@@ -120,7 +120,7 @@ def measure_remotely(
     with SshConnection(target, say) as device, tempfile.TemporaryDirectory() as folder:
         found = _probe(device, host)
         wheel = wheel_for(_machine(found, host), material.wheel)
-        files = _collect(Path(folder), material, settings, device.load)
+        files = _collect(Path(folder), material, settings)
         size = sum(path.stat().st_size for path in (*files, wheel))
         _check_space(device, target, size + (0 if found.packages else PACKAGES_BYTES))
         say(f"{host}: copying {size / 1e6:,.1f} MB to {device.folder}")
@@ -187,9 +187,7 @@ def _machine(found: Device, host: str) -> str:
     return {"arm64": "aarch64", "amd64": "x86_64"}.get(found.machine.lower(), found.machine)
 
 
-def _collect(
-    folder: Path, material: Material, settings: Settings, load: float | None
-) -> list[Path]:
+def _collect(folder: Path, material: Material, settings: Settings) -> list[Path]:
     """Writes the job's files into `folder` and returns them."""
     rivals = {}
     shutil.copyfile(material.model, folder / MODEL)
@@ -199,7 +197,7 @@ def _collect(
     if material.images is not None:
         assert material.labels is not None
         np.savez_compressed(folder / IMAGES, images=material.images, labels=material.labels)
-    job = Job(material.model.stem, settings, rivals, images=material.images is not None, load=load)
+    job = Job(material.model.stem, settings, rivals, images=material.images is not None)
     (folder / JOB).write_text(job.to_json())
     return sorted(folder.iterdir())
 
