@@ -48,7 +48,7 @@ python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
-	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/measure/test_engines.py $(ARGS)
+	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/measure/latency/test_engines.py $(ARGS)
 
 sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, and 200 that draw their signs (about an hour)
 	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough tests/converters/test_random_networks.py tests/converters/test_drawn_networks.py

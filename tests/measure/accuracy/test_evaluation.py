@@ -17,14 +17,14 @@ from sbn_deploy.measure.accuracy.partial import Partial
 from sbn_deploy.measure.accuracy.scores import score
 from sbn_runtime import InputError, ModelError, Preprocess, Session
 
-from ..small_models import (
+from ...small_models import (
     CLASSES,
     StochasticClassifier,
     random_images,
     write_float_classifier,
     write_pixel_classifier,
 )
-from ..small_models import (
+from ...small_models import (
     Classifier as SmallModel,
 )
 

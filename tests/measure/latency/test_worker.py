@@ -13,7 +13,7 @@ from sbn_deploy.measure.latency.worker import Job, Kind, Spec
 from sbn_runtime import ModelError
 from sbn_runtime.errors import InputError, MissingDependencyError
 
-from ..small_models import SIZE, Classifier
+from ...small_models import SIZE, Classifier
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from sbn_runtime import available_isas, isa
 from sbn_runtime.errors import MissingDependencyError
 from sbn_runtime.native import ISA_VARIABLE
 
-from ..small_models import SIZE, Classifier
+from ...small_models import SIZE, Classifier
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (3, 1, SIZE, SIZE)).astype(np.float32)
 

@@ -17,7 +17,7 @@ from sbn_deploy.measure.accuracy.sweep_plot import draw
 from sbn_deploy.measure.accuracy.temperature import cross_calibrated
 from sbn_runtime import InputError, Session
 
-from ..small_models import Classifier, StochasticClassifier, random_images
+from ...small_models import Classifier, StochasticClassifier, random_images
 
 COUNTS = [1, 2, 4, 8, 16]
 
