@@ -22,14 +22,14 @@ def load(folder: Path, split: Split) -> Dataset:
 
     Classes and images are taken in the order of their names. Without `test`,
     each fifth image of a class is for testing; of the rest, each tenth is for
-    validation.
+    validation. To test on, `test` alone is enough.
 
     Raises:
         ConfigError: no such folder, no images, images of several sizes, or
             classes for testing that training does not have.
         MissingDependencyError: Pillow is missing.
     """
-    classes, parted = _classes(folder)
+    classes, parted = _classes(folder, split)
     if not parted:
         return of_whole(_read(folder, folder, classes), split)
     if split == "test":
@@ -43,7 +43,7 @@ def stream(folder: Path) -> Stream:
     Raises what `load` raises, but not for files that are no images or of any size.
     """
     check_pillow()
-    classes, parted = _classes(folder)
+    classes, parted = _classes(folder, "test")
     files, labels = _files(folder / "test" if parted else folder, classes)
     whole = Stream(
         name=_name(folder),
@@ -71,13 +71,18 @@ def _name(folder: Path) -> str:
     return f"folder:{folder.name}"
 
 
-def _classes(folder: Path) -> tuple[list[str], bool]:
+def _classes(folder: Path, split: Split) -> tuple[list[str], bool]:
     """Names of the classes, and whether there are parts for training and testing."""
-    parted = (folder / "train").is_dir() and (folder / "test").is_dir()
-    training = folder / "train" if parted else folder
-    if not training.is_dir():
-        raise ConfigError(f"no folder {training}; give one with a folder for each class")
-    classes = [path.name for path in _folders(training)]
+    train, test = folder / "train", folder / "test"
+    if not folder.is_dir():
+        raise ConfigError(f"no folder {folder}; give one with a folder for each class")
+    if train.is_dir() and test.is_dir():
+        parted, named = True, train
+    elif split == "test" and not train.is_dir() and test.is_dir() and _folders(test):
+        parted, named = True, test
+    else:
+        parted, named = False, folder
+    classes = [path.name for path in _folders(named)]
     if not classes:
         raise ConfigError(f"{folder} has no folders; it needs one for each class")
     return classes, parted

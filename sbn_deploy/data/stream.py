@@ -77,8 +77,9 @@ class Stream:
         chosen = np.flatnonzero(every(self.labels, TEST_EVERY))
         if len(self) and not len(chosen):
             raise ConfigError(
-                f"{self.name} has no class of {TEST_EVERY} images: without a part for testing,"
-                f" each {TEST_EVERY}th of a class is for testing"
+                f"{self.name} has no class of {TEST_EVERY} images, and without a part for testing"
+                f" each {TEST_EVERY}th of a class is for testing; give images to test on a part of"
+                " their own: PATH/test/CLASS in a folder, test_images and test_labels in an npz"
             )
         return self.take(chosen)
 

@@ -118,6 +118,21 @@ def test_folder_with_parts(tmp_path: Path) -> None:
         data.load(f"folder:{tmp_path}", "test")
 
 
+def test_folder_to_test_on(tmp_path: Path) -> None:
+    """Without images for training; and a class that is named test is a class."""
+    write_folder(tmp_path / "test", random_images(6, 4, 6, 3), 2)
+    test = data.load(f"folder:{tmp_path}", "test")
+    assert (len(test), test.classes) == (6, ("class0", "class1"))
+    stream = data.stream_test(f"folder:{tmp_path}")
+    assert (len(stream), stream.classes) == (6, ("class0", "class1"))
+    with pytest.raises(ConfigError, match="holds no images"):
+        data.load(f"folder:{tmp_path}", "train")
+    named = tmp_path / "named"
+    write_folder(named, random_images(20, 4, 6, 3), 2)
+    (named / "class0").rename(named / "test")
+    assert data.stream_test(f"folder:{named}").classes == ("class1", "test")
+
+
 def test_grey_and_colour_images_together_are_colour(tmp_path: Path) -> None:
     write_folder(tmp_path, random_images(20, 4, 4, 1), 2)
     (tmp_path / "class0" / "colour.png").write_bytes(encoded(random_images(1, 4, 4, 3)[0]))
