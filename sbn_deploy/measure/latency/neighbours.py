@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -16,11 +16,21 @@ BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
 STOLEN = 7
 
 
+@dataclass(frozen=True)
+class Look:
+    """A moment; in seconds, what the clock says, and the time of the cores and of this process."""
+
+    clock: float
+    busy: float
+    stolen: float
+    own: float
+
+
 class Neighbours:
     """Counts the time that other programs, and other virtual machines, had the cores.
 
     Args:
-        cores: their numbers; those that this process and its engines may use, all of them.
+        cores: their numbers; all that this process and its engines may use.
         root: where /proc is.
         clock: seconds that pass.
     """
@@ -31,25 +41,33 @@ class Neighbours:
         root: Path = Path("/"),
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        self._cores, self._root, self._clock = cores, root, clock
+        self.cores = cores
+        self._root, self._clock = root, clock
         self._seconds = self._others = self._stolen = 0.0
 
-    @contextmanager
-    def watched(self) -> Iterator[Callable[[float], None]]:
-        """Counts while it lasts; call what it yields with the CPU seconds of our engines."""
-        engines = 0.0
+    def look(self) -> Look | None:
+        """How it is now; None where the system does not tell."""
+        times = []
+        for line in (read_text(self._root / "proc/stat") or "").splitlines():
+            name, *numbers = line.split()
+            if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in self.cores:
+                # Old kernels tell less.
+                times.append([int(number) for number in numbers] + [0] * (STOLEN + 1))
+        if not times:
+            return None
+        tick = os.sysconf("SC_CLK_TCK")
+        busy = sum(core[index] for core in times for index in BUSY) / tick
+        stolen = sum(core[STOLEN] for core in times) / tick
+        return Look(self._clock(), busy, stolen, process_time())
 
-        def ours(seconds: float) -> None:
-            nonlocal engines
-            engines += seconds
-
-        before, own, begin = self._times(), process_time(), self._clock()
-        yield ours
-        seconds, own, after = self._clock() - begin, process_time() - own, self._times()
-        if before is not None and after is not None:
-            self._seconds += seconds
-            self._others += after[0] - before[0] - own - engines
-            self._stolen += after[1] - before[1]
+    def count(self, before: Look | None, engines_s: float) -> None:
+        """Adds the time since `before`, in which our engines took `engines_s` of the cores."""
+        now = self.look()
+        if before is None or now is None:
+            return
+        self._seconds += now.clock - before.clock
+        self._others += now.busy - before.busy - (now.own - before.own) - engines_s
+        self._stolen += now.stolen - before.stolen
 
     @property
     def busy_cores(self) -> float | None:
@@ -60,17 +78,3 @@ class Neighbours:
     def stolen_cores(self) -> float | None:
         """How many cores the host withheld, on average; None where nobody tells."""
         return self._stolen / self._seconds if self._seconds else None
-
-    def _times(self) -> tuple[float, float] | None:
-        """Seconds for which the cores were busy, and for which they had to wait."""
-        tick = os.sysconf("SC_CLK_TCK")
-        busy = stolen = 0
-        seen = 0
-        for line in (read_text(self._root / "proc/stat") or "").splitlines():
-            name, *numbers = line.split()
-            if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in self._cores:
-                times = [int(number) for number in numbers] + [0] * len(BUSY)
-                busy += sum(times[index] for index in BUSY)
-                stolen += times[STOLEN]
-                seen += 1
-        return (busy / tick, stolen / tick) if seen else None

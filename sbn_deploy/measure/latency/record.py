@@ -118,7 +118,6 @@ def timed(
     Raises what the engines raise, and ModelError where one ends by itself.
     """
     machine = describe()
-    cores = os.sched_getaffinity(0)
     meter = find_meter()
     results: list[Result] = []
     ratios: list[Ratio] = []
@@ -132,7 +131,7 @@ def timed(
         # A fair share of the time that is left.
         seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)
         watched: list[CpuState] = []
-        neighbours = Neighbours(cores)
+        neighbours = Neighbours(os.sched_getaffinity(0))
 
         def watch(threads: int = threads, watched: list[CpuState] = watched) -> None:
             with pinned(threads):
@@ -166,7 +165,6 @@ def timed(
             watched[1],
             {_label(spec, timing, several): timing for spec, _, timing in kept},
             neighbours=neighbours,
-            cores=len(cores),
         )
     return {
         "machine": machine,

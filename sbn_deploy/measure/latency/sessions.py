@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from math import ceil
 from random import Random
@@ -189,8 +189,8 @@ def measure_sessions(
             until = min(end, max(start + share, clock() + startup))
             block = _block(until - clock(), call_s)
             wanted = min(runs - done, BLOCK * ceil((runs - done) / left / BLOCK))
-            watched = neighbours.watched() if neighbours else nullcontext()
-            with pinned(threads), watched as ours:
+            before = neighbours.look() if neighbours else None
+            with pinned(threads):
                 taken = take_turns(
                     engines,
                     runs=wanted,
@@ -200,8 +200,8 @@ def measure_sessions(
                     clock=clock,
                     meter=meter,
                 )
-                if ours is not None:
-                    ours(sum(entry.cpu_s for entry in taken))
+            if neighbours:
+                neighbours.count(before, sum(entry.cpu_s for entry in taken))
         for entry, session in zip(measured, taken, strict=True):
             entry.sessions.append(session)
         done += sum(map(len, taken[0].rounds))

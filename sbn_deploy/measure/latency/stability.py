@@ -34,7 +34,6 @@ def instability(
     timings: Mapping[str, Timing],
     *,
     neighbours: Neighbours | None,
-    cores: int,
 ) -> list[str]:
     """Why a measurement should not be trusted, by `RULE`; empty for a steady machine.
 
@@ -42,7 +41,6 @@ def instability(
         before, after: the state of the CPU right before and after, both while it was busy.
         timings: by what people call the engine.
         neighbours: what else the cores did meanwhile; None where that is not known.
-        cores: their number.
     """
     reasons = []
     if before.mhz and after.mhz and after.mhz < before.mhz * (1 - FREQUENCY_DROP):
@@ -61,10 +59,10 @@ def instability(
             reasons.append(f"the times of {name} spread by {timing.spread:.0%}")
         if timing.drift > DRIFT:
             reasons.append(f"{name} became {timing.drift:.0%} slower meanwhile")
-    others = neighbours.busy_cores if neighbours else None
-    if others is not None and others > OTHERS * cores:
-        reasons.append(f"other programs kept {others:.1f} of {cores} cores busy")
-    stolen = neighbours.stolen_cores if neighbours else None
-    if stolen is not None and stolen > STOLEN:
-        reasons.append(f"the host of this virtual machine withheld {stolen:.0%} of a core")
+    if neighbours is not None:
+        cores = len(neighbours.cores)
+        if (others := neighbours.busy_cores or 0) > OTHERS * cores:
+            reasons.append(f"other programs kept {others:.1f} of {cores} cores busy")
+        if (stolen := neighbours.stolen_cores or 0) > STOLEN:
+            reasons.append(f"the host of this virtual machine withheld {stolen:.0%} of a core")
     return reasons

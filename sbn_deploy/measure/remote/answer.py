@@ -163,7 +163,6 @@ def record_of(
             measured.after,
             {ENGINE: whole},
             neighbours=None,
-            cores=measured.cores,
         ),
         "rule": RULE_OF_CORE,
     }

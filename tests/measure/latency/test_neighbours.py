@@ -31,13 +31,12 @@ def test_a_made_up_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     found = Neighbours({0, 2}, tmp_path, lambda: now)
     write_stat(tmp_path, [BEFORE] * 3)
     for turn in (1, 2):
-        with found.watched() as ours:
-            now += 1.0
-            ours(0.5)
-            ours(0.25)
-            passed = [TICK // 2, 0, TICK // 4, TICK, TICK, 0, 0, TICK // 10, 9, 0]
-            after = [a + turn * b for a, b in zip(BEFORE, passed, strict=True)]
-            write_stat(tmp_path, [after, [10**6] * 10, after])
+        before = found.look()
+        now += 1.0
+        passed = [TICK // 2, 0, TICK // 4, TICK, TICK, 0, 0, TICK // 10, 9, 0]
+        after = [a + turn * b for a, b in zip(BEFORE, passed, strict=True)]
+        write_stat(tmp_path, [after, [10**6] * 10, after])
+        found.count(before, 0.75)
         now += 100.0  # between watches nothing counts
     assert found.busy_cores == pytest.approx(2 * 0.75 - 0.75)
     assert found.stolen_cores == pytest.approx(2 * 0.1)
@@ -49,8 +48,7 @@ def test_a_system_that_tells_nothing(tmp_path: Path, stat: str | None) -> None:
         (tmp_path / "proc").mkdir()
         (tmp_path / "proc/stat").write_text(stat)
     found = Neighbours({0, 1}, tmp_path)
-    with found.watched() as ours:
-        ours(1.0)
+    found.count(found.look(), 1.0)
     assert found.busy_cores is None
     assert found.stolen_cores is None
 
@@ -59,9 +57,10 @@ def test_an_old_kernel_tells_less(tmp_path: Path) -> None:
     now = 0.0
     found = Neighbours({0}, tmp_path, lambda: now)
     write_stat(tmp_path, [BEFORE[:4]])
-    with found.watched():
-        now = 1.0
-        write_stat(tmp_path, [[a + TICK for a in BEFORE[:4]]])
+    before = found.look()
+    now = 1.0
+    write_stat(tmp_path, [[a + TICK for a in BEFORE[:4]]])
+    found.count(before, 0.0)
     assert found.stolen_cores == 0.0
 
 
@@ -69,10 +68,11 @@ def test_this_system() -> None:
     """What we do ourselves does not count, what another process does counts."""
     found = Neighbours(os.sched_getaffinity(0))
     loop = "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
-    with found.watched():
-        end = process_time() + 0.2
-        while process_time() < end:
-            pass
-        subprocess.run([sys.executable, "-c", loop], check=True)
+    before = found.look()
+    end = process_time() + 0.2
+    while process_time() < end:
+        pass
+    subprocess.run([sys.executable, "-c", loop], check=True)
+    found.count(before, 0.0)
     assert found.busy_cores is not None
     assert found.busy_cores * found._seconds > 0.4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +33,7 @@ class Seen(Neighbours):
 
     busy_cores: float | None = 0.1
     stolen_cores: float | None = 0.0
+    cores: Collection[int] = range(4)
 
 
 def reasons(
@@ -45,7 +47,6 @@ def reasons(
         replace(STATE, **after),
         {"sbn": replace(TIMING, **timing)},
         neighbours=neighbours,
-        cores=4,
     )
 
 
@@ -54,7 +55,7 @@ def test_a_steady_machine() -> None:
 
 
 def test_a_machine_that_tells_nothing() -> None:
-    found = instability(UNKNOWN, UNKNOWN, {"sbn": TIMING}, neighbours=None, cores=4)
+    found = instability(UNKNOWN, UNKNOWN, {"sbn": TIMING}, neighbours=None)
     assert found == []
 
 
