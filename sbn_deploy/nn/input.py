@@ -7,7 +7,10 @@ from typing import Any, Literal, Unpack, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from sbn_deploy.nn.binary import BinaryConv2d, ConvGeometry, FixedConv2d, WeightOptions, pair
+from sbn_deploy.nn.binary import WeightOptions
+from sbn_deploy.nn.conv import BinaryConv2d
+from sbn_deploy.nn.fixed import FixedConv
+from sbn_deploy.nn.geometry import ConvGeometry, Sizes, sizes
 from sbn_runtime.errors import ConfigError
 
 PIXEL_SCALE = 255.0
@@ -56,12 +59,12 @@ class Int8Conv2d(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | tuple[int, int],
+        kernel_size: Sizes,
         geometry: ConvGeometry,
     ) -> None:
         super().__init__()
         self.geometry = geometry
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *pair(kernel_size)))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *sizes(kernel_size, 2)))
         nn.init.kaiming_normal_(self.weight)
 
     def integer_weight(self) -> Tensor:
@@ -74,9 +77,9 @@ class Int8Conv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.geometry.convolve(x, self.integer_weight())
 
-    def fixed(self) -> FixedConv2d:
+    def fixed(self) -> FixedConv:
         """The same layer with its integer weight in a buffer."""
-        return FixedConv2d(self.integer_weight().detach(), self.geometry)
+        return FixedConv(self.integer_weight().detach(), self.geometry)
 
     def extra_repr(self) -> str:
         outputs, inputs, height, width = self.weight.shape
@@ -104,12 +107,12 @@ class InputConv2d(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | tuple[int, int],
+        kernel_size: Sizes,
         *,
         weights: InputWeights = "int8",
-        stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
         padding_value: float = -1.0,
         **options: Unpack[WeightOptions],
     ) -> None:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from sbn_deploy.materialize import materialize
 from sbn_deploy.nn import (
+    BinaryConv1d,
     BinaryConv2d,
     BinaryLayer,
     BinaryLinear,
     ChannelScale,
-    FixedConv2d,
+    FixedConv,
     InputConv2d,
     StochasticSign,
     set_eval_forward,
@@ -29,9 +30,11 @@ each_layer = pytest.mark.parametrize(
     ("make", "shape"),
     [
         (lambda **options: BinaryLinear(12, 5, **options), (3, 12)),
+        (lambda **options: BinaryLinear(12, 5, **options), (2, 7, 12)),
+        (lambda **options: BinaryConv1d(4, 5, 3, padding=1, **options), (3, 4, 9)),
         (lambda **options: BinaryConv2d(4, 5, 3, padding=1, **options), (3, 4, 6, 6)),
     ],
-    ids=["linear", "conv2d"],
+    ids=["linear", "sequences", "conv1d", "conv2d"],
 )
 Make = Callable[..., BinaryLayer]
 
@@ -51,7 +54,8 @@ def test_scales_act_after_the_sums(make: Make, shape: tuple[int, ...]) -> None:
         plain.latent.copy_(layer.latent)
         layer.scale.copy_(torch.linspace(-1, 2, 5))
     x = sign(torch.randn(shape))
-    expected = plain(x) * layer.scale.view(-1, *[1] * (len(shape) - 2))
+    axis = -1 if isinstance(layer, BinaryLinear) else 1
+    expected = (plain(x).movedim(axis, -1) * layer.scale).movedim(-1, axis)
     torch.testing.assert_close(layer(x), expected)
     (member,) = materialize(layer)
     assert torch.equal(member(x), layer(x))
@@ -105,7 +109,7 @@ def test_first_layer_computes_in_exact_integers(weights: str, border: float) -> 
     expected = torch.einsum("nchwij,ocij->nohw", windows, weight)
     assert torch.equal(layer(x).long(), expected)
     assert torch.equal(member(x), expected.float())
-    assert isinstance(member.conv, FixedConv2d)
+    assert isinstance(member.conv, FixedConv)
 
 
 def test_first_layer_passes_gradients_through_the_rounding() -> None:

@@ -12,7 +12,7 @@ from sbn_deploy.materialize import materialize
 from sbn_deploy.nn import (
     BinaryConv2d,
     BinaryLinear,
-    FixedConv2d,
+    FixedConv,
     FixedLinear,
     Sign,
     StochasticSign,
@@ -28,7 +28,7 @@ def model() -> models.Network:
 
 
 def weights_of(module: nn.Module) -> list[Tensor]:
-    return [m.weight for m in module.modules() if isinstance(m, (FixedConv2d, FixedLinear))]
+    return [m.weight for m in module.modules() if isinstance(m, (FixedConv, FixedLinear))]
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:

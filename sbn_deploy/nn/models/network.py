@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Literal, Protocol
 from torch import nn
 
 from sbn_deploy.nn.activation import DeterministicSign, StochasticSign
-from sbn_deploy.nn.binary import BinaryConv2d, BinaryLinear, Estimator, WeightOptions
+from sbn_deploy.nn.binary import Estimator, WeightOptions
+from sbn_deploy.nn.conv import BinaryConv1d, BinaryConv2d
 from sbn_deploy.nn.input import InputConv2d
+from sbn_deploy.nn.linear import BinaryLinear
 from sbn_runtime.errors import ConfigError
 
 Kind = Literal["sbn", "fp32"]
@@ -32,6 +34,18 @@ class Layers(Protocol):
 
     kind: Kind
 
+    def conv1d(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        stride: int = 1,
+    ) -> nn.Module:
+        """A convolution of signals without bias; the twin pads with zeros."""
+
     def conv2d(
         self,
         inputs: int,
@@ -42,7 +56,7 @@ class Layers(Protocol):
         padding_value: float,
         stride: int = 1,
     ) -> nn.Module:
-        """A convolution without bias; the twin pads with zeros."""
+        """A convolution of images without bias; the twin pads with zeros."""
 
     def input_conv2d(
         self,
@@ -55,7 +69,7 @@ class Layers(Protocol):
         weights: First,
         stride: int = 1,
     ) -> nn.Module:
-        """A convolution of images without bias; the twin's has real weights."""
+        """The first convolution of images, without bias; the twin's has real weights."""
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
         """A linear layer without bias."""
@@ -101,6 +115,26 @@ class BinaryLayers:
             "estimator": options.estimator,
             "local_reparametrization": options.local_reparametrization,
         }
+
+    def conv1d(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        stride: int = 1,
+    ) -> nn.Module:
+        return BinaryConv1d(
+            inputs,
+            outputs,
+            kernel,
+            stride=stride,
+            padding=padding,
+            padding_value=padding_value,
+            **self.weights,
+        )
 
     def conv2d(
         self,
@@ -164,6 +198,18 @@ class RealLayers:
     """Real weights and rectified linear units."""
 
     kind: Kind = "fp32"
+
+    def conv1d(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        padding: int,
+        padding_value: float,
+        stride: int = 1,
+    ) -> nn.Module:
+        return nn.Conv1d(inputs, outputs, kernel, stride, padding=padding, bias=False)
 
     def conv2d(
         self,
