@@ -23,7 +23,7 @@ ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
-	arm-cycles arm-tools bench bench-repeat models bench-train docs clean
+	arm-cycles arm-models arm-tools bench bench-repeat models bench-train docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -45,6 +45,7 @@ native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 # The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
+	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
@@ -72,8 +73,7 @@ test-arm: $(ARM_BUILD)/built  ## kernels, wheel, source install and the runtime'
 	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py
 
-arm-cycles: $(ARM_BUILD)/built  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 10 minutes)
-	$(call debian,llvm-mca-19,llvm-19)
+arm-cycles: $(ARM_BUILD)/built arm-models  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 10 minutes)
 	$(BIN)/python -m runtime.bench.arm $(ARM_BUILD) -o docs/arm-cycles.md
 
 bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this machine, one core
@@ -174,6 +174,11 @@ endef
 arm-tools:
 	$(call debian,aarch64-linux-gnu-g++,g++-aarch64-linux-gnu libc6-dev-arm64-cross)
 	$(call debian,qemu-aarch64,qemu-user)
+
+# LLVM's models of ARM cores, in the oldest version that has them all.
+LLVM := $(shell sed -n 's/^OLDEST = \([0-9]*\).*/\1/p' runtime/bench/arm/mca.py)
+arm-models:
+	$(call debian,llvm-mca-$(LLVM),llvm-$(LLVM))
 
 $(ARM_BUILD)/built: $(NATIVE) | $(STAMPS)/dev arm-tools
 	$(BIN)/cmake -S runtime -B $(ARM_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \

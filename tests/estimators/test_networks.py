@@ -178,18 +178,27 @@ def test_st_of_one_layer_and_a_linear_loss_has_no_variance() -> None:
 @pytest.mark.parametrize("noise", ["logistic", "uniform"])
 @pytest.mark.parametrize("name", names())
 def test_samples_agree_with_exact_moments(name: str, noise: str) -> None:
-    """Within six standard errors; of the relaxed estimators there are no exact moments."""
+    """Within six standard errors and rounding, where exact moments are known.
+
+    A variance is a mean square less a squared mean. In a sum of N numbers the rounding is
+    at most N ulps, in whichever order a processor adds: that is what is left of no variance.
+    """
     problem = small(noise)
     (estimator,) = create([name])
     exact = estimator.exact_moments(problem)
     if exact is None:
-        assert name in ("gumbel", "gumbel-st")
+        assert name in ("gumbel", "gumbel-st")  # they are relaxed
         return
-    sampled = estimator.sampled_moments(problem, 100_000, torch.Generator().manual_seed(3))
+    samples = 100_000
+    sampled = estimator.sampled_moments(problem, samples, torch.Generator().manual_seed(3))
     for layer, (mean, found) in enumerate(zip(exact.mean, sampled.mean, strict=True)):
         tolerance = 6 * sampled.squared_error(layer) ** 0.5 + EXACT
         assert float((mean - found).norm()) < tolerance
-        assert sampled.variance[layer] == pytest.approx(exact.variance[layer], rel=0.1, abs=EXACT)
+        square = exact.variance[layer] + float(mean.square().sum())
+        rounding = samples * torch.finfo(mean.dtype).eps * square
+        assert sampled.variance[layer] == pytest.approx(
+            exact.variance[layer], rel=0.1, abs=rounding
+        )
 
 
 def test_relaxed_gumbel_is_exact_for_the_relaxed_network() -> None:

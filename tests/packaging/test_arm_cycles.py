@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime.bench.arm import estimate
+from runtime.bench.arm import estimate, mca
 from runtime.bench.arm.boards import BOARDS
 from runtime.bench.arm.networks import BINARY, FIRST, ONNXRUNTIME, REST, ms, parts_by_place
 from runtime.bench.arm.page import page
@@ -64,8 +63,8 @@ def executed(code: list[list[int]], order: list[int]) -> Trace:
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.core)
 def test_a_chain_of_additions_takes_a_cycle_each(board: Any) -> None:
-    if not any(map(shutil.which, ("llvm-mca-19", "llvm-mca"))):
-        pytest.skip("needs llvm-mca")
+    if reason := mca.missing():
+        pytest.skip(reason)
     trace = executed([[ADD_TO_ITSELF] * 100], [0] * 1000)
     found = estimate.of_part(trace, trace.order, board.model)
     assert found.cycles == pytest.approx(trace.instructions, rel=0.02)

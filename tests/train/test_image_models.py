@@ -15,7 +15,7 @@ from sbn_runtime.errors import ConfigError
 SMALL: dict[str, dict[str, Any]] = {
     "birealnet18": {"size": 32, "width": 4, "classes": 5},
     "quicknet": {"size": 32, "widths": (8, 12), "blocks": (2, 1), "classes": 5},
-    "quicknet-small": {"size": 64, "widths": (4, 8, 8), "blocks": (1, 1, 1), "classes": 5},
+    "quicknet-small": {"size": 64, "widths": (8, 12, 8), "blocks": (1, 1, 1), "classes": 5},
     "quicknet-large": {"size": 32, "widths": (8,), "blocks": (2,), "classes": 5},
 }
 each = pytest.mark.parametrize("arch", SMALL)
@@ -29,14 +29,22 @@ SECTIONS = {
 
 @each
 def test_every_parameter_learns(arch: str) -> None:
+    """From a batch-norm's offset that is not 0.
+
+    At 0 the scale of QuickNet's stem has no gradient but rounding: ReLU and depthwise
+    convolution hand it on, and the next batch-norm divides by it.
+    """
     torch.manual_seed(0)
     network = models.create(arch, **SMALL[arch])
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
+            nn.init.uniform_(layer.bias, -0.5, 0.5)
     size = network.config["size"]
     network(torch.rand(4, 3, size, size) * 2 - 1).square().sum().backward()
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, name
-            assert parameter.grad.abs().sum() > 0, name
+            assert parameter.grad.abs().sum() > 1e-4, name  # more than rounding gives
 
 
 @each

@@ -10,7 +10,17 @@ from functools import cache
 from .tools import run
 
 TRIPLE = "aarch64"
-OLDEST = 19  # knows Cortex-A53, A76 and Apple's cores
+OLDEST = 19  # knows Cortex-A53, A76 and Apple's cores; the Makefile reads this line
+PROGRAMS = ("llvm-mc", "llvm-mca")
+
+
+def missing() -> str:
+    """Which of LLVM's programs are missing or too old, empty if none is."""
+    names = [program for program in PROGRAMS if _newest(program) is None]
+    if not names:
+        return ""
+    remedy = f"sudo apt-get install llvm-{OLDEST}"
+    return f"missing: {' and '.join(names)} {OLDEST} or newer. Type: {remedy}"
 
 
 def version() -> str:
@@ -58,12 +68,19 @@ def _no_call(line: str) -> str:
     return "br\tx30" if line == "ret" else line
 
 
-@cache
 def _find(program: str) -> str:
-    """The newest of LLVM's programs of this name. Raises SystemExit when it is too old."""
+    """The newest of LLVM's programs of this name. Raises SystemExit when there is none."""
+    name = _newest(program)
+    if name is None:
+        raise SystemExit(missing())
+    return name
+
+
+@cache
+def _newest(program: str) -> str | None:
     names = (*(f"{program}-{version}" for version in range(29, OLDEST - 1, -1)), program)
     for name in filter(shutil.which, names):
         found = re.search(r"LLVM version (\d+)", run(name, "--version"))
         if found and int(found[1]) >= OLDEST:
             return name
-    raise SystemExit(f"missing: {program} {OLDEST} or newer")
+    return None
