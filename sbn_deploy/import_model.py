@@ -95,7 +95,7 @@ def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -
             f"{name} has no binary layer; it is a float model, which onnxruntime runs as it is"
         )
     if is_classifier(parsed):
-        model = ensemble.with_probabilities([model], ["network"])
+        model = ensemble.with_answers([model], ["network"])
     metadata: dict[str, object] = {
         "sbn_deploy": __version__,
         "imported": "tflite",

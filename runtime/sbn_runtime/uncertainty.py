@@ -16,6 +16,10 @@ class Prediction:
     The rows of an answer are the class probabilities p_r of each network that was
     averaged: one for each member and each noise sample. H is the entropy in nats.
 
+    Segmentation answers each pixel: [N, H, W] instead of [N], and `probabilities`
+    [N, K, H, W]. Multi-label networks answer each label: [N, K], `label` is bool, and H
+    is that of "holds or not", 0 to log 2.
+
     Attributes:
         label: int64, the most probable class of the mean of the rows.
         probability: float32, that class's probability in the mean.
@@ -27,12 +31,26 @@ class Prediction:
         agreement: float64, share of the rows whose own most probable class is `label`.
     """
 
-    label: NDArray[np.int64]
+    label: NDArray[Any]
     probability: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     entropy: NDArray[np.float64]
     mutual_information: NDArray[np.float64]
     agreement: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Numbers with how far the networks that were averaged lie apart.
+
+    Attributes:
+        mean: float32 [N, ...], over members and noise samples.
+        standard_deviation: float32 [N, ...], of them around `mean` (divided by their
+            number, not one less); 0 for a single network.
+    """
+
+    mean: NDArray[np.float32]
+    standard_deviation: NDArray[np.float32]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -60,17 +78,16 @@ def entropy(probabilities: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def summarize(rows: NDArray[np.float64], probabilities: NDArray[np.float32]) -> Prediction:
-    """What rows [R, N, K] and their mean [N, K] say."""
+    """What rows [R, N, K, ...] and their mean [N, K, ...] say."""
     label: NDArray[np.int64] = probabilities.argmax(axis=1)
-    images = np.arange(len(label))
-    whole = entropy(rows.mean(axis=0))
+    whole = entropy(np.moveaxis(rows.mean(axis=0), 1, -1))
     # Row by row: `mean` would add in another order where there is one image only.
-    own = np.cumsum(entropy(rows), axis=0)[-1] / len(rows)
+    own = np.cumsum(entropy(np.moveaxis(rows, 2, -1)), axis=0)[-1] / len(rows)
     # Rounding must not make a part larger than the whole, nor negative.
     contradiction = np.clip(whole - own, 0.0, whole) if len(rows) > 1 else np.zeros_like(whole)
     return Prediction(
         label=label,
-        probability=probabilities[images, label],
+        probability=np.take_along_axis(probabilities, label[:, np.newaxis], axis=1)[:, 0],
         probabilities=probabilities,
         entropy=whole,
         mutual_information=contradiction,

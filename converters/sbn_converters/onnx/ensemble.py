@@ -1,102 +1,81 @@
-"""Putting the members of an ensemble into one graph."""
+"""Putting the members of an ensemble into one graph that answers as its task says."""
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from .samples import ROWS, Samples, is_sampled
+from sbn_runtime.errors import ConfigError
+from sbn_runtime.tasks import CLASSIFICATION, Task, find
+
+from .last_activation import before_activation
+from .samples import Samples, is_sampled
+from .tail import Tail
 
 
-def with_probabilities(
-    members: list[ir.Model], names: list[str], samples: Samples | None = None
+def with_answers(
+    members: list[ir.Model],
+    names: list[str],
+    samples: Samples | None = None,
+    task: str = CLASSIFICATION,
 ) -> ir.Model:
-    """One model that answers with the averaged probabilities of its members.
+    """One model that answers what its members answer on average.
 
-    Each member has one float32 input of the same shape and one output of
-    logits [N, K], or [S * N, K], sample by sample, where signs are drawn with
-    `samples`. The result has the outputs `probabilities` [N, K], the mean of
-    all softmax, and `logits` [N, K] for one member that draws nothing, else
-    `member_logits` [M * S, N, K], member by member. What members have in common
-    is kept once. `names` prefix the members' nodes and values where there are
-    several.
+    Members have the same inputs and outputs. Where signs are drawn with `samples`, their
+    outputs have a row for each sample and image, sample by sample. The task applies to the
+    first output and says how the outputs of the result are called (`sbn_runtime.tasks`):
+    for classification `logits` and `probabilities` for one member that draws nothing, else
+    `member_logits` [M * S, N, K], member by member, and `probabilities` [N, K], the mean of
+    all softmax. A softmax or sigmoid in which members end is left out, so that nothing is
+    normalised twice (`last_activation.before_activation`).
+
+    The other outputs, and all for the task "none", keep their names. Of several members or
+    samples they are the mean, beside `member_NAME` with what was averaged; if they are no
+    floats, only that. What members have in common is kept once. `names` prefix the members'
+    nodes and values where there are several. An input with the name of one of the task's
+    outputs becomes `NAME_input`; another output whose name is taken, `NAME_2`.
+
+    Raises ConfigError for an unknown task and one that does not fit the first output.
     """
+    kind = find(task)
+    own_names = [value.name or f"output{i}" for i, value in enumerate(members[0].graph.outputs)]
     model = members[0]
-    graph = model.graph
-    logits = [graph.outputs[0]]
-    if len(members) > 1:
-        _prefix(graph, names[0])
-        for member, name in zip(members[1:], names[1:], strict=True):
-            logits.append(_merge(graph, member.graph, name))
-    batch = (graph.inputs[0].shape or [None])[0]
-    classes = (logits[0].shape or (None, None))[1]
-    sampled = is_sampled(logits[0])
-
-    def add(
-        op_type: str,
-        inputs: list[ir.Value],
-        name: str,
-        shape: list[ir.SymbolicDim | int | str | None],
-        dtype: ir.DataType = ir.DataType.FLOAT,
-        **attributes: int,
-    ) -> ir.Value:
-        node = ir.Node(
-            "", op_type, inputs, ir.convenience.convert_attributes(attributes), name=name
-        )
-        value = node.outputs[0]
-        value.name, value.dtype, value.shape = name, dtype, ir.Shape(shape)
-        graph.append(node)
-        return value
-
-    def constant(numbers: list[int], name: str) -> ir.Value:
-        array = np.array(numbers, np.int64)
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(ir.DataType.INT64),
-            const_value=ir.tensor(array, name=name),
-        )
-        graph.register_initializer(value)
-        return value
-
-    graph.outputs.clear()
-    if len(members) == 1 and not sampled:
-        logits[0].name = "logits"
-        probabilities = add("Softmax", logits, "probabilities", [batch, classes], axis=-1)
-        graph.outputs.extend([logits[0], probabilities])
-    else:
-        axis = constant([0], "member_axis")
-        each: str | int = ROWS if sampled else 1
-        shape: list[ir.SymbolicDim | int | str | None] = [each, batch, classes]
-        if sampled:
-            assert samples is not None
-            int64 = ir.DataType.INT64
-            count = add("Unsqueeze", [samples.count, axis], "sample_count", [1], int64)
-            assert isinstance(classes, int)
-            rest = constant([-1, classes], "images_and_classes")
-            target = add("Concat", [count, rest], "samples_first", [3], int64, axis=0)
-            rows = [
-                add("Reshape", [value, target], f"{name}/rows", shape)
-                for value, name in zip(logits, names, strict=True)
-            ]
-        else:
-            rows = [
-                add("Unsqueeze", [value, axis], f"{name}/row", shape)
-                for value, name in zip(logits, names, strict=True)
-            ]
-        shape = ["members" if sampled else len(rows), batch, classes]
-        stacked = add("Concat", rows, "member_logits", shape, axis=0)
-        shares = add("Softmax", [stacked], "member_probabilities", shape, axis=-1)
-        mean = add("ReduceMean", [shares, axis], "probabilities", [batch, classes], keepdims=0)
-        graph.outputs.extend([stacked, mean])
+    several = len(members) > 1
+    outputs = []
+    for member, name in zip(members, names, strict=True):
+        if several:
+            _prefix(member.graph, name)
+        found = _outputs(member.graph, kind)
+        if member is not model:
+            found = _merge(model.graph, member.graph, found)
+        outputs.append(found)
+    sampled = any(is_sampled(value) for value in outputs[0])
+    model.graph.outputs.clear()
+    tail = Tail(model.graph, own_names, names if several else [""], samples, kind)
+    for own, values in zip(own_names, zip(*outputs, strict=True), strict=True):
+        tail.add(own, values)
     common.DeduplicateInitializersPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)
     if sampled:
         assert samples is not None
-        graph.inputs.extend(samples.inputs)
+        model.graph.inputs.extend(samples.inputs)
     return model
+
+
+def _outputs(graph: ir.Graph, task: Task | None) -> list[ir.Value]:
+    """A member's outputs, the first one without the activation of its task."""
+    first, *others = graph.outputs
+    if task is None:
+        return [first, *others]
+    shape = [size if isinstance(size, int) else None for size in first.shape or ()]
+    if not task.fits(shape):
+        found = ", ".join(["N", *("?" if size is None else str(size) for size in shape[1:])])
+        raise ConfigError(
+            f"the task {task.name} needs a network that answers {task.wanted}, but this one"
+            f" answers [{found}]; choose another task"
+        )
+    return [before_activation(first, task)[0], *others]
 
 
 def _prefix(graph: ir.Graph, prefix: str) -> None:
@@ -108,12 +87,12 @@ def _prefix(graph: ir.Graph, prefix: str) -> None:
             value.name = f"{prefix}/{value.name}"
 
 
-def _merge(graph: ir.Graph, other: ir.Graph, prefix: str) -> ir.Value:
-    """Moves the other graph's nodes and constants over; returns its logits."""
-    _prefix(other, prefix)
-    output = other.outputs[0]
+def _merge(graph: ir.Graph, other: ir.Graph, outputs: list[ir.Value]) -> list[ir.Value]:
+    """Moves the other graph's nodes and constants over; returns its outputs there."""
     other.outputs.clear()
-    other.inputs[0].replace_all_uses_with(graph.inputs[0])
+    shared = dict(zip(other.inputs, graph.inputs, strict=True))
+    for own, common_input in shared.items():
+        own.replace_all_uses_with(common_input)
     nodes = list(other)
     other.remove(nodes)
     initializers = list(other.initializers.values())
@@ -121,4 +100,11 @@ def _merge(graph: ir.Graph, other: ir.Graph, prefix: str) -> ir.Value:
     for value in initializers:
         graph.register_initializer(value)
     graph.extend(nodes)
-    return output
+    return [shared.get(value, value) for value in outputs]
+
+
+def with_probabilities(
+    members: list[ir.Model], names: list[str], samples: Samples | None = None
+) -> ir.Model:
+    """`with_answers` of a classifier."""
+    return with_answers(members, names, samples)
