@@ -19,6 +19,9 @@ from sbn_runtime.files import write_atomically
 
 HEADER_KEY = "sbn"
 
+# Stands beside the tensors of a network, whose names have a dot or are parameters.
+CALIBRATION = "calibration images"
+
 
 def remove_leftovers(folder: Path) -> None:
     """Delete what writers that were killed left behind."""

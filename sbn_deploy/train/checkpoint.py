@@ -19,10 +19,6 @@ FORMAT = "sbn-checkpoint"
 VERSION = 1
 
 
-# Stands beside the tensors of the network, whose names have a dot or are parameters.
-CALIBRATION = "calibration images"
-
-
 def save(
     path: str | Path,
     model: Network,
@@ -50,7 +46,7 @@ def save(
     }
     tensors: dict[str, Tensor] = dict(model.state_dict())
     if calibration is not None:
-        tensors[CALIBRATION] = torch.from_numpy(calibration)
+        tensors[storage.CALIBRATION] = torch.from_numpy(calibration)
     storage.write(Path(path), tensors, header)
 
 
@@ -71,7 +67,7 @@ def load_all(path: str | Path) -> tuple[Network, dict[str, Any], NDArray[np.uint
         ArtifactError: missing, damaged or foreign file, or another architecture.
     """
     tensors, header = storage.read(Path(path), format=FORMAT, version=VERSION)
-    images = tensors.pop(CALIBRATION, None)
+    images = tensors.pop(storage.CALIBRATION, None)
     model = models.from_header(header, path)
     models.load_state(model, tensors, path)
     return model, header, None if images is None else images.numpy()
