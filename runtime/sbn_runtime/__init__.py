@@ -29,15 +29,17 @@ from .errors import (
     SbnError,
     UnsupportedLayerError,
 )
+from .feeds import TensorInfo
 from .native import available_isas, isa, library_path
 from .preprocess import Preprocess
-from .session import Session, TensorInfo
-from .uncertainty import Prediction
+from .session import Session
+from .uncertainty import Estimate, Prediction
 
 __all__ = [
     "Anytime",
     "ArtifactError",
     "ConfigError",
+    "Estimate",
     "InputError",
     "IsaError",
     "MissingDependencyError",

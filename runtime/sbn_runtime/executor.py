@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,9 +16,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 
 from . import sampling
 from .errors import InputError, ModelError
+from .feeds import TensorInfo
 from .modelfile import imported_domains
 from .native import library_path, select_isa
 from .sampling import Draw
+from .tasks import MEMBER
 
 DOMAIN = "sbn"
 METADATA_KEY = "sbn"
@@ -26,6 +29,7 @@ _CACHE_BYTES = 1 << 20
 # Samples of an image share what precedes the first noise: so many are drawn together
 # even where they leave the cache.
 _SAMPLES_TOGETHER = 32
+Feeds = Mapping[str, NDArray[Any]]
 _DTYPES = {"float": "float32", "double": "float64"}
 # onnxruntime's errors share no base class of their own.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -37,14 +41,6 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
         if isinstance(member, type) and issubclass(member, Exception)
     ),
 )
-
-
-class TensorInfo(NamedTuple):
-    """One input or output: a dimension is a size, a name, or None when unknown."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str | None, ...]
 
 
 class Executor:
@@ -70,61 +66,71 @@ class Executor:
             raise ModelError(f"{path}: cannot be loaded: {_reason(error)}") from error
         self.inputs = [_describe(node) for node in self._session.get_inputs()]
         self.outputs = [_describe(node) for node in self._session.get_outputs()]
-        if len(self.inputs) != 1:
-            raise ModelError(f"{path}: has {len(self.inputs)} inputs instead of one")
-        self._input = self.inputs[0].name
+        if not self.inputs:
+            raise ModelError(f"{path}: has no input")
         self.metadata = _metadata(path, self._session)
         self.output_names = [output.name for output in self.outputs]
         self.defaults = self._noise()
-        self._batch_axes, self._piece = self._pieces()
+        self._piece = self._pieces()
 
-    def run(self, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
         """All outputs of a model without noise. Raises ModelError."""
-        if len(x) <= self._piece:
-            values = self._compute(self.output_names, {self._input: x})
-        else:
-            pieces = [
-                self._compute(self.output_names, {self._input: x[start : start + self._piece]})
-                for start in range(0, len(x), self._piece)
-            ]
-            values = [
-                np.concatenate(parts, axis)
-                for parts, axis in zip(zip(*pieces, strict=True), self._batch_axes, strict=True)
-            ]
-        return dict(zip(self.output_names, values, strict=True))
+        pieces = [self._compute(self.output_names, piece) for piece in _split(feeds, self._piece)]
+        return self._joined(self.output_names, pieces)
 
-    def sample(self, x: NDArray[Any], draw: Draw) -> NDArray[np.float32]:
-        """Logits [M, S, N, K] of the samples drawn by a model with noise. Raises ModelError.
+    def sample(
+        self, feeds: Feeds, draw: Draw, rows: list[str], others: list[str]
+    ) -> dict[str, NDArray[Any]]:
+        """Outputs of a model with noise. Raises ModelError.
 
         Computed in pieces of images and, where one image has many, of samples.
-        """
-        images = max(1, self._piece // draw.samples)
-        groups = list(draw.groups(max(self._piece, _SAMPLES_TOGETHER)))
-        return np.concatenate(
-            [
-                np.concatenate([self._rows(x[at : at + images], group) for group in groups], axis=1)
-                for at in range(0, len(x), images)
-            ],
-            axis=2,
-        )
 
-    def _rows(self, x: NDArray[Any], draw: Draw) -> NDArray[np.float32]:
-        feeds = {
-            self._input: x,
+        Args:
+            rows: outputs with a row for each member and sample; they become
+                [M, S, N, ...].
+            others: outputs that do not depend on the noise.
+        """
+        groups = list(draw.groups(max(self._piece, _SAMPLES_TOGETHER)))
+        found = []
+        for piece in _split(feeds, max(1, self._piece // draw.samples)):
+            parts = [self._rows(piece, group, rows) for group in groups]
+            found.append([np.concatenate(part, axis=1) for part in zip(*parts, strict=True)])
+        drawn = [np.concatenate(part, axis=2) for part in zip(*found, strict=True)]
+        fixed = {}
+        if others:
+            pieces = [self._compute(others, piece) for piece in _split(feeds, self._piece)]
+            fixed = self._joined(others, pieces)
+        return dict(zip(rows, drawn, strict=True)) | fixed
+
+    def _rows(self, feeds: Feeds, draw: Draw, rows: list[str]) -> list[NDArray[Any]]:
+        controls = {
             sampling.SEED: np.array(draw.seed, np.int64),
             sampling.SAMPLES: np.array(draw.samples, np.int64),
             sampling.FIRST_SAMPLE: np.array(draw.first, np.int64),
         }
-        (logits,) = self._compute([sampling.ROWS], feeds)
-        return logits.reshape(-1, draw.samples, *logits.shape[1:])
+        found = self._compute(rows, {**feeds, **controls})
+        return [value.reshape(-1, draw.samples, *value.shape[1:]) for value in found]
 
-    def _compute(self, names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    def _joined(
+        self, names: list[str], pieces: list[list[NDArray[Any]]]
+    ) -> dict[str, NDArray[Any]]:
+        """Pieces of a batch as one, each output along its batch axis."""
+        if len(pieces) == 1:
+            return dict(zip(names, pieces[0], strict=True))
+        batch = self.inputs[0].shape[0]
+        axes = {output.name: output.shape.index(batch) for output in self.outputs}
+        return {
+            name: np.concatenate(parts, axes[name])
+            for name, parts in zip(names, zip(*pieces, strict=True), strict=True)
+        }
+
+    def _compute(self, names: list[str], feeds: Feeds) -> list[NDArray[Any]]:
         try:
-            values: list[NDArray[Any]] = self._session.run(names, feeds)
+            values: list[NDArray[Any]] = self._session.run(names, dict(feeds))
         except _ORT_ERRORS as error:
-            shape = list(feeds[self._input].shape)
+            shapes = ", ".join(str(list(feeds[node.name].shape)) for node in self.inputs)
             raise ModelError(
-                f"{self._path}: failed on input of shape {shape}: {_reason(error)}"
+                f"{self._path}: failed on input of shape {shapes}: {_reason(error)}"
             ) from error
         return values
 
@@ -133,28 +139,50 @@ class Executor:
         if not controls.issuperset(sampling.INPUTS):
             return None
         defaults = sampling.defaults(self.metadata)
-        if defaults is None or not {sampling.ROWS, "probabilities"}.issubset(self.output_names):
+        if defaults is None or not self.rows:
             raise ModelError(
                 f"{self._path}: does not say how its noise is sampled; export the model again"
             )
         return defaults
 
-    def _pieces(self) -> tuple[list[int], int]:
-        """Each output's batch axis, and how many images are computed at once.
+    @property
+    def rows(self) -> list[str]:
+        """Outputs with a row for each member and noise sample."""
+        batch = self.inputs[0].shape[:1]
+        return [
+            output.name
+            for output in self.outputs
+            if output.name.startswith(MEMBER)
+            and isinstance(next(iter(output.shape), None), str)
+            and output.shape[:1] != batch
+        ]
+
+    def _pieces(self) -> int:
+        """How many images are computed at once.
 
         A batch whose activations leave the cache is computed piece by piece, so
         that no image costs more in a batch than alone. Each noise sample of an
         image counts as one.
         """
-        batch = self.inputs[0].shape[0]
+        batch = self.inputs[0].shape[:1]
         working_set = self.metadata.get("working_set")
-        whole = sys.maxsize
-        if not isinstance(batch, str) or not isinstance(working_set, int) or working_set < 1:
-            return [], whole
-        if any(output.shape.count(batch) != 1 for output in self.outputs):
-            return [], whole
-        axes = [output.shape.index(batch) for output in self.outputs]
-        return axes, max(1, _CACHE_BYTES // working_set)
+        if not isinstance(working_set, int) or working_set < 1:
+            return sys.maxsize
+        has_batch = isinstance(batch[0] if batch else None, str)
+        same = has_batch and all(node.shape[:1] == batch for node in self.inputs)
+        if not same or any(output.shape.count(batch[0]) != 1 for output in self.outputs):
+            return sys.maxsize
+        return max(1, _CACHE_BYTES // working_set)
+
+
+def _split(feeds: Feeds, size: int) -> Iterator[Feeds]:
+    """The batch in pieces of at most so many images."""
+    count = max((len(x) for x in feeds.values() if x.ndim), default=1)
+    if count <= size:
+        yield feeds
+        return
+    for start in range(0, count, size):
+        yield {name: x[start : start + size] for name, x in feeds.items()}
 
 
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ class Preprocess:
         channels, height, width: size of one image.
         pixel_max: the pixel value that stands for full intensity, 1 to 255.
         mean, std: one value for each channel, std above 0.
+        order: "rgb", or "bgr" for a network that takes the channels of an image in
+            reverse; `mean` and `std` are in this order too.
     """
 
     channels: int
@@ -28,6 +30,7 @@ class Preprocess:
     pixel_max: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    order: Literal["rgb", "bgr"] = "rgb"
 
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Normalises images.
@@ -42,10 +45,14 @@ class Preprocess:
             InputError: wrong dtype, shape, or a pixel above `pixel_max`.
         """
         self.check(images)
-        scaled = images.astype(np.float32) / np.float32(self.pixel_max)
+        scaled = self.ordered(images).astype(np.float32) / np.float32(self.pixel_max)
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         normal = (scaled - mean) / std
         return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
+
+    def ordered(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Images [N, H, W, C] with their channels in the order that the network takes."""
+        return np.ascontiguousarray(images[..., ::-1]) if self.order == "bgr" else images
 
     def check(self, images: NDArray[np.uint8]) -> None:
         """Raises InputError for a wrong dtype or shape, or a pixel above `pixel_max`."""
@@ -78,6 +85,8 @@ class Preprocess:
                 pixel_max=int(fields["pixel_max"]),
                 mean=tuple(float(value) for value in fields["mean"]),
                 std=tuple(float(value) for value in fields["std"]),
+                # Files before 0.2 do not say it.
+                order=fields.get("order", "rgb"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"preprocessing description is damaged: {error!r}") from error
@@ -86,6 +95,7 @@ class Preprocess:
             and 0 < self.pixel_max <= 255
             and len(self.mean) == len(self.std) == self.channels
             and all(value > 0 for value in self.std)
+            and self.order in ("rgb", "bgr")
         ):
             raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
         return self

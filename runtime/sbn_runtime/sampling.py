@@ -10,7 +10,6 @@ from .errors import InputError
 
 MAX_SAMPLES = 1 << 16
 SEED, SAMPLES, FIRST_SAMPLE = INPUTS = ("seed", "samples", "first_sample")
-ROWS = "member_logits"
 
 
 class Draw(NamedTuple):

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from . import anytime, sampling
 from .anytime import Anytime
 from .errors import InputError, ModelError
-from .executor import Executor, TensorInfo, session_options
+from .executor import Executor, session_options
+from .feeds import Given, TensorInfo, as_feeds
 from .preprocess import Preprocess
 from .sampling import Draw
-from .uncertainty import Prediction, mean_probabilities, softmax, summarize
+from .tasks import CLASSIFICATION, MEMBER, NAMES, NONE, TASKS, Task, average
+from .uncertainty import Estimate, Prediction, softmax
 
 __all__ = ["Session", "TensorInfo", "session_options"]
 
@@ -32,9 +34,11 @@ class Session:
 
     Attributes:
         inputs, outputs: what the model takes and gives.
+        task: what the first output means, one of `sbn_runtime.tasks.NAMES`: classification,
+            multilabel, regression, segmentation, image (to image), none.
         stochastic: whether the model draws noise, so that `samples` and `seed` apply.
         metadata: what `sbn export` noted about the model: sbn_deploy (version),
-            checkpoint_sha256, arch, config, data, members, weights, seed,
+            checkpoint_sha256, arch, config, data, task, members, weights, seed,
             activations, samples and noise_seed (what is drawn by default),
             preprocess, classes, test_accuracy. A file of `sbn import` says what it
             was imported from, but not how images are normalised or classes called.
@@ -49,6 +53,7 @@ class Session:
     inputs: list[TensorInfo]
     outputs: list[TensorInfo]
     stochastic: bool
+    task: str
     metadata: dict[str, Any]
 
     def __init__(self, path: str | PathLike[str], *, threads: int | None = None) -> None:
@@ -57,21 +62,23 @@ class Session:
         self.inputs, self.outputs = self._executor.inputs, self._executor.outputs
         self.metadata = self._executor.metadata
         self.stochastic = self._executor.defaults is not None
-        self._dtype = np.dtype(self.inputs[0].dtype)
+        self.task = self._find_task()
 
     def run(
-        self, x: NDArray[Any], *, samples: int | None = None, seed: int | None = None
+        self, x: Given, *, samples: int | None = None, seed: int | None = None
     ) -> dict[str, NDArray[Any]]:
         """All outputs of the model, by name.
 
         A sample of the noise is one fixed network, the same for every image and however
         a batch is computed. Of S samples of M members, `member_logits` [M * S, N, K] has
         first all samples of member 0; `probabilities` [N, K] is the mean of its softmax.
+        So it is with the `member_` outputs of other tasks.
 
         Args:
             x: the batch, of the dtype and shape that `inputs` states: float32
                 [N, C, H, W], normalised, or uint8 [N, H, W, C] if the model takes
                 pixels; imported models take [N, H, W, C]. `preprocess` makes it from images.
+                For several inputs, arrays by the names of the inputs.
             samples: noise samples to draw, 1 to 65,536; None for as many as were exported.
             seed: of the noise, 0 to 2^63 - 1; None for the exported one. The first
                 samples of a seed are the same whatever `samples` is.
@@ -81,66 +88,71 @@ class Session:
                 out of range, or given to a model without noise.
             ModelError: a kernel found the model inconsistent.
         """
-        self._check(x)
+        feeds = as_feeds(x, self.inputs)
         draw = self._draw(samples, seed)
         if draw is None:
-            return self._executor.run(x)
-        logits = self._executor.sample(x, draw)
-        logits = logits.reshape(-1, *logits.shape[2:])
-        return {sampling.ROWS: logits, "probabilities": mean_probabilities(softmax(logits))}
+            return self._executor.run(feeds)
+        return self._sample(feeds, draw)
 
     def predict_proba(
-        self, x: NDArray[Any], *, samples: int | None = None, seed: int | None = None
+        self, x: Given, *, samples: int | None = None, seed: int | None = None
     ) -> NDArray[np.float32]:
         """Class probabilities, float32 [N, K]; the mean over members and noise samples.
 
-        Takes and raises what `run` does, and ModelError when the model is no classifier.
+        Of multi-label models those of each label; of segmentation [N, K, H, W]. Takes and
+        raises what `run` does, and ModelError when the model's task knows no probabilities.
         """
-        return self._classify(x, samples, seed)["probabilities"]
+        task = self._known_task("predict_proba")
+        if not task.activation:
+            raise ModelError(
+                f"{self._path}: answers numbers (task {self.task}), which have no probabilities;"
+                " use predict()"
+            )
+        return self.run(x, samples=samples, seed=seed)[task.answer]
 
     @overload
     def predict(
         self,
-        x: NDArray[Any],
+        x: Given,
         *,
         return_uncertainty: Literal[False] = False,
         samples: int | None = None,
         seed: int | None = None,
-    ) -> NDArray[np.int64]: ...
+    ) -> NDArray[Any]: ...
 
     @overload
     def predict(
         self,
-        x: NDArray[Any],
+        x: Given,
         *,
         return_uncertainty: Literal[True],
         samples: int | None = None,
         seed: int | None = None,
-    ) -> Prediction: ...
+    ) -> Prediction | Estimate: ...
 
     def predict(
         self,
-        x: NDArray[Any],
+        x: Given,
         *,
         return_uncertainty: bool = False,
         samples: int | None = None,
         seed: int | None = None,
-    ) -> NDArray[np.int64] | Prediction:
-        """Most probable class of each image, int64 [N]; or a `Prediction` that says how sure.
+    ) -> NDArray[Any] | Prediction | Estimate:
+        """The answer to each input; or, with `return_uncertainty`, also how sure it is.
 
-        Of a single network the mutual information is 0 and the agreement 1. Takes and
-        raises what `predict_proba` does.
+        - classification: the most probable class, int64 [N]; or a `Prediction`.
+        - segmentation: the most probable class of each pixel, int64 [N, H, W]; or a
+          `Prediction`.
+        - multilabel: whether each label's probability is at least 0.5, bool [N, K]; or a
+          `Prediction`.
+        - regression, image: the numbers, float32 [N, ...]; or an `Estimate`.
+
+        Of a single network the mutual information and the standard deviation are 0 and the
+        agreement is 1. Takes and raises what `run` does, and ModelError for the task "none".
         """
-        outputs = self._classify(x, samples, seed)
-        probabilities: NDArray[np.float32] = outputs["probabilities"]
-        if not return_uncertainty:
-            labels: NDArray[np.int64] = probabilities.argmax(axis=1)
-            return labels
-        if sampling.ROWS in outputs:
-            rows = softmax(outputs[sampling.ROWS])
-        else:
-            rows = probabilities[np.newaxis].astype(np.float64)
-        return summarize(rows, probabilities)
+        task = self._known_task("predict")
+        outputs = self.run(x, samples=samples, seed=seed)
+        return task.uncertainty(outputs) if return_uncertainty else task.predict(outputs)
 
     def predict_until(
         self,
@@ -175,9 +187,14 @@ class Session:
         Raises:
             InputError: as `run` does, and for a model without noise: an ensemble of
                 deterministic members is computed as a whole.
-            ModelError: as `run` does.
+            ModelError: as `run` does, and for another task than classification.
         """
-        self._check(x)
+        feeds = as_feeds(x, self.inputs)
+        if self.task != CLASSIFICATION:
+            raise ModelError(
+                f"{self._path}: predict_until decides between classes, and the task of this"
+                f" model is {self.task}; use predict() with samples"
+            )
         most = sampling.check_samples(max_samples, "max_samples")
         size = sampling.check_samples(group, "group")
         level = anytime.check_confidence(confidence)
@@ -185,20 +202,15 @@ class Session:
         if draw is None:
             raise InputError(f"predict_until does not apply: {self._no_noise()}")
 
-        def rows(images: NDArray[Any], first: int, count: int) -> NDArray[np.float64]:
-            return softmax(self._executor.sample(images, Draw(draw.seed, count, first)))
+        name = TASKS[self.task].rows
 
-        return anytime.predict_until(rows, x, confidence=level, max_samples=most, group=size)
+        def rows(images: NDArray[np.int64], first: int, count: int) -> NDArray[np.float64]:
+            chosen = {key: array[images] for key, array in feeds.items()}
+            drawn = self._executor.sample(chosen, Draw(draw.seed, count, first), [name], [])
+            return softmax(drawn[name])
 
-    def _classify(
-        self, x: NDArray[Any], samples: int | None, seed: int | None
-    ) -> dict[str, NDArray[Any]]:
-        if "probabilities" not in self._executor.output_names:
-            raise ModelError(
-                f"{self._path}: has no output named 'probabilities', only"
-                f" {', '.join(self._executor.output_names)}"
-            )
-        return self.run(x, samples=samples, seed=seed)
+        images = np.arange(len(feeds[self.inputs[0].name]))
+        return anytime.predict_until(rows, images, confidence=level, max_samples=most, group=size)
 
     def preprocess(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """Brings images into the form that the model takes.
@@ -220,7 +232,7 @@ class Session:
                 f"{self._path}: does not say how images are normalised; give it float32 input"
             )
         preprocess = Preprocess.from_json(fields)
-        if self._dtype == np.uint8:
+        if self.inputs[0].dtype == "uint8":
             preprocess.check(images)
             return images
         return preprocess.apply(images)
@@ -244,27 +256,46 @@ class Session:
     def _no_noise(self) -> str:
         return f"{self._path} has no noise to draw; export it with `--activations stochastic`"
 
-    def _check(self, x: NDArray[Any]) -> None:
-        expected = self.inputs[0]
-        if not isinstance(x, np.ndarray):
-            raise InputError(f"input must be a numpy array, this is {type(x).__name__}")
-        if x.dtype != self._dtype:
-            raise InputError(f"input must be {expected.dtype}, this is {x.dtype}; {_remedy(x)}")
-        fits = len(x.shape) == len(expected.shape) and all(
-            size == want or not isinstance(want, int)
-            for size, want in zip(x.shape, expected.shape, strict=True)
-        )
-        if not fits:
-            wanted = ", ".join("?" if size is None else str(size) for size in expected.shape)
-            raise InputError(f"input must have shape [{wanted}], this has {list(x.shape)}")
-        if not x.size:
-            raise InputError(f"input is empty: shape {list(x.shape)}")
-        # The least number is NaN if any is.
-        if x.dtype.kind == "f" and np.isnan(x.min()):
-            raise InputError("input contains NaN")
+    def _find_task(self) -> str:
+        names = self._executor.output_names
+        said = self.metadata.get("task")
+        if said is None:
+            return CLASSIFICATION if TASKS[CLASSIFICATION].answer in names else NONE
+        if said not in NAMES:
+            raise ModelError(
+                f"{self._path}: has the task {said!r}, which this version does not know; it knows"
+                f" {', '.join(NAMES)}"
+            )
+        task = TASKS.get(said)
+        if task is not None and task.answer not in names:
+            raise ModelError(
+                f"{self._path}: has the task {said} but no output named {task.answer!r}, only"
+                f" {', '.join(names)}; export it again"
+            )
+        return str(said)
 
+    def _known_task(self, method: str) -> Task:
+        if self.task == NONE:
+            raise ModelError(
+                f"{self._path}: does not say what its outputs mean (task none), so {method}()"
+                f" does not apply; use run(), which gives {', '.join(self._executor.output_names)}"
+            )
+        return TASKS[self.task]
 
-def _remedy(x: NDArray[Any]) -> str:
-    if x.dtype == np.uint8:
-        return "turn images into input with session.preprocess(images)"
-    return "convert it with x.astype(numpy.float32)"
+    def _sample(self, feeds: dict[str, NDArray[Any]], draw: Draw) -> dict[str, NDArray[Any]]:
+        """All outputs of a model with noise."""
+        names, drawn = self._executor.output_names, self._executor.rows
+        task = TASKS.get(self.task)
+        averaged = {name.removeprefix(MEMBER) for name in drawn}
+        if task is not None and task.rows in drawn:
+            averaged |= {*task.output_names(True)}
+        others = [name for name in names if name not in averaged and name not in drawn]
+        found = self._executor.sample(feeds, draw, drawn, others)
+        outputs = {name: found[name] for name in others}
+        for name in drawn:
+            rows = found[name].reshape(-1, *found[name].shape[2:])
+            if task is not None and name == task.rows:
+                outputs |= task.average(rows)
+            else:
+                outputs |= {name: rows, name.removeprefix(MEMBER): average(rows)}
+        return {name: outputs[name] for name in names}

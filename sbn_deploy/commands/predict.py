@@ -1,10 +1,10 @@
-"""`sbn predict`: classify images."""
+"""`sbn predict`: answers to images and arrays."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .common import add_noise_options, at_least, new_parser, share, show_json, show_table
 
@@ -25,9 +25,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "predict",
-        description="Classifies images. PNG and JPEG files are converted to the model's size,"
-        " colours and pixel range. A .npy file holds uint8 images [H, W, C] or [N, H, W, C] in"
-        " the model's pixel range, or normalised float32 input [N, C, H, W].",
+        description="Says what a model answers: the class of an image or, by the model's task,"
+        " labels, numbers, or a summary of the map or image. PNG and JPEG files are converted to"
+        " the model's size, colours and pixel range. A .npy file holds uint8 images [H, W, C] or"
+        " [N, H, W, C] in the model's pixel range, or normalised float32 input, such as"
+        " [N, C, H, W].",
         example="sbn predict digits.onnx seven.png batch.npy --uncertainty --min-confidence 0.9",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
@@ -63,12 +65,63 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Classifies every image of every file."""
-    from sbn_runtime import InputError, Session
+    """Answers every input in every file."""
+    from sbn_runtime import Session
+
+    session = Session(options.model, threads=options.threads)
+    return (_classify if session.task == "classification" else _answer_all)(session, options)
+
+
+def _answer_all(session: Session, options: argparse.Namespace) -> int:
+    """What a model with another task than classification answers."""
+    from sbn_runtime import InputError
+
+    from .images import read_input
+    from .predict_answers import SHOWN
+
+    for option, value in (("--min-confidence", options.min_confidence), ("--until", options.until)):
+        if value is not None:
+            raise InputError(f"{option} chooses between classes; the task here is {session.task}")
+    records: list[dict[str, Any]] = []
+    classes = session.metadata.get("classes", ())
+    for file in options.files:
+        x = read_input(file, session)
+        try:
+            answer = session.predict(
+                x, return_uncertainty=True, samples=options.samples, seed=options.seed
+            )
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+        record = SHOWN[session.task].record
+        records += [
+            {
+                "file": file,
+                "index": index,
+                **record(answer, index, classes, options.top, options.uncertainty),
+            }
+            for index in range(len(x))
+        ]
+    if options.json:
+        show_json(records)
+    else:
+        shown = SHOWN[session.task]
+        figures = [name for name in FIGURES if name in records[0]]
+        show_table(
+            ("file", "index", *shown.columns, *(_words(name) for name in figures)),
+            [
+                [row["file"], row["index"], *shown.cells(row), *(row[name] for name in figures)]
+                for row in records
+            ],
+        )
+    return 0
+
+
+def _classify(session: Session, options: argparse.Namespace) -> int:
+    """The classes of every image of every file."""
+    from sbn_runtime import InputError
 
     from .images import read_input
 
-    session = Session(options.model, threads=options.threads)
     answers: list[dict[str, Any]] = []
     for file in options.files:
         x = read_input(file, session)
@@ -95,7 +148,8 @@ def run(options: argparse.Namespace) -> int:
 def _predict(session: Session, x: NDArray[Any], options: argparse.Namespace) -> Prediction:
     draw = {"seed": options.seed}
     if options.until is None:
-        return session.predict(x, return_uncertainty=True, samples=options.samples, **draw)
+        found = session.predict(x, return_uncertainty=True, samples=options.samples, **draw)
+        return cast("Prediction", found)
     most = MOST_SAMPLES if options.samples is None else options.samples
     return session.predict_until(x, confidence=options.until, max_samples=most, **draw)
 

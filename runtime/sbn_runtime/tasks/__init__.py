@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import ConfigError
-from .base import STANDARD_DEVIATION, Dims, Task
+from .base import STANDARD_DEVIATION, Dims, Task, average
 from .classes import Classification, Segmentation
 from .labels import Multilabel
 from .values import ImageToImage, Regression
 
 __all__ = [
     "CLASSIFICATION",
+    "MEMBER",
     "NAMES",
     "NONE",
     "STANDARD_DEVIATION",
     "TASKS",
     "Task",
+    "average",
     "find",
     "infer_task",
     "member_name",
@@ -33,6 +35,8 @@ TASKS: dict[str, Task] = {
 CLASSIFICATION = Classification.name
 NONE = "none"
 """Of networks whose outputs nobody but the user interprets; they keep their names."""
+MEMBER = "member_"
+"""What names of outputs with rows begin with."""
 NAMES = (*TASKS, NONE)
 
 
@@ -63,4 +67,4 @@ def infer_task(shapes: Sequence[Dims]) -> str:
 
 def member_name(output: str) -> str:
     """The output that holds the rows [R, N, ...] of an output that no task applies to."""
-    return f"member_{output}"
+    return f"{MEMBER}{output}"

@@ -72,7 +72,7 @@ class Task(ABC):
 STANDARD_DEVIATION = "standard_deviation"
 
 
-def mean(rows: NDArray[Any]) -> NDArray[np.float32]:
+def average(rows: NDArray[Any]) -> NDArray[np.float32]:
     """The mean over rows [R, ...] as float32, added in float64."""
     found: NDArray[np.float32] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     return found

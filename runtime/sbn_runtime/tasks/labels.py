@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..uncertainty import Prediction, entropy
-from .base import Array, Dims, Outputs, Task, mean
+from .base import Array, Dims, Outputs, Task, average
 
 THRESHOLD = 0.5
 
@@ -25,7 +25,7 @@ class Multilabel(Task):
         return len(shape) == 2
 
     def average(self, rows: NDArray[np.float32]) -> dict[str, Array]:
-        return {self.rows: rows, self.answer: mean(sigmoid(rows))}
+        return {self.rows: rows, self.answer: average(sigmoid(rows))}
 
     def predict(self, outputs: Outputs) -> NDArray[np.bool_]:
         """The labels of probability 0.5 or more, bool [N, K]."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..uncertainty import Estimate
-from .base import STANDARD_DEVIATION, Array, Dims, Outputs, Task, mean
+from .base import STANDARD_DEVIATION, Array, Dims, Outputs, Task, average
 
 
 class Regression(Task):
@@ -22,7 +22,7 @@ class Regression(Task):
 
     def average(self, rows: NDArray[np.float32]) -> dict[str, Array]:
         spread = rows.std(axis=0, dtype=np.float64).astype(np.float32)
-        return {self.rows: rows, self.answer: mean(rows), STANDARD_DEVIATION: spread}
+        return {self.rows: rows, self.answer: average(rows), STANDARD_DEVIATION: spread}
 
     def predict(self, outputs: Outputs) -> NDArray[np.float32]:
         """The mean over the rows, float32, of the shape of the network's output."""

@@ -1,0 +1,83 @@
+"""What users give a model, checked against what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+Given = NDArray[Any] | Mapping[str, NDArray[Any]]
+"""An array, or arrays by the names of a model's inputs."""
+
+
+class TensorInfo(NamedTuple):
+    """One input or output: a dimension is a size, a name, or None when unknown."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+
+def as_feeds(given: Given, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[Any]]:
+    """The arrays by the names of the inputs.
+
+    Raises InputError for a missing or unknown input, another dtype or shape, NaN, an empty
+    batch, and batches of different sizes.
+    """
+    names = [node.name for node in inputs]
+    if not isinstance(given, Mapping):
+        if len(inputs) > 1:
+            raise InputError(
+                f"the model has several inputs; give a dictionary with {_listed(names)}"
+            )
+        _check(given, inputs[0], "input")
+        return {names[0]: given}
+    if given.keys() != set(names):
+        raise InputError(
+            f"the model's inputs are {_listed(names)}; given were {_listed(given) or 'none'}"
+        )
+    feeds = {name: given[name] for name in names}
+    for node in inputs:
+        _check(feeds[node.name], node, f"input {node.name!r}")
+    batch = inputs[0].shape[:1]
+    if batch and isinstance(batch[0], str):
+        sizes = {n.name: len(feeds[n.name]) for n in inputs if n.shape[:1] == batch}
+        if len(set(sizes.values())) > 1:
+            counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise InputError(f"the inputs of one batch must be equally many: {counts}")
+    return feeds
+
+
+def _check(x: Any, expected: TensorInfo, what: str) -> None:
+    if not isinstance(x, np.ndarray):
+        raise InputError(f"{what} must be a numpy array, this is {type(x).__name__}")
+    if x.dtype != np.dtype(expected.dtype):
+        raise InputError(
+            f"{what} must be {expected.dtype}, this is {x.dtype}; {_remedy(x, expected)}"
+        )
+    fits = len(x.shape) == len(expected.shape) and all(
+        size == want or not isinstance(want, int)
+        for size, want in zip(x.shape, expected.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("?" if size is None else str(size) for size in expected.shape)
+        raise InputError(f"{what} must have shape [{wanted}], this has {list(x.shape)}")
+    if not x.size:
+        raise InputError(f"{what} is empty: shape {list(x.shape)}")
+    # The least number is NaN if any is.
+    if x.dtype.kind == "f" and np.isnan(x.min()):
+        raise InputError(f"{what} contains NaN")
+
+
+def _remedy(x: NDArray[Any], expected: TensorInfo) -> str:
+    if x.dtype == np.uint8:
+        return "turn images into input with session.preprocess(images)"
+    return f"convert it with x.astype(numpy.{expected.dtype})"
+
+
+def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,84 @@
+"""`sbn predict` with models that answer something else than one class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sbn_runtime import Session
+
+from ..task_models import PIXELS, ROWS, SEVERAL, pixels, rows, save
+from .conftest import sbn
+
+CLASSES = {"classes": ["sky", "sea", "sand"]}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    np.save(tmp_path / "rows.npy", rows(4))
+    np.save(tmp_path / "pixels.npy", pixels(4))
+    return tmp_path / "rows.npy", tmp_path / "pixels.npy"
+
+
+def test_labels(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    model = save(tmp_path / "m.onnx", ROWS, "multilabel", members=2, metadata=CLASSES)
+    found = sbn("predict", model, files[0], "--uncertainty", "--top", "1", "--json").json
+    expected = Session(model).predict_proba(rows(4))
+    for record, probabilities in zip(found, expected, strict=True):
+        names = {CLASSES["classes"][i] for i in np.flatnonzero(probabilities >= 0.5)}
+        assert set(record["labels"]) == names
+        assert record["top"] == [
+            {
+                "label": CLASSES["classes"][probabilities.argmax()],
+                "probability": float(probabilities.max()),
+            }
+        ]
+        assert 0 <= record["mutual_information"] <= record["entropy"] <= np.log(2)
+    assert "labels" in sbn("predict", model, files[0]).stdout
+
+
+def test_numbers(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    model = save(tmp_path / "m.onnx", ROWS, "regression", members=2)
+    found = sbn("predict", model, files[0], "--uncertainty", "--json").json
+    outputs = Session(model).run(rows(4))
+    assert [record["prediction"] for record in found] == outputs["prediction"].tolist()
+    spread = [record["standard_deviation"] for record in found]
+    assert spread == outputs["standard_deviation"].tolist()
+    assert "±" in sbn("predict", model, files[0], "--uncertainty").stdout
+    assert "±" not in sbn("predict", model, files[0]).stdout
+
+
+def test_maps_and_images(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    model = save(tmp_path / "m.onnx", PIXELS, "segmentation", metadata=CLASSES)
+    found = sbn("predict", model, files[1], "--json").json
+    maps = Session(model).predict(pixels(4))
+    for record, labels in zip(found, maps, strict=True):
+        shares = {CLASSES["classes"][i]: (labels == i).mean() for i in np.unique(labels)}
+        assert {area["class"]: area["share"] for area in record["areas"]} == pytest.approx(shares)
+    assert "%" in sbn("predict", model, files[1]).stdout
+    model = save(tmp_path / "i.onnx", PIXELS, "image")
+    found = sbn("predict", model, files[1], "--json").json
+    assert found[0]["shape"] == [3, 2, 3]
+    assert found[0]["mean"] == pytest.approx(float(Session(model).predict(pixels(4))[0].mean()))
+    assert "3x2x3" in sbn("predict", model, files[1]).stdout
+
+
+@pytest.mark.parametrize("option", [("--min-confidence", "0.9"), ("--until", "0.9")])
+def test_options_of_classes(
+    tmp_path: Path, files: tuple[Path, Path], option: tuple[str, str]
+) -> None:
+    model = save(tmp_path / "m.onnx", ROWS, "regression")
+    outcome = sbn("predict", model, files[0], *option)
+    assert outcome.status == 2
+    assert f"{option[0]} chooses between classes; the task here is regression" in outcome.stderr
+
+
+def test_models_that_cannot_be_asked(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    outcome = sbn("predict", save(tmp_path / "m.onnx", ROWS, "none"), files[0])
+    assert outcome.status == 2
+    assert "use run()" in outcome.stderr
+    outcome = sbn("predict", save(tmp_path / "s.onnx", SEVERAL, "regression"), files[0])
+    assert outcome.status == 2
+    assert "several inputs" in outcome.stderr
