@@ -41,7 +41,7 @@ class Built:
 
     Attributes:
         module: in evaluation mode, on the CPU.
-        reference: as it was given.
+        reference: as it was given; a file below this folder is relative to it.
         kind: "fp32" for the twin of an architecture.
         config: the settings that it was built with.
         sha256: of the file that defines it; empty for other references.
@@ -68,12 +68,18 @@ def names_code(text: str) -> bool:
     return text.endswith(".py") or (":" in text and not Path(text).is_file())
 
 
+def is_offered(text: str) -> bool:
+    """Whether an installed package offers a network of this name."""
+    return text in importlib.metadata.entry_points(group=GROUP).names
+
+
 def build(
     reference: str,
     config: Mapping[str, Any] | None = None,
     *,
     offered: Mapping[str, Any] | None = None,
     twin: bool = False,
+    trusted: bool = True,
 ) -> Built:
     """Builds the network that a reference names, with new weights from torch's generator.
 
@@ -85,6 +91,8 @@ def build(
             architecture.
         offered: more of them, which are passed only where a parameter has the name.
         twin: build the fp32 twin of an architecture.
+        trusted: False if it was not the user who gave the reference; it must then be
+            defined in the file itself.
 
     Raises:
         ConfigError: nothing has this name, it is not a network, it takes other arguments,
@@ -95,7 +103,8 @@ def build(
     given, more = dict(config or {}), dict(offered or {})
     if reference in models.names():
         return _architecture(reference, more | given, twin)
-    found = _find(reference)
+    found = _find(reference, trusted)
+    reference = _from_here(reference)
     if isinstance(found.value, type) and issubclass(found.value, models.Network):
         arch = found.value.arch
         made = _run(reference, found, lambda: _architecture(arch, more | given, twin))
@@ -144,26 +153,40 @@ def _run(reference: str, found: _Found, make: Callable[[], T]) -> T:
         raise user_error(reference, error) from error
 
 
-def _find(reference: str) -> _Found:
+def _from_here(reference: str) -> str:
+    """The reference with its file relative to this folder, where it lies below."""
+    file, _, name = reference.rpartition(":")
+    if not file.endswith(".py"):
+        return reference
+    path = Path(file)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return f"{path}:{name}"
+
+
+def _find(reference: str, trusted: bool) -> _Found:
     """What a reference outside the registry names."""
     from .cuda import without_cuda
 
     left, colon, name = reference.rpartition(":")
     with without_cuda():
         if reference.endswith(".py"):
-            return _in_file(Path(reference), "")
+            return _in_file(Path(reference), "", trusted)
         if left.endswith(".py"):
-            return _in_file(Path(left), name)
+            return _in_file(Path(left), name, trusted)
         return _in_module(left, name) if colon else _offered(reference)
 
 
-def _in_file(file: Path, name: str) -> _Found:
+def _in_file(file: Path, name: str, trusted: bool) -> _Found:
     # Repositories are run from their top folder.
     folders = list(dict.fromkeys([*search_path(file), Path.cwd()]))
     with importable(folders):
         module = load_file(file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return _Found(_attribute(module, name, str(file)), folders, digest)
+    value = _attribute(module, name, str(file))
+    if not trusted and not _is_defined_in(module, value):
+        raise ConfigError(f"{file} does not define {name} itself; name the network yourself")
+    return _Found(value, folders, digest)
 
 
 def _in_module(path: str, name: str) -> _Found:
@@ -213,15 +236,26 @@ def _candidates(module: ModuleType) -> list[str]:
     """Names of what could be a network, in the order of the file."""
     from torch import nn
 
-    def could_be(value: object) -> bool:
-        if isinstance(value, nn.Module):
-            return True
-        maker = inspect.isfunction(value) or (
-            isinstance(value, type) and issubclass(value, nn.Module)
-        )
-        return maker and getattr(value, "__module__", "") == module.__name__
+    return [
+        name
+        for name, value in vars(module).items()
+        if name[0] != "_"
+        and (inspect.isfunction(value) or _is_module_class(value) or isinstance(value, nn.Module))
+        and _is_defined_in(module, value)
+    ]
 
-    return [name for name, value in vars(module).items() if name[0] != "_" and could_be(value)]
+
+def _is_defined_in(module: ModuleType, value: object) -> bool:
+    """Whether the code of a class or function stands in the module; finished networks count."""
+    from torch import nn
+
+    return isinstance(value, nn.Module) or getattr(value, "__module__", "") == module.__name__
+
+
+def _is_module_class(value: object) -> bool:
+    from torch import nn
+
+    return isinstance(value, type) and issubclass(value, nn.Module)
 
 
 def _arguments(

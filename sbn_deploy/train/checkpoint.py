@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import sbn_deploy
+from sbn_deploy.networks import Built, loading
 from sbn_deploy.nn import models, storage
 from sbn_deploy.nn.models import Network
 
@@ -21,7 +22,7 @@ VERSION = 1
 
 def save(
     path: str | Path,
-    model: Network,
+    model: Network | Built,
     meta: Mapping[str, Any],
     calibration: NDArray[np.uint8] | None = None,
 ) -> None:
@@ -30,27 +31,31 @@ def save(
     `meta` is JSON-able: data, classes, preprocess, metrics, seed. `calibration`
     are training images, uint8 [N, H, W, C], from which batch-norm statistics are
     estimated again whenever the checkpoint is materialised. The same network,
-    meta and images give the same bytes.
+    meta and images give the same bytes. A network that was built from a reference
+    is found again by it, see `sbn_deploy.networks.loading.from_header`.
 
     Raises:
         ConfigError: the folder cannot be written to.
     """
+    if isinstance(model, Network):
+        model = Built(model, model.arch, model.kind, model.config)
     header = {
         **meta,
         "format": FORMAT,
         "version": VERSION,
         "sbn_deploy": sbn_deploy.__version__,
-        "arch": model.arch,
+        "arch": model.reference,
         "config": model.config,
         "kind": model.kind,
+        **({"source_sha256": model.sha256} if model.sha256 else {}),
     }
-    tensors: dict[str, Tensor] = dict(model.state_dict())
+    tensors: dict[str, Tensor] = dict(model.module.state_dict())
     if calibration is not None:
         tensors[storage.CALIBRATION] = torch.from_numpy(calibration)
     storage.write(Path(path), tensors, header)
 
 
-def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
+def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """The network, in evaluation mode, and the whole header.
 
     Raises:
@@ -60,7 +65,7 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
     return model, header
 
 
-def load_all(path: str | Path) -> tuple[Network, dict[str, Any], NDArray[np.uint8] | None]:
+def load_all(path: str | Path) -> tuple[nn.Module, dict[str, Any], NDArray[np.uint8] | None]:
     """The network, in evaluation mode, the whole header, and the calibration images.
 
     Raises:
@@ -68,6 +73,6 @@ def load_all(path: str | Path) -> tuple[Network, dict[str, Any], NDArray[np.uint
     """
     tensors, header = storage.read(Path(path), format=FORMAT, version=VERSION)
     images = tensors.pop(storage.CALIBRATION, None)
-    model = models.from_header(header, path)
+    model = loading.from_header(header, path)
     models.load_state(model, tensors, path)
     return model, header, None if images is None else images.numpy()

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from sbn_deploy import data
-from sbn_deploy.nn import models, storage
-from sbn_deploy.nn.models import Network
+from sbn_deploy.networks import Built, build, names_code, user_error
+from sbn_deploy.nn import storage
 from sbn_deploy.nn.threads import threads
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.config import TrainConfig
@@ -81,7 +81,8 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
             "training images"
         )
     torch.manual_seed(config.seed)
-    model = _create(config, images)
+    built = _create(config, images)
+    model = built.module
     check_writable(config.out)
     if group.first:
         storage.remove_leftovers(config.out)
@@ -118,8 +119,8 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     }
     metrics = {
         **meta,
-        "arch": model.arch,
-        "kind": model.kind,
+        "arch": built.reference,
+        "kind": built.kind,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         # Without what is true of this machine only.
         "recipe": config.model_dump(mode="json", exclude={"out"}) | {"data": images.name},
@@ -127,7 +128,7 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
         "images_per_second": len(history) * trainer.steps * config.batch_size / seconds,
         "history": history,
     }
-    checkpoint.save(path, model, meta, None if calibration is None else calibration.numpy())
+    checkpoint.save(path, built, meta, None if calibration is None else calibration.numpy())
     write_atomically(config.out / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
     (config.out / STATE).unlink(missing_ok=True)
     return TrainResult(path, metrics)
@@ -140,13 +141,12 @@ def _own_generators(group: Ranks) -> Iterator[None]:
         yield
 
 
-def _create(config: TrainConfig, images: data.Dataset) -> Network:
+def _create(config: TrainConfig, images: data.Dataset) -> Built:
     shape = images.preprocess
     if shape.height != shape.width:
         raise ConfigError(
             f"{images.name} has images of {shape.height}x{shape.width}; use square ones"
         )
-    make = models.create_twin if config.twin else models.create
     given = {"channels": shape.channels, "size": shape.height, "classes": len(images.classes)}
     for key in sorted(given.keys() & config.model.keys()):
         if config.model[key] != given[key]:
@@ -154,9 +154,33 @@ def _create(config: TrainConfig, images: data.Dataset) -> Network:
                 f"model.{key} is {config.model[key]}, but {images.name} has {given[key]}; "
                 "leave it out"
             )
-    model = make(config.arch, **(config.model | given))
+    built = build(config.arch, config.model, offered=given, twin=config.twin)
+    model = built.module
+    if names_code(config.arch):
+        _check_fits(built, images)
     if not math.isclose(config.norm_scale, 1):
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 torch.nn.init.constant_(module.weight, config.norm_scale)
-    return model
+    return built
+
+
+def _check_fits(built: Built, images: data.Dataset) -> None:
+    """Raises ConfigError unless the network takes the images and tells their classes apart."""
+    example = torch.from_numpy(images.preprocess.apply(images.images[:2]))
+    shape = list(example.shape)
+    try:
+        with torch.no_grad():
+            found = built.module(example)
+    except Exception as error:
+        what = f"{built.reference}, given {images.name} as {shape},"
+        raise user_error(what, error) from error
+    if next(built.module.parameters(), None) is None:
+        raise ConfigError(f"{built.reference} has no parameters to train")
+    wanted = [len(example), len(images.classes)]
+    if not isinstance(found, torch.Tensor) or list(found.shape) != wanted:
+        answer = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise ConfigError(
+            f"{built.reference} answers {answer} to {shape}; training on {images.name} needs"
+            f" logits {wanted}"
+        )

@@ -7,21 +7,21 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sbn_deploy.data import Dataset
 from sbn_deploy.materialize import materialize
 from sbn_deploy.nn import set_eval_forward
-from sbn_deploy.nn.models import Network
+from sbn_deploy.nn.kinds import has_our_layers
 from sbn_deploy.train.evaluation import evaluate
 
 
 def score(
-    model: Network, images: Dataset, *, members: int, seed: int, calibration: Tensor | None
+    model: nn.Module, images: Dataset, *, members: int, seed: int, calibration: Tensor | None
 ) -> dict[str, dict[str, Any]]:
     """Accuracy and likelihood on `images` by the form of the network.
 
-    - fp32: a twin as it is.
+    - fp32: a twin, or any other network without our layers, as it is.
     - thresholded: the mode of every weight, deterministic activations.
     - noisy: the mode of every weight, `members` samples of the activations.
     - ensemble: `members` samples of the weights, deterministic activations.
@@ -33,7 +33,7 @@ def score(
             the deterministic forms, if they are to be estimated again.
     """
     inputs, labels = torch.from_numpy(images.inputs()), torch.from_numpy(images.labels)
-    if model.kind == "fp32":
+    if not has_our_layers(model):
         return {"fp32": asdict(evaluate([model], inputs, labels))}
     noisy = copy.deepcopy(model)
     set_eval_forward(noisy, activations="sampled")

@@ -20,7 +20,6 @@ from torch.optim import Adam, Optimizer
 from sbn_deploy.data import Dataset
 from sbn_deploy.materialize import materialize
 from sbn_deploy.nn import set_train_forward, set_weight_generator
-from sbn_deploy.nn.models import Network
 from sbn_deploy.train import state
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.diagnose import bad_gradient, bad_layer
@@ -62,7 +61,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Network,
+        model: nn.Module,
         images: Dataset,
         validation: Dataset | None,
         config: TrainConfig,
@@ -128,7 +127,7 @@ class Trainer:
             self.live.ema.swap()
 
     def _fit(self, wrapped: nn.Module) -> None:
-        title = f"{self.config.arch} {self.model.kind}"
+        title = f"{self.config.arch} {'fp32' if self.config.twin else 'sbn'}"
         with _until_terminated() as terminated, contextlib.ExitStack() as stack:
             report: Report = lambda _: None  # noqa: E731
             if self.group.first:
@@ -278,7 +277,7 @@ class Trainer:
             torch.cuda.set_rng_state(saved[size:], self.device)
 
 
-def _optimizers(model: Network, config: TrainConfig) -> list[Optimizer]:
+def _optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     latents, others = split_parameters(model)
     # Real weights are matrices and kernels, batch-norm parameters vectors.
     weights = [parameter for parameter in others if parameter.ndim > 1]
@@ -288,10 +287,10 @@ def _optimizers(model: Network, config: TrainConfig) -> list[Optimizer]:
         for parameters, rate in ((weights, config.weight_step), (vectors, config.step))
         if parameters
     ]
-    adam = Adam(groups)
+    adam = [Adam(groups)] if groups else []
     betas = (MOMENTUM, 0.999)
     if not latents:
-        return [adam]
+        return adam
     match config.optimizer:
         case "mirror":
             return [
@@ -302,17 +301,17 @@ def _optimizers(model: Network, config: TrainConfig) -> list[Optimizer]:
                     betas=betas,
                     decay=config.latent_decay,
                 ),
-                adam,
+                *adam,
             ]
         case "projected":
             return [
                 ProjectedGradient(
                     latents, lr=config.latent_step, moments=config.moments, betas=betas
                 ),
-                adam,
+                *adam,
             ]
         case "bop":
-            return [Bop(latents, lr=config.latent_step), adam]
+            return [Bop(latents, lr=config.latent_step), *adam]
 
 
 @contextlib.contextmanager

@@ -132,7 +132,7 @@ def test_verb_trains_the_twin_and_prints_json(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--arch", "vgg"], "unknown architecture 'vgg'"),
+        (["--arch", "vgg"], "unknown network 'vgg'"),
         (["--data", "mnist"], "unknown data set 'mnist'"),
     ],
 )
