@@ -1,6 +1,7 @@
 """Layers of stochastic binary networks."""
 
 from sbn_deploy.nn.activation import DeterministicSign, Sign, SignActivation, StochasticSign
+from sbn_deploy.nn.binarization import Binarized, Change, binarize
 from sbn_deploy.nn.binary import BinaryLayer
 from sbn_deploy.nn.conv import BinaryConv, BinaryConv1d, BinaryConv2d
 from sbn_deploy.nn.fixed import ChannelScale, FixedConv, FixedLinear
@@ -12,11 +13,13 @@ from sbn_deploy.nn.noise import Noise
 from sbn_deploy.nn.surrogate import Surrogate
 
 __all__ = [
+    "Binarized",
     "BinaryConv",
     "BinaryConv1d",
     "BinaryConv2d",
     "BinaryLayer",
     "BinaryLinear",
+    "Change",
     "ChannelScale",
     "ConvGeometry",
     "DeterministicSign",
@@ -29,6 +32,7 @@ __all__ = [
     "SignActivation",
     "StochasticSign",
     "Surrogate",
+    "binarize",
     "set_eval_forward",
     "set_train_forward",
     "set_weight_generator",

@@ -24,8 +24,8 @@ Estimator = Literal["identity", "proxy"]
 """Gradient of the latent: with respect to the mean (mirror descent), or times 2p(eta)."""
 
 
-class WeightOptions(TypedDict, total=False):
-    """Keyword arguments of every `BinaryLayer`, with their defaults.
+class LatentOptions(TypedDict, total=False):
+    """How the weights of a `BinaryLayer` are drawn and trained, with the defaults.
 
     noise ("logistic"): weight noise, or its name; F is its cdf.
     estimator ("identity"): "identity" passes the weight gradient on as the
@@ -37,8 +37,6 @@ class WeightOptions(TypedDict, total=False):
     local_reparametrization (False): in training, draw the layer's outputs from
         the normal distribution with their mean and variance instead of drawing
         weights (arXiv 1506.02557): less variance, and real-valued outputs.
-    scale (False): multiply each output channel by a trained number, after the
-        sums, so that weights stay -1 and +1; for layers without batch-norm.
     """
 
     noise: str | Noise
@@ -47,6 +45,15 @@ class WeightOptions(TypedDict, total=False):
     train_forward: Forward
     eval_forward: Forward
     local_reparametrization: bool
+
+
+class WeightOptions(LatentOptions, total=False):
+    """Keyword arguments of every `BinaryLayer`: those of `LatentOptions`, and one more.
+
+    scale (False): multiply each output channel by a trained number, after the
+        sums, so that weights stay -1 and +1; for layers without batch-norm.
+    """
+
     scale: bool
 
 

@@ -12,6 +12,7 @@ from sbn_deploy.nn.models.network import (
     create,
     create_twin,
     names,
+    settings,
 )
 from sbn_deploy.nn.models.quicknet import QuickNet, QuickNetLarge, QuickNetSmall
 from sbn_deploy.nn.models.restore import from_header, load_state
@@ -34,4 +35,5 @@ __all__ = [
     "from_header",
     "load_state",
     "names",
+    "settings",
 ]

@@ -284,6 +284,11 @@ def names() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
+def settings(arch: str) -> set[str]:
+    """Names of the settings that a registered architecture has of its own."""
+    return set(list(inspect.signature(_REGISTRY[arch]).parameters)[1:])
+
+
 def create(arch: str, **config: Any) -> Network:
     """A new stochastic binary network, its latents drawn from torch's generator.
 

@@ -1,0 +1,35 @@
+"""Latents from the weights of a float network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sbn_runtime.errors import ConfigError
+
+INIT_STD = 2.0
+"""Spread of latents at the start: most weights are nearly decided, none for good."""
+
+
+def latents_of(weight: Tensor, std: float = INIT_STD) -> Tensor:
+    """Latents with the signs of `weight`, their root mean square scaled to `std`.
+
+    Thresholding them gives the signs of the float weights; sampling prefers to
+    flip the small ones. A weight of zeros gives zeros, fair coins.
+
+    Args:
+        weight: real weights of one layer, any shape, floating point.
+
+    Raises:
+        ConfigError: a weight that is not finite.
+
+    Example:
+        >>> import torch
+        >>> latents_of(torch.tensor([0.1, -0.1, 0.0, 0.2, -0.2])).tolist()
+        [1.4142135381698608, -1.4142135381698608, 0.0, 2.8284270763397217, -2.8284270763397217]
+    """
+    weight = weight.detach()
+    if not weight.isfinite().all():
+        raise ConfigError("weights are not finite numbers; start from other ones")
+    spread = weight.double().square().mean().sqrt()
+    return (weight * (std / spread)).to(weight.dtype) if spread > 0 else torch.zeros_like(weight)
