@@ -31,7 +31,7 @@ from .errors import (
 )
 from .feeds import TensorInfo
 from .native import available_isas, isa, library_path
-from .preprocess import Preprocess
+from .preprocess import Preprocess, Standardize
 from .session import Session
 from .uncertainty import Estimate, Prediction
 
@@ -50,6 +50,7 @@ __all__ = [
     "RemoteError",
     "SbnError",
     "Session",
+    "Standardize",
     "TensorInfo",
     "UnsupportedLayerError",
     "available_isas",

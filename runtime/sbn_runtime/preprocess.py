@@ -1,4 +1,4 @@
-"""From pixels to the numbers that a network was trained on."""
+"""From pixels, or other numbers, to those that a network was trained on."""
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ class Preprocess:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Preprocess:
         """The inverse of `to_json`. Raises ModelError on missing or impossible fields."""
+        if "shape" in fields:
+            raise ModelError(f"the model takes numbers of shape {fields['shape']}, not images")
         try:
             self = cls(
                 channels=int(fields["channels"]),
@@ -99,3 +101,73 @@ class Preprocess:
         ):
             raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
         return self
+
+
+@dataclass(frozen=True)
+class Standardize:
+    """Shape and normalisation of numbers that are no pixels: input = (x - mean) / std.
+
+    Attributes:
+        shape: of one input: features (F,), channels and length (C, L), or (C, H, W).
+        mean, std: one value for each feature or channel (the first axis), std above 0.
+    """
+
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def apply(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Normalises numbers.
+
+        Args:
+            x: float32 [N, *shape].
+
+        Returns:
+            float32 [N, *shape].
+
+        Raises:
+            InputError: wrong dtype or shape.
+        """
+        self.check(x)
+        each = (1, -1, *[1] * (len(self.shape) - 1))
+        mean = np.asarray(self.mean, np.float32).reshape(each)
+        normal: NDArray[np.float32] = (x - mean) / np.asarray(self.std, np.float32).reshape(each)
+        return normal
+
+    def check(self, x: NDArray[np.float32]) -> None:
+        """Raises InputError for a wrong dtype or shape."""
+        if x.dtype != np.float32 or x.shape[1:] != self.shape:
+            wanted = ", ".join(map(str, self.shape))
+            raise InputError(
+                f"input must be float32 [N, {wanted}], this is {x.dtype} {list(x.shape)}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Standardize:
+        """The inverse of `to_json`. Raises ModelError on missing or impossible fields."""
+        try:
+            self = cls(
+                shape=tuple(int(size) for size in fields["shape"]),
+                mean=tuple(float(value) for value in fields["mean"]),
+                std=tuple(float(value) for value in fields["std"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"preprocessing description is damaged: {error!r}") from error
+        if not (
+            self.shape
+            and min(self.shape) > 0
+            and len(self.mean) == len(self.std) == self.shape[0]
+            and all(value > 0 for value in self.std)
+        ):
+            raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
+        return self
+
+
+def preprocess_from(fields: Mapping[str, Any]) -> Preprocess | Standardize:
+    """What a description is of: pixels, or other numbers. Raises ModelError as `from_json`."""
+    kind = Standardize if "shape" in fields else Preprocess
+    return kind.from_json(fields)

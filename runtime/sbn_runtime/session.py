@@ -14,7 +14,7 @@ from .anytime import Anytime
 from .errors import InputError, ModelError
 from .executor import Executor, session_options
 from .feeds import Given, TensorInfo, as_feeds
-from .preprocess import Preprocess
+from .preprocess import preprocess_from
 from .sampling import Draw
 from .tasks import CLASSIFICATION, MEMBER, NAMES, NONE, TASKS, Task, average
 from .uncertainty import Estimate, Prediction, softmax
@@ -212,15 +212,16 @@ class Session:
         images = np.arange(len(feeds[self.inputs[0].name]))
         return anytime.predict_until(rows, images, confidence=level, max_samples=most, group=size)
 
-    def preprocess(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """Brings images into the form that the model takes.
+    def preprocess(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Brings images, or other numbers, into the form that the model takes.
 
         Args:
-            images: uint8 [N, H, W, C].
+            images: uint8 [N, H, W, C]; float32 of the input's shape for a model that was
+                trained on numbers.
 
         Returns:
-            float32 [N, C, H, W], normalised as the model was trained on; the
-            images themselves if the model takes pixels.
+            float32 [N, C, H, W], or of the input's shape, normalised as the model was
+            trained on; the images themselves if the model takes pixels.
 
         Raises:
             InputError: wrong dtype, shape or range.
@@ -231,7 +232,7 @@ class Session:
             raise ModelError(
                 f"{self._path}: does not say how images are normalised; give it float32 input"
             )
-        preprocess = Preprocess.from_json(fields)
+        preprocess = preprocess_from(fields)
         if self.inputs[0].dtype == "uint8":
             preprocess.check(images)
             return images

@@ -138,8 +138,7 @@ def run(options: argparse.Namespace) -> int:
         f"SBN noise, {SAMPLES} samples": folder / f"digits-noise{SAMPLES}.onnx",
     }
     fp32, int8, threshold, ensemble, noisy = files.values()
-    size = images.preprocess
-    rivals.export_fp32(checkpoint.load(twin)[0], (size.channels, size.height, size.width), fp32)
+    rivals.export_fp32(checkpoint.load(twin)[0], images.input_shape, fp32)
     rivals.quantise_int8(fp32, int8, images.inputs()[:256])
     export_checkpoint(binary, threshold)
     export_checkpoint(binary, ensemble, weights="sample", members=MEMBERS, seed=options.seed)

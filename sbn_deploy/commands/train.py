@@ -63,6 +63,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains, and shows the scores."""
+    from sbn_deploy.tasks import find
     from sbn_deploy.train import config
     from sbn_deploy.train.loop import Stopped, train
 
@@ -86,10 +87,11 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         show_json({"checkpoint": str(result.checkpoint_path), **result.metrics})
     else:
+        metrics = find(result.metrics["task"]).metrics
         show_table(
-            ("weights", "test accuracy", "negative log-likelihood"),
+            ("weights", *(f"test {metric.title}" for metric in metrics)),
             [
-                (name, f"{scores['accuracy']:.2%}", scores["nll"])
+                (name, *(metric.show(scores[metric.key]) for metric in metrics))
                 for name, scores in result.metrics["metrics"].items()
             ],
         )

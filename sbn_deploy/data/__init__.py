@@ -1,4 +1,4 @@
-"""Labelled images with their normalisation, split into train, validation and test."""
+"""Inputs with targets and their normalisation, split into train, validation and test."""
 
 from __future__ import annotations
 
@@ -10,23 +10,34 @@ from sbn_deploy.data.stream import Stream, of_memory, some
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 
-__all__ = ["Dataset", "Preprocess", "Split", "Stream", "load", "names", "stream_test"]
+__all__ = [
+    "Dataset",
+    "Preprocess",
+    "Split",
+    "Stream",
+    "is_classified_images",
+    "load",
+    "names",
+    "stream_test",
+]
 
 KINDS = ("cifar10", "folder", "npz", "hf-parquet")
 
 
 def names() -> tuple[str, ...]:
     """What `load` accepts."""
-    return ("digits", *(f"{kind}:PATH" for kind in KINDS))
+    return ("digits", "signals", *(f"{kind}:PATH" for kind in KINDS))
 
 
 def load(spec: str, split: Split) -> Dataset:
     """One split of a data set.
 
     - `digits`: the 1797 8x8 images bundled with scikit-learn.
+    - `signals`: noisy waveforms of six kinds, float32 [N, 1, 128], generated.
     - `cifar10:PATH`: CIFAR-10, as parquet files or as the original binary batches.
     - `folder:PATH`: image files in PATH/train/CLASS and PATH/test/CLASS, or PATH/CLASS.
-    - `npz:PATH`: a NumPy archive with `images` and `labels`.
+    - `npz:PATH`: a NumPy archive with `images` and `labels`, or with `x` and `y` for other
+      inputs and tasks.
     - `hf-parquet:PATH`: a folder of parquet files as on the Hugging Face hub.
 
     Where the data has no such parts itself, each fifth image of a class is for
@@ -43,6 +54,10 @@ def load(spec: str, split: Split) -> Dataset:
         from sbn_deploy.data import digits
 
         return digits.load(split)
+    if spec == "signals":
+        from sbn_deploy.data import signals
+
+        return signals.load(split)
     kind, path = _located(spec)
     match kind:
         case "cifar10":
@@ -63,14 +78,29 @@ def load(spec: str, split: Split) -> Dataset:
             return parquet.load(path, split, f"hf-parquet:{path.name}")
 
 
+def is_classified_images(spec: str) -> bool:
+    """Whether a data set holds 8-bit images and their classes, as `stream_test` needs it.
+
+    Raises ConfigError for unknown data, and for a file that cannot be opened.
+    """
+    if spec in ("digits", "signals"):
+        return spec == "digits"
+    kind, path = _located(spec)
+    if kind != "npz":
+        return True
+    from sbn_deploy.data import npz
+
+    return npz.streams(path)
+
+
 def stream_test(spec: str) -> Stream:
-    """The test split of a data set that `load` accepts, read image by image.
+    """The test split of a data set of images and classes, read image by image.
 
     What is wrong with single images does not matter yet.
 
     Raises what `load` raises for the data as a whole.
     """
-    if spec == "digits":
+    if spec in ("digits", "signals"):
         return of_memory(load(spec, "test"))
     kind, path = _located(spec)
     match kind:

@@ -1,4 +1,4 @@
-"""Labelled images with their normalisation, and how a list of them is split."""
+"""Inputs with their targets and normalisation, and how a list of them is split."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_deploy import tasks
 from sbn_runtime.errors import ConfigError
-from sbn_runtime.preprocess import Preprocess
+from sbn_runtime.preprocess import Preprocess, Standardize
+from sbn_runtime.tasks import CLASSIFICATION
 
 Split = Literal["train", "validation", "test", "train+validation"]
 
@@ -20,24 +22,72 @@ TEST_EVERY = 5
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images uint8 [N, H, W, C] and labels int64 [N], indices into `classes`."""
+    """Inputs and what networks should answer to them.
+
+    Attributes:
+        name: for people.
+        images: 8-bit images uint8 [N, H, W, C], or other inputs float32 [N, F], [N, C, L]
+            or [N, C, H, W].
+        labels: the targets, [N, ...], by the task: classes int64 [N], labels uint8 [N, K],
+            numbers float32 [N] or [N, ...], classes of pixels int64 [N, H, W], images
+            float32 [N, C, H, W].
+        classes: names of the classes or labels; empty for numbers and images.
+        preprocess: what makes the network's input of `images`.
+        task: what the targets are, a name of `sbn_deploy.tasks`.
+    """
 
     name: str
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    images: NDArray[Any]
+    labels: NDArray[Any]
     classes: tuple[str, ...]
-    preprocess: Preprocess
+    preprocess: Preprocess | Standardize
+    task: str = CLASSIFICATION
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def pixels(self) -> bool:
+        """Whether the inputs are 8-bit images."""
+        return isinstance(self.preprocess, Preprocess)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input of a network: (C, H, W), (C, L) or (F,)."""
+        if isinstance(self.preprocess, Standardize):
+            return self.preprocess.shape
+        return self.preprocess.channels, self.preprocess.height, self.preprocess.width
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of what a network answers to one input; () and (1,) are the same to training."""
+        return tasks.find(self.task).outputs(self.labels, len(self.classes))
+
     def inputs(self) -> NDArray[np.float32]:
-        """Normalised images, float32 [N, C, H, W]."""
+        """Normalised inputs, float32 [N, C, H, W], [N, C, L] or [N, F]."""
         return self.preprocess.apply(self.images)
 
     def take(self, indices: NDArray[np.int64]) -> Dataset:
         """The images and labels at `indices`."""
         return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def for_task(self, task: str) -> Dataset:
+        """The same data for another task that its targets allow.
+
+        Any integers or zeros and ones may be numbers, and images numbers too.
+
+        Raises:
+            ConfigError: an unknown task, or targets that do not allow it.
+        """
+        if task == self.task:
+            return self
+        targets = tasks.find(task).targets(self.labels, (len(self), *self.input_shape), self.name)
+        named = task in NAMED
+        return replace(self, task=task, labels=targets, classes=self.classes if named else ())
+
+
+NAMED = ("classification", "multilabel", "segmentation")
+"""Tasks whose outputs have names."""
 
 
 def eight_bit(
@@ -91,20 +141,27 @@ def every(labels: NDArray[np.int64], period: int) -> NDArray[np.bool_]:
 def of_training_part(part: Dataset, split: Split) -> Dataset:
     """Train, validation, or both, from the images that are not for testing.
 
-    Each tenth image of every class is for validation.
+    Each tenth image of every class is for validation; each tenth one where images have
+    no class.
     """
     if split == "train+validation":
         return part
-    held_out = every(part.labels, VALIDATION_EVERY)
+    held_out = every(_strata(part), VALIDATION_EVERY)
     return part.take(np.flatnonzero(held_out if split == "validation" else ~held_out))
 
 
 def of_whole(whole: Dataset, split: Split) -> Dataset:
     """Any split of a data set that has no test part of its own.
 
-    Each fifth image of every class is for testing.
+    Each fifth image of every class is for testing; each fifth one where images have no
+    class.
     """
-    held_out = every(whole.labels, TEST_EVERY)
+    held_out = every(_strata(whole), TEST_EVERY)
     if split == "test":
         return whole.take(np.flatnonzero(held_out))
     return of_training_part(whole.take(np.flatnonzero(~held_out)), split)
+
+
+def _strata(part: Dataset) -> NDArray[np.int64]:
+    """What is split evenly, [N]: classes, or everything together."""
+    return part.labels if part.task == CLASSIFICATION else np.zeros(len(part), np.int64)

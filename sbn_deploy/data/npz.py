@@ -1,10 +1,10 @@
-"""`npz:PATH`: a NumPy archive of images and labels."""
+"""`npz:PATH`: a NumPy archive of images and labels, or of other inputs and targets."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from sbn_deploy.data import arrays as other
 from sbn_deploy.data.dataset import Dataset, Split, eight_bit, of_training_part, of_whole
 from sbn_deploy.data.stream import Indices, Pixels, Stream, digest, states
 from sbn_runtime.errors import ConfigError
@@ -25,14 +26,16 @@ def load(path: Path, split: Split) -> Dataset:
 
     It holds `images` uint8 [N, H, W] or [N, H, W, C] and integer `labels` [N];
     if it has them, `test_images`, `test_labels` and `classes` (names). Without
-    test images, each fifth image of a class is for testing. Pickled arrays are
-    refused.
+    test images, each fifth image of a class is for testing. An archive with `y` is read
+    by `sbn_deploy.data.arrays`. Pickled arrays are refused.
 
     Raises:
         ConfigError: the archive is missing, damaged, or holds something else.
     """
     with _opened(path) as archive:
         arrays = {key: archive[key] for key in archive.files}
+    if is_other(arrays):
+        return other.load(arrays, path, _name(path), split)
     prefix = "test_" if split == "test" and "test_images" in arrays else ""
     images, labels = (
         _array(arrays, prefix + "images", path),
@@ -50,6 +53,20 @@ def load(path: Path, split: Split) -> Dataset:
     if prefix:
         return part
     return (of_training_part if "test_images" in arrays else of_whole)(part, split)
+
+
+def is_other(keys: Container[str]) -> bool:
+    """Whether an archive with these arrays holds something else than images and their classes."""
+    return "x" in keys or "y" in keys
+
+
+def streams(path: Path) -> bool:
+    """Whether `stream` reads the archive: not where it holds other inputs or targets.
+
+    Raises ConfigError if it cannot be opened.
+    """
+    with _opened(path) as archive:
+        return not is_other(archive.files)
 
 
 def stream(path: Path) -> Stream:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sbn_deploy.data.dataset import TEST_EVERY, Dataset, every
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.preprocess import Preprocess
 
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
@@ -85,7 +86,9 @@ class Stream:
 
 
 def of_memory(dataset: Dataset) -> Stream:
-    """The images of a data set in memory."""
+    """The images of a data set in memory. Raises ConfigError where they are no 8-bit images."""
+    if not isinstance(dataset.preprocess, Preprocess):
+        raise ConfigError(f"{dataset.name} has no images, but inputs of {dataset.input_shape}")
     _, height, width, channels = dataset.images.shape
     return Stream(
         name=dataset.name,

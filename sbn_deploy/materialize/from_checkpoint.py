@@ -13,48 +13,65 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sbn_converters.onnx.noise import Draw
-from sbn_deploy import data
+from sbn_deploy import data, tasks
 from sbn_deploy.materialize.draws import draws_of
 from sbn_deploy.materialize.materialize import Activations, Weights, materialize
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.evaluation import evaluate
+from sbn_deploy.train.head import Head
 from sbn_runtime.errors import ConfigError, MissingDependencyError
-from sbn_runtime.preprocess import Preprocess
+from sbn_runtime.preprocess import Standardize, preprocess_from
+from sbn_runtime.tasks import CLASSIFICATION
 
 
 @dataclass(frozen=True)
 class Materialized:
     """Members of an ensemble and the header of the checkpoint they come from.
 
-    `recorded_accuracy` is the test accuracy that training found for the same
-    members, in [0, 1], if it tried them. `draws` says how the signs of which
+    `recorded_scores` are the test scores that training found for the same members,
+    if it tried them, by the keys of the task's metrics. `draws` says how the signs of which
     modules are drawn; empty for deterministic activations.
     """
 
     members: list[nn.Module]
     meta: dict[str, Any]
-    recorded_accuracy: float | None = None
+    recorded_scores: dict[str, float] | None = None
     draws: dict[str, Draw] = field(default_factory=dict)
 
     @property
     def example(self) -> Tensor:
-        """Two valid inputs, float32 [2, C, H, W]."""
+        """Two valid inputs, float32 [2, C, H, W] or [2, ...]."""
         return torch.from_numpy(self._random_inputs(2, seed=0))
 
-    @cached_property
+    @property
+    def task(self) -> str:
+        """What the network was trained for, a name of `sbn_deploy.tasks`."""
+        return str(self.meta.get("task", CLASSIFICATION))
+
+    @property
     def test_accuracy(self) -> float | None:
-        """Accuracy of the averaged probabilities on the test split, in [0, 1].
+        """Accuracy of the averaged probabilities on the test split, in [0, 1]; see `test_scores`.
+
+        None, too, for a task without classes.
+        """
+        scores = self.test_scores
+        return None if scores is None else scores.get("accuracy")
+
+    @cached_property
+    def test_scores(self) -> dict[str, float] | None:
+        """The metrics of the averaged answers on the test split, by their keys.
 
         Where the data is not at hand: what training recorded, or None.
         """
         test = self._test_images()
         if test is None:
-            return self.recorded_accuracy
-        inputs, labels = torch.from_numpy(test.inputs()), torch.from_numpy(test.labels)
-        return evaluate(self.members, inputs, labels).accuracy
+            return self.recorded_scores
+        inputs = torch.from_numpy(test.inputs())
+        head = Head.of(lambda: self.members[0](inputs[:1]), tasks.find(test.task))
+        return evaluate(self.members, inputs, test.labels, head)
 
     def sample_inputs(self, samples: int, seed: int) -> tuple[NDArray[np.float32], str]:
-        """Inputs float32 [N, C, H, W], N <= samples, and what they are.
+        """Inputs float32 [N, C, H, W] or [N, ...], N <= samples, and what they are.
 
         Test images chosen by `seed`, or random ones where the data is not at hand.
         """
@@ -66,12 +83,15 @@ class Materialized:
 
     def _test_images(self) -> data.Dataset | None:
         try:
-            return data.load(self.meta["data"], "test")
+            return data.load(self.meta["data"], "test").for_task(self.task)
         except (ConfigError, MissingDependencyError):
             return None
 
     def _random_inputs(self, samples: int, seed: int) -> NDArray[np.float32]:
-        shape = Preprocess.from_json(self.meta["preprocess"])
+        shape = preprocess_from(self.meta["preprocess"])
+        if isinstance(shape, Standardize):
+            numbers = np.random.default_rng(seed).standard_normal((samples, *shape.shape))
+            return numbers.astype(np.float32)
         pixels = np.random.default_rng(seed).integers(
             0,
             shape.pixel_max,
@@ -103,15 +123,17 @@ def materialize_checkpoint(
     model, meta, images = checkpoint.load_all(path)
     calibration = None
     if images is not None and activations == "deterministic":
-        preprocess = Preprocess.from_json(meta["preprocess"])
-        calibration = torch.from_numpy(preprocess.apply(images))
+        preprocess = preprocess_from(meta["preprocess"])
+        calibration = torch.from_numpy(preprocess.apply(images))  # type: ignore[arg-type]
     made = materialize(model, weights=weights, members=members, seed=seed, calibration=calibration)
     draws = draws_of(model) if activations == "stochastic" else {}
     return Materialized(made, meta, _recorded(meta, weights, members, seed), draws)
 
 
-def _recorded(meta: dict[str, Any], weights: Weights, members: int, seed: int) -> float | None:
-    """The accuracy in the header of a checkpoint for the very same members."""
+def _recorded(
+    meta: dict[str, Any], weights: Weights, members: int, seed: int
+) -> dict[str, float] | None:
+    """The scores in the header of a checkpoint for the very same members."""
     scores = meta.get("metrics", {})
     if weights == "threshold":
         found = scores.get("thresholded", scores.get("fp32"))
@@ -119,4 +141,6 @@ def _recorded(meta: dict[str, Any], weights: Weights, members: int, seed: int) -
         found = scores.get("ensemble")
         if found and (found["members"], meta.get("seed")) != (members, seed):
             found = None
-    return None if found is None else float(found["accuracy"])
+    if not found:
+        return None
+    return {key: float(value) for key, value in found.items() if key != "members"}

@@ -34,6 +34,11 @@ class TrainConfig(Settings):
         default="digits",
         description="digits, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH",
     )
+    task: str = Field(
+        default="",
+        description="what the network answers: classification, multilabel, regression, "
+        "segmentation or image; what the targets say if left out",
+    )
     validation: bool = Field(
         default=False, description="hold out the validation images and score them after each epoch"
     )
@@ -98,7 +103,11 @@ class TrainConfig(Settings):
         default=0, ge=0, description="last epochs in which activations are deterministic"
     )
 
-    shift: int = Field(default=1, ge=0, description="images are shifted by up to so many pixels")
+    shift: int = Field(
+        default=1,
+        ge=0,
+        description="8-bit images are shifted by up to so many pixels, unless targets are maps",
+    )
     flip: bool = Field(default=False, description="half of the images are mirrored left to right")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the other labels")
     teacher: Path | None = Field(

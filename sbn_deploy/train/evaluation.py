@@ -1,42 +1,39 @@
-"""Accuracy and likelihood of one network or of an ensemble."""
+"""Scores of one network or of an ensemble."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from sbn_deploy.train.head import Head
 
 # Activations of a batch stay in the cache, and channels last is the faster layout.
 BATCH = 64
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Fraction of correct labels, in [0, 1], and mean negative log-likelihood in nats."""
-
-    accuracy: float
-    nll: float
-
-
 @torch.no_grad()
-def predict_proba(members: Sequence[nn.Module], inputs: Tensor) -> Tensor:
-    """Probabilities [N, K] averaged over the members, for inputs [N, C, H, W]."""
+def answers(members: Sequence[nn.Module], inputs: Tensor, head: Head) -> Tensor:
+    """What the members answer on average, float32 [N, ...], to inputs [N, ...]."""
     if inputs.ndim == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     total = torch.zeros(())
     for member in members:
-        logits = torch.cat([member(batch) for batch in torch.split(inputs, BATCH)])
-        total = total + logits.softmax(1)
+        parts = [head.answer(member(batch)) for batch in torch.split(inputs, BATCH)]
+        total = total + torch.cat(parts)
     return total / len(members)
 
 
-def evaluate(members: Sequence[nn.Module], inputs: Tensor, labels: Tensor) -> Scores:
-    """Scores of the averaged probabilities; labels int64 [N]."""
-    probabilities = predict_proba(members, inputs)
-    correct = probabilities.argmax(1) == labels
-    tiny = torch.finfo(probabilities.dtype).tiny
-    nll = F.nll_loss(probabilities.clamp_min(tiny).log(), labels)
-    return Scores(accuracy=correct.double().mean().item(), nll=nll.item())
+def evaluate(
+    members: Sequence[nn.Module], inputs: Tensor, targets: NDArray[np.generic], head: Head
+) -> dict[str, float]:
+    """The metrics of the task, by their keys, of the averaged answers.
+
+    Args:
+        targets: as the data set has them, [N, ...].
+    """
+    found = answers(members, inputs, head).cpu().numpy()
+    return head.objective.scores(found, targets)

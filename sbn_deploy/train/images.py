@@ -1,12 +1,15 @@
-"""Images in memory, normalised in batches."""
+"""Training inputs in memory, normalised in batches."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sbn_deploy import tasks
 from sbn_deploy.data import Dataset
 from sbn_deploy.train.augment import random_flip, random_shift
+from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 
 
@@ -26,34 +29,52 @@ class Normalize:
 
 
 class TrainingImages:
-    """The images of a data set on a device, as augmented batches.
+    """The inputs and targets of a data set on a device, as batches.
+
+    8-bit images are augmented, unless their targets are maps or images, which would have
+    to be changed alike.
 
     Args:
         dataset: what to train on.
         shift, flip: see `TrainConfig`.
+
+    Raises:
+        ConfigError: inputs are to be mirrored that cannot be.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device, *, shift: int, flip: bool) -> None:
-        # One copy of all pixels: [N, C, H, W] is what convolutions take.
-        images = torch.from_numpy(dataset.images).permute(0, 3, 1, 2).contiguous()
+        augmented = dataset.pixels and tasks.find(dataset.task).sample_wise
+        if flip and not augmented:
+            raise ConfigError(
+                f"flip is for 8-bit images whose targets are no maps, and {dataset.name} has"
+                f" {'images with maps' if dataset.pixels else 'other inputs'}; leave it out"
+            )
+        self.normalize: Normalize | None = None
+        if isinstance(dataset.preprocess, Preprocess):
+            # One copy of all pixels: [N, C, H, W] is what convolutions take.
+            images = torch.from_numpy(dataset.images).permute(0, 3, 1, 2).contiguous()
+            self.normalize = Normalize(dataset.preprocess, device)
+        else:
+            images = torch.from_numpy(dataset.inputs())
+        self.dataset = dataset
         self.images = images.to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
-        self.normalize = Normalize(dataset.preprocess, device)
-        self.shift = shift
+        self.shift = shift if augmented else 0
         self.flip = flip
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs float32 [N, C, H, W], augmented anew, and labels int64 [N]."""
+        """Inputs float32 [N, ...], augmented anew, and their targets [N, ...]."""
         indices = indices.to(self.labels.device)
         images = random_shift(self.images[indices], self.shift)
         if self.flip:
             images = random_flip(images)
-        return self.normalize(images), self.labels[indices]
+        targets = self.labels[indices]
+        return images if self.normalize is None else self.normalize(images), targets
 
-    def evenly(self, count: int) -> Tensor:
-        """`count` images spread evenly over the data, uint8 [count, H, W, C]; at most all."""
+    def evenly(self, count: int) -> Dataset:
+        """`count` inputs spread evenly over the data; at most all."""
         chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).round().long()
-        return self.images.cpu()[chosen].permute(0, 2, 3, 1).contiguous()
+        return self.dataset.take(chosen.numpy().astype(np.int64))

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from sbn_deploy import data
-from sbn_deploy.networks import Built, build, names_code, user_error
-from sbn_deploy.nn import storage
+from sbn_deploy import data, tasks
+from sbn_deploy.networks import Built, build, trial
+from sbn_deploy.nn import models, storage
 from sbn_deploy.nn.threads import threads
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import Ranks, ranks
-from sbn_deploy.train.images import Normalize
+from sbn_deploy.train.head import Head, first
 from sbn_deploy.train.score import score
 from sbn_deploy.train.state import STATE, Saved, check_disk
 from sbn_deploy.train.trainer import Stopped, Trainer
@@ -74,7 +74,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
 
 
 def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResult:
-    images = data.load(config.data, "train" if config.validation else "train+validation")
+    images = _load(config, "train" if config.validation else "train+validation")
     if len(images) < config.batch_size:
         raise ConfigError(
             f"batch_size is {config.batch_size}, but {images.name} has only {len(images)} "
@@ -83,12 +83,15 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     torch.manual_seed(config.seed)
     built = _create(config, images)
     model = built.module
+    head = _head(built, images)
+    if config.label_smoothing and not head.objective.smoothed:
+        raise ConfigError(f"label_smoothing is for classes, and the task is {images.task}")
     check_writable(config.out)
     if group.first:
         storage.remove_leftovers(config.out)
     check_disk(config.out, model)
-    validation = data.load(config.data, "validation") if config.validation else None
-    trainer = Trainer(model, images, validation, config, group)
+    validation = _load(config, "validation") if config.validation else None
+    trainer = Trainer(model, head, images, validation, config, group)
     if saved is not None:
         trainer.restore(saved)
     trainer.fit()
@@ -98,20 +101,19 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
         return TrainResult(path, {})
     model.cpu().eval()
     calibration = trainer.images.evenly(config.calibration) if config.calibration else None
-    cpu = torch.device("cpu")
     scores = score(
         model,
-        data.load(config.data, "test"),
+        _load(config, "test"),
+        head,
         members=config.members,
         seed=config.seed,
-        calibration=None
-        if calibration is None
-        else Normalize(images.preprocess, cpu)(calibration.permute(0, 3, 1, 2).contiguous()),
+        calibration=None if calibration is None else torch.from_numpy(calibration.inputs()),
     )
     history = trainer.position.history
     seconds = sum(epoch["seconds"] for epoch in history)
     meta = {
         "data": images.name,
+        "task": images.task,
         "classes": list(images.classes),
         "preprocess": images.preprocess.to_json(),
         "metrics": scores,
@@ -128,7 +130,7 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
         "images_per_second": len(history) * trainer.steps * config.batch_size / seconds,
         "history": history,
     }
-    checkpoint.save(path, built, meta, None if calibration is None else calibration.numpy())
+    checkpoint.save(path, built, meta, None if calibration is None else calibration.images)
     write_atomically(config.out / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
     (config.out / STATE).unlink(missing_ok=True)
     return TrainResult(path, metrics)
@@ -141,13 +143,22 @@ def _own_generators(group: Ranks) -> Iterator[None]:
         yield
 
 
+def _load(config: TrainConfig, split: data.Split) -> data.Dataset:
+    images = data.load(config.data, split)
+    return images.for_task(config.task) if config.task else images
+
+
 def _create(config: TrainConfig, images: data.Dataset) -> Built:
-    shape = images.preprocess
-    if shape.height != shape.width:
-        raise ConfigError(
-            f"{images.name} has images of {shape.height}x{shape.width}; use square ones"
-        )
-    given = {"channels": shape.channels, "size": shape.height, "classes": len(images.classes)}
+    given = _given(images)
+    if config.arch in models.names():
+        known = models.settings(config.arch)
+        if not known & {"size", "length", "features"} <= given.keys():
+            shape = "x".join(map(str, images.input_shape))
+            raise ConfigError(
+                f"{images.name} has inputs of {shape}, which {config.arch} does not take; choose"
+                " another architecture"
+            )
+        given = {key: given[key] for key in given.keys() & known}
     for key in sorted(given.keys() & config.model.keys()):
         if config.model[key] != given[key]:
             raise ConfigError(
@@ -156,8 +167,6 @@ def _create(config: TrainConfig, images: data.Dataset) -> Built:
             )
     built = build(config.arch, config.model, offered=given, twin=config.twin)
     model = built.module
-    if names_code(config.arch):
-        _check_fits(built, images)
     if not math.isclose(config.norm_scale, 1):
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
@@ -165,22 +174,45 @@ def _create(config: TrainConfig, images: data.Dataset) -> Built:
     return built
 
 
-def _check_fits(built: Built, images: data.Dataset) -> None:
-    """Raises ConfigError unless the network takes the images and tells their classes apart."""
+def _given(images: data.Dataset) -> dict[str, Any]:
+    """What the data says of a network: `classes` is the number of outputs, whatever they are."""
+    answer = images.output_shape
+    given = {"classes": answer[0] if answer else 1}
+    match images.input_shape:
+        case (features,):
+            return given | {"features": features}
+        case (channels, length):
+            return given | {"channels": channels, "length": length}
+        case (channels, height, width):
+            size = height if height == width else [height, width]
+            return given | {"channels": channels, "size": size}
+    raise AssertionError(images.input_shape)
+
+
+def _head(built: Built, images: data.Dataset) -> Head:
+    """What the network's output means.
+
+    Raises ConfigError unless it takes the inputs and answers as the targets need it.
+    """
     example = torch.from_numpy(images.preprocess.apply(images.images[:2]))
-    shape = list(example.shape)
+    objective = tasks.find(images.task)
+    answer = trial.answer(built, [example])
     try:
-        with torch.no_grad():
-            found = built.module(example)
-    except Exception as error:
-        what = f"{built.reference}, given {images.name} as {shape},"
-        raise user_error(what, error) from error
+        found = list(first(answer).shape)
+    except TypeError as error:
+        raise ConfigError(f"{built.reference} {error}") from error
     if next(built.module.parameters(), None) is None:
         raise ConfigError(f"{built.reference} has no parameters to train")
-    wanted = [len(example), len(images.classes)]
-    if not isinstance(found, torch.Tensor) or list(found.shape) != wanted:
-        answer = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+    wanted = [len(example), *images.output_shape]
+    if found != wanted and not (images.task == "regression" and _squeezed(found, wanted)):
+        what = objective.task.raw or "an answer"
         raise ConfigError(
-            f"{built.reference} answers {answer} to {shape}; training on {images.name} needs"
-            f" logits {wanted}"
+            f"{built.reference} answers {found} to {list(example.shape)}; training on"
+            f" {images.name} needs {what} {wanted}"
         )
+    return Head.of(lambda: trial.answer(built, [example]), objective)
+
+
+def _squeezed(found: list[int], wanted: list[int]) -> bool:
+    """Whether two shapes differ in axes of length 1 only: one number may have one of its own."""
+    return [n for n in found[1:] if n > 1] == [n for n in wanted[1:] if n > 1]

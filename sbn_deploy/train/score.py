@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,12 +13,19 @@ from sbn_deploy.materialize import materialize
 from sbn_deploy.nn import set_eval_forward
 from sbn_deploy.nn.kinds import has_our_layers
 from sbn_deploy.train.evaluation import evaluate
+from sbn_deploy.train.head import Head
 
 
 def score(
-    model: nn.Module, images: Dataset, *, members: int, seed: int, calibration: Tensor | None
+    model: nn.Module,
+    images: Dataset,
+    head: Head,
+    *,
+    members: int,
+    seed: int,
+    calibration: Tensor | None,
 ) -> dict[str, dict[str, Any]]:
-    """Accuracy and likelihood on `images` by the form of the network.
+    """The metrics of the task on `images` by the form of the network.
 
     - fp32: a twin, or any other network without our layers, as it is.
     - thresholded: the mode of every weight, deterministic activations.
@@ -28,24 +34,25 @@ def score(
 
     Args:
         model: in evaluation mode.
+        head: what its output means.
         seed: of the samples.
         calibration: normalised training images for the batch-norm statistics of
             the deterministic forms, if they are to be estimated again.
     """
-    inputs, labels = torch.from_numpy(images.inputs()), torch.from_numpy(images.labels)
+    inputs, targets = torch.from_numpy(images.inputs()), images.labels
     if not has_our_layers(model):
-        return {"fp32": asdict(evaluate([model], inputs, labels))}
+        return {"fp32": evaluate([model], inputs, targets, head)}
     noisy = copy.deepcopy(model)
     set_eval_forward(noisy, activations="sampled")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        sampled_activations = evaluate([noisy] * members, inputs, labels)
+        sampled_activations = evaluate([noisy] * members, inputs, targets, head)
     threshold = materialize(model, calibration=calibration)
     ensemble = materialize(
         model, weights="sample", members=members, seed=seed, calibration=calibration
     )
     return {
-        "thresholded": asdict(evaluate(threshold, inputs, labels)),
-        "noisy": {"members": members, **asdict(sampled_activations)},
-        "ensemble": {"members": members, **asdict(evaluate(ensemble, inputs, labels))},
+        "thresholded": evaluate(threshold, inputs, targets, head),
+        "noisy": {"members": members, **sampled_activations},
+        "ensemble": {"members": members, **evaluate(ensemble, inputs, targets, head)},
     }

@@ -28,7 +28,7 @@ class Position:
 
     epoch, step: finished epochs, and steps taken in the next one.
     loss: sum of losses of these steps, float64 scalar.
-    correct: how many of their labels were right.
+    correct: how many of their answers were right; parts count where an answer has parts.
     seconds: time spent on the next epoch so far.
     history: one record for each finished epoch.
     """
@@ -36,7 +36,7 @@ class Position:
     epoch: int = 0
     step: int = 0
     loss: float = 0.0
-    correct: int = 0
+    correct: float = 0
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 

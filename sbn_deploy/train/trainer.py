@@ -27,7 +27,8 @@ from sbn_deploy.train.distill import Loss, load_teacher
 from sbn_deploy.train.distributed import Ranks
 from sbn_deploy.train.ema import Ema
 from sbn_deploy.train.evaluation import evaluate
-from sbn_deploy.train.images import Normalize, TrainingImages
+from sbn_deploy.train.head import Head
+from sbn_deploy.train.images import TrainingImages
 from sbn_deploy.train.logs import HISTORY, TENSORBOARD, TensorBoard, write_csv
 from sbn_deploy.train.optim import Bop, MirrorDescent, ProjectedGradient, split_parameters
 from sbn_deploy.train.progress import Report, progress
@@ -46,6 +47,7 @@ class Trainer:
 
     Args:
         model: new, on the CPU, drawn from the same seed in every process.
+        head: what its output means.
         images: to train on.
         validation: to score after each epoch, if any.
         group: the processes that train together.
@@ -62,6 +64,7 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
+        head: Head,
         images: Dataset,
         validation: Dataset | None,
         config: TrainConfig,
@@ -70,7 +73,8 @@ class Trainer:
         self.config = config
         self.group = group
         self.device = group.device
-        self.loss = Loss(config, load_teacher(config, images, self.device))
+        self.head = head
+        self.loss = Loss(config, load_teacher(config, images, self.device), head)
         self.images = TrainingImages(images, self.device, shift=config.shift, flip=config.flip)
         self.validation = validation
         self.steps = len(images) // config.batch_size
@@ -176,8 +180,8 @@ class Trainer:
         own = order.view(self.steps, group.count, -1)[:, group.rank]
         return own.reshape(self.steps, config.accumulate, -1)
 
-    def _step(self, wrapped: nn.Module, order: Tensor) -> tuple[float, int]:
-        """One step; the loss of its batch and how many labels were right, in this process."""
+    def _step(self, wrapped: nn.Module, order: Tensor) -> tuple[float, float]:
+        """One step; the loss of its batch and how many answers were right, in this process."""
         config, position = self.config, self.position
         number = position.epoch * self.steps + position.step
         share = factor(config, number, self.steps)
@@ -189,7 +193,7 @@ class Trainer:
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
         parts = order[position.step]
         for index, part in enumerate(parts):
-            x, labels = self.images.batch(part)
+            x, targets = self.images.batch(part)
             if config.channels_last:
                 x = x.contiguous(memory_format=torch.channels_last)
             # Gradients are exchanged with the last part only.
@@ -198,11 +202,14 @@ class Trainer:
                 with torch.autocast(
                     self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
                 ):
-                    logits = wrapped(x)
-                loss = self.loss(logits, x, labels) / len(parts)
+                    output = wrapped(x)
+                raw = self.head.raw(output)
+                loss = self.loss(raw, x, targets) / len(parts)
                 torch.autograd.backward(loss)
             total += loss.detach()
-            correct += (logits.argmax(1) == labels).sum()
+            hits = self.head.objective.hits(raw.detach(), targets)
+            if hits is not None:
+                correct = correct + hits
         value = total.item()
         where = f"in step {position.step + 1} of epoch {position.epoch + 1}"
         if not math.isfinite(value):
@@ -214,7 +221,7 @@ class Trainer:
             optimizer.step()
         if self.live.ema is not None:
             self.live.ema.update()
-        return value, int(correct.item())
+        return value, correct.item()
 
     def _finish_epoch(self) -> dict[str, Any]:
         """Record, log and save an epoch; its record."""
@@ -222,16 +229,18 @@ class Trainer:
         sums = self.group.total(
             torch.tensor([position.loss / self.group.count, position.correct], dtype=torch.float64)
         )
+        accuracy = sums[1].item() / (self.steps * config.batch_size)
         record: dict[str, Any] = {
             "epoch": position.epoch + 1,
             "loss": sums[0].item() / self.steps,
-            "accuracy": sums[1].item() / (self.steps * config.batch_size),
+            **({"accuracy": accuracy} if self.head.objective.counts_hits else {}),
             "rate": self.optimizers[0].param_groups[0]["lr"],
             "seconds": position.seconds,
             "images_per_second": self.steps * config.batch_size / position.seconds,
         }
         if self.validation is not None and self.group.first:
-            record["validation_accuracy"] = self._validate(self.validation)
+            main = self.head.objective.main.key
+            record[f"validation_{main}"] = self._validate(self.validation)
         self.position = state.Position(
             epoch=position.epoch + 1, history=[*position.history, record]
         )
@@ -243,21 +252,19 @@ class Trainer:
         return record
 
     def _validate(self, images: Dataset) -> float:
-        """Accuracy of the deterministic network, with the mean of parameters if one is kept."""
+        """The main metric of the deterministic network, with mean parameters if they are kept."""
         applied = self.live.ema.applied() if self.live.ema else contextlib.nullcontext()
         random = self._random_state()
-        normalize = Normalize(images.preprocess, torch.device("cpu"))
         calibration = None
         if self.config.calibration:
             chosen = self.images.evenly(self.config.calibration)
-            calibration = normalize(chosen.permute(0, 3, 1, 2)).to(self.device)
+            calibration = torch.from_numpy(chosen.inputs()).to(self.device)
         with applied:
             members = materialize(self.model, calibration=calibration)
         inputs = torch.from_numpy(images.inputs()).to(self.device)
-        labels = torch.from_numpy(images.labels).to(self.device)
-        accuracy = evaluate(members, inputs, labels).accuracy
+        scores = evaluate(members, inputs, images.labels, self.head)
         self._set_random_state(random)
-        return accuracy
+        return scores[self.head.objective.main.key]
 
     def _save(self) -> None:
         random = self.group.gather(self._random_state())
@@ -287,7 +294,7 @@ def _optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
         for parameters, rate in ((weights, config.weight_step), (vectors, config.step))
         if parameters
     ]
-    adam = [Adam(groups)] if groups else []
+    adam: list[Optimizer] = [Adam(groups)] if groups else []
     betas = (MOMENTUM, 0.999)
     if not latents:
         return adam

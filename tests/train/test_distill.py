@@ -11,16 +11,19 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from sbn_deploy import data
+from sbn_deploy import data, tasks
 from sbn_deploy.nn import models
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distill import Loss, load_teacher
 from sbn_deploy.train.ema import Ema
+from sbn_deploy.train.head import Head
 from sbn_deploy.train.loop import train
 from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError
 
 CPU = torch.device("cpu")
+
+HEAD = Head(tasks.find("classification"))
 
 
 def test_loss_is_the_weighted_sum(tmp_path: Path) -> None:
@@ -34,9 +37,9 @@ def test_loss_is_the_weighted_sum(tmp_path: Path) -> None:
     divergence = (wanted * (wanted.log() - (logits / 4).log_softmax(1))).sum(1).mean()
     hard = F.cross_entropy(logits, labels, label_smoothing=0.2)
     torch.testing.assert_close(
-        Loss(config, teacher)(logits, x, labels), 0.7 * hard + 0.3 * 16 * divergence
+        Loss(config, teacher, HEAD)(logits, x, labels), 0.7 * hard + 0.3 * 16 * divergence
     )
-    torch.testing.assert_close(Loss(config, None)(logits, x, labels), hard)
+    torch.testing.assert_close(Loss(config, None, HEAD)(logits, x, labels), hard)
 
 
 def test_a_student_learns_from_a_checkpoint_and_from_a_state_dict(tmp_path: Path) -> None:

@@ -101,10 +101,3 @@ def _merge(graph: ir.Graph, other: ir.Graph, outputs: list[ir.Value]) -> list[ir
         graph.register_initializer(value)
     graph.extend(nodes)
     return [shared.get(value, value) for value in outputs]
-
-
-def with_probabilities(
-    members: list[ir.Model], names: list[str], samples: Samples | None = None
-) -> ir.Model:
-    """`with_answers` of a classifier."""
-    return with_answers(members, names, samples)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sbn_deploy.data import Dataset
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.preprocess import Preprocess
 
 Pixels = NDArray[np.float64]
 
@@ -83,6 +84,8 @@ def shifted(dataset: Dataset, spec: str) -> Dataset:
             strength = -1.0
         if not 0 <= strength <= 1:
             raise ConfigError(f"strength of shift {spec!r} must be a number from 0 to 1")
+    if not isinstance(dataset.preprocess, Preprocess):
+        raise ConfigError(f"{dataset.name} has no images to shift; give foreign data with --ood")
     brightest = dataset.preprocess.pixel_max
     pixels = apply(dataset.images / brightest, strength)
     images = np.rint(np.clip(pixels, 0, 1) * brightest).astype(np.uint8)

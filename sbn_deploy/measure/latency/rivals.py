@@ -48,14 +48,14 @@ class _Classifier(nn.Module):
         return logits, torch.softmax(logits, dim=1)
 
 
-def export_fp32(model: nn.Module, shape: tuple[int, int, int], path: Path) -> None:
+def export_fp32(model: nn.Module, shape: tuple[int, ...], path: Path) -> None:
     """Writes a float network as ONNX: `input` [N, C, H, W] to `logits` and `probabilities`.
 
     Its batch-norms are folded as far as they can be.
 
     Args:
         model: takes float32 [N, C, H, W] to logits [N, K].
-        shape: C, H, W.
+        shape: of one input: C, H, W.
         path: replaced only when the export succeeds.
     """
     with _quiet(), _replacing(path) as temporary:

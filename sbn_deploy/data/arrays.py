@@ -1,0 +1,128 @@
+"""Data sets of a NumPy archive whose inputs are numbers, or whose targets are no classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbn_deploy import tasks
+from sbn_deploy.data.dataset import NAMED, Dataset, Split, of_training_part, of_whole
+from sbn_runtime.errors import ConfigError
+from sbn_runtime.preprocess import Preprocess, Standardize
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def load(arrays: Arrays, path: Path, name: str, split: Split) -> Dataset:
+    """One split of an archive.
+
+    It holds `x`, floats [N, F], [N, C, L] or [N, C, H, W], or `images`, uint8 [N, H, W] or
+    [N, H, W, C]; and `y`, from which the task follows (`sbn_deploy.tasks.of_targets`). If it
+    has them: `test_x` or `test_images` with `test_y`; `classes`, names of classes or labels;
+    `mean` and `std`, [F] or [C], with which `x` is standardised. Without these, each feature
+    or channel has a mean of 0 and a standard deviation of 1 over what is not for testing.
+
+    Raises:
+        ConfigError: the archive holds something else.
+    """
+    key = "x" if "x" in arrays else "images"
+    whole = _part(arrays, path, name, key, "")
+    tested = f"test_{key}" in arrays
+    if tested:
+        test = _part(arrays, path, name, key, "test_")
+        if (test.task, test.images.shape[1:]) != (whole.task, whole.images.shape[1:]):
+            raise ConfigError(
+                f"{path}: test_{key} is {list(test.images.shape)} with targets for {test.task},"
+                f" {key} is {list(whole.images.shape)} with targets for {whole.task}"
+            )
+    training = whole if tested else of_whole(whole, "train+validation")
+    preprocess = _preprocess(arrays, path, training)
+    classes = _classes(arrays, path, whole)
+    if split == "test":
+        chosen = test if tested else of_whole(whole, split)
+    else:
+        chosen = of_training_part(training, split)
+    _check_classes(chosen, classes)
+    if not len(chosen):
+        raise ConfigError(f"{name} holds no images for {split}; give a data set with more")
+    return Dataset(name, chosen.images, chosen.labels, classes, preprocess, whole.task)
+
+
+def _part(arrays: Arrays, path: Path, name: str, key: str, prefix: str) -> Dataset:
+    """Inputs and targets, not yet with names and normalisation."""
+    for wanted in (prefix + key, f"{prefix}y"):
+        if wanted not in arrays:
+            raise ConfigError(f"{path} has no array {wanted!r}; it holds {', '.join(arrays)}")
+    x, y = arrays[prefix + key], arrays[f"{prefix}y"]
+    if key == "x":
+        if x.dtype.kind != "f" or x.ndim not in (2, 3, 4) or not x.size:
+            raise ConfigError(
+                f"{path}: {prefix}x is {x.dtype} {list(x.shape)}; it must be floats [N, F],"
+                " [N, C, L] or [N, C, H, W]; 8-bit images are called images"
+            )
+        x = x.astype(np.float32)
+        if not np.isfinite(x).all():
+            wrong = int(np.argwhere(~np.isfinite(x))[0][0])
+            raise ConfigError(f"{path}: {prefix}x[{wrong}] is not finite; leave it out")
+        shape: tuple[int, ...] = x.shape
+    else:
+        if x.dtype != np.uint8 or x.ndim not in (3, 4) or not x.size:
+            raise ConfigError(
+                f"{path}: {prefix}images is {x.dtype} {list(x.shape)};"
+                " it must be uint8 [N, H, W] or [N, H, W, C]"
+            )
+        x = x[..., np.newaxis] if x.ndim == 3 else x
+        shape = (len(x), x.shape[3], x.shape[1], x.shape[2])
+    task = tasks.of_targets(y, name)
+    targets = tasks.find(task).targets(y, shape, name)
+    return Dataset(name, x, targets, (), Standardize(x.shape[1:], (), ()), task)
+
+
+def _preprocess(arrays: Arrays, path: Path, training: Dataset) -> Preprocess | Standardize:
+    x = training.images
+    if x.dtype == np.uint8:
+        _, height, width, channels = x.shape
+        half = (0.5,) * channels
+        return Preprocess(channels, height, width, pixel_max=255, mean=half, std=half)
+    over = (0, *range(2, x.ndim))
+    found = {"mean": x.mean(axis=over, dtype=np.float64), "std": x.std(axis=over, dtype=np.float64)}
+    found["std"][found["std"] == 0] = 1
+    for key in found.keys() & arrays.keys():
+        given = np.asarray(arrays[key])
+        if given.shape != found[key].shape or not np.isfinite(given).all():
+            raise ConfigError(
+                f"{path}: {key} is {given.dtype} {list(given.shape)}; it must be finite floats"
+                f" [{x.shape[1]}], one for each feature or channel"
+            )
+        found[key] = given.astype(np.float64)
+    if found["std"].min() <= 0:
+        raise ConfigError(f"{path}: std must be above 0")
+    return Standardize(x.shape[1:], tuple(found["mean"].tolist()), tuple(found["std"].tolist()))
+
+
+def _classes(arrays: Arrays, path: Path, whole: Dataset) -> tuple[str, ...]:
+    """Names of the classes or labels: the archive's, else numbers."""
+    if whole.task not in NAMED:
+        return ()
+    by_column = whole.task == "multilabel"
+    count = whole.labels.shape[1] if by_column else int(whole.labels.max(initial=0)) + 1
+    if "classes" not in arrays:
+        return tuple(str(index) for index in range(count))
+    names = tuple(str(value) for value in arrays["classes"])
+    if by_column and len(names) != count:
+        raise ConfigError(f"{path}: classes has {len(names)} names, but y has {count} labels")
+    return names
+
+
+def _check_classes(part: Dataset, classes: tuple[str, ...]) -> None:
+    if part.task in ("classification", "segmentation") and len(part):
+        largest = int(part.labels.max())
+        if largest >= len(classes):
+            raise ConfigError(
+                f"{part.name}: a target is {largest}; with {len(classes)} classes they go from 0"
+                f" to {len(classes) - 1}"
+            )
