@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +12,13 @@ from torch import Tensor, nn
 from sbn_deploy.export import Noise, check_target, export_members
 from sbn_deploy.materialize import draws_of, materialize
 from sbn_deploy.nn import models
-from sbn_runtime.preprocess import Preprocess
+from sbn_runtime.preprocess import Preprocess, Standardize
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
     from sbn_deploy.materialize import Activations, Weights
 
-CALIBRATION_IMAGES = 4
+CALIBRATION_INPUTS = 4
 
 
 def export_untrained(
@@ -35,13 +36,13 @@ def export_untrained(
     """Exports an architecture of the registry with random weights.
 
     The suffix of `output` says as what, see `export_checkpoint`.
-    Batch-norms have the statistics of random images, so that each layer's
+    Batch-norms have the statistics of random inputs, so that each layer's
     activations are about as spread as in a trained network. The metadata has
     `untrained` true and says the rest as for a trained network.
 
     Args:
         arch: name in the registry.
-        seed: of the weights and images.
+        seed: of the weights and inputs.
         activations, samples, noise_seed: as `export_checkpoint` takes them.
         config: settings of the architecture, where not the defaults.
 
@@ -54,8 +55,8 @@ def export_untrained(
         torch.manual_seed(seed)
         network = models.create(arch, **config)
         _randomise_batchnorm(network)
-        images = random_images(network.config)
-    made = materialize(network, weights=weights, members=members, seed=seed, calibration=images)
+        inputs = random_inputs(network.config)
+    made = materialize(network, weights=weights, members=members, seed=seed, calibration=inputs)
     metadata: dict[str, object] = {
         "arch": arch,
         "config": network.config,
@@ -70,19 +71,31 @@ def export_untrained(
     noise = None
     if activations == "stochastic":
         noise = Noise(draws_of(network), samples, noise_seed)
-    return export_members(made, images[:2], output, metadata=metadata, noise=noise)
+    return export_members(made, inputs[:2], output, metadata=metadata, noise=noise)
 
 
-def preprocess_of(config: dict[str, int]) -> Preprocess:
-    """8-bit images as (2 pixel - 255) / 255, of the size that a network's config states."""
-    channels, size = config["channels"], config["size"]
-    return Preprocess(channels, size, size, 255, (0.5,) * channels, (0.5,) * channels)
+def preprocess_of(config: Mapping[str, Any]) -> Preprocess | Standardize:
+    """What makes the inputs that a network's config states.
+
+    8-bit images become (2 pixel - 255) / 255, signals stay as they are.
+    """
+    channels, *sizes = shape = models.input_shape(config)
+    if len(sizes) == 1:
+        return Standardize(shape, mean=(0.0,) * channels, std=(1.0,) * channels)
+    height, width = sizes
+    half = (0.5,) * channels
+    return Preprocess(channels, height, width, pixel_max=255, mean=half, std=half)
 
 
-def random_images(config: dict[str, int]) -> Tensor:
-    """Uniform noise as a network takes it: float32 [CALIBRATION_IMAGES, C, H, W]."""
+def random_inputs(config: Mapping[str, Any]) -> Tensor:
+    """Noise as a network takes it: float32 [CALIBRATION_INPUTS, C, H, W] or [..., C, L].
+
+    Images are uniform noise in 8 bits, signals normally distributed.
+    """
     preprocess = preprocess_of(config)
-    shape = CALIBRATION_IMAGES, preprocess.height, preprocess.width, preprocess.channels
+    if isinstance(preprocess, Standardize):
+        return torch.randn(CALIBRATION_INPUTS, *preprocess.shape)
+    shape = CALIBRATION_INPUTS, preprocess.height, preprocess.width, preprocess.channels
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
     return torch.from_numpy(preprocess.apply(pixels.numpy()))
 

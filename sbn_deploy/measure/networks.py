@@ -96,8 +96,7 @@ def prepare(name: str, folder: Path) -> Files:
     """Writes the files of a network into `folder`. A TFLite file that is there is kept."""
     torch.manual_seed(0)
     twin = models.create_twin(name)
-    channels, size = twin.config["channels"], twin.config["size"]
-    shape = channels, size, size
+    shape = models.input_shape(twin.config)
     sbn = folder / f"{name}.onnx"
     export_untrained(name, sbn)
     files = Files(
@@ -114,8 +113,7 @@ def prepare(name: str, folder: Path) -> Files:
 
 def images(count: int, network: Network) -> NDArray[np.float32]:
     """Uniform noise of the network's size: float32 [count, C, H, W], pixels from -1 to 1."""
-    size = network.config["size"]
-    shape = count, network.config["channels"], size, size
+    shape = count, *models.input_shape(network.config)
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     return (pixels * 2 - 255) / 255
 

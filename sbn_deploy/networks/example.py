@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sbn_deploy.nn.models import input_shape
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 
@@ -16,13 +17,13 @@ Shape = tuple[int, ...]
 
 
 def shapes_of(config: Mapping[str, Any], reference: str) -> list[Shape]:
-    """The input of an architecture, whose settings tell its images.
+    """The input of an architecture, whose settings tell its images or signals.
 
     Raises:
         ConfigError: they do not, so that the shapes must be given.
     """
     try:
-        return [(1, config["channels"], config["size"], config["size"])]
+        return [(1, *input_shape(config))]
     except KeyError:
         raise ConfigError(
             f"what {reference} takes is not known; give the shape of one input, batch first, as"

@@ -35,7 +35,7 @@ def make_step(arch: str, *, twin: bool, batch: int, bfloat16: bool) -> Callable[
     optimizers: list[Optimizer] = [Adam(others, lr=0.01)]
     if latents:
         optimizers.append(MirrorDescent(latents))
-    shape = (batch, model.config["channels"], model.config["size"], model.config["size"])
+    shape = (batch, *models.input_shape(model.config))
     x = (2 * torch.randint(0, 256, shape) - 255) / 255
     x = x.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, model.config["classes"], (batch,))

@@ -102,9 +102,9 @@ def test_blur_keeps_constants_and_is_not_trained() -> None:
 @pytest.mark.parametrize(
     ("arch", "config", "message"),
     [
-        ("birealnet18", {"size": 100}, "multiple of 32"),
+        ("birealnet18", {"size": 100}, "multiples of 32"),
         ("birealnet18", {"first": "float"}, "first is 'float'"),
-        ("quicknet", {"size": 16}, "multiple of 32"),
+        ("quicknet", {"size": 16}, "multiples of 32"),
         ("quicknet", {"widths": (8, 16), "blocks": (1,)}, "one to four sections"),
         ("quicknet-large", {"widths": (6,), "blocks": (1,)}, "multiple of 4"),
     ],

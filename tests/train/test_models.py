@@ -31,9 +31,30 @@ def test_twin_has_the_same_shapes(arch: str) -> None:
     assert (model.kind, twin.kind) == ("sbn", "fp32")
     shapes = [tuple(p.shape) for p in model.parameters()]
     assert [tuple(p.shape) for p in twin.parameters()] == shapes
-    config = model.config
-    x = torch.randn(3, config["channels"], config["size"], config["size"])
-    assert model(x).shape == twin(x).shape == (3, config["classes"])
+    x = torch.randn(3, *models.input_shape(model.config))
+    assert model(x).shape == twin(x).shape == (3, model.config["classes"])
+
+
+@pytest.mark.parametrize(
+    ("arch", "size"),
+    [("digits-cnn", [4, 10]), ("cifar-vgg-s", [8, 24]), ("quicknet-small", [32, 64])],
+)
+def test_images_need_not_be_square(arch: str, size: list[int]) -> None:
+    model = models.create(arch, size=size, channels=3, classes=2)
+    assert models.input_shape(model.config) == (3, *size)
+    twin = models.create_twin(arch, **model.config)
+    x = torch.randn(2, 3, *size)
+    assert model(x).shape == twin(x).shape == (2, 2)
+    assert models.create(arch, **model.config).config == model.config
+
+
+def test_signals_of_any_length() -> None:
+    for length in (8, 33, 100):
+        model = models.create("signals-cnn", channels=2, length=length, classes=3, width=4)
+        assert models.input_shape(model.config) == (2, length)
+        assert model(torch.randn(2, 2, length)).shape == (2, 3)
+    with pytest.raises(ConfigError, match="length >= 8"):
+        models.create("signals-cnn", length=7)
 
 
 def test_first_layer_of_digits_cnn_is_exact() -> None:
@@ -72,5 +93,9 @@ def test_bad_arguments_are_errors() -> None:
         models.create("vgg")
     with pytest.raises(ConfigError, match="no setting depth"):
         models.create("digits-cnn", depth=2)
-    with pytest.raises(ConfigError, match="size >= 4"):
+    with pytest.raises(ConfigError, match=r"size is \[32, 40\]; .* multiples of 32"):
+        models.create("quicknet-small", size=[32, 40])
+    with pytest.raises(ConfigError, match=r"size is \[8, 8, 8\]"):
+        models.create("digits-cnn", size=[8, 8, 8])
+    with pytest.raises(ConfigError, match=r"size is 3; height and width must be at least 4"):
         models.create("digits-cnn", size=3)

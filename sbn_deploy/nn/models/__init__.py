@@ -16,6 +16,8 @@ from sbn_deploy.nn.models.network import (
 )
 from sbn_deploy.nn.models.quicknet import QuickNet, QuickNetLarge, QuickNetSmall
 from sbn_deploy.nn.models.restore import from_header, load_state
+from sbn_deploy.nn.models.shape import input_shape
+from sbn_deploy.nn.models.signals_cnn import SignalsCnn
 
 __all__ = [
     "BiRealNet18",
@@ -30,9 +32,11 @@ __all__ = [
     "QuickNetLarge",
     "QuickNetSmall",
     "RealLayers",
+    "SignalsCnn",
     "create",
     "create_twin",
     "from_header",
+    "input_shape",
     "load_state",
     "names",
     "settings",

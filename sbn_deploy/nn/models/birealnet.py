@@ -7,6 +7,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from sbn_deploy.nn.models.network import First, Layers, Network, check_choice
+from sbn_deploy.nn.models.shape import Size, height_width
 from sbn_runtime.errors import ConfigError
 
 
@@ -23,7 +24,7 @@ class BiRealNet18(Network, arch="birealnet18"):
     Their outputs have no scale of their own: the batch-norm after them has one.
 
     Args:
-        channels, size, classes: of the images; size is a multiple of 32.
+        channels, size, classes: of the images; height and width are multiples of 32.
         width: channels of the first section.
         first: weights of the first convolution, as in `cifar-vgg`.
     """
@@ -33,17 +34,17 @@ class BiRealNet18(Network, arch="birealnet18"):
         layers: Layers,
         *,
         channels: int = 3,
-        size: int = 224,
+        size: Size = 224,
         classes: int = 1000,
         width: int = 64,
         first: First = "int8",
     ) -> None:
         super().__init__()
-        if size < 32 or size % 32 or min(channels, classes, width) < 1:
+        height_width(size, least=32, multiple=32)
+        if min(channels, classes, width) < 1:
             raise ConfigError(
-                "birealnet18 needs a size that is a multiple of 32 and at least one channel, "
-                f"class and unit; got size={size}, channels={channels}, classes={classes}, "
-                f"width={width}"
+                "birealnet18 needs at least one channel, class and unit; "
+                f"got channels={channels}, classes={classes}, width={width}"
             )
         check_choice("first", first, get_args(First))
         self.stem = nn.Sequential()

@@ -7,6 +7,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from sbn_deploy.nn.models.network import First, Last, Layers, Network, check_choice
+from sbn_deploy.nn.models.shape import Size, height_width
 from sbn_runtime.errors import ConfigError
 
 
@@ -18,7 +19,7 @@ class CifarVgg(Network, arch="cifar-vgg"):
     for CIFAR-10 of arXiv 2006.06880: 2x128, 2x256, 2x512, 1024, 1024, 10.
 
     Args:
-        channels, size, classes: of the images; size is a multiple of 8.
+        channels, size, classes: of the images; height and width are multiples of 8.
         width: channels of the first convolution.
         first: "int8" and "binary" take 8-bit images as the integers 2 pixel - 255
             (normalised with mean and std 0.5), so that pre-activations are exact
@@ -32,18 +33,18 @@ class CifarVgg(Network, arch="cifar-vgg"):
         layers: Layers,
         *,
         channels: int = 3,
-        size: int = 32,
+        size: Size = 32,
         classes: int = 10,
         width: int = 128,
         first: First = "int8",
         last: Last = "binary",
     ) -> None:
         super().__init__()
-        if size < 8 or size % 8 or min(channels, classes, width) < 1:
+        sides = height_width(size, least=8, multiple=8)
+        if min(channels, classes, width) < 1:
             raise ConfigError(
-                f"{self.arch} needs a size that is a multiple of 8 and at least one channel, "
-                f"class and unit; got size={size}, channels={channels}, classes={classes}, "
-                f"width={width}"
+                f"{self.arch} needs at least one channel, class and unit; "
+                f"got channels={channels}, classes={classes}, width={width}"
             )
         check_choice("first", first, get_args(First))
         check_choice("last", last, get_args(Last))
@@ -74,7 +75,7 @@ class CifarVgg(Network, arch="cifar-vgg"):
         self.stage5 = convolution(2 * width, 4 * width, pool=False)
         self.stage6 = convolution(4 * width, 4 * width, pool=True)
         self.flatten = nn.Flatten()
-        self.stage7 = dense(4 * width * (size // 8) ** 2, 8 * width)
+        self.stage7 = dense(4 * width * (sides[0] // 8) * (sides[1] // 8), 8 * width)
         self.stage8 = dense(8 * width, 8 * width)
         self.head = nn.Sequential()
         self.head.add_module("linear", layers.output_linear(8 * width, classes, weights=last))
@@ -97,7 +98,7 @@ class CifarVggSmall(CifarVgg, arch="cifar-vgg-s"):
         layers: Layers,
         *,
         channels: int = 3,
-        size: int = 32,
+        size: Size = 32,
         classes: int = 10,
         width: int = 43,
         first: First = "int8",

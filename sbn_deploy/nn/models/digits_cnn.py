@@ -7,6 +7,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice
+from sbn_deploy.nn.models.shape import Size, height_width
 from sbn_runtime.errors import ConfigError
 
 
@@ -18,7 +19,7 @@ class DigitsCnn(Network, arch="digits-cnn"):
     of the first layer exact in float32. Background (-1) surrounds the image.
 
     Args:
-        channels, size, classes: of the images; size is at least 4.
+        channels, size, classes: of the images; height and width are at least 4.
         width: channels of the first convolution.
         first, last: weights of the first and last layer, "binary" or "real".
     """
@@ -28,19 +29,19 @@ class DigitsCnn(Network, arch="digits-cnn"):
         layers: Layers,
         *,
         channels: int = 1,
-        size: int = 8,
+        size: Size = 8,
         classes: int = 10,
         width: int = 32,
         first: Last = "binary",
         last: Last = "binary",
     ) -> None:
         super().__init__()
-        if size < 4 or min(channels, classes, width) < 1:
+        sides = height_width(size, least=4)
+        if min(channels, classes, width) < 1:
             raise ConfigError(
-                "digits-cnn needs size >= 4 and at least one channel, class and unit; "
-                f"got size={size}, channels={channels}, classes={classes}, width={width}"
+                "digits-cnn needs at least one channel, class and unit; "
+                f"got channels={channels}, classes={classes}, width={width}"
             )
-
         check_choice("first", first, get_args(Last))
         check_choice("last", last, get_args(Last))
 
@@ -57,7 +58,7 @@ class DigitsCnn(Network, arch="digits-cnn"):
             stage.add_module("sign", layers.activation())
             return stage
 
-        features = 2 * width * (size // 4) ** 2
+        features = 2 * width * (sides[0] // 4) * (sides[1] // 4)
         entry = (
             layers.conv2d(channels, width, 3, padding=1, padding_value=-1.0)
             if first == "binary"

@@ -247,10 +247,11 @@ class RealLayers:
 
 
 class Network(nn.Module):
-    """Base of all networks: images [N, C, H, W] float32 -> logits [N, K].
+    """Base of all networks: images [N, C, H, W] or signals [N, C, L] float32 -> logits [N, K].
 
     A subclass takes a `Layers` and its own JSON-able keyword arguments, among
-    them `channels`, `size` (height and width of the images) and `classes`:
+    them `channels`, `classes`, and `size` (of images: a number, or height and
+    width) or `length` (of signals):
 
         class MyNet(Network, arch="my-net"):
             def __init__(self, layers, *, channels=1, size=8, classes=10): ...

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sbn_deploy.nn.models.network import First, Layers, Network, check_choice
+from sbn_deploy.nn.models.shape import Size, height_width
 from sbn_runtime.errors import ConfigError
 
 
@@ -22,7 +23,7 @@ class QuickNet(Network, arch="quicknet"):
     image; a linear layer. All but the blocks has real weights.
 
     Args:
-        channels, size, classes: of the images; size is a multiple of 32.
+        channels, size, classes: of the images; height and width are multiples of 32.
         widths, blocks: channels and residual blocks of each section.
         first: weights of the first convolution, as in `cifar-vgg`.
     """
@@ -32,17 +33,18 @@ class QuickNet(Network, arch="quicknet"):
         layers: Layers,
         *,
         channels: int = 3,
-        size: int = 224,
+        size: Size = 224,
         classes: int = 1000,
         widths: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (4, 4, 4, 4),
         first: First = "int8",
     ) -> None:
         super().__init__()
-        if size < 32 or size % 32 or min(channels, classes) < 1:
+        height_width(size, least=32, multiple=32)
+        if min(channels, classes) < 1:
             raise ConfigError(
-                f"{self.arch} needs a size that is a multiple of 32 and at least one channel "
-                f"and class; got size={size}, channels={channels}, classes={classes}"
+                f"{self.arch} needs at least one channel and class; "
+                f"got channels={channels}, classes={classes}"
             )
         if len(widths) != len(blocks) or not 1 <= len(blocks) <= 4 or min(blocks) < 1:
             raise ConfigError(
@@ -83,7 +85,7 @@ class QuickNetSmall(QuickNet, arch="quicknet-small"):
         layers: Layers,
         *,
         channels: int = 3,
-        size: int = 224,
+        size: Size = 224,
         classes: int = 1000,
         widths: Sequence[int] = (32, 64, 256, 512),
         blocks: Sequence[int] = (4, 4, 4, 4),
@@ -108,7 +110,7 @@ class QuickNetLarge(QuickNet, arch="quicknet-large"):
         layers: Layers,
         *,
         channels: int = 3,
-        size: int = 224,
+        size: Size = 224,
         classes: int = 1000,
         widths: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (6, 8, 12, 6),

@@ -1,0 +1,40 @@
+"""Shapes of the inputs of networks, from their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sbn_runtime.errors import ConfigError
+
+Size = int | Sequence[int]
+"""Height and width of images, or one number for both."""
+
+
+def height_width(size: Size, *, least: int = 1, multiple: int = 1) -> tuple[int, int]:
+    """Height and width.
+
+    Args:
+        least, multiple: what both must be: at least, and a multiple of.
+
+    Raises:
+        ConfigError: a height or width that is not.
+    """
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or any(side < least or side % multiple for side in sides):
+        rule = f"multiples of {multiple}" if multiple > 1 else f"at least {least}"
+        raise ConfigError(f"size is {size}; height and width must be {rule}, as in 224 or [96, 64]")
+    return sides[0], sides[1]
+
+
+def input_shape(config: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of one input, (C, H, W) or (C, L), that a network's settings state.
+
+    They have `channels`, and `size` (images) or `length` (signals).
+
+    Raises:
+        KeyError: they have not.
+    """
+    if "length" in config:
+        return config["channels"], config["length"]
+    return config["channels"], *height_width(config["size"])
