@@ -1,0 +1,1 @@
+"""ONNX files of others, and QONNX's operators in them."""
