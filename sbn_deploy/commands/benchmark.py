@@ -25,17 +25,19 @@ from .common import (
 )
 from .data import test_images
 from .layers import show_layers
+from .own_network import add_network_options
 
 if TYPE_CHECKING:
     from sbn_deploy.data import Dataset
     from sbn_deploy.measure.latency.loaded import Loaded
+    from sbn_deploy.measure.latency.own import Own
     from sbn_deploy.measure.latency.record import Settings
     from sbn_deploy.measure.measurement import ModelFacts
 
     from .common import Subparsers
 
-LCE, TORCH = "lce", "torch"
-RIVALS = ("fp32", "int8", LCE, TORCH)
+INT8, LCE, TORCH = "int8", "lce", "torch"
+RIVALS = ("fp32", INT8, LCE, TORCH)
 # For each engine with each number of threads and each batch.
 SECONDS = 5.0
 
@@ -57,18 +59,20 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "models",
-        type=Path,
         nargs="+",
         metavar="MODEL",
-        help="ONNX file of `sbn export`; after the first, any",
+        help="ONNX file of `sbn export`; after the first, any; or FILE.py:NAME, a network of your"
+        " own, with random weights unless --checkpoint names its own",
     )
+    add_network_options(parser)
     parser.add_argument(
         "--compare",
         type=_rivals,
         default=(),
         metavar="LIST",
         help="one or more of fp32, int8, lce and torch: the same architecture with real weights in"
-        " onnxruntime, the same quantised to 8 bits, this very model in Larq Compute Engine, in"
+        " onnxruntime (for FILE.py:NAME, the same module with its signs as floats), the same"
+        " quantised to 8 bits, this very model in Larq Compute Engine, in"
         " the faster of its modes (needs larq-compute-engine; one image at a time), and the binary"
         " network in torch; fp32, int8 and torch need the training packages",
     )
@@ -131,6 +135,12 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measures the models and their rivals, here or on a device."""
     _check(options)
+    with tempfile.TemporaryDirectory() as folder:
+        options.own = _export_own(options, Path(folder))
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     output: Path | None = options.output and writable(options.output)
     on_phone = options.remote is not None and options.remote.startswith("adb:")
     if on_phone:
@@ -150,6 +160,32 @@ def run(options: argparse.Namespace) -> int:
     else:
         _show(record)
     return 0
+
+
+def _export_own(options: argparse.Namespace, folder: Path) -> dict[Path, Own]:
+    """Files in place of the networks among the models, and what else there is of these."""
+    from sbn_deploy.networks import names_code
+
+    named = [text for text in options.models if names_code(text)]
+    if not named and (options.checkpoint or options.input):
+        raise InputError("--checkpoint and --input go with FILE.py:NAME")
+    if named and INT8 in options.compare:
+        raise ConfigError(
+            f"int8 is not for {named[0]}: compare it with the same module as floats, fp32"
+        )
+    own, files = {}, []
+    for text in options.models:
+        if text not in named:
+            files.append(Path(text))
+            continue
+        from sbn_deploy.measure.latency.own import export_own
+
+        say(f"exporting {text}")
+        file, made = export_own(text, folder, checkpoint=options.checkpoint, shapes=options.input)
+        own[file] = made
+        files.append(file)
+    options.models = files
+    return own
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -177,7 +213,7 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[
             " a file of `sbn export`"
         )
     with tempfile.TemporaryDirectory() as folder:
-        candidates = Candidates(options.compare, Path(folder), say)
+        candidates = Candidates(options.compare, Path(folder), say, options.own)
         specs = [
             spec
             for model, fact in zip(models, facts, strict=True)
@@ -219,7 +255,9 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict
     with tempfile.TemporaryDirectory() as folder:
         material = Material(
             model=model,
-            rivals=Candidates(options.compare, Path(folder), say).float_files(session.metadata),
+            rivals=Candidates(options.compare, Path(folder), say, options.own).float_files(
+                model, session.metadata
+            ),
             images=None if dataset is None else dataset.images,
             labels=None if dataset is None else dataset.labels,
             wheel=options.wheel,

@@ -1,14 +1,20 @@
-"""`sbn export`: a checkpoint becomes an ONNX or TFLite file."""
+"""`sbn export`: a checkpoint, or somebody's own network, becomes an ONNX or TFLite file."""
 
 from __future__ import annotations
 
 import argparse
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, SbnError
 
-from .common import at_least, new_parser, say, show_json, show_table, writable
+from .common import at_least, new_parser, printable, say, show_json, show_table, writable
+from .own_network import (
+    add_meaning_options,
+    add_network_options,
+    class_names,
+)
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
@@ -24,17 +30,22 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "export",
         description="Fixes the weights of a trained network and writes it as one file with"
-        " bit-packed operators: ONNX for onnxruntime, or TFLite for Larq Compute Engine. The file"
+        " bit-packed operators: ONNX for onnxruntime, or TFLite for Larq Compute Engine. The"
+        " network is one of `sbn train`, or any binary torch module of your own. The file"
         " is checked against torch before it appears; TFLite where larq-compute-engine is"
         " installed.",
         example="sbn export runs/digits/checkpoint.safetensors -o digits.onnx"
-        " --weights sample --members 8",
+        " --weights sample --members 8\n"
+        "  sbn export net.py:build --checkpoint net.pt --input 1x3x32x32 -o net.onnx",
     )
     parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="file of `sbn train`; with `--untrained`, the name of an architecture",
+        "network",
+        metavar="NETWORK",
+        help="checkpoint of `sbn train`; FILE.py:NAME, package.module:NAME or the name of an entry"
+        " point, a class or function that gives a torch module; with `--untrained`, also the name"
+        " of an architecture",
     )
+    add_network_options(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -46,7 +57,18 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--untrained",
         action="store_true",
-        help="give the architecture random weights, to measure its speed before training",
+        help="take random weights, to measure a network's speed before training",
+    )
+    add_meaning_options(parser)
+    parser.add_argument(
+        "--require-packed",
+        action="store_true",
+        help="exit with status 1 if no layer is packed",
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="show the whole traceback when code of FILE.py raises",
     )
     parser.add_argument(
         "--weights",
@@ -93,10 +115,15 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exports, and reports what was written."""
+    """Exports, and reports what was written; 1 with `--require-packed` if nothing is packed."""
     output = writable(options.output)
-    say(f"exporting {options.checkpoint}")
-    report = _export(options, output)
+    say(f"exporting {options.network}")
+    try:
+        report = _export(options, output)
+    except SbnError as error:
+        if options.verbose and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        raise
     if not report.run_in:
         say(
             f"{report.path} was not run: larq-compute-engine is not installed"
@@ -104,7 +131,13 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.json:
         show_json(report.to_json())
-        return 0
+    else:
+        _show(report)
+    _say_what_is_packed(report)
+    return 1 if options.require_packed and not report.packed_layers else 0
+
+
+def _show(report: ExportReport) -> None:
     show_table(
         ("file", "bytes", "weights", "members", "samples", "binary layers", "float layers"),
         [
@@ -119,9 +152,27 @@ def run(options: argparse.Namespace) -> int:
             )
         ],
     )
+
+
+def _say_what_is_packed(report: ExportReport) -> None:
+    """One line on the whole network, then one for each layer that stays float."""
+    if not report.has_signs:
+        say("nothing in this network is binary: no value in it is a sign")
+        return
+    if report.packed_layers:
+        say(
+            f"{report.packed_layers} of {report.binary_layers} layers that could be binary are"
+            f" packed, with {report.packed_share:.1%} of the binary multiply-accumulates"
+        )
+    else:
+        say(
+            "warning: this network has signs, but none of its layers is packed:"
+            " the file is as large and slow as that of a float network"
+        )
     for layer, reason in report.float_layers.items():
-        say(f"{layer} stays float: {reason}")
-    return 0
+        say(printable(f"{layer} stays float: {reason}"))
+    for note in report.notes:
+        say(printable(f"note: {note}"))
 
 
 def _export(options: argparse.Namespace, output: Path) -> ExportReport:
@@ -136,10 +187,38 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
         "samples": options.samples or (DEFAULT_SAMPLES if stochastic else 1),
         "noise_seed": options.noise_seed,
     }
+    if _is_own(options):
+        from sbn_deploy.export_network import export_network
+        from sbn_deploy.networks import preprocessing
+
+        if not options.checkpoint and not options.untrained:
+            say(f"no --checkpoint: the weights are those that {options.network} gives")
+        return export_network(
+            options.network,
+            output,
+            checkpoint=options.checkpoint,
+            untrained=options.untrained,
+            shapes=options.input,
+            task=options.task,
+            classes=class_names(options.classes),
+            preprocess=preprocessing.parse(options.preprocess, options.input),
+            **draw,
+        )
+    for name in ("input", "task", "classes", "preprocess"):
+        if getattr(options, name):
+            raise ConfigError(f"--{name} goes with FILE.py:NAME; {options.network} says it itself")
     if options.untrained:
         from sbn_deploy.untrained import export_untrained
 
-        return export_untrained(options.checkpoint, output, **draw)
+        return export_untrained(options.network, output, **draw)
     from sbn_deploy.export import export_checkpoint
 
-    return export_checkpoint(Path(options.checkpoint), output, **draw)
+    return export_checkpoint(Path(options.network), output, **draw)
+
+
+def _is_own(options: argparse.Namespace) -> bool:
+    """Whether a network is named, rather than a checkpoint or an architecture to draw."""
+    from sbn_deploy.networks import is_offered, names_code
+
+    network = options.network
+    return bool(options.checkpoint) or names_code(network) or is_offered(network)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,28 +10,41 @@ from torch import Tensor
 
 from sbn_deploy.nn.models import input_shape
 from sbn_runtime.errors import ConfigError
-from sbn_runtime.preprocess import Preprocess
+from sbn_runtime.preprocess import Preprocess, Standardize
+
+from .reference import Built
 
 Shape = tuple[int, ...]
 
 
-def shapes_of(config: Mapping[str, Any], reference: str) -> list[Shape]:
-    """The input of an architecture, whose settings tell its images or signals.
+def shapes_of(built: Built, preprocess: Preprocess | Standardize | None = None) -> list[Shape]:
+    """The shape of the input of a network that was trained here, or has settings that tell it.
+
+    Args:
+        preprocess: what a checkpoint says of its inputs.
 
     Raises:
-        ConfigError: they do not, so that the shapes must be given.
+        ConfigError: nothing tells the shapes, so that they must be given.
     """
+    if isinstance(preprocess, Standardize):
+        return [(1, *preprocess.shape)]
+    if preprocess is not None:
+        return [(1, preprocess.channels, preprocess.height, preprocess.width)]
     try:
-        return [(1, *input_shape(config))]
+        return [(1, *input_shape(built.config))]
     except KeyError:
         raise ConfigError(
-            f"what {reference} takes is not known; give the shape of one input, batch first, as"
-            " in --input 1x3x32x32"
+            f"what {built.reference} takes is not known; give the shape of one input, batch"
+            " first, as in --input 1x3x32x32"
         ) from None
 
 
 def inputs(
-    shapes: Sequence[Shape], preprocess: Preprocess | None = None, *, count: int = 0, seed: int = 0
+    shapes: Sequence[Shape],
+    preprocess: Preprocess | Standardize | None = None,
+    *,
+    count: int = 0,
+    seed: int = 0,
 ) -> list[Tensor]:
     """Random inputs, one float32 tensor for each shape.
 
@@ -46,7 +58,7 @@ def inputs(
     made = []
     for index, (batch, *rest) in enumerate(shapes):
         samples = count or batch
-        if preprocess is not None and index == 0:
+        if isinstance(preprocess, Preprocess) and index == 0:
             size = samples, preprocess.height, preprocess.width, preprocess.channels
             pixels = random.integers(0, preprocess.pixel_max, size, np.uint8, endpoint=True)
             values = preprocess.apply(pixels)

@@ -19,7 +19,15 @@ class SweepConfig(Settings):
     Raises ConfigError for wrong settings.
     """
 
-    checkpoint: Path = Field(description="file of `sbn train`")
+    checkpoint: Path = Field(description="file of `sbn train`, or a state dict of network")
+    network: str = Field(
+        default="", description="FILE.py:NAME whose state dict the checkpoint is; empty for none"
+    )
+    preprocess: list[str] = Field(
+        default=[],
+        description="how images become its input, as `sbn export --preprocess` takes it; empty"
+        " for as in training on data",
+    )
     twin: Path | None = Field(
         default=None, description="its fp32 twin (`sbn train --twin`), which joins as fp32 and int8"
     )
@@ -48,6 +56,8 @@ class SweepConfig(Settings):
     runs: Count = Field(default=200, description="timed calls of each form at most")
 
     def model_post_init(self, _: Any) -> None:
+        if self.preprocess and not self.network:
+            raise ConfigError("setting preprocess goes with network; checkpoints say it themselves")
         if "sbn" not in self.engines:
             raise ConfigError("engines must name sbn, which the others are compared with")
         for name in ("weights", "members", "activations", "samples", "engines", "threads", "batch"):

@@ -127,9 +127,29 @@ class Sweep:
             )
 
     def _export(self, form: Form) -> None:
+        if self.config.network:
+            self._export_network(form)
+            return
         from sbn_deploy.export import export_checkpoint
 
         export_checkpoint(self.config.checkpoint, self._model(form.name), **form.options)
+
+    def _export_network(self, form: Form) -> None:
+        from sbn_deploy.data import load
+        from sbn_deploy.export_network import export_network
+        from sbn_deploy.networks import preprocessing
+
+        images = load(self.config.data, "test")
+        shapes = [(1, *images.input_shape)]
+        export_network(
+            self.config.network,
+            self._model(form.name),
+            checkpoint=self.config.checkpoint,
+            shapes=shapes,
+            classes=images.classes,
+            preprocess=preprocessing.parse(self.config.preprocess, shapes) or images.preprocess,
+            **form.options,
+        )
 
     def _export_twin(self) -> None:
         from sbn_deploy.data import load
@@ -139,9 +159,8 @@ class Sweep:
         assert self.config.twin is not None
         network, _ = checkpoint.load(self.config.twin)
         images = load(self.config.data, "train")
-        size = images.preprocess
         fp32, int8 = (self._model(name) for name in TWINS)
-        export_fp32(network, (size.channels, size.height, size.width), fp32)
+        export_fp32(network, images.input_shape, fp32)
         quantise_int8(fp32, int8, images.inputs()[:CALIBRATION_IMAGES])
 
     def _evaluate(self, name: str) -> None:

@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sbn_deploy.measure.latency.loaded import Loaded
 from sbn_deploy.measure.latency.worker import Spec
+from sbn_deploy.networks import names_code
 from sbn_runtime import ModelError
+
+if TYPE_CHECKING:
+    from sbn_deploy.measure.latency.own import Own
 
 FLOAT = ("fp32", "int8")
 LCE = "lce"
@@ -31,11 +35,13 @@ class Candidates:
     Attributes:
         compare: some of RIVALS.
         say: is told what takes a while.
+        own: by file, the networks that the user named; their fp32 rival is the same module.
     """
 
     compare: Sequence[str]
     folder: Path
     say: Callable[[str], None]
+    own: Mapping[Path, Own] = field(default_factory=dict)
     _float_files: dict[str, dict[str, Path]] = field(default_factory=dict)
 
     def of(self, model: Loaded, name: str) -> list[Spec]:
@@ -57,13 +63,13 @@ class Candidates:
         specs = [Spec(name, model.engine, model.engine, image, str(model.path))]
         if model.engine != "sbn":
             return specs
-        files = self.float_files(model.metadata)
+        files = self.float_files(model.path, model.metadata)
         for rival in self.compare:
             engine = engine_name(rival)
             if rival == LCE:
                 specs += self._lce(model.path, name, image)
             elif rival == TORCH:
-                network = _architecture(model.metadata)
+                network = self._network(model.path, model.metadata)
                 if find_spec("torch") is None:
                     raise ModuleNotFoundError(name="torch")
                 specs.append(Spec(name, engine, "torch", image, network=network))
@@ -71,12 +77,16 @@ class Candidates:
                 specs.append(Spec(name, engine, "onnxruntime", image, str(files[engine])))
         return specs
 
-    def float_files(self, metadata: Mapping[str, Any]) -> dict[str, Path]:
+    def float_files(self, model: Path, metadata: Mapping[str, Any]) -> dict[str, Path]:
         """The files of the float rivals, by engine; models of one architecture share them."""
         wanted = [rival for rival in self.compare if rival in FLOAT]
         if not wanted:
             return {}
-        key = json.dumps([*_architecture(metadata), metadata.get("preprocess")], sort_keys=True)
+        if model in self.own:
+            return {engine_name("fp32"): self.own[model].plain}
+        key = json.dumps(
+            [*self._network(model, metadata), metadata.get("preprocess")], sort_keys=True
+        )
         if key not in self._float_files:
             from sbn_deploy.measure.latency.rivals import untrained_rivals
 
@@ -86,6 +96,19 @@ class Candidates:
             made = untrained_rivals(metadata, wanted, folder)
             self._float_files[key] = {engine_name(rival): made[rival] for rival in wanted}
         return self._float_files[key]
+
+    def _network(self, model: Path, metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """Reference and settings of a model's network. Raises ModelError."""
+        if model in self.own:
+            return self.own[model].reference, self.own[model].config
+        arch, config = _architecture(metadata)
+        # A file may come from anywhere, and must not make us run what it names.
+        if names_code(arch):
+            raise ModelError(
+                f"{model} was made from {arch}; to compare with that network, name it in place of"
+                " the file"
+            )
+        return arch, config
 
     def _lce(self, model: Path, name: str, image: Sequence[int]) -> list[Spec]:
         from sbn_deploy.lce.interpreter import check_installed

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sbn_deploy.materialize import materialize
-from sbn_deploy.nn import models
+from sbn_deploy.export_network import fixed
+from sbn_deploy.networks import build
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ def torch_engine(name: str, network: nn.Module, *, threads: int) -> TorchEngine:
 
 
 def binary_network(arch: str, config: Mapping[str, Any]) -> nn.Module:
-    """An architecture of the registry with random weights of -1 and +1, deterministic.
+    """The network of a reference with random weights, deterministic.
 
     Raises ConfigError for an unknown architecture or settings.
     """
     torch.manual_seed(0)
-    (network,) = materialize(models.create(arch, **config))
+    (network,) = fixed(build(arch, config), "threshold", 1, 0)
     return network
