@@ -14,7 +14,7 @@ from .anytime import Anytime
 from .errors import InputError, ModelError
 from .executor import Executor, session_options
 from .feeds import Given, TensorInfo, as_feeds
-from .preprocess import preprocess_from
+from .preprocess import Preprocess, preprocess_from
 from .sampling import Draw
 from .tasks import CLASSIFICATION, MEMBER, NAMES, NONE, TASKS, Task, average
 from .uncertainty import Estimate, Prediction, softmax
@@ -233,9 +233,9 @@ class Session:
                 f"{self._path}: does not say how images are normalised; give it float32 input"
             )
         preprocess = preprocess_from(fields)
-        if self.inputs[0].dtype == "uint8":
+        if isinstance(preprocess, Preprocess) and self.inputs[0].dtype == "uint8":
             preprocess.check(images)
-            return images
+            return preprocess.ordered(images)
         return preprocess.apply(images)
 
     def __repr__(self) -> str:

@@ -46,11 +46,18 @@ class Facts:
                 f"{path}: programs will name this file: rename it, to letters, digits, '.', '-',"
                 " '+' and '_'"
             )
+        image = Preprocess.from_json(fields)
+        takes_pixels = session.inputs[0].dtype == "uint8"
+        if takes_pixels and image.order == "bgr":
+            raise ModelError(
+                f"{path}: takes the pixels of images as blue, green, red; export it without"
+                " order=bgr, and its first layer with its channels reversed"
+            )
         return cls(
             file=path.name,
             input=session.inputs[0].name,
-            takes_pixels=session.inputs[0].dtype == "uint8",
-            image=Preprocess.from_json(fields),
+            takes_pixels=takes_pixels,
+            image=image,
             classes=tuple(" ".join(str(name).split()) for name in classes),
             samples=session.metadata["samples"] if session.stochastic else 0,
         )
@@ -83,6 +90,9 @@ def _values(facts: Facts, target: Target) -> dict[str, str]:
         "std": ", ".join(map(repr, image.std)),
         "mean_f": ", ".join(f"{value!r}f" for value in image.mean),
         "std_f": ", ".join(f"{value!r}f" for value in image.std),
+        "order": " (blue, green, red)" if image.order == "bgr" else "",
+        # Which channel of a pixel is channel c of the input.
+        "channel": f"{image.channels - 1} - c" if image.order == "bgr" else "c",
         "class_count": str(len(facts.classes)),
         "samples": str(facts.samples),
         "model_path": target.model_folder + facts.file,
@@ -92,15 +102,17 @@ def _values(facts: Facts, target: Target) -> dict[str, str]:
 
 
 def _conditions(facts: Facts, target: Target) -> dict[str, bool]:
+    image = facts.image
     return {
         "android": target.android,
         "linux": not target.android,
         "pixels": facts.takes_pixels,
         "floats": not facts.takes_pixels,
+        "reversed": image.order == "bgr",
         "noise": facts.samples > 0,
-        "grey": facts.image.channels == 1,
-        "colour": facts.image.channels == 3,
-        "bitmap": facts.image.channels in (1, 3),
+        "grey": image.channels == 1,
+        "colour": image.channels == 3,
+        "bitmap": image.channels in (1, 3),
     }
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
+
+from sbn_deploy.bundle import TARGETS
+from sbn_deploy.bundle.readme import Facts, readme
+from sbn_runtime import Preprocess
 
 from ..small_models import CLASSES, PREPROCESS, Classifier, write_float_model, write_pixel_model
 from .conftest import sbn
@@ -102,3 +107,15 @@ def test_name_that_programs_would_stumble_over(name: str, tmp_path: Path) -> Non
 def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
     assert "no such folder; make it first" in refused(model, tmp_path / "none" / "f.zip")
     assert "is a folder; name a file in it" in refused(model, tmp_path)
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_programs_feed_channels_in_the_order_of_the_network(order: Literal["rgb", "bgr"]) -> None:
+    image = Preprocess(3, 4, 4, 255, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), order)
+    facts = Facts("m.onnx", "input", False, image, ("a", "b"), 0)
+    linux, android = (readme(facts, TARGETS[name]) for name in ("linux-x86_64", "android-arm64"))
+    channel = {"rgb": "c", "bgr": "2 - c"}[order]
+    assert f"pixels[3 * i + {channel}]" in linux
+    assert f"pixels[3 * i + {channel}]" in android
+    for text in ("images[..., ::-1]", "channels first (blue, green, red) and normalised"):
+        assert (text in linux) == (order == "bgr")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -153,8 +153,18 @@ def test_models_on_pixels_take_images_as_they_are(tmp_path: Path) -> None:
         session.run(images.astype(np.float32))
 
 
-def test_preprocess_survives_json() -> None:
-    preprocess = Preprocess(3, 2, 5, 255, (0.1, 0.2, 0.3), (1.0, 0.5, 0.25))
+def test_preprocess_reverses_channels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3)).astype(np.uint8)
+    mean, std = (0.1, 0.2, 0.3), (1.0, 0.5, 0.25)
+    found = Preprocess(3, 4, 5, 255, mean, std, "bgr").apply(images)
+    expected = Preprocess(3, 4, 5, 255, mean[::-1], std[::-1]).apply(images)[:, ::-1]
+    np.testing.assert_array_equal(found, expected)
+    assert found.flags.c_contiguous
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_preprocess_survives_json(order: Literal["rgb", "bgr"]) -> None:
+    preprocess = Preprocess(3, 2, 5, 255, (0.1, 0.2, 0.3), (1.0, 0.5, 0.25), order)
     assert Preprocess.from_json(json.loads(json.dumps(preprocess.to_json()))) == preprocess
 
 
@@ -168,6 +178,7 @@ def test_preprocess_survives_json() -> None:
         {"pixel_max": 256},
         {"height": 0},
         {"width": None},
+        {"order": "gbr"},
     ],
 )
 def test_damaged_preprocessing(change: dict[str, Any]) -> None:

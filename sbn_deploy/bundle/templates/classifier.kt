@@ -37,7 +37,7 @@ class Classifier(library: String, model: ByteArray, threads: Int) : AutoCloseabl
 {{if floats}}
         for (c in 0 until {{channels}}) {
             for (i in 0 until {{height}} * {{width}}) {
-                val pixel = (pixels[{{channels}} * i + c].toInt() and 255) / {{pixel_max}}f
+                val pixel = (pixels[{{channels}} * i + {{channel}}].toInt() and 255) / {{pixel_max}}f
                 input.putFloat((pixel - mean[c]) / std[c])
             }
         }

@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   static const float mean[] = { {{mean_f}} }, std[] = { {{std_f}} };
   for (int c = 0; c < {{channels}}; ++c) {
     for (int i = 0; i < {{height}} * {{width}}; ++i) {
-      const float pixel = (float)pixels[{{channels}} * i + c] / {{pixel_max}}.0f;
+      const float pixel = (float)pixels[{{channels}} * i + {{channel}}] / {{pixel_max}}.0f;
       x[{{height}} * {{width}} * c + i] = (pixel - mean[c]) / std[c];
     }
   }
