@@ -31,7 +31,8 @@ def add_parser(subparsers: Subparsers) -> None:
         " and expected calibration error on the test split of a data set, for each class too,"
         " and which classes are taken for one another. Images are read as they are needed;"
         " those that cannot be used are listed, the others evaluated. With -o, an interrupted"
-        " run goes on where it was. With --sweep-samples:"
+        " run goes on where it was. A model with another task is measured by the metrics of its"
+        " task, and inputs that are no images are read whole. With --sweep-samples:"
         " the scores by the number of networks averaged, with the area under the risk-coverage"
         " curve and how well doubt tells shifted images from the others (AUROC). A checkpoint"
         " is swept thresholded, with sampled members only, with noise only, and with both.",
@@ -125,11 +126,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _one(options: argparse.Namespace) -> int:
+    from . import evaluate_task
     from .evaluate_show import show, warn
 
     if options.output is not None:
         writable(options.output)
-    measurement = _measured(options)
+    if evaluate_task.applies(options.models[0], options.data):
+        measurement = evaluate_task.measured(options)
+    else:
+        measurement = _measured(options)
     if options.output is not None:
         from sbn_deploy.measure.measurement import save
 
@@ -138,6 +143,8 @@ def _one(options: argparse.Namespace) -> int:
     warn(measurement["data"])
     if options.json:
         show_json(measurement)
+    elif "task" in measurement:
+        evaluate_task.show(measurement)
     else:
         show(measurement)
     if options.output is not None:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.data import Stream
+from sbn_deploy.data import Dataset, Stream
 from sbn_runtime import InputError
 
 SHOWN = 5
 
 
-def class_names(metadata: Mapping[str, Any], data: Stream, count: int) -> list[str]:
+def class_names(metadata: Mapping[str, Any], data: Stream | Dataset, count: int) -> list[str]:
     """Names of a model's classes: its own, else those of the data, else numbers."""
     numbers = _numbers(count)
     for names in (_own(metadata, count), data.classes):
@@ -23,8 +23,10 @@ def class_names(metadata: Mapping[str, Any], data: Stream, count: int) -> list[s
     return numbers
 
 
-def matched_labels(metadata: Mapping[str, Any], data: Stream, count: int) -> NDArray[np.int64]:
-    """The labels of `data` [N] as numbers of the model's classes.
+def matched_labels(
+    metadata: Mapping[str, Any], data: Stream | Dataset, count: int
+) -> NDArray[np.int64]:
+    """The labels of `data`, [N] or [N, H, W], as numbers of the model's classes.
 
     Labels that are no class of the data stay what they are. Classes with the same names in
     another order are matched by name; where one side has numbers only, by number.

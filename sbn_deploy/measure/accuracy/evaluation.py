@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.data import Stream
+from sbn_deploy.data import Dataset, Stream
 from sbn_deploy.data.stream import Pixels, Unreadable
 from sbn_deploy.measure.accuracy.calibration import reliability
 from sbn_deploy.measure.accuracy.classifier import Classifier
@@ -186,7 +186,9 @@ class Evaluator:
         return f"{rate:,.0f} images/s{share}"
 
 
-def figures(outcome: Outcome, data: Stream, spec: str, classes: Sequence[str]) -> dict[str, Any]:
+def figures(
+    outcome: Outcome, data: Stream | Dataset, spec: str, classes: Sequence[str]
+) -> dict[str, Any]:
     """What the measurement of an evaluation says of the answers, JSON-able.
 
     Args:
