@@ -13,11 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from sbn_deploy.measure.measurement import ModelFacts, describe_model
+from sbn_deploy.tasks import OBJECTIVES, find
 from sbn_runtime import Session
+from sbn_runtime.tasks import CLASSIFICATION, NONE
 
 TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
 # A path after the kind of a data set says nothing to others.
 _PATHS = re.compile(r"\b(cifar10|folder|npz|hf-parquet):[^\s'\"]+")
+
+
+_PIPELINES = {
+    "classification": "image-classification",
+    "segmentation": "image-segmentation",
+    "image": "image-to-image",
+}
+"""What Hugging Face calls tasks whose input is images."""
+_ANSWERS = {
+    "classification": "tells {count} classes apart: {names}",
+    "multilabel": "says which of {count} labels hold: {names}",
+    "segmentation": "tells {count} classes of pixels apart: {names}",
+    "regression": "answers with numbers",
+    "image": "answers with an image",
+    "none": "answers with what its network does",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,7 @@ class Subject:
     metadata: Mapping[str, Any]
     evaluations: Sequence[Mapping[str, Any]]
     benchmarks: Sequence[Mapping[str, Any]]
+    task: str = CLASSIFICATION
 
 
 def subject(model: Path, measurements: Iterable[Mapping[str, Any]]) -> Subject:
@@ -35,7 +54,8 @@ def subject(model: Path, measurements: Iterable[Mapping[str, Any]]) -> Subject:
 
     Raises what `Session` raises.
     """
-    metadata = Session(model).metadata
+    session = Session(model)
+    metadata = session.metadata
     facts = describe_model(model, metadata)
     found = list(measurements)
     return Subject(
@@ -44,7 +64,9 @@ def subject(model: Path, measurements: Iterable[Mapping[str, Any]]) -> Subject:
         [
             record
             for record in found
-            if record["kind"] == "evaluation" and _is_of(record["model"], facts)
+            if record["kind"] == "evaluation"
+            and record.get("task", CLASSIFICATION) == session.task
+            and _is_of(record["model"], facts)
         ],
         [
             record
@@ -52,6 +74,7 @@ def subject(model: Path, measurements: Iterable[Mapping[str, Any]]) -> Subject:
             if record["kind"] == "benchmark"
             and any(_is_of(model, facts) for model in record["models"])
         ],
+        session.task,
     )
 
 
@@ -68,11 +91,22 @@ def write_card(about: Subject, *, text: str = "", license: str | None = None) ->
         text.strip(),
         _what(about),
         _accuracy(about),
+        _scores(about),
         _latency(about),
         _use(about),
         _origin(about),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _is_of_images(about: Subject) -> bool:
+    return "pixel_max" in (about.metadata.get("preprocess") or {})
+
+
+def _main_value(record: Mapping[str, Any]) -> float | None:
+    """The metric to choose by of an evaluation."""
+    value = record["metrics"][0]["value"] if "metrics" in record else record["scores"]["accuracy"]
+    return None if value is None else float(value)
 
 
 def _is_of(model: Mapping[str, Any], facts: ModelFacts) -> bool:
@@ -83,27 +117,30 @@ def _is_of(model: Mapping[str, Any], facts: ModelFacts) -> bool:
 
 
 def _front_matter(about: Subject, license: str | None) -> str:
+    kind = _PIPELINES.get(about.task) if _is_of_images(about) else None
+    main = find(about.task).main.key if about.task in OBJECTIVES else None
     results = [
         {
-            "task": {"type": "image-classification"},
+            "task": {"type": kind or about.task},
             "dataset": {"name": record["data"]["name"], "type": record["data"]["name"]},
             "metrics": [
                 {
-                    "type": "accuracy",
-                    "value": round(record["scores"]["accuracy"], 4),
-                    "name": f"accuracy, {_form(record['model'])}",
+                    "type": main,
+                    "value": round(value, 4),
+                    "name": f"{main}, {_form(record['model'])}",
                 }
             ],
         }
         for record in about.evaluations
+        if (value := _main_value(record)) is not None
     ]
     entries: dict[str, Any] = {
         "license": license,
         "library_name": "sbn-deploy",
-        "pipeline_tag": "image-classification",
+        "pipeline_tag": kind,
         "tags": list(TAGS),
         "datasets": [about.facts.trained_on] if about.facts.trained_on else None,
-        "metrics": ["accuracy"],
+        "metrics": [main] if main else None,
         "model-index": [{"name": about.facts.arch or about.facts.name, "results": results}]
         if results
         else None,
@@ -120,17 +157,44 @@ def _what(about: Subject) -> str:
         f"A stochastic binary network, `{about.facts.file}`: {_form(asdict(about.facts))};"
         f" {about.facts.bytes / 1000:,.0f} kB.",
     ]
-    if size:
+    answers = _ANSWERS[about.task].format(count=len(classes), names=_shortened(classes))
+    if _is_of_images(about):
+        assert size is not None
         kind = {1: "grey", 3: "RGB"}.get(size["channels"], f"{size['channels']}-channel")
         lines.append(
             f"It takes {kind} images of {size['height']}×{size['width']} pixels, values 0 to"
-            f" {size['pixel_max']}, and tells {len(classes)} classes apart: {_shortened(classes)}."
+            f" {size['pixel_max']}, and {answers}."
         )
+    elif size:
+        lines.append(f"It takes numbers of shape {size['shape']}, float32, and {answers}.")
     return " ".join(lines)
 
 
+def _scores(about: Subject) -> str:
+    """What was measured of another task than classification."""
+    if about.task == CLASSIFICATION or not about.evaluations:
+        return ""
+    metrics = find(about.task).metrics
+    rows = [
+        (
+            _form(record["model"]),
+            f"{record['data']['images']:,} of {record['data']['name']}",
+            *(
+                metric.show(found["value"])
+                for metric, found in zip(metrics, record["metrics"], strict=True)
+            ),
+            f"`{_command(record)}`",
+        )
+        for record in about.evaluations
+    ]
+    header = ("form", "test inputs", *(metric.title for metric in metrics), "command")
+    table = _table(header, rows, right=range(2, 2 + len(metrics)))
+    made = "\n".join(_export(record["model"]) for record in about.evaluations)
+    return f"## Scores\n\n{table}\n\nThe files come from\n\n```sh\n{made}\n```"
+
+
 def _accuracy(about: Subject) -> str:
-    if not about.evaluations:
+    if about.task != CLASSIFICATION or not about.evaluations:
         return ""
     ordered = sorted(about.evaluations, key=lambda record: record["scores"]["accuracy"])
     rows = [
@@ -193,20 +257,36 @@ def _use(about: Subject) -> str:
     size = about.metadata.get("preprocess")
     if not size:
         return ""
-    shape = f"{size['height']}, {size['width']}, {size['channels']}"
+    file = about.facts.file
+    commands = [f"`sbn predict {file} FILE`", f"`sbn evaluate {file} --data SET`"]
+    if _is_of_images(about):
+        shape = f"{size['height']}, {size['width']}, {size['channels']}"
+        given = f"images = np.zeros((1, {shape}), np.uint8)  # pixels, 0 to {size['pixel_max']}"
+        if about.task == CLASSIFICATION:
+            bundle = f"`sbn bundle {file} --target android-arm64 -o app.zip`"
+            commands = [f"`sbn predict {file} IMAGE`", bundle]
+    else:
+        shape = ", ".join(map(str, size["shape"]))
+        given = f"images = np.zeros((1, {shape}), np.float32)  # as in the data, not normalised"
+    answer = "print(session.predict(session.preprocess(images), return_uncertainty=True))"
+    if about.task == CLASSIFICATION:
+        answer = (
+            "probabilities = session.predict_proba(session.preprocess(images))\n"
+            'print(session.metadata["classes"][probabilities[0].argmax()])'
+        )
+    elif about.task == NONE:
+        answer = "print(session.run(session.preprocess(images)))"
     return (
         "## Use\n\n"
         "On Linux, x86-64 or 64-bit ARM, with numpy and onnxruntime alone:\n\n"
         "```python\n"
         "import numpy as np\n"
         "from sbn_runtime import Session\n\n"
-        f'session = Session("{about.facts.file}")\n'
-        f"images = np.zeros((1, {shape}), np.uint8)  # pixels, 0 to {size['pixel_max']}\n"
-        "probabilities = session.predict_proba(session.preprocess(images))\n"
-        'print(session.metadata["classes"][probabilities[0].argmax()])\n'
+        f'session = Session("{file}")\n'
+        f"{given}\n"
+        f"{answer}\n"
         "```\n\n"
-        f"`sbn predict {about.facts.file} IMAGE`, `sbn bundle {about.facts.file} --target"
-        " android-arm64 -o app.zip` and `sbn benchmark` do the same without code."
+        f"{', '.join(commands)} and `sbn benchmark` do the same without code."
     )
 
 

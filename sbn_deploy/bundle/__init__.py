@@ -12,6 +12,7 @@ import numpy as np
 
 from sbn_runtime import ModelError, SbnError, Session, __version__
 from sbn_runtime.files import write_atomically
+from sbn_runtime.tasks import CLASSIFICATION, NONE
 
 from .readme import Facts, readme
 from .targets import TARGETS, Target
@@ -95,6 +96,11 @@ def read_facts(model: Path) -> Facts:
             " Larq Compute Engine's operators; bundle the ONNX file of `sbn export`"
         )
     session = Session(model, threads=1)
+    if session.task not in (CLASSIFICATION, NONE):
+        raise ModelError(
+            f"{model}: its task is {session.task}, and the programs in a bundle tell the class of"
+            " an image; copy the file itself and run it with sbn_runtime.Session"
+        )
     if "probabilities" not in {name for name, _, _ in session.outputs}:
         raise ModelError(f"{model}: is no classifier: it has no output named 'probabilities'")
     facts = Facts.of(model, session)

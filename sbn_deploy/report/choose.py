@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
-from .content import Choice, Comparison, Evaluated, Point, Profiled, RatioRow
+from sbn_deploy.tasks import find
+
+from .content import Choice, Comparison, Evaluated, Point, Profiled, RatioRow, TaskEvaluated
 from .figures import (
     count,
     interval,
@@ -24,12 +27,13 @@ def choices(
     comparisons: Sequence[Comparison],
     ratios: Sequence[RatioRow],
     evaluations: Sequence[Evaluated],
+    tasks: Sequence[TaskEvaluated],
     profiles: Sequence[Profiled],
 ) -> list[Choice]:
     """One answer for each machine and set of images, from its smallest batch.
 
-    Without times: the most accurate model for each set of images. Without either: what to
-    mend first in each profiled model.
+    Without times: the most accurate model for each set of images, the best one of each task
+    and data. Without either: what to mend first in each profiled model.
     """
     seen = set()
     found = []
@@ -38,8 +42,10 @@ def choices(
         place = (comparison.machine, comparison.data, comparison.images)
         if place not in seen and comparison.points:
             seen.add(place)
-            found.append(_of_comparison(i, comparison, ratios, several))
-    return found or list(_of_evaluations(evaluations)) or list(_of_profiles(profiles))
+            found.append(_of_comparison(i, comparison, ratios, tasks, several))
+    if found:
+        return found
+    return [*_of_evaluations(evaluations), *_of_tasks(tasks)] or list(_of_profiles(profiles))
 
 
 def described(point: Point) -> str:
@@ -52,22 +58,29 @@ def described(point: Point) -> str:
 
 
 def _of_comparison(
-    i: int, comparison: Comparison, ratios: Sequence[RatioRow], several: bool
+    i: int,
+    comparison: Comparison,
+    ratios: Sequence[RatioRow],
+    tasks: Sequence[TaskEvaluated],
+    several: bool,
 ) -> Choice:
     known = [(point, point.accuracy) for point in comparison.points if point.accuracy]
     where = f" on {comparison.machine}" if several else ""
     if not known:
         fastest = comparison.points[0]
+        measured = [entry for entry in tasks if entry.evaluation.model.sha256 == fastest.sha256]
         return Choice(
             kind="fastest",
             text=f"{described(fastest)} is the fastest{where}",
-            detail="Accuracy was not measured for any of these models: add a measurement of"
+            detail=""
+            if measured
+            else "Accuracy was not measured for any of these models: add a measurement of"
             " sbn evaluate to see what the speed costs.",
             comparison=i,
             model=fastest.model,
             engine=fastest.timing.engine,
             threads=fastest.timing.threads,
-            figures=_figures(comparison, fastest, ratios),
+            figures=[*_figures(comparison, fastest, ratios), *map(_main, measured)],
         )
     chosen, accuracy = known[
         fastest_within([p.timing.p50_ms for p, _ in known], [a.value for _, a in known])
@@ -184,6 +197,44 @@ def _of_evaluations(evaluations: Sequence[Evaluated]) -> Iterator[Choice]:
             threads=None,
             figures=figures,
         )
+
+
+def _of_tasks(tasks: Sequence[TaskEvaluated]) -> Iterator[Choice]:
+    for (task, data, _), group in groupby(tasks, key=lambda e: _place(e)):
+        candidates = list(group)
+        main = find(task).main
+        known = [e for e in candidates if e.evaluation.metrics[0].value is not None]
+        if not known:
+            continue
+        sign = 1 if main.better == "higher" else -1
+        best = max(known, key=lambda e: sign * (e.evaluation.metrics[0].value or 0))
+        value = main.show(best.evaluation.metrics[0].value)
+        yield Choice(
+            kind="best",
+            text=f"{best.model} is the best of {len(candidates)} models for {task}"
+            if len(candidates) > 1
+            else f"{best.model} reaches {value}, {main.title}, on {data}",
+            detail="Latency was not measured: add a measurement of sbn benchmark to see what it"
+            " costs.",
+            comparison=None,
+            model=best.model,
+            engine=best.evaluation.engine,
+            threads=None,
+            figures=[_main(best)],
+        )
+
+
+def _place(entry: TaskEvaluated) -> tuple[str, str, int]:
+    body = entry.evaluation
+    return body.task, body.data.name, body.data.images
+
+
+def _main(entry: TaskEvaluated) -> tuple[str, str, str]:
+    """The main metric of a task."""
+    body = entry.evaluation
+    main = find(body.task).main
+    behind = f"{count(body.data.images)} inputs of {body.data.name}"
+    return main.title, main.show(body.metrics[0].value), behind
 
 
 def _of_profiles(profiles: Sequence[Profiled]) -> Iterator[Choice]:

@@ -27,11 +27,12 @@ from .content import (
     RatioRow,
     Report,
     Source,
+    TaskEvaluated,
     Warned,
     machine_name,
 )
 from .figures import count
-from .measured import Benchmark, Evaluation, Profile, Timing
+from .measured import Benchmark, Evaluation, Profile, TaskEvaluation, Timing
 from .names import SAME_NETWORK, engine_name, form, model_names
 from .pareto import front
 from .read import Run
@@ -68,7 +69,8 @@ class _Collection:
         )
         ratios = list(self.ratios())
         profiles = list(self.profiles())
-        if not (comparisons or evaluations or profiles):
+        tasks = list(self.tasks().values())
+        if not (comparisons or evaluations or tasks or profiles):
             raise InputError(
                 "the measurements hold no results; measure again with sbn benchmark, profile or"
                 " evaluate"
@@ -80,7 +82,7 @@ class _Collection:
             version=VERSION,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             title=self.title(),
-            choices=choices(comparisons, ratios, evaluations, profiles),
+            choices=choices(comparisons, ratios, evaluations, tasks, profiles),
             unstable=[
                 Warned(reason, run.path.name)
                 for run in self.runs
@@ -97,6 +99,7 @@ class _Collection:
             comparisons=comparisons,
             ratios=ratios,
             evaluations=evaluations,
+            tasks=tasks,
             profiles=profiles,
             sources=[self.source(run) for run in self.runs],
         )
@@ -131,6 +134,23 @@ class _Collection:
                 source=run.path.name,
             )
         return found
+
+    def tasks(self) -> dict[tuple[Any, ...], TaskEvaluated]:
+        """Of other tasks, by task, data, model and samples: the newest of each."""
+        found: dict[tuple[Any, ...], TaskEvaluated] = {}
+        for run in self.runs:
+            body = run.body
+            if not isinstance(body, TaskEvaluation):
+                continue
+            facts = replace(body.model, samples=body.samples or body.model.samples)
+            key = (body.task, body.data.name, body.data.images, facts.sha256, facts.samples)
+            if key in found:
+                self.notes.append(
+                    f"{self.names[facts.sha256]} was evaluated more than once on {body.data.name};"
+                    f" shown is {run.path.name}, the newest."
+                )
+            found[key] = TaskEvaluated(self.names[facts.sha256], form(facts), body, run.path.name)
+        return dict(sorted(found.items(), key=lambda item: item[0][:3]))
 
     @cached_property
     def accuracies(self) -> dict[tuple[str, str, int], Accuracy]:
@@ -284,7 +304,9 @@ class _Collection:
         versions = ((name, getattr(machine, name)) for name in VERSIONS)
         return Source(
             file=run.path.name,
-            kind=type(run.body).__name__.lower(),
+            kind="evaluation"
+            if isinstance(run.body, TaskEvaluation)
+            else type(run.body).__name__.lower(),
             created=run.head.created,
             command=run.head.command,
             machine=machine_name(machine),

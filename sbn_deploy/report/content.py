@@ -7,7 +7,7 @@ from typing import Literal
 
 from sbn_deploy.measure.measurement import ModelFacts
 
-from .measured import Evaluation, Machine, Profile, Timing
+from .measured import Evaluation, Machine, Profile, TaskEvaluation, Timing
 
 FORMAT = "sbn-report"
 VERSION = 1
@@ -108,6 +108,16 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class TaskEvaluated:
+    """A model of another task than classification that was evaluated."""
+
+    model: str
+    form: str
+    evaluation: TaskEvaluation
+    source: str
+
+
+@dataclass(frozen=True)
 class Profiled:
     """A model whose layers were timed."""
 
@@ -175,6 +185,7 @@ class Report:
     comparisons: list[Comparison]
     ratios: list[RatioRow]
     evaluations: list[Evaluated]
+    tasks: list[TaskEvaluated]
     profiles: list[Profiled]
     sources: list[Source]
 

@@ -11,6 +11,7 @@ from typing import Any
 from sbn_deploy.measure.accuracy.calibration import ReliabilityBin
 from sbn_deploy.measure.accuracy.confusion import ClassScore
 from sbn_deploy.measure.accuracy.scores import Evaluation as Scores
+from sbn_deploy.measure.accuracy.tasks import MetricValue, NamedScore
 from sbn_deploy.measure.measurement import ModelFacts
 
 
@@ -116,6 +117,21 @@ class Evaluation:
     coverage: list[float] = field(default_factory=list)
     risk: list[float] = field(default_factory=list)
     aurc: float | None = None
+
+
+@dataclass(frozen=True)
+class TaskEvaluation:
+    """A measurement of kind "evaluation" of another task than classification."""
+
+    task: str
+    model: ModelFacts
+    engine: str
+    data: Data
+    metrics: list[MetricValue]
+    samples: int | None = None
+    seed: int | None = None
+    per_class: list[NamedScore] = field(default_factory=list)
+    standard_deviation: float | None = None
 
 
 @dataclass(frozen=True)

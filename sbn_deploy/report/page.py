@@ -22,15 +22,17 @@ from .charts.ratios import DRAWN as RATIOS
 from .charts.ratios import ratio_chart
 from .charts.reliability import reliability_chart
 from .charts.risk import risk_chart
-from .content import Comparison, Evaluated, Profiled, RatioRow, Report
+from .content import Comparison, Evaluated, Profiled, RatioRow, Report, TaskEvaluated
 from .pareto import WITHIN
 from .tables import (
     class_table,
     comparison_table,
     confused_table,
     layer_table,
+    named_table,
     ratio_table,
     score_table,
+    task_table,
 )
 
 # More evaluated models than these are folded, but for those that the answers name.
@@ -62,6 +64,7 @@ def render(report: Report) -> str:
         ratios=list(_ratios(report.ratios)),
         scores=score_table(report.evaluations) if report.evaluations else None,
         evaluations=evaluations,
+        tasks=list(_tasks(report.tasks)),
         undetailed=len(report.evaluations) - len(evaluations),
         warnings=[
             Markup('{} <span class="soft">({})</span>').format(warning.text, warning.source)
@@ -137,6 +140,16 @@ def _evaluations(report: Report) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _tasks(entries: Sequence[TaskEvaluated]) -> Iterator[dict[str, Any]]:
+    """By task and data."""
+    for _, group in groupby(entries, key=lambda e: (e.evaluation.task, e.evaluation.data.name)):
+        here = list(group)
+        yield {
+            "table": task_table(here),
+            "named": [named_table(entry) for entry in here if entry.evaluation.per_class],
+        }
 
 
 def _detailed(report: Report) -> list[Evaluated]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from sbn_deploy.measure.measurement import FORMAT, load
+from sbn_deploy.tasks import OBJECTIVES
 from sbn_runtime.errors import InputError
 
-from .measured import Benchmark, Evaluation, Head, Profile
+from .measured import Benchmark, Evaluation, Head, Profile, TaskEvaluation
 from .parse import parse
 
-Body = Benchmark | Evaluation | Profile
+Body = Benchmark | Evaluation | Profile | TaskEvaluation
 KINDS: dict[str, type[Body]] = {
     "benchmark": Benchmark,
     "evaluation": Evaluation,
@@ -76,8 +77,12 @@ def _read(path: Path) -> Run:
     kind = content.get("kind")
     if kind not in KINDS:
         raise InputError(f"{path} is a measurement of unknown kind {kind!r}; measure again")
-    run = Run(path, parse(Head, content, str(path)), parse(KINDS[kind], content, str(path)))
-    if isinstance(run.body, Benchmark):
+    of_task = kind == "evaluation" and "task" in content
+    body: type[Body] = TaskEvaluation if of_task else KINDS[kind]
+    run = Run(path, parse(Head, content, str(path)), parse(body, content, str(path)))
+    if isinstance(run.body, TaskEvaluation):
+        _check_task(run.body, path)
+    elif isinstance(run.body, Benchmark):
         _check_benchmark(run.body, path)
     elif isinstance(run.body, Evaluation):
         _check_evaluation(run.body, path)
@@ -93,6 +98,14 @@ def _check_benchmark(body: Benchmark, path: Path) -> None:
         raise InputError(f"{path}: a time is not above zero; measure again")
     if any(ratio.ratio <= 0 or (ratio.low or 1) <= 0 for ratio in body.ratios):
         raise InputError(f"{path}: a ratio is not above zero; measure again")
+
+
+def _check_task(body: TaskEvaluation, path: Path) -> None:
+    if body.task not in OBJECTIVES:
+        raise InputError(f"{path} is of unknown task {body.task!r}; measure again")
+    known = [metric.key for metric in OBJECTIVES[body.task].metrics]
+    if [metric.key for metric in body.metrics] != known:
+        raise InputError(f"{path} has other metrics than {', '.join(known)}; measure again")
 
 
 def _check_evaluation(body: Evaluation, path: Path) -> None:

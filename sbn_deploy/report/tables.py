@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .content import Accuracy, Comparison, Evaluated, Profiled, RatioRow
+from sbn_deploy.tasks import find
+
+from .content import Accuracy, Comparison, Evaluated, Profiled, RatioRow, TaskEvaluated
 from .figures import (
     NONE,
     count,
@@ -153,6 +155,61 @@ def score_table(evaluations: Sequence[Evaluated]) -> Table:
             ]
         )
     return _without_empty(Table("Scores of each model", columns, rows))
+
+
+def task_table(entries: Sequence[TaskEvaluated]) -> Table:
+    """The metrics of models of one task on the same data; the best in the main one stands out."""
+    body = entries[0].evaluation
+    metrics = find(body.task).metrics
+    columns = [
+        Column("model", numeric=False, header=True),
+        Column("made as", numeric=False),
+        Column("inputs"),
+        *(Column(metric.title) for metric in metrics),
+        Column("mean standard deviation"),
+    ]
+    rows = [
+        [
+            Cell(entry.model),
+            Cell(entry.form),
+            Cell(count(entry.evaluation.data.images), entry.evaluation.data.images),
+            *(
+                Cell(NONE if found.value is None else metric.show(found.value), found.value)
+                for metric, found in zip(metrics, entry.evaluation.metrics, strict=True)
+            ),
+            Cell(number(entry.evaluation.standard_deviation), entry.evaluation.standard_deviation),
+        ]
+        for entry in entries
+    ]
+    values = [entry.evaluation.metrics[0].value for entry in entries]
+    known = [value for value in values if value is not None]
+    best = (max if metrics[0].better == "higher" else min)(known, default=None)
+    marked = frozenset(i for i, value in enumerate(values) if value == best and best is not None)
+    caption = f"{body.task[:1].upper()}{body.task[1:]} on {body.data.name}"
+    return _without_empty(
+        Table(caption, columns, rows, marked if len(entries) > 1 else frozenset())
+    )
+
+
+def named_table(entry: TaskEvaluated) -> Table:
+    """How well each label, or each class of pixels, is answered."""
+    body = entry.evaluation
+    columns = [
+        Column("name", numeric=False, header=True),
+        Column("pixels" if body.task == "segmentation" else "inputs"),
+        *map(Column, ("average precision", "F1", "IoU")),
+    ]
+    rows = [
+        [
+            Cell(score.name),
+            Cell(count(score.count), score.count),
+            Cell(percent(score.average_precision, 1), score.average_precision),
+            Cell(percent(score.f1, 1), score.f1),
+            Cell(percent(score.iou, 1), score.iou),
+        ]
+        for score in body.per_class
+    ]
+    return _without_empty(Table(f"Each of them: {entry.model}", columns, rows))
 
 
 def class_table(entry: Evaluated) -> Table:

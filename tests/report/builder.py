@@ -16,7 +16,9 @@ from sbn_deploy.measure.accuracy.calibration import reliability
 from sbn_deploy.measure.accuracy.confusion import confusion_matrix, per_class
 from sbn_deploy.measure.accuracy.ranking import area_under_risk_coverage, risk_coverage, thinned
 from sbn_deploy.measure.accuracy.scores import Answers, summary
+from sbn_deploy.measure.accuracy.tasks import MetricValue, NamedScore
 from sbn_deploy.measure.measurement import ModelFacts
+from sbn_deploy.tasks import find
 
 RESAMPLES = 200
 SERVER = {"cpu": "Xeon Gold 6338", "isa": "avx512", "cores": 4, "mhz": 2100.0}
@@ -193,6 +195,36 @@ def evaluation(
             "aurc": area_under_risk_coverage(found.confidence, found.correct),
             "seconds": 1.5,
             "images_per_s": len(labels) / 1.5,
+        }
+    )
+
+
+def task_evaluation(
+    facts: ModelFacts, task: str, values: Sequence[float | None], *, data: str = "npz:data.npz"
+) -> dict[str, Any]:
+    """The measurement of a model of another task, with these values of its metrics."""
+    names = {"multilabel": ["red", "green"], "segmentation": ["sky", "sea"]}.get(task, [])
+    scores = {"multilabel": {"average_precision": 0.75, "f1": 0.5}, "segmentation": {"iou": 0.25}}
+    return _measurement(
+        head("evaluation", SERVER, f"sbn evaluate {facts.file} --data {data} -o task.json")
+        | {
+            "task": task,
+            "model": asdict(facts),
+            "engine": "sbn",
+            "samples": facts.samples,
+            "seed": None,
+            "data": {"name": data, "spec": data, "images": 50, "classes": names, "skipped": []},
+            "metrics": [
+                asdict(MetricValue(m.key, m.title, m.form, m.better, value))
+                for m, value in zip(find(task).metrics, values, strict=True)
+            ],
+            "per_class": [
+                asdict(NamedScore(name, 7, **scores[task]))
+                for name in names  # type: ignore[arg-type]
+            ],
+            "standard_deviation": 0.125 if facts.members > 1 and not names else None,
+            "seconds": 0.5,
+            "images_per_s": 100.0,
         }
     )
 
