@@ -40,7 +40,22 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--data",
         metavar="SET",
-        help="digits, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH (default: digits)",
+        help="digits, signals, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH "
+        "(default: digits)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start_from",
+        type=Path,
+        metavar="CKPT",
+        help="start from the weights of this checkpoint, or state dict (.pt, .safetensors), of the "
+        "same network or of its float form",
+    )
+    parser.add_argument(
+        "--distill",
+        action="store_true",
+        default=None,
+        help="learn from the network of --from as well as from labels",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--seed", type=at_least(0), metavar="S", help="random seed (default: 0)")
@@ -76,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         epochs=options.epochs,
         twin=options.twin,
+        start_from=options.start_from,
+        distill=options.distill,
     )
     try:
         result = train(recipe, resume=options.resume)

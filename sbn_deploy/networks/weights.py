@@ -65,19 +65,8 @@ def load_into(module: nn.Module, path: str | Path) -> None:
     expected = {
         name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)
     }
-    state = _renamed(read_state(path), expected)
-    problems = [
-        *_listed("misses", (name for name in expected if name not in state)),
-        *_listed("has besides", (name for name in state if name not in expected)),
-        *_listed(
-            "has other shapes for",
-            (
-                f"{name} ({list(state[name].shape)} instead of {list(tensor.shape)})"
-                for name, tensor in expected.items()
-                if name in state and state[name].shape != tensor.shape
-            ),
-        ),
-    ]
+    state = renamed(read_state(path), expected)
+    problems = differences(state, expected)
     if problems:
         raise ArtifactError(
             f"{path} is of another network than {type(module).__name__}: it"
@@ -90,6 +79,22 @@ def load_into(module: nn.Module, path: str | Path) -> None:
         raise ArtifactError(f"{path} cannot be loaded: {reason}") from error
 
 
+def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """What a state misses, has besides, and has in other shapes; each with the first few names."""
+    return [
+        *_listed("misses", (name for name in expected if name not in state)),
+        *_listed("has besides", (name for name in state if name not in expected)),
+        *_listed(
+            "has other shapes for",
+            (
+                f"{name} ({list(state[name].shape)} instead of {list(tensor.shape)})"
+                for name, tensor in expected.items()
+                if name in state and state[name].shape != tensor.shape
+            ),
+        ),
+    ]
+
+
 def _listed(what: str, names: Iterable[str]) -> list[str]:
     """The first few names and how many there are, or nothing."""
     found = list(names)
@@ -99,14 +104,17 @@ def _listed(what: str, names: Iterable[str]) -> list[str]:
     return [f"{what} {', '.join(found[:LISTED])}{more}"]
 
 
-def _renamed(state: dict[str, Tensor], expected: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state under the names that are expected, where wrappers changed them."""
+def renamed(state: dict[str, Tensor], expected: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state under the names that are expected, where wrappers changed them.
+
+    Counts of batches are those of `expected` where the state has none.
+    """
     if _essential(state) != _essential(expected):
         cores = {_core(name): name for name in expected}
-        renamed = {cores.get(_core(name), name): tensor for name, tensor in state.items()}
+        undone = {cores.get(_core(name), name): tensor for name, tensor in state.items()}
         # Only if no two names have become one.
-        if len(cores) == len(expected) and len(renamed) == len(state):
-            state = renamed
+        if len(cores) == len(expected) and len(undone) == len(state):
+            state = undone
     counts = {name: tensor for name, tensor in expected.items() if name.endswith(COUNTS)}
     return counts | {
         name: tensor

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sbn_deploy.nn import noise as noises
 from sbn_deploy.nn.estimator import Forward, check_forward, straight_through
 from sbn_deploy.nn.fixed import ChannelScale, scale_channels
+from sbn_deploy.nn.latents import latents_of
 from sbn_deploy.nn.noise import Noise
 from sbn_runtime.errors import ConfigError
 
@@ -103,6 +104,7 @@ class BinaryLayer(nn.Module, ABC):
         self.estimator = estimator
         self.train_forward = check_forward(train_forward)
         self.eval_forward = check_forward(eval_forward)
+        self.init_std = init_std
         self.generator: torch.Generator | None = None
         self.local_reparametrization = local_reparametrization
         self.latent = nn.Parameter(init_std * torch.randn(shape))
@@ -118,6 +120,24 @@ class BinaryLayer(nn.Module, ABC):
         if self.scale is None:
             return sums
         return scale_channels(sums, self.scale, self.channel_axis)
+
+    @torch.no_grad()
+    def start_from(self, weight: Tensor) -> None:
+        """Take latents, and scales if there are some, from the weights of a float layer.
+
+        The latents have the signs of the weights, and a root mean square of
+        `init_std`, see `sbn_deploy.nn.latents`. Scales become the mean magnitude of
+        each output channel's weights.
+
+        Args:
+            weight: real weights, of the shape of the latents.
+
+        Raises:
+            ConfigError: weights that are not finite.
+        """
+        self.latent.copy_(latents_of(weight, self.init_std))
+        if self.scale is not None:
+            self.scale.copy_(weight.abs().flatten(1).mean(1))
 
     @abstractmethod
     def sums(self, x: Tensor, weight: Tensor) -> Tensor:

@@ -7,11 +7,8 @@ from torch import Tensor
 
 from sbn_runtime.errors import ConfigError
 
-INIT_STD = 2.0
-"""Spread of latents at the start: most weights are nearly decided, none for good."""
 
-
-def latents_of(weight: Tensor, std: float = INIT_STD) -> Tensor:
+def latents_of(weight: Tensor, std: float) -> Tensor:
     """Latents with the signs of `weight`, their root mean square scaled to `std`.
 
     Thresholding them gives the signs of the float weights; sampling prefers to
@@ -25,8 +22,8 @@ def latents_of(weight: Tensor, std: float = INIT_STD) -> Tensor:
 
     Example:
         >>> import torch
-        >>> latents_of(torch.tensor([0.1, -0.1, 0.0, 0.2, -0.2])).tolist()
-        [1.4142135381698608, -1.4142135381698608, 0.0, 2.8284270763397217, -2.8284270763397217]
+        >>> latents_of(torch.tensor([0.3, -0.1, 0.0, 0.3, -0.1]), std=2.0)
+        tensor([ 3., -1.,  0.,  3., -1.])
     """
     weight = weight.detach()
     if not weight.isfinite().all():

@@ -32,7 +32,7 @@ class TrainConfig(Settings):
     )
     data: str = Field(
         default="digits",
-        description="digits, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH",
+        description="digits, signals, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH",
     )
     task: str = Field(
         default="",
@@ -41,6 +41,11 @@ class TrainConfig(Settings):
     )
     validation: bool = Field(
         default=False, description="hold out the validation images and score them after each epoch"
+    )
+    start_from: Path | None = Field(
+        default=None,
+        description="checkpoint whose weights training starts from, of the same network or of its "
+        "float form; batch-norms come along",
     )
     twin: bool = Field(default=False, description="train the fp32 twin instead")
     seed: int = Field(
@@ -110,12 +115,16 @@ class TrainConfig(Settings):
     )
     flip: bool = Field(default=False, description="half of the images are mirrored left to right")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the other labels")
+    distill: bool = Field(
+        default=False, description="learn from the network of start_from as well as from labels"
+    )
     teacher: Path | None = Field(
         default=None, description="checkpoint of this project, or safetensors file of a state dict"
     )
     teacher_arch: str = Field(
         default="",
-        description="network of a state dict: an architecture (its fp32 twin) or torchvision:NAME",
+        description="network of a state dict: an architecture (its fp32 twin), torchvision:NAME or "
+        "FILE.py:NAME",
     )
     teacher_weight: float = Field(
         default=0.5,
@@ -160,6 +169,11 @@ class TrainConfig(Settings):
         if problem := self._contradiction():
             raise ConfigError(problem)
 
+    @property
+    def taught_by(self) -> Path | None:
+        """The file of the teacher, if there is one."""
+        return self.start_from if self.distill else self.teacher
+
     def _contradiction(self) -> str | None:
         """The first pair of settings that exclude each other."""
         problems = {
@@ -177,7 +191,13 @@ class TrainConfig(Settings):
             "latent_decay needs optimizer 'mirror'": (
                 self.latent_decay > 0 and self.optimizer != "mirror"
             ),
-            "teacher_arch needs a teacher": bool(self.teacher_arch) and self.teacher is None,
+            "distill needs start_from, whose network is the teacher": (
+                self.distill and self.start_from is None
+            ),
+            "distill takes the network of start_from for the teacher; leave one of them out": (
+                self.distill and self.teacher is not None
+            ),
+            "teacher_arch needs a teacher": bool(self.teacher_arch) and self.taught_by is None,
             f"a batch of {self.batch_size} in {self.accumulate} parts leaves less than two "
             "images in a part; batch-norm needs two": self.batch_size < 2 * self.accumulate,
             f"batch_size {self.batch_size} is no multiple of accumulate {self.accumulate}": (

@@ -6,16 +6,17 @@ import math
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sbn_deploy.data import Dataset
+from sbn_deploy.networks import build, load_into
+from sbn_deploy.networks.loading import header_of
 from sbn_deploy.nn import models
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.train.given import given
 from sbn_deploy.train.head import Head, first
-from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError
+from sbn_runtime.errors import ConfigError, MissingDependencyError
 
 TORCHVISION = "torchvision:"
 
@@ -53,56 +54,60 @@ def load_teacher(config: TrainConfig, images: Dataset, device: torch.device) -> 
         ConfigError: an unknown architecture, or answers of another shape.
         MissingDependencyError: torchvision is needed and missing.
     """
-    if config.teacher is None:
+    path = config.taught_by
+    if path is None:
         return None
-    if config.teacher_arch:
-        teacher = _of_state_dict(config.teacher, config.teacher_arch, images)
-    else:
-        teacher, _ = checkpoint.load(config.teacher)
+    teacher = _teacher(path, config, images)
     teacher = teacher.eval().requires_grad_(False).to(device)
     example = torch.from_numpy(images.preprocess.apply(images.images[:2])).to(device)
     try:
         found = first(teacher(example)).shape[1:]
     except (RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"the teacher {config.teacher} does not take {images.name}: {reason}"
-        ) from error
+        raise ConfigError(f"the teacher {path} does not take {images.name}: {reason}") from error
     if images.task == "classification" and len(found) == 1 and found[0] != len(images.classes):
         raise ConfigError(
-            f"the teacher {config.teacher} tells {found[0]} classes apart, {images.name} has "
+            f"the teacher {path} tells {found[0]} classes apart, {images.name} has "
             f"{len(images.classes)}; use a teacher trained on the same classes"
         )
     if found.numel() != math.prod(images.output_shape):
         raise ConfigError(
-            f"the teacher {config.teacher} answers {['N', *found]}, but {images.name} needs"
+            f"the teacher {path} answers {['N', *found]}, but {images.name} needs"
             f" {['N', *images.output_shape]}; use a teacher trained for the same task"
         )
     return teacher
 
 
-def _of_state_dict(path: Path, arch: str, images: Dataset) -> nn.Module:
-    classes = math.prod(images.output_shape[:1])
-    teacher: nn.Module
-    if arch.startswith(TORCHVISION):
-        try:
-            from torchvision.models import get_model
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"teacher_arch {arch!r} needs torchvision; `pip install torchvision`"
-            ) from error
-        try:
-            teacher = get_model(arch.removeprefix(TORCHVISION), num_classes=classes)
-        except ValueError as error:
-            raise ConfigError(f"torchvision has no model {arch!r}: {error}") from error
-    else:
-        channels, *sizes = images.input_shape
-        teacher = models.create_twin(arch, channels=channels, size=sizes[-1], classes=classes)
+def _teacher(path: Path, config: TrainConfig, images: Dataset) -> nn.Module:
+    """The network of a checkpoint of ours, or of a state dict as `config` says."""
+    arch = config.teacher_arch
+    if not arch and (not config.distill or header_of(path).get("format") == checkpoint.FORMAT):
+        return checkpoint.load(path)[0]
+    if not arch and config.arch not in models.names():
+        raise ConfigError(
+            f"{path} does not say of which network it is; say so with teacher_arch, for example"
+            " FILE.py:NAME"
+        )
+    teacher = _built(arch or config.arch, config, images)
+    load_into(teacher, path)
+    return teacher
+
+
+def _built(arch: str, config: TrainConfig, images: Dataset) -> nn.Module:
+    if not arch.startswith(TORCHVISION):
+        twin = arch in models.names()
+        settings = config.model if arch == config.arch else {}
+        return build(arch, settings, offered=given(images, arch), twin=twin).module
     try:
-        state = load_file(path)
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise ArtifactError(f"{path} is damaged or no safetensors file: {error}") from error
-    models.load_state(teacher, state, path)
+        from torchvision.models import get_model
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"teacher_arch {arch!r} needs torchvision; `pip install torchvision`"
+        ) from error
+    try:
+        teacher: nn.Module = get_model(
+            arch.removeprefix(TORCHVISION), num_classes=math.prod(images.output_shape[:1])
+        )
+    except ValueError as error:
+        raise ConfigError(f"torchvision has no model {arch!r}: {error}") from error
     return teacher

@@ -14,13 +14,15 @@ import torch
 
 from sbn_deploy import data, tasks
 from sbn_deploy.networks import Built, build, trial
-from sbn_deploy.nn import models, storage
+from sbn_deploy.nn import storage
 from sbn_deploy.nn.threads import threads
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import Ranks, ranks
+from sbn_deploy.train.given import given
 from sbn_deploy.train.head import Head, first
 from sbn_deploy.train.score import score
+from sbn_deploy.train.start import start_from
 from sbn_deploy.train.state import STATE, Saved, check_disk
 from sbn_deploy.train.trainer import Stopped, Trainer
 from sbn_runtime.errors import ConfigError
@@ -58,7 +60,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
         ConfigError: unknown names, settings that contradict each other or the
             data, a folder that cannot be written to, too little disk, or numbers
             that are no longer finite.
-        ArtifactError: a state or a teacher that cannot be read.
+        ArtifactError: a state, a teacher or weights to start from that cannot be read.
         Stopped: SIGTERM came; the state is saved.
     """
     saved = None
@@ -83,6 +85,8 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     torch.manual_seed(config.seed)
     built = _create(config, images)
     model = built.module
+    if config.start_from is not None and saved is None:
+        start_from(model, config.start_from)
     head = _head(built, images)
     if config.label_smoothing and not head.objective.smoothed:
         raise ConfigError(f"label_smoothing is for classes, and the task is {images.task}")
@@ -149,44 +153,20 @@ def _load(config: TrainConfig, split: data.Split) -> data.Dataset:
 
 
 def _create(config: TrainConfig, images: data.Dataset) -> Built:
-    given = _given(images)
-    if config.arch in models.names():
-        known = models.settings(config.arch)
-        if not known & {"size", "length", "features"} <= given.keys():
-            shape = "x".join(map(str, images.input_shape))
+    offered = given(images, config.arch)
+    for key in sorted(offered.keys() & config.model.keys()):
+        if config.model[key] != offered[key]:
             raise ConfigError(
-                f"{images.name} has inputs of {shape}, which {config.arch} does not take; choose"
-                " another architecture"
-            )
-        given = {key: given[key] for key in given.keys() & known}
-    for key in sorted(given.keys() & config.model.keys()):
-        if config.model[key] != given[key]:
-            raise ConfigError(
-                f"model.{key} is {config.model[key]}, but {images.name} has {given[key]}; "
+                f"model.{key} is {config.model[key]}, but {images.name} has {offered[key]}; "
                 "leave it out"
             )
-    built = build(config.arch, config.model, offered=given, twin=config.twin)
+    built = build(config.arch, config.model, offered=offered, twin=config.twin)
     model = built.module
     if not math.isclose(config.norm_scale, 1):
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 torch.nn.init.constant_(module.weight, config.norm_scale)
     return built
-
-
-def _given(images: data.Dataset) -> dict[str, Any]:
-    """What the data says of a network: `classes` is the number of outputs, whatever they are."""
-    answer = images.output_shape
-    given = {"classes": answer[0] if answer else 1}
-    match images.input_shape:
-        case (features,):
-            return given | {"features": features}
-        case (channels, length):
-            return given | {"channels": channels, "length": length}
-        case (channels, height, width):
-            size = height if height == width else [height, width]
-            return given | {"channels": channels, "size": size}
-    raise AssertionError(images.input_shape)
 
 
 def _head(built: Built, images: data.Dataset) -> Head:

@@ -144,16 +144,16 @@ def test_everything_learns(name: str) -> None:
 
 def test_latents_have_the_spread_of_an_initialisation() -> None:
     weight = 0.01 * torch.randn(64, 32, 3, 3, generator=torch.Generator().manual_seed(0))
-    latents = latents_of(weight)
+    latents = latents_of(weight, 2.0)
     assert latents.dtype == weight.dtype
     torch.testing.assert_close(latents.square().mean().sqrt(), torch.tensor(2.0))
     torch.testing.assert_close(latents / latents[0, 0, 0, 0], weight / weight[0, 0, 0, 0])
     layer = binarize(signals(), init_std=0.5, noise="uniform").model.get_submodule("4.layer")
     torch.testing.assert_close(layer.latent.square().mean().sqrt(), torch.tensor(0.5))
     assert layer.noise.name == "uniform"
-    assert torch.equal(latents_of(torch.zeros(3)), torch.zeros(3))
+    assert torch.equal(latents_of(torch.zeros(3), 2.0), torch.zeros(3))
     with pytest.raises(ConfigError, match="not finite"):
-        latents_of(torch.tensor([1.0, float("nan")]))
+        latents_of(torch.tensor([1.0, float("nan")]), 2.0)
 
 
 def test_a_residual_network_by_hand() -> None:

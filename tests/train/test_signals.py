@@ -54,7 +54,7 @@ def test_a_network_of_signals_learns(tmp_path: Path) -> None:
         epochs=4,
         members=1,
         validation=True,
-        model={"width": 8},
+        model={"width": 16},
     )
     result = train(config)
     # A sixth would be chance.

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from sbn_deploy.nn.binary import BinaryLayer, LatentOptions
 from sbn_deploy.nn.conv import BinaryConv1d, BinaryConv2d
-from sbn_deploy.nn.latents import INIT_STD, latents_of
 from sbn_deploy.nn.linear import BinaryLinear
 
 FLOAT_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
@@ -101,11 +100,7 @@ def _binary_layer(
                 **options,
                 scale=scale,
             )
-    weight = layer.weight.detach()
-    with torch.no_grad():
-        made.latent.copy_(latents_of(weight, options.get("init_std", INIT_STD)))
-        if made.scale is not None:
-            made.scale.copy_(weight.abs().flatten(1).mean(1))
+    made.start_from(layer.weight)
     return made
 
 
