@@ -10,14 +10,19 @@ from sbn_runtime.errors import InputError
 Shape = tuple[int, ...]
 
 
-def add_network_options(parser: argparse.ArgumentParser) -> None:
-    """`--checkpoint` and `--input` of a network that a reference names."""
+def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:
+    """`--checkpoint` of a network that a reference names."""
     parser.add_argument(
         "--checkpoint",
         type=Path,
         metavar="FILE",
         help="weights of FILE.py:NAME: a state dict as .safetensors, or as torch.save wrote it",
     )
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """`--checkpoint` and `--input` of a network that a reference names."""
+    add_checkpoint_option(parser)
     parser.add_argument(
         "--input",
         type=shapes,

@@ -1,4 +1,4 @@
-"""`sbn validate`: does an exported file compute what its checkpoint computes?"""
+"""`sbn validate`: does an exported file compute what its network computes?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_runtime.errors import ConfigError
+
 from .common import at_least, new_parser, say, show_json, show_records
+from .own_network import add_checkpoint_option
 
 if TYPE_CHECKING:
+    from sbn_deploy.validate import ValidationReport
+
     from .common import Subparsers
 
 
@@ -21,16 +26,32 @@ def add_parser(subparsers: Subparsers) -> None:
         " through our kernels with every instruction set of this CPU, stock onnxruntime and onnx's"
         " reference evaluator, TFLite through each kind of Larq Compute Engine's kernels. Exit"
         " status 1 when any of them disagrees with torch.",
-        example="sbn validate digits.onnx --against runs/digits/checkpoint.safetensors",
+        example="sbn validate digits.onnx --against runs/digits/checkpoint.safetensors\n"
+        "  sbn validate net.onnx --against net.py:build --checkpoint net.pt",
     )
     parser.add_argument(
         "model", type=Path, metavar="MODEL", help="ONNX or TFLite file of `sbn export`"
     )
     parser.add_argument(
-        "--against", type=Path, metavar="CHECKPOINT", required=True, help="what it was made from"
+        "--against",
+        metavar="NETWORK",
+        required=True,
+        help="what it was made from: a checkpoint of `sbn train`, or FILE.py:NAME",
+    )
+    add_checkpoint_option(parser)
+    parser.add_argument(
+        "--data",
+        metavar="SET",
+        help="test images as inputs for FILE.py:NAME, as `sbn evaluate` takes them (default:"
+        " random ones)",
     )
     parser.add_argument(
-        "--samples", type=at_least(1), default=32, metavar="N", help="inputs (default: 32)"
+        "--inputs",
+        "--samples",
+        type=at_least(1),
+        default=32,
+        metavar="N",
+        help="number of inputs (default: 32); --samples is its old name and will go",
     )
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="S", help="seed of the inputs (default: 0)"
@@ -39,13 +60,33 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Validates; returns 1 when an engine disagrees."""
-    from sbn_deploy.validate import validate
-
     say(f"comparing {options.model} with {options.against}")
-    report = validate(options.model, options.against, samples=options.samples, seed=options.seed)
+    report = _validate(options)
     if options.json:
         show_json(report.to_json())
     else:
         show_records(report.results)
     say("every engine agrees" if report.ok else "the engines disagree")
     return 0 if report.ok else 1
+
+
+def _validate(options: argparse.Namespace) -> ValidationReport:
+    from sbn_deploy.networks import is_offered, names_code
+
+    against = options.against
+    if options.checkpoint or names_code(against) or is_offered(against):
+        from sbn_deploy.validate_network import validate_network
+
+        return validate_network(
+            options.model,
+            against,
+            checkpoint=options.checkpoint,
+            images=options.data,
+            count=options.inputs,
+            seed=options.seed,
+        )
+    if options.data:
+        raise ConfigError(f"--data goes with FILE.py:NAME; {against} says it itself")
+    from sbn_deploy.validate import validate
+
+    return validate(options.model, Path(against), samples=options.inputs, seed=options.seed)

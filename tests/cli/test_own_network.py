@@ -367,6 +367,40 @@ def test_verbose_shows_the_traceback(sbn: Sbn, name: str, frame: str) -> None:
     assert outcome.err.splitlines()[-1].startswith("sbn: error: net.py:")
 
 
+def test_validate_members_on_images(sbn: Sbn) -> None:
+    own = ("stochastic.py:Net", "--input", "1x1x8x8")
+    pixels = ("--preprocess", "mean=0.5", "std=0.5", "range=16")
+    members = ("--weights", "sample", "--members", "2")
+    outcome = sbn("export", *own, *pixels, *members, "-o", "two.onnx")
+    assert outcome.status == 0, outcome
+    outcome = sbn(
+        *("validate", "two.onnx", "--against", "stochastic.py:Net", "--data", "digits"),
+        *("--inputs", "5", "--json"),
+    )
+    assert outcome.status == 0, outcome
+    report = json.loads(outcome.out)
+    assert (report["ok"], report["inputs"]) == (True, "5 test images of digits")
+    assert all(result["compared_bits"] > 0 for result in report["results"])
+
+
+def test_validate_with_another_network(sbn: Sbn) -> None:
+    assert sbn(*EXPORT).status == 0
+    against = ("validate", "net.onnx", "--against", "net.py:build")
+    # `--samples` is the old name of `--inputs`.
+    outcome = sbn(*against, "--checkpoint", "net.pt", "--samples", "3")
+    assert outcome.status == 0, outcome
+    assert "every engine agrees" in outcome.err
+    outcome = sbn(*against, "--inputs", "3")  # other weights
+    assert outcome.status == 1, outcome
+    assert "the engines disagree" in outcome.err
+    message = sbn(*against, "--data", "digits").refusal
+    assert "does not say how images are normalised; export it with --preprocess" in message
+    message = sbn("validate", "net.onnx", "--against", "stochastic.py:Net").refusal
+    assert "stochastic.py:Net, given [1, 3, 10, 10], raised" in message
+    message = sbn("validate", "net.onnx", "--against", "net.pt", "--data", "digits").refusal
+    assert "--data goes with FILE.py:NAME" in message
+
+
 def test_benchmark(sbn: Sbn) -> None:
     outcome = sbn(
         *("benchmark", "net.py:build", *SHAPE, "--compare", "fp32,torch", "--json"),

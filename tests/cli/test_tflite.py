@@ -112,7 +112,7 @@ def test_tensorflow_is_not_loaded(trained: Trained, tmp_path: Path) -> None:
 @needs_lce
 def test_validate(tflite: Exported, trained: Trained) -> None:
     outcome = sbn(
-        *("validate", tflite.model, "--against", trained.checkpoint, "--samples", "4", "--json")
+        *("validate", tflite.model, "--against", trained.checkpoint, "--inputs", "4", "--json")
     )
     assert outcome.status == 0, outcome
     results = outcome.json["results"]
@@ -130,7 +130,7 @@ def test_ensemble(trained: Trained, tmp_path: Path) -> None:
     outcome = sbn("export", trained.checkpoint, "-o", path, *drawn, "--json")
     assert outcome.status == 0, outcome
     assert outcome.json["members"] == 2
-    outcome = sbn("validate", path, "--against", trained.checkpoint, "--samples", "2")
+    outcome = sbn("validate", path, "--against", trained.checkpoint, "--inputs", "2")
     assert outcome.status == 0, outcome
 
 
@@ -148,7 +148,7 @@ def test_validate_names_the_layer_that_differs(
     weights.data = weights.data ^ np.int32(1)
     spoilt = tmp_path / "spoilt.tflite"
     spoilt.write_bytes(write(model))
-    outcome = sbn("validate", spoilt, "--against", trained.checkpoint, "--samples", "4", "--json")
+    outcome = sbn("validate", spoilt, "--against", trained.checkpoint, "--inputs", "4", "--json")
     assert outcome.status == 1
     assert "Traceback" not in outcome.stderr
     (found,) = {result["first_layer"] for result in outcome.json["results"]}

@@ -57,7 +57,7 @@ def test_ensemble(trained: Trained, tmp_path: Path) -> None:
 
 def test_validate(trained: Trained) -> None:
     outcome = sbn(
-        *("validate", trained.model, "--against", trained.checkpoint, "--samples", "4", "--json")
+        *("validate", trained.model, "--against", trained.checkpoint, "--inputs", "4", "--json")
     )
     assert outcome.status == 0, outcome
     assert outcome.json["ok"] is True
