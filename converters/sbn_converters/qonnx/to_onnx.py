@@ -12,17 +12,18 @@ from onnx_ir.passes import common
 from onnxscript import optimizer
 
 from sbn_runtime.errors import ModelError, UnsupportedLayerError
-from sbn_runtime.tasks import CLASSIFICATION, TASKS, find, infer_task
 
 from ..onnx.graph import Editor, dims
-from ..onnx.last_activation import before_activation
 from ..ops import IR_VERSION, ONNX_OPSET
+from .names import name_ends, name_layers
 from .op import Op
 from .operators import DOMAINS, OPERATORS
+from .pads import give_pads
 from .shapes import first_line, forget_shapes, infer_shapes
 
-INPUT = "input"
 _INPUTS = (ir.DataType.FLOAT, ir.DataType.UINT8)
+# Bit widths, and what else is read before shapes are known.
+_SMALL = 1024
 # A gigabyte of floats.
 _MAX_ELEMENTS = 1 << 28
 _OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
@@ -52,7 +53,7 @@ def to_onnx(model: ir.Model) -> Standard:
         _check_input(value)
     model = _of_our_opset(model)
     forget_shapes(model.graph)
-    _fold(model)
+    _fold(model, _SMALL)
     edit = Editor(model.graph)
     for node in list(model.graph):
         if node.domain == DOMAINS[0]:
@@ -64,14 +65,24 @@ def to_onnx(model: ir.Model) -> Standard:
     model.ir_version = IR_VERSION
     infer_shapes(model, strict=True)
     _check_values(model.graph)
-    return Standard(model, _name_ends(model), operators)
+    _fold(model, _MAX_ELEMENTS)
+    infer_shapes(model, strict=True)
+    _check_values(model.graph)
+    give_pads(model.graph)
+    name_layers(model.graph)
+    return Standard(model, name_ends(model), operators)
 
 
-def _fold(model: ir.Model) -> None:
-    """Computes small constants, such as bit widths."""
+def _fold(model: ir.Model, largest: int) -> None:
+    """Computes what depends on constants only, up to so many elements."""
     try:
         with np.errstate(all="ignore"):
-            optimizer.fold_constants(model, onnx_shape_inference=False)
+            optimizer.fold_constants(
+                model,
+                input_size_limit=largest,
+                output_size_limit=largest,
+                should_fold=lambda node: node.op_type == "ConstantOfShape" or None,
+            )
     except Exception as error:  # of an operator that cannot be computed
         raise ModelError(f"{first_line(error)}; the file is damaged") from error
 
@@ -120,21 +131,3 @@ def _check_values(graph: ir.Graph) -> None:
                     f"{node.name} ({node.op_type}) computes {elements:,} numbers for one image;"
                     f" at most {_MAX_ELEMENTS:,} are supported"
                 )
-
-
-def _name_ends(model: ir.Model) -> str:
-    """Names inputs and outputs; returns the task."""
-    graph = model.graph
-    task = infer_task([list(value.shape or ()) for value in graph.outputs])
-    if task == CLASSIFICATION and before_activation(graph.outputs[0], TASKS["multilabel"])[1]:
-        task = "multilabel"
-    kind = find(task)
-    if kind is not None:
-        end, _ = before_activation(graph.outputs[0], kind)
-        graph.outputs[0] = end
-        end.name = kind.raw or kind.answer
-    if len(graph.inputs) == 1:
-        graph.inputs[0].name = INPUT
-    common.RemoveUnusedNodesPass()(model)
-    common.NameFixPass()(model)
-    return task
