@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, UnsupportedLayerError
 from sbn_runtime.files import check_writable, write_atomically
+from sbn_runtime.tasks import CLASSIFICATION
 
 from .noise import Noise
 from .report import ExportReport
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from sbn_deploy.materialize import Activations, Weights
+    from sbn_runtime.preprocess import Preprocess, Standardize
 
     from .onnx_model import Built
 
@@ -25,6 +28,7 @@ __all__ = [
     "check_target",
     "export_checkpoint",
     "export_members",
+    "export_model",
     "export_onnx",
 ]
 
@@ -69,11 +73,14 @@ def export_checkpoint(
         "preprocess": made.meta["preprocess"],
         "classes": made.meta["classes"],
         "test_accuracy": made.test_accuracy if activations == "deterministic" else None,
+        "test_scores": made.test_scores if activations == "deterministic" else None,
     }
     noise = None
     if activations == "stochastic":
         noise = Noise(made.draws, samples, noise_seed)
-    return export_members(made.members, made.example, output, metadata=metadata, noise=noise)
+    return export_members(
+        made.members, made.example, output, task=made.task, metadata=metadata, noise=noise
+    )
 
 
 def check_target(output: Path, activations: Activations) -> None:
@@ -90,37 +97,75 @@ def check_target(output: Path, activations: Activations) -> None:
         )
 
 
+def export_model(
+    model: torch.nn.Module | Sequence[torch.nn.Module],
+    example: torch.Tensor | Sequence[torch.Tensor],
+    path: Path,
+    *,
+    task: str | None = None,
+    classes: Sequence[str] | None = None,
+    preprocess: Preprocess | Standardize | None = None,
+    metadata: Mapping[str, object] | None = None,
+    noise: Noise | None = None,
+) -> ExportReport:
+    """Exports anyone's torch module as one file with bit-packed operators.
+
+    Signs may be written in any way, scaled or {0, 1}; weights may be computed in
+    forward; what is not binary stays float, and the report says why. The module runs
+    as it is, in evaluation mode, on a copy: nothing of it is changed.
+
+    Args:
+        model: the module, with its weights; or the members of an ensemble, modules of
+            one architecture. Stochastic layers of this package must be fixed first,
+            see `sbn_deploy.materialize.materialize`.
+        example: a valid input, or one for each parameter of forward: [N, ...], with
+            any batch size N from 1. That of an ONNX file is free, that of a TFLite file 1.
+        path: the file, .onnx or .tflite. It appears only after the model has
+            answered the example as torch does.
+        task: what the first output means: classification, multilabel, regression,
+            segmentation, image (to image) or none; by default what its shape says.
+        classes: names of the classes, in order.
+        preprocess: how images, or other numbers, become the input.
+        metadata: anything else that the file should say, JSON-able.
+        noise: what to draw signs with, if with anything.
+
+    Raises:
+        OutputError: the file cannot be written.
+        UnsupportedLayerError: the module raises, or cannot be written as a graph.
+        ConfigError: an argument that does not fit the network or the kind of file.
+        ModelError: the model does not answer as torch does.
+    """
+    said = dict(metadata or {})
+    if classes is not None:
+        said["classes"] = list(classes)
+    if preprocess is not None:
+        said["preprocess"] = preprocess.to_json()
+    members = [model] if not isinstance(model, Sequence) else list(model)
+    return export_members(members, example, path, task=task, metadata=said, noise=noise)
+
+
 def export_members(
     members: list[torch.nn.Module],
-    example: torch.Tensor,
+    example: torch.Tensor | Sequence[torch.Tensor],
     output: Path,
     *,
+    task: str | None = None,
     metadata: dict[str, object] | None = None,
     noise: Noise | None = None,
 ) -> ExportReport:
-    """Exports deterministic modules of one architecture as one file.
-
-    members: modules in evaluation mode whose binary layers hold fixed weights
-    of +1 and -1. example: float32 [N, ...], a valid input; the batch size of
-    an ONNX file is free, that of a TFLite file 1. output: its suffix says which;
-    it appears only after the model has answered the example as torch does.
-    noise: what to draw signs with, if with anything.
-
-    Raises OutputError if the file cannot be written, UnsupportedLayerError if
-    torch cannot trace the module, ConfigError if members differ in shape or
-    there can be no such file.
-    """
+    """`export_model` of the members of an ensemble, with the metadata as it is given."""
     check_target(output, "stochastic" if noise is not None else "deterministic")
     if output.suffix == ".onnx":
-        return export_onnx(members, example, output, metadata=metadata, noise=noise)
-    return _export_tflite(members, example, output, metadata)
+        return export_onnx(members, example, output, task=task, metadata=metadata, noise=noise)
+    return _export_tflite(members, example, output, task, metadata)
 
 
 def export_onnx(
     members: list[torch.nn.Module],
-    example: torch.Tensor,
+    example: torch.Tensor | Sequence[torch.Tensor],
     output: Path,
     *,
+    task: str | None = None,
     metadata: dict[str, object] | None = None,
     noise: Noise | None = None,
 ) -> ExportReport:
@@ -130,24 +175,30 @@ def export_onnx(
     from .onnx_model import build
 
     check_writable(output.parent)
-    built = build(members, example, metadata=metadata, noise=noise)
+    built = build(members, example, task=task, metadata=metadata, noise=noise)
     save(built.proto, output)
     return _report(output, built, "onnxruntime")
 
 
 def _export_tflite(
     members: list[torch.nn.Module],
-    example: torch.Tensor,
+    example: torch.Tensor | Sequence[torch.Tensor],
     output: Path,
+    task: str | None,
     metadata: dict[str, object] | None,
 ) -> ExportReport:
     from .onnx_model import build
     from .tflite_model import as_tflite, check
 
     check_writable(output.parent)
-    built = build(members, example, metadata=metadata)
+    built = build(members, example, task=task, metadata=metadata)
+    if built.metadata["task"] != CLASSIFICATION:
+        raise UnsupportedLayerError(
+            f"{output}: TFLite files are written for classes, and the task of this network is"
+            f" {built.metadata['task']}; give a name that ends in .onnx"
+        )
     data = as_tflite(built.proto)
-    run_in = check(data, members, example)
+    run_in = check(data, members, built.traced)
     write_atomically(output, data)
     return _report(output, built, run_in)
 
@@ -160,6 +211,9 @@ def _report(output: Path, built: Built, run_in: str) -> ExportReport:
         said["samples"],
         said["weights"],
         output.stat().st_size,
-        built.layers,
+        built.lowered.layers,
         run_in,
+        said["task"],
+        [*built.traced.recording.notes, *built.lowered.notes],
+        built.lowered.has_signs,
     )

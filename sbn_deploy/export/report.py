@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sbn_converters.onnx.layers import Layer
+
+# Kinds of layers that compute on bits or bytes.
+_PACKED = ("binary", "pixels")
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,9 @@ class ExportReport:
     `samples` is how many networks are drawn from each member by default, 1
     where activations are deterministic. `layers` lists each layer of one member
     and what it became; `float_layers` names those that stayed float and why.
-    `run_in` is the engine that ran the file before it appeared, empty where the
-    engine is not installed.
+    `notes` says what holds but for rounding, or costs time. `has_signs` is whether the
+    network has any sign at all. `run_in` is the engine that ran the file before it
+    appeared, empty where the engine is not installed.
     """
 
     path: Path
@@ -26,11 +30,31 @@ class ExportReport:
     file_bytes: int
     layers: list[Layer]
     run_in: str
+    task: str = "classification"
+    notes: list[str] = field(default_factory=list)
+    has_signs: bool = True
 
     @property
     def float_layers(self) -> dict[str, str]:
         """Layers that stayed float, each with the reason."""
         return {layer.name: layer.why for layer in self.layers if layer.kind == "float"}
+
+    @property
+    def binary_layers(self) -> int:
+        """How many layers have signs or weights of two values, packed or not."""
+        return sum(layer.candidate for layer in self.layers)
+
+    @property
+    def packed_layers(self) -> int:
+        """How many of them compute on packed bits."""
+        return sum(layer.candidate and layer.kind in _PACKED for layer in self.layers)
+
+    @property
+    def packed_share(self) -> float:
+        """Their share of the multiply-accumulates of all of these layers, 0 to 1."""
+        whole = sum(layer.macs for layer in self.layers if layer.candidate)
+        packed = (x.macs for x in self.layers if x.candidate and x.kind in _PACKED)
+        return sum(packed) / whole if whole else 0.0
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able form."""
@@ -39,8 +63,13 @@ class ExportReport:
             "members": self.members,
             "samples": self.samples,
             "weights": self.weights,
+            "task": self.task,
             "file_bytes": self.file_bytes,
             "layers": [asdict(layer) for layer in self.layers],
             "float_layers": self.float_layers,
+            "binary_layers": self.binary_layers,
+            "packed_layers": self.packed_layers,
+            "packed_share": self.packed_share,
+            "notes": self.notes,
             "run_in": self.run_in,
         }

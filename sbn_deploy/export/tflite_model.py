@@ -16,6 +16,8 @@ from sbn_deploy.validate.lce_engines import as_tflite_input, logits_of
 from sbn_deploy.validate.report import within_tolerance
 from sbn_runtime.errors import ModelError
 
+from .trace import Traced
+
 ENGINE = "Larq Compute Engine"
 
 
@@ -29,7 +31,7 @@ def as_tflite(proto: onnx.ModelProto) -> bytes:
     return data
 
 
-def check(data: bytes, members: list[torch.nn.Module], example: torch.Tensor) -> str:
+def check(data: bytes, members: list[torch.nn.Module], traced: Traced) -> str:
     """Runs the file on the example and compares its logits with torch's.
 
     Returns the engine that ran it, or "" where larq-compute-engine is not
@@ -39,21 +41,23 @@ def check(data: bytes, members: list[torch.nn.Module], example: torch.Tensor) ->
         return ""
     name = "the translated model"
     model = read(data, name)
+    (example,) = traced.recording.example
     arrays = run_lce(data, as_tflite_input(model, example.numpy()), name=name)
     names = [model.tensors[index].name for index in model.outputs]
     with torch.no_grad():
         expected = torch.stack([member(example) for member in members]).numpy()
     found = logits_of(dict(zip(names, arrays, strict=True)), name)
     if not within_tolerance(found, expected):
-        _look_closely(model, members, example, name)
+        _look_closely(model, members, traced, name)
     return ENGINE
 
 
-def _look_closely(
-    model: Model, members: list[torch.nn.Module], example: torch.Tensor, name: str
-) -> None:
+def _look_closely(model: Model, members: list[torch.nn.Module], traced: Traced, name: str) -> None:
     """Float layers may decide a tie the other way. Raises ModelError if it is not that."""
-    (result,) = validate_lce(model, members, example.numpy(), name=name, kernels=("optimized",))
+    (example,) = traced.recording.example
+    (result,) = validate_lce(
+        model, members, example.numpy(), name=name, kernels=("optimized",), traced=traced
+    )
     if not result.ok:
         raise ModelError(
             f"the translated network differs from torch's from {result.first_layer} on;"

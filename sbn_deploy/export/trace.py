@@ -7,65 +7,135 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
 import torch
+from torch import Tensor, fx, nn
 
 from sbn_converters import ops
 from sbn_runtime.errors import ConfigError, UnsupportedLayerError
 
+from .record import Recording, record, state_of
 
-def trace_program(module: torch.nn.Module, example: torch.Tensor) -> torch.onnx.ONNXProgram:
-    """Traces the module to an inference graph in standard ONNX, unoptimised.
+_REGISTRIES: dict[Any, Any] = {}
 
-    The input is called `input`, its first dimension `N` is free, the output
-    `logits`. Initializers keep the names of the module's state.
 
-    Raises UnsupportedLayerError if torch cannot trace it.
+@dataclass(frozen=True)
+class Traced:
+    """A module's computation twice, under the same names.
+
+    recording: as torch operations, in the order in which they ran.
+    program: the same without changes in place, what `model` was made from.
+    model: in standard ONNX, unoptimised. The first dimension `N` is free, initializers
+        have the names of the module's state where they are that state.
     """
-    try:
+
+    recording: Recording
+    program: torch.export.ExportedProgram
+    model: ir.Model
+
+    def network(self, module: nn.Module) -> fx.GraphModule:
+        """The program with the state of a module of the same shape, ready to interpret."""
         with _quiet():
-            program = torch.onnx.export(
-                module.eval(),
-                (torch.cat([example, example])[:2],),
+            network = copy.deepcopy(self.program).module()
+        assert isinstance(network, fx.GraphModule)
+        network.load_state_dict(self.constants(module), strict=False)
+        return network
+
+    def onnx(self, module: nn.Module) -> ir.Model:
+        """A copy of the model with the state of a module of the same shape.
+
+        Raises ConfigError if the module has other shapes.
+        """
+        copied = ir.serde.deserialize_model(ir.serde.serialize_model(self.model))
+        state = self.constants(module)
+        for name, value in copied.graph.initializers.items():
+            if name in state:
+                value.const_value = ir.tensor(state[name].numpy(), name=name)
+        return copied
+
+    def constants(self, module: nn.Module) -> dict[str, Tensor]:
+        """By name, what the graph's constants are for a module of the same shape.
+
+        Raises ConfigError if the module has other shapes.
+        """
+        own = self.recording.constants
+        state = {name: as_float(tensor) for name, tensor in state_of(module).items()}
+        if not all(name in state and name in self.recording.state for name in own):
+            # Some are computed from the state, by code that only running it can follow.
+            state = record(module, self.recording.example).constants
+        for name, tensor in own.items():
+            if name not in state or state[name].shape != tensor.shape:
+                found = list(state[name].shape) if name in state else "none"
+                raise ConfigError(
+                    f"members must be of one architecture: {name} of one has shape"
+                    f" {list(tensor.shape)}, of another {found}"
+                )
+        return {name: state[name] for name in own}
+
+
+def as_float(tensor: Tensor) -> Tensor:
+    """The tensor's values, detached; floats as float32."""
+    detached = tensor.detach()
+    return (detached.float() if detached.is_floating_point() else detached).contiguous()
+
+
+def trace(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Traced:
+    """Runs the module and writes down what it computes, see `record`.
+
+    Raises what `record` does, and UnsupportedLayerError if torch has no ONNX form of
+    an operation.
+    """
+    recording = record(module, example)
+    batch = torch.export.Dim("N", min=1)
+    try:
+        with _quiet(), _one_registry():
+            made = torch.onnx.export(
+                recording.graph_module,
+                recording.example,
                 dynamo=True,
                 optimize=False,
                 verbose=False,
                 opset_version=ops.ONNX_OPSET,
-                input_names=["input"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
+                input_names=recording.inputs,
+                output_names=recording.outputs,
+                dynamic_shapes=tuple({0: batch} for _ in recording.inputs),
             )
     except Exception as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UnsupportedLayerError(
-            f"torch cannot trace {type(module).__name__}: {reason}; "
-            "use operations that torch.onnx.export(dynamo=True) accepts"
+            f"torch cannot write {type(module).__name__} as ONNX: {reason};"
+            " use operations that torch.onnx.export(dynamo=True) accepts"
         ) from error
-    assert program is not None
-    return program
+    assert made is not None
+    assert made.exported_program is not None
+    return Traced(recording, made.exported_program, made.model)
 
 
-def with_weights(traced: ir.Model, module: torch.nn.Module) -> ir.Model:
-    """A copy of the traced graph with the state of another module of the same shape.
+@contextlib.contextmanager
+def _one_registry() -> Iterator[None]:
+    """Lets exports share torch's table of ONNX forms, which takes seconds to make each time."""
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+    except ImportError:  # torch's own affair, and only a matter of time
+        yield
+        return
+    made = ONNXRegistry.__dict__["from_torchlib"]
 
-    Raises ConfigError if the module has other shapes.
-    """
-    model = copy.deepcopy(ir.serde.serialize_model(traced))
-    copied = ir.serde.deserialize_model(model)
-    state = dict(module.named_parameters()) | dict(module.named_buffers())
-    for name, value in copied.graph.initializers.items():
-        if name in state:
-            array = state[name].detach().to(torch.float32).contiguous().numpy()
-            expected = tuple(value.shape or ())
-            if array.shape != expected:
-                raise ConfigError(
-                    f"members must be of one architecture: {name} of one has shape"
-                    f" {list(expected)}, of another {list(array.shape)}"
-                )
-            value.const_value = ir.tensor(array, name=name)
-    return copied
+    def shared(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        key = (args, tuple(sorted(kwargs.items())))
+        if key not in _REGISTRIES:
+            _REGISTRIES[key] = made.__func__(cls, *args, **kwargs)
+        return _REGISTRIES[key]
+
+    setattr(ONNXRegistry, "from_torchlib", classmethod(shared))  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(ONNXRegistry, "from_torchlib", made)  # noqa: B010
 
 
 @contextlib.contextmanager

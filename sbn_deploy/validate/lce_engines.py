@@ -14,13 +14,14 @@ from sbn_converters.tflite.metadata import metadata
 from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.words32 import to_words64
 from sbn_converters.tflite.write import write
+from sbn_deploy.export.trace import Traced, trace
 from sbn_deploy.lce.interpreter import KERNELS, Kernels
 from sbn_deploy.lce.process import run_lce
 from sbn_runtime.errors import ModelError
 
 from .onnx_engines import as_pixels
+from .reference import Output, Reference
 from .report import EngineResult
-from .torch_values import Output, compare, torch_values
 
 # Sums of products of whole numbers stay exact in floats through these, given such constants.
 _EXACT = (
@@ -45,12 +46,14 @@ def validate_lce(
     *,
     name: str,
     kernels: Sequence[Kernels] = KERNELS,
+    traced: Traced | None = None,
 ) -> list[EngineResult]:
     """Compares a translated model with the modules that it came from.
 
     Args:
         images: float32 [N, C, H, W], as the network takes them.
         name: what errors call the file.
+        traced: the first member, if it was traced already.
 
     Raises:
         MissingDependencyError: larq-compute-engine is not installed.
@@ -59,7 +62,9 @@ def validate_lce(
     """
     signs = _signs(model, len(members), name)
     outputs = {node: found.output for node, found in signs.items()}
-    expected = torch_values(members, images, outputs)
+    if traced is None:
+        traced = trace(members[0], torch.from_numpy(images[:2]))
+    reference = Reference(traced, members, outputs, "classification")
     indices = {tensor.name: index for index, tensor in enumerate(model.tensors)}
     added = [indices[made.value] for made in outputs.values()]
     shown = list(dict.fromkeys([*model.outputs, *added]))
@@ -72,16 +77,11 @@ def validate_lce(
             model.tensors[index].name: array for index, array in zip(shown, arrays, strict=True)
         }
         packed = {
-            found.output.value: _words(found, values, expected.packed[node], node, name)
+            found.output.value: _words(found, values, len(images), node, name)
             for node, found in signs.items()
         }
         logits = logits_of(values, name)
-        if logits.shape != expected.logits.shape:
-            raise ModelError(
-                f"{name} gives logits {list(logits.shape)}, its checkpoint"
-                f" {list(expected.logits.shape)}; export it again"
-            )
-        results.append(compare(f"lce {kind}", packed, logits, expected, outputs))
+        results.append(reference.compare(f"lce {kind}", [images], packed, [logits], {}, None))
     return results
 
 
@@ -110,15 +110,15 @@ def logits_of(values: dict[str, NDArray[Any]], name: str) -> NDArray[np.float32]
 def _words(
     found: _Signs,
     values: dict[str, NDArray[Any]],
-    wanted: NDArray[np.uint64],
+    count: int,
     node: str,
     name: str,
 ) -> NDArray[np.uint64]:
-    """What the file holds of a layer's signs, in the form of those of torch."""
+    """What the file holds of a layer's signs of each image, uint64 [N, pixels, words]."""
     held = values[found.output.value]
     try:
         words = to_words64(held if found.turned is None else held ^ found.turned)
-        return words.reshape(wanted.shape)
+        return words.reshape(count, -1, words.shape[-1])
     except ValueError as error:
         raise ModelError(
             f"{name}: {found.output.value} does not hold the signs of {node}; export it again"
@@ -144,7 +144,7 @@ def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
                     turned = np.frombuffer(bytes.fromhex(held["turned"]), "<i4")
                 if model.tensors[index].dtype != np.int32:
                     raise ValueError(f"{held['tensor']} is not packed")
-                output = Output(node, held["tensor"], member, layer["source"], index not in exact)
+                output = Output(node, held["tensor"], member, layer["source"], index in exact)
                 found[node] = _Signs(output, turned)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,48 +14,66 @@ from numpy.typing import NDArray
 
 from sbn_converters.onnx.inspect import metadata
 from sbn_converters.onnx.noise import Draw
+from sbn_deploy.export.trace import Traced, trace
 from sbn_runtime import available_isas, native
 from sbn_runtime.errors import MissingDependencyError
 from sbn_runtime.session import session_options
 
-from .replay import limit_samples, replay, trace
-from .report import EngineResult, verdict
-from .torch_values import Output, compare, torch_values
+from .reference import Output, Reference, answers_of, limit_samples
+from .report import EngineResult
 
 _SIGNS_OF_FLOATS = ("Pack", "PackThreshold", "ConvResidual", "DenseResidual")
 # onnx's reference evaluator is written for clarity and is very slow.
 _REFERENCE_SAMPLES = 2
 
-_Run = Callable[[NDArray[Any]], dict[str, NDArray[Any]]]
+_Feed = dict[str, NDArray[Any]]
+_Run = Callable[[_Feed], dict[str, NDArray[Any]]]
 
 
 def validate_members(
     proto: onnx.ModelProto,
     members: list[torch.nn.Module],
-    images: NDArray[np.float32],
+    inputs: NDArray[np.float32] | Sequence[NDArray[Any]],
     *,
     draws: Mapping[str, Draw] = MappingProxyType({}),
     every_engine: bool = True,
+    traced: Traced | None = None,
 ) -> list[EngineResult]:
     """Compares an exported model with the modules that it came from.
 
-    images: float32 [N, C, H, W], as the network takes them. draws: how the file
-    draws the signs of which modules, if it does; its first samples are compared.
-    Without `every_engine` only our kernels run, under the instruction set in use.
+    inputs: float32 [N, C, H, W] or what else the network takes, one array for each input.
+    draws: how the file draws the signs of which modules, if it does; its first samples
+    are compared. traced: the first member, if it was traced already. Without
+    `every_engine` only our kernels run, under the instruction set in use.
     """
-    layers: list[dict[str, Any]] = metadata(proto)["layers"]  # type: ignore[assignment]
-    instrumented, outputs = _instrument(proto, layers, len(members))
-    if draws:
-        return _replays(instrumented, members, images, outputs, draws, every_engine)
-    expected = torch_values(members, images, outputs)
-    data = instrumented.SerializeToString()
-    fed = as_input(proto, images)
+    arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+    meta: dict[str, Any] = metadata(proto)
+    instrumented, outputs = _instrument(proto, meta["layers"], len(members))
+    if traced is None:
+        traced = trace(members[0], [torch.from_numpy(x[:2]) for x in arrays])
+    reference = Reference(traced, members, outputs, str(meta.get("task", "classification")))
+    noise = limit_samples(instrumented) if draws else None
+    several = len(members) > 1 or noise is not None
+    feed = as_feed(proto, arrays)
     results = []
-    for name, count, run in _engines(data, len(images), every_engine):
-        values = run(fed[:count])
-        logits = values["member_logits"] if "member_logits" in values else values["logits"][None]
-        results.append(compare(name, values, logits, expected, outputs))
+    for name, count, run in _engines(
+        instrumented.SerializeToString(), len(arrays[0]), every_engine
+    ):
+        values = run({key: x[:count] for key, x in feed.items()})
+        answers = answers_of(values, reference.names, reference.task, several=several)
+        results.append(
+            reference.compare(name, [x[:count] for x in arrays], values, answers, draws, noise)
+        )
     return results
+
+
+def as_feed(proto: onnx.ModelProto, arrays: Sequence[NDArray[Any]]) -> _Feed:
+    """Inputs of the network as the file takes them, by name."""
+    given = {tensor.name for tensor in proto.graph.initializer}
+    names = [value.name for value in proto.graph.input if value.name not in given]
+    feed = dict(zip(names, arrays, strict=False))
+    feed[names[0]] = as_input(proto, arrays[0])
+    return feed
 
 
 def as_input(proto: onnx.ModelProto, images: NDArray[np.float32]) -> NDArray[Any]:
@@ -75,41 +93,6 @@ def as_pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
 
 
-def _replays(
-    instrumented: onnx.ModelProto,
-    members: list[torch.nn.Module],
-    images: NDArray[np.float32],
-    outputs: dict[str, Output],
-    draws: Mapping[str, Draw],
-    every_engine: bool,
-) -> list[EngineResult]:
-    traced = trace(members[0], images)
-    seed, samples = limit_samples(instrumented)
-    fed = as_input(instrumented, images)
-    results = []
-    for engine, count, run in _engines(instrumented.SerializeToString(), len(images), every_engine):
-        values = run(fed[:count])
-        wrong, ties, logits = replay(
-            traced, members, images[:count], outputs, values, draws, seed, samples
-        )
-        bits = {name: int(where.sum()) for name, where in wrong.items()}
-        first = next((name for name, number in bits.items() if number), "")
-        compared = sum(where.size for where in wrong.values())
-        results.append(
-            verdict(
-                engine,
-                count,
-                compared,
-                sum(bits.values()),
-                first,
-                values["member_logits"],
-                logits,
-                tied_draws=ties,
-            )
-        )
-    return results
-
-
 def _instrument(
     proto: onnx.ModelProto, layers: list[dict[str, Any]], members: int
 ) -> tuple[onnx.ModelProto, dict[str, Output]]:
@@ -126,10 +109,10 @@ def _instrument(
             if node is None or not layer.get("source"):
                 continue
             value = node.output[layer.get("output", 0)]
-            from_floats = node.op_type in _SIGNS_OF_FLOATS
+            exact = node.op_type not in _SIGNS_OF_FLOATS and not layer.get("rounded")
             name = node_name.removeprefix(f"member{member}/")
             number = next((a.i for a in node.attribute if a.name == "layer"), None)
-            found[node_name] = Output(name, value, member, layer["source"], from_floats, number)
+            found[node_name] = Output(name, value, member, layer["source"], exact, number)
             if value not in present:
                 present.add(value)
                 instrumented.graph.output.append(
@@ -145,7 +128,7 @@ def _engines(data: bytes, samples: int, every: bool) -> Iterator[tuple[str, int,
         options.log_severity_level = 3
         made = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         names = [output.name for output in made.get_outputs()]
-        return lambda x: dict(zip(names, made.run(names, {"input": x}), strict=True))
+        return lambda feed: dict(zip(names, made.run(names, feed), strict=True))
 
     for isa in available_isas() if every else (native.isa(),):
         with native.forced_isa(isa):
@@ -165,4 +148,4 @@ def _reference(data: bytes) -> _Run:
     proto = onnx.load_model_from_string(data)
     evaluator = ReferenceEvaluator(proto)
     names = [output.name for output in proto.graph.output]
-    return lambda x: dict(zip(names, evaluator.run(names, {"input": x}), strict=True))
+    return lambda feed: dict(zip(names, evaluator.run(names, feed), strict=True))

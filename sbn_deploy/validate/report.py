@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sbn_runtime.errors import ModelError
 
 # Relative to the largest logit. Float stages differ in the order of sums only.
 LOGITS_TOLERANCE = 1e-4
@@ -15,11 +18,11 @@ LOGITS_TOLERANCE = 1e-4
 class EngineResult:
     """One engine against torch on the same inputs.
 
-    `tied_samples` are those whose first differing bits are all ties; they are
-    left out of the other counts from there on. `tied_draws` are drawn signs that
-    the error of the noise's table decided. `logits_difference` is the
-    largest absolute difference; `first_layer` names the first layer whose bits
-    differ, empty if none does.
+    Signs are compared given those that the file has before them. `tied_samples` are
+    those with a sign that differs where its argument is zero but for the order of
+    sums. `tied_draws` are drawn signs that the error of the noise's table decided.
+    `logits_difference` is the largest absolute difference of floats; `first_layer`
+    names the first layer whose bits differ, empty if none does.
     """
 
     engine: str
@@ -58,33 +61,60 @@ def verdict(
     engine: str,
     count: int,
     compared: int,
-    differing: int,
-    first: str,
-    logits: NDArray[np.float32],
-    reference: NDArray[np.float32],
+    wrong: Mapping[str, int],
+    answers: Sequence[NDArray[np.float32]],
+    references: Sequence[NDArray[np.float32]],
     *,
-    tied_samples: int = 0,
-    tied_draws: int = 0,
+    axis: int | None,
+    ties: int,
+    tied_samples: int,
+    drawn: bool,
 ) -> EngineResult:
-    """The verdict on one engine; logits are [M, N, K]."""
-    difference = float(np.abs(logits - reference).max(initial=0.0))
-    labels = int((logits.argmax(-1) != reference.argmax(-1)).sum())
-    ok = not differing and not labels and within_tolerance(logits, reference)
+    """The verdict on one engine.
+
+    wrong: by layer, in order, how many signs are wrong. answers, references: of each
+    output, the rows [M, N, ...]; `axis` is that of classes in the first, if it has any.
+    """
+    difference, labels, same = 0.0, 0, True
+    for index, (found, reference) in enumerate(zip(answers, references, strict=True)):
+        if found.shape != reference.shape:
+            raise ModelError(
+                f"the file answers {list(found.shape)}, the network {list(reference.shape)};"
+                " export it again"
+            )
+        difference = max(difference, float(np.abs(found - reference).max(initial=0.0)))
+        same &= within_tolerance(found, reference)
+        if index == 0 and axis is not None:
+            labels = _differing_labels(found, reference, axis)
+    first = next((name for name, number in wrong.items() if number), "")
+    differing = sum(wrong.values())
+    ok = not differing and not labels and same
     return EngineResult(
         engine,
         count,
         compared,
         differing,
         labels,
-        tied_samples,
-        tied_draws,
+        0 if drawn else tied_samples,
+        ties if drawn else 0,
         difference,
         first or ("" if ok else "logits"),
         ok,
     )
 
 
-def within_tolerance(logits: NDArray[np.float32], reference: NDArray[np.float32]) -> bool:
-    """Whether logits are those of torch but for the order of sums."""
-    limit = LOGITS_TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
-    return float(np.abs(logits - reference).max(initial=0.0)) <= limit
+def _differing_labels(found: NDArray[np.float32], reference: NDArray[np.float32], axis: int) -> int:
+    """Labels that differ by more than the tolerance of logits."""
+    chosen = np.expand_dims(found.argmax(axis), axis)
+    lost = reference.max(axis) - np.take_along_axis(reference, chosen, axis).squeeze(axis)
+    return int((lost > tolerance(reference)).sum())
+
+
+def tolerance(reference: NDArray[np.float32]) -> float:
+    """How far floats may be from torch's because sums are added in another order."""
+    return LOGITS_TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
+
+
+def within_tolerance(found: NDArray[np.float32], reference: NDArray[np.float32]) -> bool:
+    """Whether floats are those of torch but for the order of sums."""
+    return float(np.abs(found - reference).max(initial=0.0)) <= tolerance(reference)

@@ -93,7 +93,7 @@ def _collect(end: ir.Value, accumulators: Collection[ir.Value], *, pools: bool) 
     value = end
     while value not in accumulators and sole_consumer(value) is not None:
         node = value.producer()
-        if node is None or node.inputs[0] is None:
+        if node is None or not node.inputs or node.inputs[0] is None:
             break
         if pools and node.op_type == "MaxPool" and is_plain_pool(node):
             reversed_steps.append(("max pool", node))
@@ -141,15 +141,19 @@ def channel_step(node: ir.Node) -> tuple[ir.Value, str, ChannelStep] | None:
             make = Add if node.op_type == "Add" else Mul
             for index in (1, 0):
                 array, other = parameter(index), node.inputs[1 - index]
-                if array is not None and other is not None:
+                if array is not None and other is not None and dims(other)[1:] == shape[1:]:
                     return other, node.op_type.lower(), make(array)
             return None
         case "Sub":
             array = parameter(1)
-            return None if array is None else (first, "sub", Add(-array))
+            if array is None or dims(first)[1:] != shape[1:]:
+                return None
+            return first, "sub", Add(-array)
         case "Div":
             array = parameter(1)
-            return None if array is None or not array.all() else (first, "div", Div(array))
+            if array is None or not array.all() or dims(first)[1:] != shape[1:]:
+                return None
+            return first, "div", Div(array)
         case "Neg":
             return first, "neg", Mul(np.full(channels, -1, np.float32))
         case "PRelu":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .epilogue import INT32, Epilogue
-from .graph import Dim, Editor, dims, ints, layer_name
+from .graph import Dim, Editor, dims, ints, layer_name, macs
 from .layers import Accumulator, Layer, Packed, PixelLayer
 from .noise import Draw
 from .packing import pack_bits, pack_signs, words
@@ -21,8 +23,9 @@ INT16 = ir.DataType.INT16
 class Emitter:
     """Adds `sbn` nodes and notes for each what layer it is."""
 
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, graph: ir.Graph, candidates: Collection[ir.Node] = ()) -> None:
         self.edit = Editor(graph)
+        self.candidates = candidates
         self.layers: dict[ir.Node, Layer] = {}
 
     def threshold(
@@ -44,7 +47,7 @@ class Emitter:
             shape=_result_shape(accumulator, words(accumulator.outputs)),
             attributes=accumulator.attributes,
         )
-        self.note(value, name, "binary", [accumulator.node.op_type, *steps])
+        self.note(value, name, "binary", [accumulator.node.op_type, *steps], accumulator.node)
         return value
 
     def scale(
@@ -71,7 +74,9 @@ class Emitter:
                 "dot_offset": epilogue.dot_offset,
             },
         )
-        self.note(value, name, "binary", [accumulator.node.op_type, *epilogue.names])
+        self.note(
+            value, name, "binary", [accumulator.node.op_type, *epilogue.names], accumulator.node
+        )
         if epilogue.shortcut is None:
             return value, None
         node = value.producer()
@@ -109,7 +114,7 @@ class Emitter:
                 "dot_offset": 0,
             },
         )
-        self.note(value, name, "binary", [accumulator.node.op_type, *steps])
+        self.note(value, name, "binary", [accumulator.node.op_type, *steps], accumulator.node)
         return value
 
     def quantize(
@@ -187,7 +192,7 @@ class Emitter:
             ],
             attributes=layer.attributes,
         )
-        self.note(value, name, "pixels", [layer.node.op_type, *steps])
+        self.note(value, name, "pixels", [layer.node.op_type, *steps], layer.node)
         return value
 
     def pack(
@@ -288,18 +293,28 @@ class Emitter:
             "Transpose", [value], before, name, dtype=FLOAT, shape=shape, attributes={"perm": order}
         )
 
-    def note(self, value: ir.Value, name: str, kind: str, steps: list[str]) -> None:
-        """Records what the value's node is."""
+    def note(
+        self,
+        value: ir.Value,
+        name: str,
+        kind: str,
+        steps: list[str],
+        traced: ir.Node | None = None,
+    ) -> None:
+        """Records what the value's node is, and which layer it was if it was one."""
         node = value.producer()
         assert node is not None
-        self.layers[node] = Layer(name, node.op_type, node.name or "", kind, steps)
+        layer = Layer(name, node.op_type, node.name or "", kind, steps)
+        if traced is not None:
+            layer.macs, layer.candidate = macs(traced), traced in self.candidates
+        self.layers[node] = layer
 
-    def note_source(self, value: ir.Value, sign: ir.Node) -> None:
+    def note_source(self, value: ir.Value, source: str, *, rounded: bool = False) -> None:
         """Records whose signs a packed value holds."""
         node = value.producer()
         assert node is not None
         layer = self.layers[node]
-        layer.source = sign.outputs[0].name or ""
+        layer.source, layer.rounded = source, rounded
         layer.output = value.index() or 0
 
     def _operands(

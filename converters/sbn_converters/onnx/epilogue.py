@@ -150,5 +150,5 @@ def _other_operand(node: ir.Node, value: ir.Value) -> ir.Value | None:
     others = [operand for operand in node.inputs if operand is not value]
     if len(others) != 1 or others[0] is None:
         return None
-    same = dims(others[0])[1:] == dims(value)[1:] and len(dims(value)) in (2, 4)
+    same = dims(others[0]) == dims(value) and len(dims(value)) in (2, 4)
     return others[0] if same else None

@@ -75,7 +75,26 @@ def layer_name(node: ir.Node) -> str:
         path = [part for part in ast.literal_eval(scopes)[:-1] if part]
         if path:
             return str(path[-1])
+    own = node.inputs[1] if node.op_type in ("Conv", "Gemm", "MatMul") else None
+    if own is not None and own.is_initializer() and own.name:
+        return own.name
     return node.name or node.outputs[0].name or node.op_type
+
+
+def macs(node: ir.Node) -> int:
+    """Multiply-accumulates of a convolution or matrix product for one sample."""
+    weights = dims(node.inputs[1]) if node.inputs[1] is not None else []
+    outputs = [size or 1 for size in dims(node.outputs[0])[1:]]
+    if node.op_type == "Conv":
+        return int(np.prod(outputs) * np.prod([size or 1 for size in weights[1:]]))
+    return int(np.prod([size or 1 for size in weights])) * int(np.prod(outputs[:-1] or [1]))
+
+
+def inherit(value: ir.Value, node: ir.Node) -> None:
+    """Lets the node that made `value` belong to the module that another node belongs to."""
+    made = value.producer()
+    if made is not None:
+        made.metadata_props.update(node.metadata_props)
 
 
 class Editor:

@@ -15,9 +15,12 @@ from .graph import dims
 class Layer:
     """What one layer of the network became.
 
-    `source` is the traced value whose signs the node's output number `output`
-    holds, which lets a validator compare the two bit for bit; empty where
-    there is none.
+    `source` names the traced values whose signs the node's output number `output`
+    holds, which lets a validator compare the two bit for bit; empty where there are
+    none, with "-" in front where the sign is +1 for arguments up to zero, see
+    `normalise.levels`. `rounded` says that torch computes these arguments with
+    roundings that the file does not have. `macs` is the number of multiply-accumulates
+    for one sample, and `candidate` whether the layer has signs or weights of two values.
     """
 
     name: str
@@ -28,10 +31,13 @@ class Layer:
     source: str = ""
     output: int = 0
     why: str = ""
+    rounded: bool = False
+    macs: int = 0
+    candidate: bool = False
 
     def to_json(self) -> dict[str, object]:
         """What a file records: the node and what its graph does not say, empty parts left out."""
-        said = ("name", "op", "kind")
+        said = ("name", "op", "kind", "macs", "candidate")
         return {key: value for key, value in asdict(self).items() if value and key not in said}
 
 

@@ -14,13 +14,13 @@ What cannot be lowered exactly stays as it was; `Layer.why` says why.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import common
-from onnxscript import optimizer
 
 from . import chains
 from .batch_norm import fold_batch_norms
@@ -29,24 +29,38 @@ from .channelwise import ChannelStep, affine, direction_of
 from .emit import Emitter, spatial, transposed_from
 from .epilogue import Epilogue, follow
 from .float_forms import use_cheap_forms
-from .graph import constant, dims, integer, ints, layer_name, sole_consumer, text
+from .graph import constant, dims, integer, ints, layer_name, macs, sole_consumer, text
 from .layers import Accumulator, Layer, Packed, PixelLayer
 from .moves import Moves
 from .noise import Draw
+from .normalise import Normalised, normalise
 from .pixels import floats_from, pixel_layer, pixel_scale, pixel_thresholds, pixels_like
 from .samples import Samples, repeat_shared
 from .thresholds import NotAThreshold, float_intervals, integer_thresholds
 
 # float32 counts exactly up to here.
 _MAX_PRODUCTS = 1 << 24
-_REAL_LAYERS = ("Conv", "Gemm", "MatMul")
+_REAL_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What a graph became.
+
+    layers: in order. notes: what holds but for rounding, or costs time. has_signs:
+    whether the network has any value that depends on a float by its sign alone.
+    """
+
+    layers: list[Layer]
+    notes: list[str]
+    has_signs: bool
 
 
 def lower(
     model: ir.Model,
     draws: Mapping[str, Draw] = MappingProxyType({}),
     samples: Samples | None = None,
-) -> list[Layer]:
+) -> Lowered:
     """Lowers the graph in place; returns what each layer became, in order.
 
     draws: how to draw the signs of the named modules; other signs are not drawn.
@@ -56,25 +70,28 @@ def lower(
     and width may only be unknown where nothing is flattened. If its first
     layer computes on 8-bit pixels, its input becomes uint8 [N, H, W, C].
     """
-    optimizer.fold_constants(model)
-    layers = _Lowering(model.graph, draws, samples or Samples()).run()
+    found = normalise(model, draws.keys())
+    layers = _Lowering(model.graph, draws, samples or Samples(), found).run()
     common.RemoveUnusedNodesPass()(model)
-    return layers
+    return Lowered(layers, found.notes, found.has_signs)
 
 
 class _Lowering:
-    def __init__(self, graph: ir.Graph, draws: Mapping[str, Draw], samples: Samples) -> None:
+    def __init__(
+        self, graph: ir.Graph, draws: Mapping[str, Draw], samples: Samples, found: Normalised
+    ) -> None:
         self.graph = graph
         self.draws = draws
         self.samples = samples
-        self.emit = Emitter(graph)
+        self.emit = Emitter(graph, found.candidates)
         self.packed: dict[ir.Value, Packed] = {}
         self.accumulators: dict[ir.Value, Accumulator] = {}
         self.pixel_layers: dict[ir.Value, PixelLayer] = {}
         # Packed signs that an operator gives beside its floats.
         self.signs: dict[ir.Value, Packed] = {}
         self.pixels: ir.Value | None = None
-        self.why: dict[ir.Node, str] = {}
+        self.found = found
+        self.why: dict[ir.Node, str] = dict(found.why)
         self.moves = Moves(self.emit, self.packed)
 
     def run(self) -> list[Layer]:
@@ -131,7 +148,7 @@ class _Lowering:
             return
         known = self.signs.get(source)
         if known is not None:
-            self.emit.note_source(known.value, node)
+            self._note_source(known.value, node)
             self.packed[node.outputs[0]] = known
             return
         chain = chains.walk(source, self.accumulators.keys() | self.pixel_layers.keys())
@@ -189,7 +206,7 @@ class _Lowering:
             bias = np.zeros(channels, np.float32)
             value = self.emit.quantize(source, scale, bias, node)
         value = self.emit.draw(value, draw, self.samples, channels, node)
-        self.emit.note_source(value, node)
+        self._note_source(value, node)
         return Packed(value, channels, *spatial(source))
 
     def _quantized(
@@ -237,8 +254,13 @@ class _Lowering:
         for pool, mask in zip(chain.pools, masks, strict=True):
             size = spatial(pool.node.outputs[0])
             value = self.emit.pool(pool.node, value, mask, sign)
-        self.emit.note_source(value, sign)
+        self._note_source(value, sign, layer)
         return Packed(value, channels, *size)
+
+    def _note_source(self, value: ir.Value, sign: ir.Node, layer: ir.Node | None = None) -> None:
+        """Records whose signs a value holds, computed from that layer's sums if from any."""
+        source = self.found.sources.get(sign.outputs[0], "")
+        self.emit.note_source(value, source, rounded=layer in self.found.rounded)
 
     def _pack(self, node: ir.Node, source: ir.Value, channels: int) -> Packed:
         """Packs the signs of a float value, with the steps before the sign if monotone."""
@@ -251,7 +273,7 @@ class _Lowering:
             except NotAThreshold:
                 start, names = source, []
         value = self.emit.pack(start, bounds, channels, node, names)
-        self.emit.note_source(value, node)
+        self._note_source(value, node)
         return Packed(value, channels, *spatial(source))
 
     # What keeps signs packed
@@ -321,23 +343,23 @@ class _Lowering:
     def _convolution(self, node: ir.Node) -> None:
         weights = constant(node.inputs[1])
         if weights is None or weights.ndim != 4:
-            self.why[node] = "only two-dimensional convolutions with constant weights are binary"
+            self.why.setdefault(node, "its weights are not constant, or have other than four axes")
             return
         packed = self._input(node)
         if packed is None or not packed.is_image:
             layer = pixel_layer(node, self.graph.inputs[0])
             if layer is not None:
                 self.pixel_layers[node.outputs[0]] = layer
-            self.why[node] = "its input is not a tensor of signs"
+            self.why.setdefault(node, "its input is not a tensor of signs")
             return
         if not self._all_signs(node, weights):
             return
         if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            self.why[node] = "automatic padding; export with explicit pads"
+            self.why.setdefault(node, "automatic padding; export with explicit pads")
             return
         own = ints(node, "pads", [0, 0, 0, 0])
         if any(packed.pads) and any(own):
-            self.why[node] = "its input is padded twice"
+            self.why.setdefault(node, "its input is padded twice")
             return
         self.accumulators[node.outputs[0]] = Accumulator(
             node,
@@ -357,16 +379,16 @@ class _Lowering:
     def _dense(self, node: ir.Node) -> None:
         weights = constant(node.inputs[1])
         if weights is None or weights.ndim != 2:
-            self.why[node] = "only matrix products with constant weights are binary"
+            self.why.setdefault(node, "only matrix products with constant weights are binary")
             return
         packed = self._input(node)
         if packed is None or any(packed.pads) or packed.is_image:
-            self.why[node] = "its input is not a tensor of signs"
+            self.why.setdefault(node, "its input is not a tensor of signs")
             return
         if not self._all_signs(node, weights):
             return
         if not chains.is_plain_gemm(node):
-            self.why[node] = "a scaled or transposed matrix product"
+            self.why.setdefault(node, "a scaled or transposed matrix product")
             return
         if integer(node, "transB", 0) == 0:
             weights = weights.T
@@ -380,10 +402,10 @@ class _Lowering:
 
     def _all_signs(self, node: ir.Node, weights: NDArray[np.generic]) -> bool:
         if not np.isin(weights, (-1, 1)).all():
-            self.why[node] = "its weights are not all +1 or -1"
+            self.why.setdefault(node, "its weights are not all +1 or -1")
             return False
         if np.prod(weights.shape[1:]) > _MAX_PRODUCTS:
-            self.why[node] = f"more than {_MAX_PRODUCTS} products in one sum"
+            self.why.setdefault(node, f"more than {_MAX_PRODUCTS} products in one sum")
             return False
         return True
 
@@ -471,7 +493,15 @@ class _Lowering:
             name = layer_name(node)
             node.name = self.emit.edit.unique(name)
             why = self.why.get(node, "")
-            self.emit.layers[node] = Layer(name, node.op_type, node.name, "float", why=why)
+            self.emit.layers[node] = Layer(
+                name,
+                node.op_type,
+                node.name,
+                "float",
+                why=why,
+                macs=macs(node),
+                candidate=node in self.found.candidates,
+            )
 
     def _input(self, node: ir.Node) -> Packed | None:
         first = node.inputs[0]

@@ -1,0 +1,93 @@
+"""The passes in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from ..graph import Editor, layer_name
+from .accumulators import Accumulators
+from .binary_layers import LAYERS, BinaryLayers, source_line
+from .fold import fold
+from .images import ImageFinder
+from .levels import LevelFinder
+from .rank import lift_rank
+from .straight_through import drop_straight_through
+
+
+@dataclass
+class Normalised:
+    """What the passes found out.
+
+    sources: by sign, the traced values whose sign it is, see `ImageFinder`.
+    why: for layers that cannot be binary, the reason.
+    candidates: layers of signs, or with weights of two values.
+    rounded: layers that are written otherwise than torch computes them.
+    has_signs: whether any value depends on a float by its sign alone.
+    notes: what holds but for rounding, or costs time, each with its module.
+    """
+
+    sources: dict[ir.Value, str] = field(default_factory=dict)
+    why: dict[ir.Node, str] = field(default_factory=dict)
+    candidates: set[ir.Node] = field(default_factory=set)
+    rounded: set[ir.Node] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    has_signs: bool = False
+
+
+def normalise(model: ir.Model, drawn: Collection[str] = ()) -> Normalised:
+    """Rewrites the graph in place, so that the lowering finds its binary layers.
+
+    drawn: names of modules whose signs will be drawn.
+    """
+    fold(model)
+    straight = drop_straight_through(model)
+    if straight:
+        fold(model)
+    lift_rank(model)
+    edit = Editor(model.graph)
+    accumulators = Accumulators()
+    levels = LevelFinder(edit)
+    images = ImageFinder(edit, levels, accumulators, drawn)
+    layers = BinaryLayers(edit, images, accumulators)
+    for node in list(model.graph):
+        if node.graph is None or node.domain:
+            continue
+        if levels.visit(node):
+            images.enter(node, levels.found[node.outputs[0]])
+        elif node.op_type in LAYERS:
+            layers.visit(node)
+        else:
+            images.visit(node)
+    common.RemoveUnusedNodesPass()(model)
+    notes = _notes(images, layers)
+    return Normalised(
+        images.sources,
+        layers.why,
+        layers.candidates,
+        layers.rounded,
+        notes,
+        bool(levels.found),
+    )
+
+
+def _notes(images: ImageFinder, layers: BinaryLayers) -> list[str]:
+    notes = []
+    ties = list(dict.fromkeys(images.ties))
+    if ties:
+        place = source_line(ties[0])
+        more = f" and {len(ties) - 1} more" if len(ties) > 1 else ""
+        notes.append(
+            f"torch.sign in {layer_name(ties[0])}{f' ({place})' if place else ''}{more}:"
+            " a float of exactly 0, of which it is 0, is taken as +1"
+        )
+    for name, count in layers.zeros.items():
+        weights = "weight is" if count == 1 else "weights are"
+        notes.append(
+            f"{name}: {count:,} {weights} exactly 0, so that the layer is computed twice;"
+            " take them as +1 or -1 to halve that"
+        )
+    return notes

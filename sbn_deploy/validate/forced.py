@@ -1,0 +1,219 @@
+"""Running a traced network with the signs that a file holds.
+
+Each sign in torch is compared with the file's, then replaced by it, so that one
+that fell the other way changes nothing later: what follows is compared given the
+file's own signs. A sign may differ only where its argument is zero but for the
+order of sums, or where the error of a noise's table decides a draw; signs of
+whole-number sums may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx
+
+from sbn_converters.onnx.noise import CODES, Draw
+from sbn_runtime.errors import ModelError
+
+aten = torch.ops.aten
+
+# A float's sign is a tie if it is this close to zero, relative to the root mean square.
+TIE_TOLERANCE = 1e-4
+# Batch-norms rounded another way move an argument by less than this share of a code.
+_ROUNDING = 0.1
+_COMPARISONS = (
+    *(aten.lt.Scalar, aten.lt.Tensor, aten.le.Scalar, aten.le.Tensor),
+    *(aten.gt.Scalar, aten.gt.Tensor, aten.ge.Scalar, aten.ge.Tensor),
+    *(aten.eq.Scalar, aten.eq.Tensor),
+)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The signs that a file holds of one traced value.
+
+    signs: +1 or -1, [N, elements] in the order of the traced value; `turned` signs are
+        +1 for arguments up to zero, others from zero on. exact: whether the argument is
+        computed from whole numbers as torch does, so that there are no ties. draw: how
+        they are drawn and with which random numbers [elements], if they are. edge: for a
+    value that is rounded, the number halfway from which it is rounded up.
+    """
+
+    layer: str
+    signs: NDArray[np.float32]
+    turned: bool = False
+    edge: float = 0.0
+    exact: bool = False
+    draw: tuple[Draw, NDArray[np.uint16]] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one layer's signs, which are wrong and which are ties, [N, elements]."""
+
+    wrong: NDArray[np.bool_]
+    ties: NDArray[np.bool_]
+
+
+class Forced(fx.Interpreter):
+    """Runs a traced network with given signs.
+
+    Args:
+        network: of `Traced.network`.
+        held: by traced name, the signs of the file.
+        answers: names of the values to keep.
+
+    Attributes:
+        verdicts: by layer.
+        kept: by name, the values to keep.
+    """
+
+    def __init__(
+        self,
+        network: fx.GraphModule,
+        held: Mapping[str, Sequence[Held]],
+        answers: Sequence[str],
+    ) -> None:
+        super().__init__(network, garbage_collect_values=False)
+        self.held = _with_equals(network.graph, held)
+        self.answers = frozenset(answers)
+        self.verdicts: dict[str, Verdict] = {}
+        self.kept: dict[str, Tensor] = {}
+        missing = sorted(set(held) - {node.name for node in network.graph.nodes})
+        if missing:
+            raise ModelError(
+                f"the file's layers do not match the network at {missing[0]};"
+                " export it again with this version"
+            )
+
+    def run_node(self, node: fx.Node) -> Any:
+        """Computes a node; for signs that the file holds, compares and takes the file's."""
+        result = super().run_node(node)
+        found = self.held.get(node.name)
+        if found:
+            result = self._forced(node, result, found)
+        if node.name in self.answers:
+            self.kept[node.name] = result
+        return result
+
+    def _forced(self, node: fx.Node, result: Tensor, found: Sequence[Held]) -> Tensor:
+        argument = self._argument(node, found[0].edge)
+        a = argument.double().numpy().reshape(len(argument), -1)
+        up: NDArray[np.bool_] | None = None
+        at_least: NDArray[np.bool_] | None = None
+        for one in found:
+            signs = one.signs.reshape(a.shape) > 0
+            expected, close = _expected(a, one)
+            differs = signs != expected
+            known = self.verdicts.get(one.layer)
+            wrong, ties = differs & ~close, differs & close
+            if known is not None:
+                wrong, ties = wrong | known.wrong, ties | known.ties
+            self.verdicts[one.layer] = Verdict(wrong, ties)
+            if one.turned:
+                up = ~signs
+            else:
+                at_least = signs
+        return _result(node, argument, result, at_least, up, found[0].edge)
+
+    def _argument(self, node: fx.Node, edge: float) -> Tensor:
+        """The float whose sign a node takes."""
+        operands: list[Any] = [self.env[x] if isinstance(x, fx.Node) else x for x in node.args]
+        if node.target in _COMPARISONS:
+            left, right = operands
+            difference: Tensor = left - right if isinstance(left, Tensor) else -(right - left)
+            return difference
+        if node.target is aten.sign.default and isinstance(operands[0], Tensor):
+            return operands[0]
+        if node.target is aten.round.default and isinstance(operands[0], Tensor):
+            shifted: Tensor = operands[0] - edge
+            return shifted
+        raise ModelError(
+            f"the file's layers do not match the network at {node.name};"
+            " export it again with this version"
+        )
+
+
+def _expected(a: NDArray[np.float64], held: Held) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which signs are +1, and where either may be."""
+    if held.draw is not None:
+        return _drawn(a, *held.draw)
+    up = a <= 0 if held.turned else ~(a < 0)
+    if held.exact:
+        return up, np.zeros(a.shape, np.bool_)
+    return up, np.abs(a) <= TIE_TOLERANCE * np.sqrt(np.square(a).mean())
+
+
+def _drawn(
+    a: NDArray[np.float64], draw: Draw, numbers: NDArray[np.uint16]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Signs drawn exactly, and which of them the table may draw otherwise."""
+    r = numbers.reshape(1, -1).astype(np.float64)
+    scaled = a * draw.scale
+    table = draw.table
+    bound = np.minimum(np.abs(scaled), CODES / table.codes * 2)
+    upper = table.cdf(bound)
+    limit = np.where(scaled < 0, 1 - upper, upper)
+    tolerance = table.error + _ROUNDING / table.codes + 2 / 65536
+    return r / 65536 < limit, np.abs(r / 65536 - limit) <= tolerance
+
+
+def _result(
+    node: fx.Node,
+    argument: Tensor,
+    result: Tensor,
+    at_least: NDArray[np.bool_] | None,
+    above: NDArray[np.bool_] | None,
+    edge: float,
+) -> Tensor:
+    """What the node gives for an argument that is at least, or above, zero where said."""
+
+    def as_tensor(bits: NDArray[np.bool_]) -> Tensor:
+        return torch.from_numpy(bits.reshape(tuple(argument.shape)))
+
+    if node.target is aten.sign.default:
+        if above is None:
+            assert at_least is not None
+            return torch.where(as_tensor(at_least), 1.0, -1.0).to(result.dtype)
+        lower = result.clamp(max=0)
+        if at_least is not None:
+            lower = torch.where(as_tensor(at_least), 0.0, -1.0).to(result.dtype)
+        return torch.where(as_tensor(above), 1.0, lower).to(result.dtype)
+    bits = above if above is not None else at_least
+    assert bits is not None
+    wanted = as_tensor(bits)
+    if node.target is aten.round.default:
+        nearest = torch.where(wanted, edge + 0.5, edge - 0.5).to(result.dtype)
+        return torch.where(wanted == (result > edge), result, nearest)
+    name = str(node.target)
+    if ".eq" in name:
+        return result & (wanted == (argument >= 0))
+    return wanted if ".gt" in name or ".ge" in name else ~wanted
+
+
+def _with_equals(graph: fx.Graph, held: Mapping[str, Sequence[Held]]) -> dict[str, Sequence[Held]]:
+    """The same signs for nodes that compute the same; the file computes them once."""
+    first: dict[Any, fx.Node] = {}
+    canonical: dict[fx.Node, fx.Node] = {}
+    found: dict[str, Sequence[Held]] = {}
+    groups: dict[fx.Node, list[str]] = {}
+    for node in graph.nodes:
+        key: Any = node
+        if node.op == "call_function":
+            args = fx.node.map_arg((node.args, node.kwargs), lambda n: canonical[n])
+            key = (node.target, repr(args))
+        elif node.op == "get_attr":
+            key = node.target
+        canonical[node] = first.setdefault(key, node)
+        groups.setdefault(canonical[node], []).append(node.name)
+    for names in groups.values():
+        known = next((held[name] for name in names if name in held), None)
+        if known is not None:
+            found.update(dict.fromkeys(names, known))
+    return found

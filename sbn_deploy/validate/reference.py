@@ -1,0 +1,222 @@
+"""What torch computes given the signs of a file, and the file compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sbn_converters.onnx.last_activation import before_activation
+from sbn_converters.onnx.noise import Draw, random_bits
+from sbn_converters.onnx.packing import unpack_signs
+from sbn_converters.onnx.samples import COUNT, SEED
+from sbn_deploy.export.trace import Traced
+from sbn_runtime.errors import ModelError
+from sbn_runtime.tasks import Task, find, member_name
+
+from .forced import Forced, Held
+from .report import EngineResult, verdict
+
+# Two samples show that samples differ; more would show nothing new.
+_SAMPLES = 2
+
+
+@dataclass(frozen=True)
+class Output:
+    """A packed value of the exported file and the traced values whose signs it holds.
+
+    `name` is that of the layer, `source` as in `Layer`. `exact` says whether the signs are
+    those of whole-number sums, computed as torch does; `layer` is the number with which
+    they are drawn, None for signs that are not.
+    """
+
+    name: str
+    value: str
+    member: int
+    source: str
+    exact: bool
+    layer: int | None = None
+
+
+class Reference:
+    """The modules that a file came from.
+
+    Args:
+        traced: the first member.
+        members: the modules with deterministic signs.
+        outputs: by node name, the file's packed values.
+        task: of the first output.
+
+    Attributes:
+        task: None for "none".
+        names: of the network's outputs.
+    """
+
+    def __init__(
+        self,
+        traced: Traced,
+        members: Sequence[torch.nn.Module],
+        outputs: Mapping[str, Output],
+        task: str,
+    ) -> None:
+        self.outputs = outputs
+        self.task: Task | None = find(task)
+        self.names = traced.recording.outputs
+        self._traced = traced
+        self._networks = [traced.network(member) for member in members]
+        self._sizes = {
+            node.name: [int(size) for size in node.meta["val"].shape[1:]]
+            for node in self._networks[0].graph.nodes
+            if isinstance(node.meta.get("val"), Tensor)
+        }
+        graph = traced.model.graph
+        found = list(graph.outputs)
+        if self.task is not None:
+            found[0] = before_activation(found[0], self.task)[0]
+        nodes = next(n for n in self._networks[0].graph.nodes if n.op == "output").args[0]
+        # An output has its own name in the model, other values that of their node.
+        self._answers = [
+            nodes[index].name if value is graph.outputs[index] else value.name or ""
+            for index, value in enumerate(found)
+        ]
+
+    def compare(
+        self,
+        engine: str,
+        inputs: Sequence[NDArray[Any]],
+        values: Mapping[str, NDArray[Any]],
+        answers: Sequence[NDArray[np.float32]],
+        draws: Mapping[str, Draw],
+        noise: tuple[int, int] | None,
+    ) -> EngineResult:
+        """Compares what an engine computed with torch, given the file's own signs.
+
+        values: by name, packed signs, uint64. answers: of each output of the network, the
+        rows [M * S, N, ...]. noise: the seed and how many samples are drawn, if any are.
+        """
+        count = len(inputs[0])
+        batch = [torch.from_numpy(x) for x in inputs]
+        expected: list[list[NDArray[np.float32]]] = []
+        compared = ties = 0
+        wrong: dict[str, int] = {}
+        tied = np.zeros(count, np.bool_)
+        for index, network in enumerate(self._networks):
+            for sample in range(noise[1] if noise else 1):
+                held = self._held(
+                    index, values, count, draws, (noise[0], sample) if noise else None
+                )
+                forced = Forced(network, held, self._answers)
+                with torch.no_grad():
+                    forced.run(*batch)
+                expected.append([forced.kept[name].float().numpy() for name in self._answers])
+                for layer, found in forced.verdicts.items():
+                    compared += found.wrong.size
+                    wrong[layer] = wrong.get(layer, 0) + int(found.wrong.sum())
+                    ties += int(found.ties.sum())
+                    tied |= found.ties.any(axis=1)
+        return verdict(
+            engine,
+            count,
+            compared,
+            wrong,
+            answers,
+            [np.stack(rows) for rows in zip(*expected, strict=True)],
+            axis=None if self.task is None or self.task.activation != "softmax" else 2,
+            ties=ties,
+            tied_samples=int(tied.sum()),
+            drawn=noise is not None,
+        )
+
+    def _held(
+        self,
+        member: int,
+        values: Mapping[str, NDArray[Any]],
+        count: int,
+        draws: Mapping[str, Draw],
+        noise: tuple[int, int] | None,
+    ) -> dict[str, list[Held]]:
+        """By traced name, the signs that the file holds of a member."""
+        held: dict[str, list[Held]] = {}
+        for node, made in self.outputs.items():
+            if made.member != member:
+                continue
+            packed = values[made.value]
+            turned = made.source.startswith("-")
+            for source in made.source.removeprefix("-").split(","):
+                name, _, edge = source.partition("@")
+                signs, pixels = self._unpacked(packed, name, count, noise)
+                draw = None
+                if made.layer is not None and noise is not None:
+                    channels = signs.shape[1] // pixels
+                    numbers = random_bits(noise[0], made.layer, noise[1], pixels, channels)
+                    ordered = numbers.T if packed.ndim > 2 else numbers
+                    draw = draws[made.name], np.ascontiguousarray(ordered).reshape(-1)
+                one = Held(node, signs, turned, float(edge or 0), made.exact, draw)
+                held.setdefault(name, []).append(one)
+        return held
+
+    def _unpacked(
+        self, packed: NDArray[Any], name: str, count: int, noise: tuple[int, int] | None
+    ) -> tuple[NDArray[np.float32], int]:
+        """Signs [N, elements] in the order of the traced value, and pixels in an image."""
+        if name not in self._sizes:
+            raise ModelError(
+                f"the file's layers do not match the network at {name};"
+                " export it again with this version"
+            )
+        size = self._sizes[name]
+        elements, words = int(np.prod(size)), packed.shape[-1]
+        # Rows of a sequence lie one after the other; an image's pixels have axes of their own.
+        of_image = int(np.prod(size[:-1])) if packed.ndim == 2 else 1
+        if len(packed) > count * of_image and noise is not None:
+            share = count * of_image
+            packed = packed[noise[1] * share : (noise[1] + 1) * share]
+        rows = packed.reshape(-1, words)
+        pixels = len(rows) // count
+        channels, rest = divmod(elements, max(pixels, 1))
+        if rest or -(-channels // 64) != words:
+            raise ModelError(
+                f"the file's signs of {name} have another shape than the network's;"
+                " export it again with this version"
+            )
+        signs = unpack_signs(rows, channels).reshape(count, pixels, channels)
+        if packed.ndim > 2:
+            signs = np.ascontiguousarray(signs.transpose(0, 2, 1))
+        return signs.reshape(count, -1), pixels
+
+
+def answers_of(
+    values: Mapping[str, NDArray[Any]], names: Sequence[str], task: Task | None, *, several: bool
+) -> list[NDArray[np.float32]]:
+    """The rows [M * S, N, ...] of each of a network's outputs, from the outputs of a file.
+
+    names: of the network's outputs. task: of the first. several: whether the file has
+    rows, for several members or samples.
+    """
+    found = []
+    for index, own in enumerate(names):
+        name = member_name(own) if several else own
+        if index == 0 and task is not None:
+            name = task.rows if several else task.raw or task.answer
+        array = values[name if name in values else f"{name}_2"]
+        found.append(array if several else array[None])
+    return found
+
+
+def limit_samples(proto: onnx.ModelProto) -> tuple[int, int]:
+    """Makes the file draw at most a few samples; returns its seed and how many."""
+    numbers = {}
+    for tensor in proto.graph.initializer:
+        if tensor.name in (SEED, COUNT):
+            number = int(onnx.numpy_helper.to_array(tensor))
+            if tensor.name == COUNT:
+                number = min(number, _SAMPLES)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(number, np.int64), COUNT))
+            numbers[tensor.name] = number
+    return numbers[SEED], numbers[COUNT]
