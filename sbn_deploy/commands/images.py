@@ -14,9 +14,10 @@ PIXEL_MODES = {1: "L", 3: "RGB"}
 
 
 def read_input(file: Path, session: Session) -> NDArray[Any]:
-    """What `session` computes on, float32 [N, C, H, W], from an image or .npy file.
+    """What `session` computes on, such as float32 [N, C, H, W], from an image or .npy file.
 
-    Numbers in a .npy file that are not uint8 are returned as they are.
+    Numbers in a .npy file that are not uint8 are returned as they are, unless the model says
+    how numbers are normalised.
 
     Raises:
         InputError: the file is missing, damaged, or does not fit the model.
@@ -24,7 +25,9 @@ def read_input(file: Path, session: Session) -> NDArray[Any]:
     """
     try:
         array = _read_npy(file) if file.suffix == ".npy" else _read_image(file, session)
-        return session.preprocess(_as_batch(array)) if array.dtype == np.uint8 else array
+        if array.dtype == np.uint8:
+            return session.preprocess(_as_batch(array))
+        return _normalised(array, session)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     except OSError as error:
@@ -39,6 +42,16 @@ def _read_npy(file: Path) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         raise InputError("not a .npy array")
     return array
+
+
+def _normalised(array: NDArray[Any], session: Session) -> NDArray[Any]:
+    """Numbers as the data has them, for a model that was trained on numbers."""
+    fields = session.metadata.get("preprocess")
+    if not isinstance(fields, dict) or "shape" not in fields:
+        return array
+    numbers = array.astype(np.float32) if array.dtype.kind == "f" else array
+    one = numbers.ndim == len(fields["shape"])
+    return session.preprocess(numbers[np.newaxis] if one else numbers)
 
 
 def _as_batch(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

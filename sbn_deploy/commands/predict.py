@@ -29,7 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " labels, numbers, or a summary of the map or image. PNG and JPEG files are converted to"
         " the model's size, colours and pixel range. A .npy file holds uint8 images [H, W, C] or"
         " [N, H, W, C] in the model's pixel range, or normalised float32 input, such as"
-        " [N, C, H, W].",
+        " [N, C, H, W]; for a model that was trained on numbers, numbers as its data has them.",
         example="sbn predict digits.onnx seven.png batch.npy --uncertainty --min-confidence 0.9",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")

@@ -22,6 +22,7 @@ from sbn_deploy.sweep.grid import Form, forms
 from sbn_deploy.verbs import run_verb
 from sbn_runtime.errors import ConfigError, SbnError
 from sbn_runtime.files import check_writable, write_atomically
+from sbn_runtime.tasks import CLASSIFICATION
 
 STATE = "sweep.json"
 REPORT = "report.html"
@@ -47,7 +48,15 @@ class Sweep:
     """
 
     def __init__(self, config: SweepConfig, folder: Path) -> None:
+        from sbn_deploy.networks.loading import header_of
+
         self.config, self.folder = config, folder
+        task = header_of(config.checkpoint).get("task", CLASSIFICATION)
+        if task != CLASSIFICATION:
+            raise ConfigError(
+                f"a sweep chooses by accuracy, and {config.checkpoint} was trained for {task};"
+                " export its forms with `sbn export` and measure each with `sbn evaluate`"
+            )
         self.forms = forms(config)
         self._claim()
 

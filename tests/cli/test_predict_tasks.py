@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sbn_runtime import Session
+from sbn_runtime.preprocess import Standardize
 
-from ..task_models import PIXELS, ROWS, SEVERAL, pixels, rows, save
+from ..task_models import PIXELS, ROWS, SEVERAL, answers, pixels, rows, save
 from .conftest import sbn
 
 CLASSES = {"classes": ["sky", "sea", "sand"]}
@@ -82,3 +83,16 @@ def test_models_that_cannot_be_asked(tmp_path: Path, files: tuple[Path, Path]) -
     outcome = sbn("predict", save(tmp_path / "s.onnx", SEVERAL, "regression"), files[0])
     assert outcome.status == 2
     assert "several inputs" in outcome.stderr
+
+
+def test_numbers_are_normalised_as_the_model_says(tmp_path: Path) -> None:
+    fields = Standardize((16,), (100.0,) * 16, (4.0,) * 16).to_json()
+    model = save(tmp_path / "m.onnx", ROWS, "regression", metadata={"preprocess": fields})
+    x = rows(3)
+    np.save(tmp_path / "three.npy", x * 4 + 100)
+    np.save(tmp_path / "one.npy", x[0].astype(np.float64) * 4 + 100)
+    three = sbn("predict", model, tmp_path / "three.npy", "--json").json
+    (one,) = sbn("predict", model, tmp_path / "one.npy", "--json").json
+    found = [record["prediction"] for record in three]
+    np.testing.assert_allclose(found, answers(x, 0), rtol=1e-5, atol=1e-5)
+    assert one["prediction"] == found[0]

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sbn_deploy import data, tasks
+from sbn_deploy import cli, data, tasks
 from sbn_deploy.export import export_checkpoint
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.head import Head
 from sbn_deploy.train.loop import train
-from sbn_runtime import ConfigError, Estimate, Prediction, Session
+from sbn_runtime import ConfigError, Estimate, Prediction, Session, UnsupportedLayerError
 
 from . import task_data
 from .task_data import NETWORKS, write
@@ -242,3 +242,26 @@ def test_answers_of_another_shape(tmp_path: Path) -> None:
     assert train(config.model_copy(update={"epochs": 1})).metrics["task"] == "regression"
     np.savez(tmp_path / "data.npz", x=rows, y=np.stack([rows[:, :2]] * 2, axis=2))
     assert "answers [2, 2] to [2, 12]; training on" in refusal(config)
+
+
+def test_what_is_for_classes_only_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = f"npz:{write(tmp_path / 'data.npz', 'regression')}"
+    result = train(settings(tmp_path / "run", spec, "dense", epochs=1))
+    model, output = tmp_path / "model.onnx", tmp_path / "model.tflite"
+    export_checkpoint(result.checkpoint_path, model)
+    with pytest.raises(
+        UnsupportedLayerError, match=r"the task of this network is regression.*onnx"
+    ):
+        export_checkpoint(result.checkpoint_path, output)
+    assert not output.exists()
+    config = tmp_path / "sweep.toml"
+    config.write_text(f"checkpoint = {str(result.checkpoint_path)!r}\ndata = {spec!r}\n")
+    for words, message in (
+        (["sweep", config, "--out", tmp_path / "sweep"], "a sweep chooses by accuracy"),
+        (["evaluate", model, "--data", spec, "--sweep-samples", "1,2"], "accuracy is of classes"),
+        (["benchmark", model, "--data", spec, "--runs", "1"], "accuracy is of classes"),
+    ):
+        assert cli.main([str(word) for word in words]) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
