@@ -61,8 +61,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="ONNX file of `sbn export`; after the first, any; or FILE.py:NAME, a network of your"
-        " own, with random weights unless --checkpoint names its own",
+        help="ONNX file of `sbn export`; after the first, any; or a network with random weights,"
+        " unless --checkpoint has its own: FILE.py:NAME, or the name of an architecture",
     )
     add_network_options(parser)
     parser.add_argument(
@@ -163,26 +163,35 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _export_own(options: argparse.Namespace, folder: Path) -> dict[Path, Own]:
-    """Files in place of the networks among the models, and what else there is of these."""
+    """Files in place of the networks among the models, and what else there is of these.
+
+    Architectures of ours are files of random weights like those of `sbn export --untrained`.
+    """
     from sbn_deploy.networks import names_code
 
-    named = [text for text in options.models if names_code(text)]
+    # Files have a suffix; names of architectures and of entry points have none.
+    named = [text for text in options.models if names_code(text) or not Path(text).suffix]
     if not named and (options.checkpoint or options.input):
         raise InputError("--checkpoint and --input go with FILE.py:NAME")
-    if named and INT8 in options.compare:
-        raise ConfigError(
-            f"int8 is not for {named[0]}: compare it with the same module as floats, fp32"
-        )
     own, files = {}, []
     for text in options.models:
-        if text not in named:
-            files.append(Path(text))
-            continue
-        from sbn_deploy.measure.latency.own import export_own
+        file = Path(text)
+        if text in named:
+            from sbn_deploy.measure.latency.own import export_own, export_random
+            from sbn_deploy.nn import models
 
-        say(f"exporting {text}")
-        file, made = export_own(text, folder, checkpoint=options.checkpoint, shapes=options.input)
-        own[file] = made
+            say(f"exporting {text}")
+            if text in models.names() and not options.checkpoint:
+                file = export_random(text, folder)
+            elif INT8 in options.compare:
+                raise ConfigError(
+                    f"int8 is not for {text}: compare it with the same module as floats, fp32"
+                )
+            else:
+                file, own_network = export_own(
+                    text, folder, checkpoint=options.checkpoint, shapes=options.input
+                )
+                own[file] = own_network
         files.append(file)
     options.models = files
     return own

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .common import Subparsers
 
 DEFAULT_SAMPLES = 8
+TORCH_FILES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -207,6 +208,11 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
     for name in ("input", "task", "classes", "preprocess"):
         if getattr(options, name):
             raise ConfigError(f"--{name} goes with FILE.py:NAME; {options.network} says it itself")
+    if Path(options.network).suffix in TORCH_FILES:
+        raise ConfigError(
+            f"{options.network} has weights only; name their network:"
+            f" sbn export FILE.py:NAME --checkpoint {options.network}"
+        )
     if options.untrained:
         from sbn_deploy.untrained import export_untrained
 

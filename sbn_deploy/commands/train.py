@@ -36,7 +36,11 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="KEY=VALUE",
         help="change a setting of the recipe; can be repeated",
     )
-    parser.add_argument("--arch", help="architecture (default: digits-cnn)")
+    parser.add_argument(
+        "--arch",
+        metavar="NETWORK",
+        help="an architecture, or a network of your own as FILE.py:NAME (default: digits-cnn)",
+    )
     parser.add_argument(
         "--data",
         metavar="SET",

@@ -20,7 +20,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sbn_deploy.settings import suggest
 from sbn_runtime.errors import ConfigError, SbnError
 
 from .failure import user_error
@@ -201,6 +200,7 @@ def _in_module(path: str, name: str) -> _Found:
 
 def _offered(name: str) -> _Found:
     from sbn_deploy.nn import models
+    from sbn_deploy.settings import suggest
 
     offers = importlib.metadata.entry_points(group=GROUP)
     folders = [Path.cwd()]
@@ -217,6 +217,8 @@ def _offered(name: str) -> _Found:
 
 
 def _attribute(module: ModuleType, name: str, where: str) -> Any:
+    from sbn_deploy.settings import suggest
+
     value: Any = module
     for part in name.split("."):
         value = getattr(value, part, None) if part else None

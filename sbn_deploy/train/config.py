@@ -25,7 +25,7 @@ class TrainConfig(Settings):
     """
 
     out: Path = Field(description="folder for the results; made if it does not exist")
-    arch: str = Field(default="digits-cnn", description="architecture")
+    arch: str = Field(default="digits-cnn", description="architecture, or FILE.py:NAME")
     model: dict[str, Any] = Field(
         default_factory=dict,
         description="settings of the architecture: width, first, last, weight_noise, …",

@@ -344,6 +344,7 @@ def evil(path: str) -> None:
         (("net.py:Net", *SHAPE, "--preprocess", "order=gbr"), "order rgb or bgr"),
         (("net.py:Net", *SHAPE, "--preprocess", "size=8x8"), "contradicts the input"),
         (("net.py:Float", "--input", "1x4", "--preprocess", "std=1"), "an input of images"),
+        (("net.pt",), "sbn export FILE.py:NAME --checkpoint net.pt"),
         (("digits-cnn", "--untrained", *SHAPE), "--input goes with FILE.py:NAME"),
     ],
 )
@@ -416,6 +417,17 @@ def test_benchmark(sbn: Sbn) -> None:
     assert [model["arch"] for model in record["models"]] == ["net.py:build"]
     message = sbn("benchmark", "net.py:build", *SHAPE, "--compare", "int8").refusal
     assert "compare it with the same module as floats" in message
+
+
+def test_benchmark_of_an_architecture(sbn: Sbn) -> None:
+    outcome = sbn(
+        *("benchmark", "digits-cnn", "--compare", "fp32", "--json"),
+        *("--runs", "3", "--warmup", "1", "--max-seconds", "1"),
+    )
+    assert outcome.status == 0, outcome
+    engines = [result["engine"] for result in json.loads(outcome.out)["results"]]
+    assert engines == ["sbn", "onnxruntime-fp32"]
+    assert "unknown network 'digits-cn'" in sbn("benchmark", "digits-cn").refusal
 
 
 def test_benchmark_does_not_run_what_a_file_names(sbn: Sbn) -> None:

@@ -202,7 +202,7 @@ def test_headers_that_do_not_fit(change: dict[str, Any], message: str) -> None:
     [
         ("nets/plain.py:twelve", r"answers \[2, 12\] to \[2, 1, 8, 8\]; .* needs logits \[2, 10\]"),
         ("nets/plain.py:colour", r"colour, given \[2, 1, 8, 8\], raised RuntimeError"),
-        ("nets/plain.py:pair", r"answers tuple to"),
+        ("nets/plain.py:pair", r"answers \[2, 1, 8, 8\] to"),
         ("nets/plain.py:Nett", r"did you mean Net\?"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import pickle
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
@@ -349,3 +350,13 @@ def test_code_written_for_a_gpu(tmp_path: Path) -> None:
         module = build(f"{tmp_path / 'net.py'}:{name}").module
         assert {tensor.device.type for tensor in module.state_dict().values()} == {"cpu"}
         assert module.z.tolist() == [1, 1]
+
+
+def test_telling_references_from_files_needs_no_large_package() -> None:
+    """`sbn benchmark FILE` does so on a device, where neither torch nor pydantic is installed."""
+    code = (
+        "import sys; from sbn_deploy.networks import names_code; assert names_code('a.py:B');"
+        "print(sorted({'torch', 'pydantic', 'safetensors', 'onnx'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

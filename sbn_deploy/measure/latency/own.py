@@ -13,6 +13,7 @@ import onnx_ir as ir
 from sbn_deploy.export.trace import trace
 from sbn_deploy.export_network import export_network, fixed
 from sbn_deploy.networks import example, loading
+from sbn_deploy.untrained import export_untrained
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,26 @@ def export_own(
 
     Raises what `export_network` raises.
     """
-    name = re.sub(r"\W", "-", reference.rpartition(":")[2])
-    while (file := folder / f"{name}.onnx").exists():
-        name += "-"
+    file = _free(folder, reference.rpartition(":")[2])
     export_network(reference, file, checkpoint=checkpoint, shapes=shapes)
     built = loading.load(reference, checkpoint)
     (module,) = fixed(built, "threshold", 1, 0)
     inputs = example.inputs(shapes or example.shapes_of(built))
-    plain = folder / f"{name}.plain.onnx"
+    plain = file.with_suffix(".plain.onnx")
     ir.save(trace(module, inputs).model, plain)
     return file, Own(built.reference, built.config, plain)
+
+
+def export_random(arch: str, folder: Path) -> Path:
+    """Exports an architecture of ours with random weights. Raises what `export_untrained` does."""
+    file = _free(folder, arch)
+    export_untrained(arch, file)
+    return file
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A file that is not there yet, named after a network."""
+    stem = re.sub(r"\W", "-", name)
+    while (file := folder / f"{stem}.onnx").exists():
+        stem += "-"
+    return file
