@@ -15,26 +15,25 @@ from sbn_runtime.files import check_writable
 from . import keras_to_tflite
 
 if TYPE_CHECKING:
-    import onnx
+    import onnx_ir as ir
 
     from sbn_converters.onnx.layers import Layer
-
-# Largest difference of outputs as a share of the largest one. Sums are taken in another order.
-TOLERANCE = 1e-4
-# A sum that is 0 but for rounding may take the other sign, in some image; not in all of them.
-_IMAGES = 4
 
 
 @dataclass(frozen=True)
 class ImportReport:
     """What was written.
 
-    `layers` lists each layer and what it became, named by operator and number in
-    the TFLite file; `float_layers` those that stayed float and why. `batch` is
-    False where an operator of the file mixes images, so that their number is fixed.
+    `format` says what was read, "tflite" or "onnx". `layers` lists each layer and what
+    it became, named as in the file, in TFLite by operator and number; `float_layers`
+    those that stayed float and why. `binary_operators` counts the layers of the file that
+    LCE has packed, in ONNX those that were found to be binary. `batch` is False where an
+    operator of the file mixes images, so that their number is fixed. `notes` says what
+    holds but for rounding, or costs time.
     """
 
     path: Path
+    format: str
     file_bytes: int
     source_bytes: int
     operators: int
@@ -42,6 +41,7 @@ class ImportReport:
     batch: bool
     outputs: list[str]
     layers: list[Layer]
+    notes: list[str]
 
     @property
     def float_layers(self) -> dict[str, str]:
@@ -58,20 +58,31 @@ class ImportReport:
 
 
 def import_file(source: Path, output: Path) -> ImportReport:
-    """Imports a TFLite file of Larq Compute Engine, or a larq Keras model through it.
+    """Imports a TFLite file of Larq Compute Engine, a larq Keras model through it, or ONNX.
+
+    What the file contains says which it is, not its name. ONNX files may have QONNX's
+    operators, as those of Brevitas and FINN.
 
     Raises ModelError if the file is missing or damaged, UnsupportedLayerError for
     what has no exact counterpart, MissingDependencyError if a Keras model is given
     and TensorFlow is not installed, OutputError if the file cannot be written.
     """
+    from sbn_converters.qonnx.read import is_onnx
+    from sbn_converters.tflite.read import is_tflite
+
     check_writable(output.parent)
-    if source.suffix.lower() not in keras_to_tflite.SUFFIXES:
-        return import_tflite(_contents(source), output, name=str(source))
-    _contents(source)
-    with tempfile.TemporaryDirectory() as folder:
-        converted = Path(folder, "model.tflite")
-        keras_to_tflite.convert(source, converted)
-        return import_tflite(converted.read_bytes(), output, name=str(source))
+    data = _contents(source)
+    name = str(source)
+    if is_tflite(data):
+        return import_tflite(data, output, name=name)
+    if keras_to_tflite.is_keras(data):
+        with tempfile.TemporaryDirectory() as folder:
+            converted = Path(folder, "model.tflite")
+            keras_to_tflite.convert(source, converted)
+            return import_tflite(converted.read_bytes(), output, name=name)
+    if is_onnx(data):
+        return import_onnx(data, output, name=name, folder=source.parent)
+    raise ModelError(f"{name}: not a TFLite file, nor ONNX or a larq Keras model, or damaged")
 
 
 def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -> ImportReport:
@@ -79,27 +90,74 @@ def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -
 
     name: what messages call the file.
     """
+    from sbn_converters.tflite.read import read
+    from sbn_converters.tflite.to_onnx import is_classifier, to_onnx
+
+    parsed = read(data, name)
+    standard = _Standard(
+        to_onnx(parsed),
+        "classification" if is_classifier(parsed) else "none",
+        "tflite",
+        len(parsed.operators),
+        sum(operator.name == "LceBconv2d" for operator in parsed.operators),
+    )
+    return _write(standard, data, output, name)
+
+
+def import_onnx(
+    data: bytes, output: Path, *, name: str = "the ONNX file", folder: Path | None = None
+) -> ImportReport:
+    """Imports the bytes of an ONNX file, with QONNX's operators or without; see `import_file`.
+
+    name: what messages call the file. folder: where it keeps weights beside itself.
+    """
+    import onnx_ir as ir
+
+    from sbn_converters.qonnx.batch import with_fixed_batch, with_free_batch
+    from sbn_converters.qonnx.read import read
+    from sbn_converters.qonnx.to_onnx import to_onnx
+
+    from .import_check import takes_batches
+
+    made = to_onnx(read(data, name, folder))
+    model = with_free_batch(made.model)
+    if model is None or not takes_batches(ir.to_proto(model)):
+        model = with_fixed_batch(made.model)
+    return _write(_Standard(model, made.task, "onnx", made.operators), data, output, name)
+
+
+@dataclass(frozen=True)
+class _Standard:
+    """A model in standard ONNX that is to be packed, and what is said of it."""
+
+    model: ir.Model
+    task: str
+    format: str
+    operators: int
+    binary_operators: int | None = None
+
+
+def _write(standard: _Standard, data: bytes, output: Path, name: str) -> ImportReport:
+    """Packs the model, and writes it if it computes the same."""
     import onnx_ir as ir
 
     from sbn_converters.onnx import ensemble, lower, write
     from sbn_converters.onnx.working_set import working_set
-    from sbn_converters.tflite.read import read
-    from sbn_converters.tflite.to_onnx import BATCH, is_classifier, to_onnx
 
-    parsed = read(data, name)
-    model = to_onnx(parsed)
-    standard = ir.serde.serialize_model(model)
-    layers = lower.lower(model)
-    if not any(layer.kind in ("binary", "pack", "unpack") for layer in layers):
-        raise UnsupportedLayerError(
-            f"{name} has no binary layer; it is a float model, which onnxruntime runs as it is"
-        )
-    if is_classifier(parsed):
-        model = ensemble.with_answers([model], ["network"])
+    from .import_check import agree
+
+    model = standard.model
+    original = ir.to_proto(model)
+    lowered = lower.lower(model)
+    layers = lowered.layers
+    if not any(layer.kind == "binary" for layer in layers):
+        raise UnsupportedLayerError(_nothing_packed(name, layers))
+    model = ensemble.with_answers([model], ["network"], task=standard.task)
     metadata: dict[str, object] = {
         "sbn_deploy": __version__,
-        "imported": "tflite",
+        "imported": standard.format,
         "source_sha256": hashlib.sha256(data).hexdigest(),
+        "task": standard.task,
         "members": 1,
         "layers": [layer.to_json() for layer in layers],
         "working_set": working_set(model.graph),
@@ -108,26 +166,38 @@ def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -
     }
     proto = write.finish(model, metadata)
     try:
-        same = _agree(standard, proto)
+        same = agree(original, proto)
     except Exception as error:  # onnxruntime's errors have no base class of their own
-        raise ModelError(f"{name} cannot be computed: {error}") from error
+        first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(f"{name} cannot be computed: {first}") from error
     if not same:
         raise ModelError(
             f"{name}: the packed network computes other numbers than the file; nothing was"
             " written; `sbn doctor` shows the kernels in use"
         )
     write.save(proto, output)
-    shape = proto.graph.input[0].type.tensor_type.shape
+    binary = standard.binary_operators
+    if binary is None:
+        binary = sum(layer.kind == "binary" for layer in layers)
     return ImportReport(
         output,
+        standard.format,
         output.stat().st_size,
         len(data),
-        len(parsed.operators),
-        sum(operator.name == "LceBconv2d" for operator in parsed.operators),
-        shape.dim[0].dim_param == BATCH,
+        standard.operators,
+        binary,
+        bool(proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param),
         [value.name for value in proto.graph.output],
         layers,
+        lowered.notes,
     )
+
+
+def _nothing_packed(name: str, layers: list[Layer]) -> str:
+    """What is said of a file that stays float as a whole, with the reason of one layer."""
+    reasons = [f"{layer.name}: {layer.why}" for layer in layers if layer.candidate and layer.why]
+    which = f" that can be packed ({reasons[0]})" if reasons else ""
+    return f"{name} has no binary layer{which}; onnxruntime runs it as it is"
 
 
 def _contents(path: Path) -> bytes:
@@ -137,40 +207,3 @@ def _contents(path: Path) -> bytes:
         raise ModelError(f"{path} does not exist; check the path") from error
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _agree(standard: onnx.ModelProto, packed: onnx.ModelProto) -> bool:
-    """Whether the packed network and what it was packed from agree on some random image."""
-    import numpy as np
-    import onnx
-    import onnxruntime
-
-    from sbn_runtime.session import session_options
-
-    image = standard.graph.input[0].type.tensor_type
-    sizes = [dim.dim_value or 1 for dim in image.shape.dim]
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(image.elem_type)
-    limits = (-1, 1) if dtype == np.float32 else (0, 127)
-    generator = np.random.default_rng(0)
-    sessions = [
-        onnxruntime.InferenceSession(
-            proto.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"]
-        )
-        for proto in (standard, packed)
-    ]
-    names = [value.name for value in standard.graph.output]
-    differences = []
-    for _ in range(_IMAGES):
-        x = generator.uniform(*limits, sizes).astype(dtype)
-        # Random numbers may have no logarithm: NaN agrees with NaN.
-        expected, found = (
-            [np.nan_to_num(array) for array in session.run(names, {"input": x})]
-            for session in sessions
-        )
-        differences.append(
-            max(
-                float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), 1e-30))
-                for a, b in zip(found, expected, strict=True)
-            )
-        )
-    return min(differences) <= TOLERANCE

@@ -18,13 +18,19 @@ from pathlib import Path
 from sbn_runtime.errors import MissingDependencyError, ModelError
 from sbn_runtime.files import write_atomically
 
-SUFFIXES = (".h5", ".hdf5", ".keras")
+# How HDF5 files begin (.h5) and ZIP files (.keras).
+_BEGINNINGS = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")
 _PACKAGES = {
     "tensorflow": "tensorflow",
     "tf_keras": "tf-keras",
     "larq": "larq",
     "larq_compute_engine": "larq-compute-engine",
 }
+
+
+def is_keras(data: bytes) -> bool:
+    """Whether the bytes may be those of a Keras model, as far as their beginning says."""
+    return data.startswith(_BEGINNINGS)
 
 
 def convert(source: Path, output: Path) -> None:

@@ -17,16 +17,16 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "import",
-        description="Turns a model of Larq Compute Engine into one ONNX file with bit-packed"
-        " operators. The file takes what the TFLite file takes, images [N, H, W, C], in batches"
-        " of any size. A classifier gets the outputs `logits` and `probabilities`; other outputs"
-        " keep their names. A larq Keras model goes through Larq Compute Engine's own converter,"
-        " which needs the extra `tflite`; TFLite files need no TensorFlow.",
+        description="Turns a binary network into one ONNX file with bit-packed operators: a TFLite"
+        " file of Larq Compute Engine, or an ONNX file, with the operators of QONNX (Brevitas,"
+        " FINN) or with signs in standard ONNX. What is not binary stays float. The new file takes"
+        " what the old one takes, in batches of any size. A classifier gets the outputs `logits`"
+        " and `probabilities`; other outputs keep their names. A larq Keras model goes through"
+        " Larq Compute Engine's own converter, which needs the extra `tflite`; TFLite files need"
+        " no TensorFlow.",
         example="sbn import quicknet.tflite -o quicknet.onnx",
     )
-    parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="TFLite file, or a larq model: .h5 or .keras"
-    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="TFLite, ONNX or larq Keras file")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", required=True, help="ONNX file to write"
     )
@@ -56,4 +56,6 @@ def run(options: argparse.Namespace) -> int:
         say("the number of images in a batch is fixed: an operator of the file mixes them")
     for layer, reason in report.float_layers.items():
         say(f"{layer} stays float: {reason}")
+    for note in report.notes:
+        say(f"note: {note}")
     return 0

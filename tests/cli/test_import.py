@@ -14,6 +14,7 @@ from sbn_converters.tflite.schema import Padding
 from sbn_converters.tflite.write import write
 from sbn_runtime import ModelError, Session
 
+from ..converters.qonnx import networks
 from ..converters.tflite import reference
 from ..converters.tflite.binary_parts import convolution, quantized
 from ..converters.tflite.imported import fill_in
@@ -54,7 +55,7 @@ def test_an_imported_model_answers_like_its_file(tflite: Path) -> None:
     outcome = sbn("import", tflite, "-o", output)
     assert outcome.status == 0
     assert f"importing {tflite}" in outcome.stderr
-    assert "CONV_2D_0 stays float: its input is not a tensor of signs" in outcome.stderr
+    assert "CONV_2D_0 stays float: its input is not made of signs" in outcome.stderr
     lines = [line.split() for line in outcome.stdout.splitlines()]
     assert ["LceBconv2d_2", "ConvThreshold", "binary", "Conv,", "sub,", "sign"] in lines
     assert "outputs logits, probabilities; 2 binary layers, 1 float" in outcome.stdout
@@ -112,7 +113,7 @@ def test_other_outputs_keep_their_names(tmp_path: Path) -> None:
     assert sbn("import", tmp_path / "a.tflite", "-o", tmp_path / "a.onnx").status == 0
     session = Session(tmp_path / "a.onnx")
     assert [(value.name, value.shape) for value in session.outputs] == [("add", ("N", 4, 4, 64))]
-    with pytest.raises(ModelError, match="no output named 'probabilities', only add"):
+    with pytest.raises(ModelError, match=r"task none.* which gives add"):
         session.predict(np.zeros((1, 4, 4, 64), np.float32))
 
 
@@ -151,6 +152,31 @@ def test_a_quantised_model(tmp_path: Path) -> None:
     assert "operator 0 (QUANTIZE): the model is quantised" in message
 
 
+def test_a_file_of_brevitas(tmp_path: Path) -> None:
+    """What a file is, its content says: the name is one of TFLite."""
+    source, output = tmp_path / "brevitas.tflite", tmp_path / "a.onnx"
+    source.write_bytes(networks.brevitas().SerializeToString())
+    outcome = sbn("import", source, "-o", output)
+    assert outcome.status == 0
+    assert "conv0 stays float: " in outcome.stderr
+    lines = [line.split() for line in outcome.stdout.splitlines()]
+    assert ["conv1", "ConvThreshold", "binary"] in [line[:3] for line in lines]
+    assert "outputs logits, probabilities; 2 binary layers, 1 float" in outcome.stdout
+    assert [layer["name"] for layer in sbn("inspect", output, "--json").json["layers"]]
+    images = tmp_path / "images.npy"
+    np.save(images, np.zeros((3, *networks.IMAGE[1:]), np.float32))
+    assert len(sbn("predict", output, images, "--json").json) == 3
+
+
+def test_an_onnx_file_that_cannot_be_imported(tmp_path: Path) -> None:
+    proto = networks.brevitas()
+    proto.graph.node[0].op_type = "FloatQuant"
+    (tmp_path / "a").write_bytes(proto.SerializeToString())
+    message = sbn("import", tmp_path / "a", "-o", tmp_path / "a.onnx").refused_after_progress()
+    assert message.startswith("pixels (FloatQuant): the operator of qonnx.custom_op.general is not")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_an_unsupported_operator(tmp_path: Path) -> None:
     b = Builder()
     x = b.input((1, 3, 4))
@@ -179,7 +205,7 @@ def test_outputs_that_cannot_be_written(tflite: Path) -> None:
 @pytest.mark.skipif(find_spec("tensorflow") is not None, reason="TensorFlow is installed")
 def test_keras_models_need_tensorflow(tmp_path: Path) -> None:
     model = tmp_path / "model.h5"
-    model.write_bytes(b"")
+    model.write_bytes(b"\x89HDF\r\n\x1a\n")
     message = sbn("import", model, "-o", tmp_path / "a.onnx").refused_after_progress()
     assert "needs tensorflow" in message
     assert "pip install 'sbn-deploy[tflite]'" in message
@@ -188,6 +214,6 @@ def test_keras_models_need_tensorflow(tmp_path: Path) -> None:
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
 def test_a_damaged_keras_model(tmp_path: Path) -> None:
     model = tmp_path / "model.h5"
-    model.write_bytes(b"no model")
+    model.write_bytes(b"\x89HDF\r\n\x1a\nno model")
     message = sbn("import", model, "-o", tmp_path / "a.onnx").refused_after_progress()
     assert message.startswith(f"{model}: Larq Compute Engine cannot convert it")

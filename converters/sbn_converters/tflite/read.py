@@ -25,6 +25,11 @@ _OPERATOR_COST = 300
 _OPTION_COST = 40
 
 
+def is_tflite(data: bytes) -> bool:
+    """Whether the bytes are those of a TFLite file, as far as their beginning says."""
+    return data[4:8] == schema.IDENTIFIER
+
+
 def read(data: bytes, name: str = "the TFLite file") -> Model:
     """The model of a .tflite file. Its constants are read-only views of `data`.
 
@@ -46,7 +51,7 @@ class _Reader:
         if len(data) > schema.LARGEST_FILE:
             raise ModelError(f"{name}: {len(data)} bytes are more than a TFLite file can have")
         self.file = File(data, name)
-        if data[4:8] != schema.IDENTIFIER:
+        if not is_tflite(data):
             raise ModelError(f"{name}: not a TFLite file: bytes 4 to 7 are not 'TFL3'")
         self.root = self.file.root(schema.MODEL)
 
