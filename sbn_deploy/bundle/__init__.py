@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from sbn_runtime import ModelError, SbnError, Session, __version__
 from sbn_runtime.files import write_atomically
-from sbn_runtime.tasks import CLASSIFICATION, NONE
+from sbn_runtime.tasks import CLASSIFICATION
 
+from .network import Network
+from .network import readme as network_readme
 from .readme import Facts, readme
 from .targets import TARGETS, Target
 
@@ -53,22 +56,20 @@ def bundle_model(model: Path, target: Target, output: Path) -> BundleReport:
     Everything lies in one folder, named as the model.
 
     Args:
-        model: ONNX file of a classifier, written by `sbn export`.
+        model: ONNX file written by `sbn export`.
         target: one of `TARGETS`.
         output: the zip file to write.
 
     Raises:
-        ModelError: the model is missing, damaged, TFLite, no classifier, or what it says of
-            its images and classes is missing or wrong.
+        ModelError: the model is missing, damaged, TFLite, has open sizes, or what a
+            classifier says of its images and classes is missing or wrong.
         MissingDependencyError: this installation lacks the library of the target.
         OutputError: the zip file cannot be written.
     """
-    facts = read_facts(model)
     library = target.library()
     contents = {
-        "README.md": readme(facts, target).encode(),
+        **_instructions(model, target),
         target.model_folder + model.name: model.read_bytes(),
-        target.model_folder + CLASSES: "".join(f"{name}\n" for name in facts.classes).encode(),
         target.library_folder + LIBRARY: library.read_bytes(),
     }
     contents[CHECKSUMS] = "".join(
@@ -88,21 +89,34 @@ def bundle_model(model: Path, target: Target, output: Path) -> BundleReport:
     )
 
 
-def read_facts(model: Path) -> Facts:
-    """What a program must know of a model to call it. Raises ModelError."""
+def _instructions(model: Path, target: Target) -> dict[str, bytes]:
+    """README.md, and the names of classes where programs read them. Raises ModelError."""
     if _is_tflite(model):
         raise ModelError(
             f"{model}: is a TFLite file, which needs no bundle: it runs in an interpreter with"
             " Larq Compute Engine's operators; bundle the ONNX file of `sbn export`"
         )
     session = Session(model, threads=1)
-    if session.task not in (CLASSIFICATION, NONE):
-        raise ModelError(
-            f"{model}: its task is {session.task}, and the programs in a bundle tell the class of"
-            " an image; copy the file itself and run it with sbn_runtime.Session"
-        )
-    if "probabilities" not in {name for name, _, _ in session.outputs}:
-        raise ModelError(f"{model}: is no classifier: it has no output named 'probabilities'")
+    takes_numbers = "shape" in (session.metadata.get("preprocess") or {})
+    if session.task != CLASSIFICATION or takes_numbers or len(session.inputs) > 1:
+        network = Network.of(model, session)
+        return {
+            "README.md": network_readme(network, target).encode(),
+            **({target.model_folder + CLASSES: _lines(network.classes)} if network.classes else {}),
+        }
+    facts = read_facts(model, session)
+    return {
+        "README.md": readme(facts, target).encode(),
+        target.model_folder + CLASSES: _lines(facts.classes),
+    }
+
+
+def _lines(names: Sequence[str]) -> bytes:
+    return "".join(f"{' '.join(name.split())}\n" for name in names).encode()
+
+
+def read_facts(model: Path, session: Session) -> Facts:
+    """What a program must know of a classifier of images to call it. Raises ModelError."""
     facts = Facts.of(model, session)
     image = facts.image
     black = np.zeros((1, image.height, image.width, image.channels), np.uint8)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from sbn_runtime import ModelError, Preprocess, Session, __version__
 
+from .fill import check_name, fill
 from .targets import Target
 
 
@@ -41,11 +40,7 @@ class Facts:
                 f"{path}: does not say what its images and classes are; bundle takes files"
                 " of `sbn export`"
             )
-        if not re.fullmatch(r"[\w.+-]+", path.name):
-            raise ModelError(
-                f"{path}: programs will name this file: rename it, to letters, digits, '.', '-',"
-                " '+' and '_'"
-            )
+        check_name(path)
         image = Preprocess.from_json(fields)
         takes_pixels = session.inputs[0].dtype == "uint8"
         if takes_pixels and image.order == "bgr":
@@ -65,7 +60,7 @@ class Facts:
 
 def readme(facts: Facts, target: Target) -> str:
     """README.md of a bundle."""
-    return _fill("README.md", _values(facts, target), _conditions(facts, target))
+    return fill("README.md", _values(facts, target), _conditions(facts, target))
 
 
 def _values(facts: Facts, target: Target) -> dict[str, str]:
@@ -114,25 +109,3 @@ def _conditions(facts: Facts, target: Target) -> dict[str, bool]:
         "colour": image.channels == 3,
         "bitmap": image.channels in (1, 3),
     }
-
-
-def _fill(template: str, values: dict[str, str], conditions: dict[str, bool]) -> str:
-    """A template with its `{{names}}` replaced.
-
-    The lines from `{{if CONDITION}}` to `{{end}}` stand only where it holds;
-    `{{include FILE}}` is another template.
-    """
-    text = files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
-    text = re.sub(
-        r"^\{\{if (\w+)\}\}\n(.*?)^\{\{end\}\}\n",
-        lambda match: match[2] if conditions[match[1]] else "",
-        text,
-        flags=re.MULTILINE | re.DOTALL,
-    )
-    text = re.sub(
-        r"^\{\{include (\S+)\}\}\n",
-        lambda match: _fill(match[1], values, conditions),
-        text,
-        flags=re.MULTILINE,
-    )
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], text)

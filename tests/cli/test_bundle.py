@@ -11,7 +11,7 @@ from sbn_deploy.bundle import TARGETS
 from sbn_deploy.bundle.readme import Facts, readme
 from sbn_runtime import Preprocess
 
-from ..small_models import CLASSES, PREPROCESS, Classifier, write_float_model, write_pixel_model
+from ..small_models import CLASSES, PREPROCESS, Classifier, write_float_model
 from .conftest import sbn
 
 TARGET = "linux-x86_64"
@@ -68,13 +68,6 @@ def test_damaged_model(data: bytes, tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"
     model.write_bytes(data)
     assert "model.onnx: " in refused(model, tmp_path / "f.zip")
-
-
-def test_no_classifier(tmp_path: Path) -> None:
-    from numpy import int8, ones
-
-    model = write_pixel_model(tmp_path / "sums.onnx", ones((3, 2, 2, 1), int8))
-    assert "is no classifier" in refused(model, tmp_path / "f.zip")
 
 
 @pytest.mark.parametrize("metadata", [{}, {"classes": ["a", "b", "c"]}, {"classes": 3}])

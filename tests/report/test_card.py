@@ -60,11 +60,3 @@ def test_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> Non
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(code, "README.md", "exec"), {})
     assert printed.getvalue().strip()
-
-
-def test_another_task_has_no_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = save(tmp_path / "m.onnx", ROWS, "regression")
-    bundle = ["bundle", model, "--target", "linux-x86_64", "-o", tmp_path / "m.zip"]
-    assert cli.main([str(word) for word in bundle]) == 2
-    assert "its task is regression, and the programs in a bundle" in capsys.readouterr().err
-    assert not (tmp_path / "m.zip").exists()

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbn_deploy import data
+from sbn_deploy import data, tasks
 from sbn_deploy.nn import models
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import Ranks, ranks
+from sbn_deploy.train.head import Head
 from sbn_deploy.train.loop import CHECKPOINT, METRICS
 from sbn_deploy.train.trainer import Trainer
 from sbn_runtime.errors import ConfigError
@@ -26,11 +27,12 @@ def trainers(folder: Path, count: int, **settings: object) -> list[Trainer]:
     """The trainers of all processes, in one."""
     images = data.load("digits", "train")
     config = TrainConfig(out=folder, model={"width": 4}, **settings)
+    head = Head(tasks.find("classification"))
     made = []
     for rank in range(count):
         torch.manual_seed(0)
         model = models.create("digits-cnn", width=4)
-        made.append(Trainer(model, images, None, config, Ranks(rank, count, CPU)))
+        made.append(Trainer(model, head, images, None, config, Ranks(rank, count, CPU)))
     return made
 
 

@@ -1,0 +1,140 @@
+"""Bundles of models that are no classifiers of images: their programs compute what they should."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from sbn_deploy.bundle import TARGETS, bundle_model
+from sbn_deploy.bundle.network import Network, readme
+from sbn_runtime import ModelError, Session
+from sbn_runtime.modelfile import imported_domains
+from sbn_runtime.preprocess import Standardize
+from sbn_runtime.tasks import TASKS
+
+from ..packaging.native import HERE, STRICT, need, onnxruntime_library, run
+from ..task_models import NOISY, PIXELS, ROWS, SEVERAL, pixels, rows, save
+
+STANDARD = {"preprocess": Standardize((16,), (0.5,) * 16, (2.0,) * 16).to_json()}
+MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "numbers": (ROWS, "regression", STANDARD),
+    "labels": (ROWS, "multilabel", {"classes": ["red", "light green", "blue"], **STANDARD}),
+    "signals": (ROWS, "classification", {"classes": ["a", "b", "c"], **STANDARD}),
+    "maps": (PIXELS, "segmentation", {"classes": ["sky", "sea", "sand"]}),
+    "noise": (NOISY, "regression", STANDARD),
+    "two-inputs": (SEVERAL, "classification", {}),
+    "none": (ROWS, "none", {}),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    text, task, metadata = MODELS[request.param]
+    return save(tmp_path / f"{request.param}.onnx", text, task, members=2, metadata=metadata)
+
+
+def unpacked(model: Path, target: str) -> Path:
+    packed = model.with_suffix(".zip")
+    report = bundle_model(model, TARGETS[target], packed)
+    with zipfile.ZipFile(packed) as archive:
+        assert set(archive.namelist()) == set(report.files)
+        archive.extractall(model.parent / target)
+    (inner,) = (model.parent / target).iterdir()
+    return inner
+
+
+def given(session: Session) -> dict[str, np.ndarray]:
+    """Two or one inputs as a user has them."""
+    make = pixels if len(session.inputs[0].shape) == 4 else rows
+    return {node.name: make(1, seed) for seed, node in enumerate(session.inputs)}
+
+
+def normalised(session: Session, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if "preprocess" not in session.metadata:
+        return x
+    return {name: session.preprocess(value) for name, value in x.items()}
+
+
+def answer_name(session: Session) -> str:
+    return TASKS[session.task].answer if session.task in TASKS else "y"
+
+
+def test_python_program(model: Path) -> None:
+    folder = unpacked(model, "linux-x86_64")
+    text = (folder / "README.md").read_text()
+    assert "{{" not in text
+    assert "\n\n\n" not in text
+    session = Session(model)
+    names = session.metadata.get("classes")
+    assert names is None or (folder / "classes.txt").read_text().splitlines() == names
+    x = given(session)
+    (program,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for index, value in enumerate(x.values()):
+        np.save(folder / f"x{index}.npy", value)
+        line = re.compile(rf"^x{index} = np\.zeros.*$", re.MULTILINE)
+        program, count = line.subn(f'x{index} = np.load("x{index}.npy")', program)
+        assert count == 1
+    program = program.replace("[:10]", "[:10].tolist()")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    outputs = session.run(normalised(session, x))
+    shown = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    name = answer_name(session)
+    assert next(iter(shown)) == name
+    found = [float(number) for number in shown[name].strip("[]").split(",")]
+    np.testing.assert_allclose(found, outputs[name].ravel()[:10], rtol=1e-4, atol=1e-5)
+
+
+def test_c_program(model: Path) -> None:
+    need("cc")
+    folder = unpacked(model, "linux-x86_64")
+    text = (folder / "README.md").read_text()
+    (program,) = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (folder / "run.c").write_text(program)
+    onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
+    link = ("-L", ".", "-lonnxruntime", f"-Wl,-rpath,{folder}", "-o", "run")
+    run("cc", *STRICT, "run.c", "-I", HERE / "include", *link, cwd=folder)
+    session = Session(model)
+    x = normalised(session, given(session))
+    files = []
+    for index, value in enumerate(x.values()):
+        value.tofile(folder / f"x{index}.raw")
+        files.append(f"x{index}.raw")
+    found = [float(line) for line in run("./run", *files, cwd=folder).splitlines()]
+    expected = session.run(x)[answer_name(session)].ravel()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_kotlin_names_what_the_model_has(model: Path) -> None:
+    session = Session(model)
+    text = readme(Network.of(model, session), TARGETS["android-arm64"])
+    assert "{{" not in text
+    (program,) = re.findall(r"^```kotlin\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for node in session.inputs:
+        sizes = ", ".join(map(str, (1, *node.shape[1:])))
+        assert f'"{node.name}" to (longArrayOf({sizes}) to OnnxJavaType.FLOAT)' in program
+    assert f'setOf("{answer_name(session)}")' in program
+
+
+def test_sizes_that_are_open(tmp_path: Path) -> None:
+    model = save(
+        tmp_path / "m.onnx", ROWS.replace("float[N, 16] input", "float[N, L] input"), "none"
+    )
+    assert "sbn" in imported_domains(model)
+    with pytest.raises(ModelError, match=r"input is float32 \[N, L\]; programs need sizes"):
+        bundle_model(model, TARGETS["linux-x86_64"], tmp_path / "m.zip")
+    assert not (tmp_path / "m.zip").exists()
