@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sbn_runtime.errors import ConfigError
 
-from .common import at_least, new_parser, say, show_json, show_records
+from .common import at_least, new_parser, say, show_json, show_table
 from .own_network import add_checkpoint_option
 
 if TYPE_CHECKING:
@@ -65,7 +66,15 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         show_json(report.to_json())
     else:
-        show_records(report.results)
+        shown = [{**asdict(result)} for result in report.results]
+        for row in shown:
+            row.pop("first_difference")
+        show_table(
+            [name.replace("_", " ") for name in shown[0]], [list(row.values()) for row in shown]
+        )
+        for line in dict.fromkeys(x.first_difference for x in report.results):
+            if line:
+                say(f"first difference: {line}")
     say("every engine agrees" if report.ok else "the engines disagree")
     return 0 if report.ok else 1
 

@@ -31,6 +31,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from sbn_deploy.networks.cuda import without_cuda
 from sbn_runtime.errors import InputError, UnsupportedLayerError
 
 aten = torch.ops.aten
@@ -38,7 +39,9 @@ aten = torch.ops.aten
 _BATCHES = (2, 3)
 _SAME = (aten.detach.default, aten.alias.default, aten.lift_fresh.default, aten.detach_.default)
 _TORCH = os.path.dirname(torch.__file__)
-_HERE = os.path.dirname(__file__)
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
+_LAYERS = os.path.join(_PACKAGE, "nn")
+_PYTHON = os.path.dirname(os.__file__)
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,9 @@ def record(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Recording:
             input in a way that no graph can express.
     """
     inputs = _as_inputs(example)
-    runs = [_run(module, _batch(inputs, size)) for size in _BATCHES]
-    return _Assembly(module, *runs).recording()
+    first = _run(module, _batch(inputs, _BATCHES[0]), {})
+    second = _run(module, _batch(inputs, _BATCHES[1]), first.constants)
+    return _Assembly(module, first, second).recording()
 
 
 def _as_inputs(example: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -154,18 +158,20 @@ class _Run:
     decided: dict[Origin, None] = field(default_factory=dict)
 
 
-def _run(module: nn.Module, inputs: tuple[Tensor, ...]) -> _Run:
+def _run(module: nn.Module, inputs: tuple[Tensor, ...], known: Mapping[str, Tensor]) -> _Run:
+    """Runs a copy of the module; known: constants that it may share with an earlier run."""
     run = _Run(inputs)
     copied = _copy(module).eval()
     if any(p.is_floating_point() and p.dtype != torch.float32 for p in state_of(copied).values()):
         copied.float()
-    recorder = _Recorder(copied, run)
+    recorder = _Recorder(copied, run, known)
     try:
         with (
             torch.no_grad(),
             warnings.catch_warnings(),
             torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
             recorder.modules(),
+            without_cuda(),
             _Spelled(),
             recorder,
         ):
@@ -259,9 +265,10 @@ def _circular(x: Tensor, amounts: Sequence[int]) -> Tensor:
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down operations on values that depend on the input."""
 
-    def __init__(self, module: nn.Module, run: _Run) -> None:
+    def __init__(self, module: nn.Module, run: _Run, known: Mapping[str, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run = run
+        self.known = known
         self.paths = {m: name for name, m in module.named_modules()}
         self.names = {id(tensor): name for name, tensor in state_of(module).items()}
         self.memory = {_key(tensor): name for name, tensor in state_of(module).items()}
@@ -348,7 +355,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return _Constant(name)
             count += 1
             name = f"{base}_{count}"
-        self.run.constants[name] = tensor.detach().clone().contiguous()
+        shared = self.known.get(name)
+        if shared is None or not _equal(shared, tensor):
+            shared = tensor.detach().clone().contiguous()
+        self.run.constants[name] = shared
         return _Constant(name)
 
     def take_outputs(self, result: Any) -> None:
@@ -413,8 +423,11 @@ def _spelled(
 
 
 def _is_users(file: str) -> bool:
-    """Whether a line may be the user's: not torch's, ours, or of code without a file."""
-    return not file.startswith((_TORCH, _HERE, "<")) and file != contextlib.__file__
+    """Whether a line may be the user's: not torch's, ours, Python's, or of code without a file."""
+    if file.startswith(_PYTHON) and "site-packages" not in file:
+        return False
+    ours = file.startswith(_PACKAGE) and not file.startswith(_LAYERS)
+    return not ours and not file.startswith((_TORCH, "<"))
 
 
 def _caller() -> tuple[str, int]:
@@ -556,8 +569,9 @@ def _is_impure(node: fx.Node) -> bool:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    same = a.shape == b.shape and a.dtype == b.dtype
-    return same and torch.equal(a.nan_to_num(), b.nan_to_num())
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return a is b or torch.equal(a, b) or torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
 def _is_state(name: str, state: dict[str, Tensor], value: Tensor) -> bool:

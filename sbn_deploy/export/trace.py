@@ -50,7 +50,7 @@ class Traced:
 
         Raises ConfigError if the module has other shapes.
         """
-        copied = ir.serde.deserialize_model(ir.serde.serialize_model(self.model))
+        copied = self.model.clone()
         state = self.constants(module)
         for name, value in copied.graph.initializers.items():
             if name in state:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from sbn_deploy.nn import noise as noises
 from sbn_deploy.nn.estimator import Forward, check_forward, straight_through
 from sbn_deploy.nn.fixed import ChannelScale, scale_channels
+from sbn_deploy.nn.fixed import FixedConv as FixedConv2d  # noqa: F401 (its name in 0.1)
+from sbn_deploy.nn.geometry import ConvGeometry  # noqa: F401 (where 0.1 had it)
 from sbn_deploy.nn.latents import latents_of
 from sbn_deploy.nn.noise import Noise
 from sbn_runtime.errors import ConfigError

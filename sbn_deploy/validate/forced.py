@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
+from sbn_converters.onnx.graph import source_line
 from sbn_converters.onnx.noise import CODES, Draw
 from sbn_runtime.errors import ModelError
 
@@ -55,10 +56,16 @@ class Held:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one layer's signs, which are wrong and which are ties, [N, elements]."""
+    """Of one layer's signs, which are wrong and which are ties, [N, elements].
+
+    place: the module and line of the user's code that takes the sign. farthest: the
+    largest argument, as a share of the layer's root mean square, whose sign differs.
+    """
 
     wrong: NDArray[np.bool_]
     ties: NDArray[np.bool_]
+    place: str
+    farthest: float
 
 
 class Forced(fx.Interpreter):
@@ -113,9 +120,12 @@ class Forced(fx.Interpreter):
             differs = signs != expected
             known = self.verdicts.get(one.layer)
             wrong, ties = differs & ~close, differs & close
+            spread = float(np.sqrt(np.square(a).mean())) or 1.0
+            farthest = float(np.abs(a[differs]).max(initial=0.0)) / spread
             if known is not None:
                 wrong, ties = wrong | known.wrong, ties | known.ties
-            self.verdicts[one.layer] = Verdict(wrong, ties)
+                farthest = max(farthest, known.farthest)
+            self.verdicts[one.layer] = Verdict(wrong, ties, _place(node), farthest)
             if one.turned:
                 up = ~signs
             else:
@@ -138,6 +148,14 @@ class Forced(fx.Interpreter):
             f"the file's layers do not match the network at {node.name};"
             " export it again with this version"
         )
+
+
+def _place(node: fx.Node) -> str:
+    """The module and line that a node comes from."""
+    modules = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values() if path]
+    line = source_line(node.meta.get("stack_trace") or "")
+    name = str(modules[-1]) if modules else ""
+    return f"{name} ({line})" if name and line else name or line
 
 
 def _expected(a: NDArray[np.float64], held: Held) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -20,7 +20,7 @@ from sbn_deploy.export.trace import Traced
 from sbn_runtime.errors import ModelError
 from sbn_runtime.tasks import Task, find, member_name
 
-from .forced import Forced, Held
+from .forced import Forced, Held, Verdict
 from .report import EngineResult, verdict
 
 # Two samples show that samples differ; more would show nothing new.
@@ -106,6 +106,7 @@ class Reference:
         compared = ties = 0
         wrong: dict[str, int] = {}
         tied = np.zeros(count, np.bool_)
+        first = ""
         for index, network in enumerate(self._networks):
             for sample in range(noise[1] if noise else 1):
                 held = self._held(
@@ -120,6 +121,7 @@ class Reference:
                     wrong[layer] = wrong.get(layer, 0) + int(found.wrong.sum())
                     ties += int(found.ties.sum())
                     tied |= found.ties.any(axis=1)
+                    first = first or _difference(layer, found)
         return verdict(
             engine,
             count,
@@ -131,6 +133,7 @@ class Reference:
             ties=ties,
             tied_samples=int(tied.sum()),
             drawn=noise is not None,
+            first_difference=first,
         )
 
     def _held(
@@ -189,6 +192,24 @@ class Reference:
         if packed.ndim > 2:
             signs = np.ascontiguousarray(signs.transpose(0, 2, 1))
         return signs.reshape(count, -1), pixels
+
+
+def _difference(layer: str, found: Verdict) -> str:
+    """What differs in a layer, in words; '' if nothing does."""
+    wrong, ties = int(found.wrong.sum()), int(found.ties.sum())
+    if not wrong and not ties:
+        return ""
+    images = int((found.wrong | found.ties).any(axis=1).sum())
+    what = (
+        f"{wrong + ties:,} of {found.wrong.size:,} signs differ, in {images} of"
+        f" {len(found.wrong)} inputs, at {found.place or layer}"
+    )
+    if wrong:
+        return f"{what}; arguments up to {found.farthest:.1g} of their root mean square"
+    return (
+        f"{what}: floats that are zero but for the order of sums (at most {found.farthest:.1g}"
+        " of their root mean square), which torch in another order may decide either way"
+    )
 
 
 def answers_of(

@@ -22,7 +22,8 @@ class EngineResult:
     those with a sign that differs where its argument is zero but for the order of
     sums. `tied_draws` are drawn signs that the error of the noise's table decided.
     `logits_difference` is the largest absolute difference of floats; `first_layer`
-    names the first layer whose bits differ, empty if none does.
+    names the first layer with a wrong sign, empty if there is none; `first_difference`
+    says in words where signs differ first, ties included.
     """
 
     engine: str
@@ -35,6 +36,7 @@ class EngineResult:
     logits_difference: float
     first_layer: str
     ok: bool
+    first_difference: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def verdict(
     ties: int,
     tied_samples: int,
     drawn: bool,
+    first_difference: str,
 ) -> EngineResult:
     """The verdict on one engine.
 
@@ -100,6 +103,7 @@ def verdict(
         difference,
         first or ("" if ok else "logits"),
         ok,
+        first_difference,
     )
 
 

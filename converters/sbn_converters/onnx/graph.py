@@ -81,6 +81,20 @@ def layer_name(node: ir.Node) -> str:
     return node.name or node.outputs[0].name or node.op_type
 
 
+def source_line(trace: str) -> str:
+    """`file.py:line` of the innermost entry of a stack trace, or ''."""
+    for line in reversed(trace.splitlines()):
+        if line.strip().startswith("File "):
+            file, _, rest = line.strip().removeprefix("File ").partition(", line ")
+            return f"{file.strip(chr(34)).rpartition('/')[2]}:{rest.split(',')[0]}"
+    return ""
+
+
+def traced_line(node: ir.Node) -> str:
+    """The line of the user's code that a traced node comes from, or ''."""
+    return source_line(node.metadata_props.get("pkg.torch.onnx.stack_trace", ""))
+
+
 def macs(node: ir.Node) -> int:
     """Multiply-accumulates of a convolution or matrix product for one sample."""
     weights = dims(node.inputs[1]) if node.inputs[1] is not None else []

@@ -16,6 +16,7 @@ from sbn_deploy.validate import validate_members
 from sbn_runtime import Session
 
 from .networks import CHANNELS, GROUPS, SIZE, Activation, Branches, Layer, branch
+from .page import PAGE, written
 from .table import ACTIVATIONS
 
 
@@ -104,3 +105,8 @@ def test_a_sign_of_whole_numbers_that_is_0_at_0_stays_exact(tmp_path: Path) -> N
     assert (hidden == 0).sum() > 100
     found = Session(report.path, threads=1).run(inputs.numpy())["logits"]
     np.testing.assert_array_equal(found, expected.numpy())
+
+
+def test_the_documents_show_the_table_as_it_is() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == written(page), "run: python -m tests.converters.idioms.page"

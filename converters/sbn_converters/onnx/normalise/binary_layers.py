@@ -15,7 +15,18 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..chains import is_plain_gemm
-from ..graph import Dim, Editor, constant, dims, inherit, integer, ints, layer_name, text
+from ..graph import (
+    Dim,
+    Editor,
+    constant,
+    dims,
+    inherit,
+    integer,
+    ints,
+    layer_name,
+    text,
+    traced_line,
+)
 from .accumulators import Accumulators
 from .images import Image, ImageFinder, Term
 from .uniform import uniform_constant
@@ -125,7 +136,7 @@ class BinaryLayers:
         if node is None:
             return "it is the network's input"
         name = layer_name(node)
-        place = source_line(node)
+        place = traced_line(node)
         what = f"{node.op_type} of {name}" if name and name != node.name else node.op_type
         return f"it comes from {what}{f' at {place}' if place else ''}"
 
@@ -351,13 +362,3 @@ def _are_binary(layer: _Layer) -> bool:
     """Whether weights have two values not by chance, and not one value like a mean's."""
     several = int(np.prod(layer.weights.shape[1:])) >= 8
     return several and layer.weights.min() != layer.weights.max()
-
-
-def source_line(node: ir.Node) -> str:
-    """The line of the user's code that a traced node comes from, or ''."""
-    trace = node.metadata_props.get("pkg.torch.onnx.stack_trace", "")
-    for line in reversed(trace.splitlines()):
-        if line.strip().startswith("File "):
-            file, _, rest = line.strip().removeprefix("File ").partition(", line ")
-            return f"{file.strip(chr(34)).rpartition('/')[2]}:{rest.split(',')[0]}"
-    return ""

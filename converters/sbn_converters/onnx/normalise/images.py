@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .. import chains
-from ..graph import Editor, dims, inherit, integer, layer_name, text
+from ..graph import Editor, dims, inherit, integer, ints, layer_name, text
 from .accumulators import Accumulators
 from .levels import LevelFinder, Levels, zeros_are_common
 from .uniform import uniform_constant
@@ -27,6 +27,7 @@ _MOVES = (
     "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Split",
     "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "GatherND",
 )  # fmt: skip
+_TO_LAST = [0, 2, 3, 1]
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
 
 
@@ -180,10 +181,10 @@ class ImageFinder:
     def _made(
         self, argument: ir.Value, turned: bool, source: str, node: ir.Node, before: ir.Node
     ) -> ir.Value:
-        flat = self._before_flattening(argument)
-        if flat is not None and not self._is_drawn(node):
-            # Flattening signs moves bits; flattening floats would keep their layer from packing.
-            inner = self._made(flat, turned, source, node, before)
+        still = self._before_moving(argument)
+        if still is not None and not self._is_drawn(node):
+            # Moving signs moves bits; moving floats would keep their layer from packing.
+            inner = self._made(still, turned, source, node, before)
             if (argument, turned) not in self.pulled:
                 mover = argument.producer()
                 assert mover is not None
@@ -221,14 +222,18 @@ class ImageFinder:
         negative = add("Less", [argument, zero], ir.DataType.BOOL)
         return add("Where", [negative, minus, one], ir.DataType.FLOAT)
 
-    def _before_flattening(self, argument: ir.Value) -> ir.Value | None:
-        """What the argument was as [N, C, H, W], if it is that flattened and nothing else is."""
+    def _before_moving(self, argument: ir.Value) -> ir.Value | None:
+        """What the argument was as [N, C, H, W], if it is that flattened or channels last."""
         node = argument.producer()
-        if node is None or node.op_type not in ("Reshape", "Flatten") or node.inputs[0] is None:
+        source = node.inputs[0] if node is not None and node.inputs else None
+        if node is None or source is None:
             return None
-        source = node.inputs[0]
         shape = dims(source)
         if len(shape) != 4 or None in shape[1:]:
+            return None
+        if node.op_type == "Transpose":
+            return source if ints(node, "perm", []) == _TO_LAST else None
+        if node.op_type not in ("Reshape", "Flatten"):
             return None
         elements = int(np.prod([size or 0 for size in shape[1:]]))
         return source if dims(argument)[1:] == [elements] else None

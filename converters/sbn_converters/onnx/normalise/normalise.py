@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..graph import Editor, layer_name
+from ..graph import Editor, layer_name, traced_line
 from .accumulators import Accumulators
-from .binary_layers import LAYERS, BinaryLayers, source_line
+from .binary_layers import LAYERS, BinaryLayers
 from .fold import fold
 from .images import ImageFinder
 from .levels import LevelFinder
@@ -78,7 +78,7 @@ def _notes(images: ImageFinder, layers: BinaryLayers) -> list[str]:
     notes = []
     ties = list(dict.fromkeys(images.ties))
     if ties:
-        place = source_line(ties[0])
+        place = traced_line(ties[0])
         more = f" and {len(ties) - 1} more" if len(ties) > 1 else ""
         notes.append(
             f"torch.sign in {layer_name(ties[0])}{f' ({place})' if place else ''}{more}:"
