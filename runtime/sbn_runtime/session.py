@@ -230,7 +230,8 @@ class Session:
         fields = self.metadata.get("preprocess")
         if not isinstance(fields, dict):
             raise ModelError(
-                f"{self._path}: does not say how images are normalised; give it float32 input"
+                f"{self._path}: does not say how images are normalised; give it float32 input, or"
+                " export it with --preprocess"
             )
         preprocess = preprocess_from(fields)
         if isinstance(preprocess, Preprocess) and self.inputs[0].dtype == "uint8":

@@ -37,8 +37,8 @@ class Facts:
         fields, classes = (session.metadata.get(key) for key in ("preprocess", "classes"))
         if not isinstance(fields, dict) or not isinstance(classes, list):
             raise ModelError(
-                f"{path}: does not say what its images and classes are; bundle takes files"
-                " of `sbn export`"
+                f"{path}: does not say what its images and classes are; export it with --classes"
+                " and --preprocess"
             )
         check_name(path)
         image = Preprocess.from_json(fields)

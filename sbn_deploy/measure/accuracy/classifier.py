@@ -120,7 +120,9 @@ def _exported(path: Path, threads: int | None, samples: int | None, seed: int | 
     session = Session(path, threads=threads)
     fields = session.metadata.get("preprocess")
     if not isinstance(fields, dict):
-        raise ModelError(f"{path}: does not say how images are normalised, so none can be given")
+        raise ModelError(
+            f"{path}: does not say how images are normalised; export it with --preprocess"
+        )
 
     def compute(images: Images) -> Probabilities:
         return session.predict_proba(session.preprocess(images), samples=samples, seed=seed)
