@@ -17,7 +17,7 @@ from sbn_deploy.nn.storage import HEADER_KEY
 from sbn_runtime.errors import ArtifactError
 
 from .cuda import without_cuda
-from .reference import Built, build, names_code
+from .reference import Built, build, is_offered, names_code
 from .weights import load_into
 
 
@@ -42,7 +42,7 @@ def load(reference: str, checkpoint: Path | None = None, *, seed: int = 0) -> Bu
         torch.manual_seed(seed)
         built = build(
             reference,
-            header["config"] if same else None,
+            header.get("config") if same else None,
             twin=same and header.get("kind") == "fp32",
         )
         if checkpoint is not None:
@@ -54,15 +54,28 @@ def from_header(header: Mapping[str, Any], path: str | Path) -> nn.Module:
     """The network that the header of a checkpoint describes, in evaluation mode, untrained.
 
     A checkpoint may come from anywhere, so it cannot make us run whatever it names: a
-    reference is followed only to a class or function that is defined in a file below
-    this folder, unchanged since training. Its user may name anything, see `load`.
+    reference is followed only to what an installed package offers, and to a class or
+    function that is defined in a file below this folder, unchanged since training.
+    Its user may name anything, see `load`.
 
     Raises:
         ArtifactError: the header names no network that exists here.
     """
     arch = str(header.get("arch", ""))
-    if not names_code(arch):
+    if names_code(arch):
+        _check_file(arch, header, path)
+    elif arch in models.names() or not is_offered(arch):
         return models.from_header(header, path)
+    try:
+        with torch.random.fork_rng(devices=[]), without_cuda():
+            twin = {"sbn": False, "fp32": True}[header["kind"]]
+            return build(arch, header["config"], twin=twin, trusted=False).module
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} has a broken header: {error!r}") from error
+
+
+def _check_file(arch: str, header: Mapping[str, Any], path: str | Path) -> None:
+    """Raises ArtifactError unless a reference is to the file that the network was trained from."""
     advice = f"name it: sbn export FILE.py:NAME --checkpoint {path}"
     left, _, _ = arch.rpartition(":")
     file = Path(left)
@@ -72,13 +85,6 @@ def from_header(header: Mapping[str, Any], path: str | Path) -> nn.Module:
         raise ArtifactError(
             f"{file} has changed since {path} was trained; if it still fits, {advice}"
         )
-    try:
-        with torch.random.fork_rng(devices=[]), without_cuda():
-            twin = {"sbn": False, "fp32": True}[header["kind"]]
-            built = build(arch, header["config"], twin=twin, trusted=False)
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} has a broken header: {error!r}") from error
-    return built.module
 
 
 def _is_of_this_folder(file: Path) -> bool:

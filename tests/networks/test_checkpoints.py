@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -121,6 +122,19 @@ def test_the_network_is_found_again(
     assert same(module, again.module)
     assert type(module).__name__ == type(again.module).__name__
     assert not same(module, loading.load(reference, seed=3).module)
+
+
+def test_a_network_that_an_installed_package_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = type(loading.load("nets/plain.py:Net").module).__module__
+    entry = importlib.metadata.EntryPoint("offered", f"{module}:Net", "")
+
+    def offered(group: str) -> importlib.metadata.EntryPoints:
+        return importlib.metadata.EntryPoints((entry,))
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", offered)
+    path = trained("offered", model={"width": 3})
+    assert header(path)["arch"] == "offered"
+    assert same(checkpoint.load(path)[0], loading.load("offered", path).module)
 
 
 def test_a_file_below_this_folder_is_relative_to_it(folder: Path) -> None:
