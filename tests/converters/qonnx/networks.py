@@ -134,3 +134,17 @@ def tokens() -> onnx.ModelProto:
     p.add("BipolarQuant", ["proj.weight", "one"], "w", GENERAL)
     p.add("MatMul", [y, "w"], "steps")
     return p.finish(shape=(1, 5, 64))
+
+
+def flattened_channels_last() -> onnx.ModelProto:
+    """A binary convolution, flattened as Keras does, and the signs after that."""
+    p = _Parts(5)
+    y = p.add("BipolarQuant", ["x", "one"], "a0", GENERAL)
+    p.array("w0", p.random.choice([-1.0, 1.0], (64, 3, 3, 3)).astype(np.float32))
+    y = p.add("Conv", [y, "w0"], "c0")
+    y = p.add("Transpose", [y], "t", perm=[0, 2, 3, 1])
+    p.array("shape", np.array([1, 36 * 64], np.int64))
+    y = p.add("BipolarQuant", [p.add("Reshape", [y, "shape"], "r"), "one"], "a1", GENERAL)
+    p.array("w1", p.random.choice([-1.0, 1.0], (36 * 64, CLASSES)).astype(np.float32))
+    p.add("MatMul", [y, "w1"], "scores")
+    return p.finish()

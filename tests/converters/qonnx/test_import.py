@@ -71,6 +71,14 @@ def test_plain_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(session.run(x)["logits"], alone(proto, x), rtol=1e-4, atol=1e-4)
 
 
+def test_signs_stay_packed_from_a_convolution_to_a_dense_layer(tmp_path: Path) -> None:
+    proto = networks.flattened_channels_last()
+    report, session = imported(proto, tmp_path)
+    assert [layer.op for layer in report.layers] == ["Pack", "ConvThreshold", "DenseScale"]
+    x = images(3, *networks.IMAGE[1:])
+    np.testing.assert_array_equal(session.run(x)["logits"], alone(proto, x))
+
+
 @pytest.mark.parametrize(
     ("end", "task", "outputs"),
     [
