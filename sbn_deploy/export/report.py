@@ -41,20 +41,29 @@ class ExportReport:
 
     @property
     def binary_layers(self) -> int:
-        """How many layers have signs or weights of two values, packed or not."""
-        return sum(layer.candidate for layer in self.layers)
+        """How many layers have weights of two values, packed or not."""
+        return len(self._candidates())
 
     @property
     def packed_layers(self) -> int:
         """How many of them compute on packed bits."""
-        return sum(layer.candidate and layer.kind in _PACKED for layer in self.layers)
+        return sum(layer.kind in _PACKED for layer in self._candidates())
 
     @property
     def packed_share(self) -> float:
         """Their share of the multiply-accumulates of all of these layers, 0 to 1."""
-        whole = sum(layer.macs for layer in self.layers if layer.candidate)
-        packed = (x.macs for x in self.layers if x.candidate and x.kind in _PACKED)
-        return sum(packed) / whole if whole else 0.0
+        candidates = self._candidates()
+        whole = sum(layer.macs for layer in candidates)
+        packed = sum(layer.macs for layer in candidates if layer.kind in _PACKED)
+        return packed / whole if whole else 0.0
+
+    def _candidates(self) -> list[Layer]:
+        """One for each layer of the network, which may be several in the file."""
+        found: dict[str, Layer] = {}
+        for layer in self.layers:
+            if layer.candidate and found.get(layer.name, layer).kind in _PACKED:
+                found[layer.name] = layer
+        return list(found.values())
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able form."""

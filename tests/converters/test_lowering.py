@@ -223,7 +223,7 @@ def test_inspect_counts_macs_and_bytes(tmp_path: Path) -> None:
     assert conv.binary_macs == 70 * 100 * 9 * 4
     assert conv.packed_bytes == 70 * 9 * 2 * 8
     assert dense.binary_macs == 280 * 4
-    assert dense.fused == ("Gemm",)
+    assert dense.fused == ("MatMul",)
 
 
 def test_ensembles_share_what_members_have_in_common(tmp_path: Path) -> None:
