@@ -192,6 +192,8 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
         from sbn_deploy.export_network import export_network
         from sbn_deploy.networks import preprocessing
 
+        if options.checkpoint and options.untrained:
+            raise ConfigError("--checkpoint gives trained weights; leave out --untrained")
         if not options.checkpoint and not options.untrained:
             say(f"no --checkpoint: the weights are those that {options.network} gives")
         return export_network(

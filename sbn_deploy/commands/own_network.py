@@ -70,11 +70,22 @@ def shapes(text: str) -> tuple[Shape, ...]:
 
 
 def class_names(text: str | None) -> list[str] | None:
-    """The classes of `--classes`. Raises InputError if a file has none, or names one twice."""
+    """The classes of `--classes`.
+
+    Raises InputError for a file that cannot be read, and for a class that is named twice.
+    """
     if text is None:
         return None
-    path = Path(text)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    if "," in text:
+        lines = text.split(",")
+    else:
+        try:
+            lines = Path(text).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise InputError(
+                f"--classes {text}: {reason}; give a file with a class in each line, or cat,dog"
+            ) from error
     names = [line.strip() for line in lines if line.strip()]
     if not names or len(set(names)) < len(names):
         raise InputError(f"--classes {text}: give each class once, one in a line or as cat,dog")
