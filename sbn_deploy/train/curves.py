@@ -1,4 +1,4 @@
-"""Loss and accuracy over training as a picture: `python -m sbn_deploy.train.curves RUN`."""
+"""Loss and metrics over training as a picture: `python -m sbn_deploy.train.curves RUN`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sbn_runtime.errors import ConfigError
 from sbn_runtime.files import write_atomically
 
 CURVES = "curves.png"
+ACCURACY, VALIDATION = "accuracy", "validation_"
 
 
 def draw(folder: Path) -> Path:
@@ -29,16 +30,20 @@ def draw(folder: Path) -> Path:
         raise ConfigError(f"cannot read {folder / HISTORY}: {error.strerror}") from error
     records = list(csv.DictReader(text.splitlines()))
     epochs = [int(record["epoch"]) for record in records]
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
+    shown = [key for key in records[0] if key == ACCURACY or key.startswith(VALIDATION)]
+    metrics = list(dict.fromkeys(key.removeprefix(VALIDATION) for key in shown))
+    figure = Figure(figsize=(4 * (1 + len(metrics)), 3.2), layout="constrained")
+    loss, *panels = figure.subplots(1, 1 + len(metrics), squeeze=False)[0]
     loss.plot(epochs, [float(record["loss"]) for record in records])
     loss.set(xlabel="epoch", ylabel="training loss")
-    for key, label in (("accuracy", "training"), ("validation_accuracy", "validation")):
-        if key in records[0]:
-            accuracy.plot(epochs, [100 * float(record[key]) for record in records], label=label)
-    accuracy.set(xlabel="epoch", ylabel="accuracy, %")
-    accuracy.legend(frameon=False)
-    for axes in (loss, accuracy):
+    for metric, axes in zip(metrics, panels, strict=True):
+        scale = 100 if metric == ACCURACY else 1
+        for key, label in ((metric, "training"), (VALIDATION + metric, "validation")):
+            if key in shown:
+                axes.plot(epochs, [scale * float(record[key]) for record in records], label=label)
+        axes.set(xlabel="epoch", ylabel="accuracy, %" if metric == ACCURACY else metric)
+        axes.legend(frameon=False)
+    for axes in (loss, *panels):
         axes.spines[["top", "right"]].set_visible(False)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)

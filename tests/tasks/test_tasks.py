@@ -15,6 +15,7 @@ from torch import nn
 
 from sbn_deploy import cli, data, tasks
 from sbn_deploy.export import export_checkpoint
+from sbn_deploy.train import curves
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.head import Head
 from sbn_deploy.train.loop import train
@@ -57,6 +58,7 @@ def test_training_learns_and_measures(trained: Trained) -> None:
     assert history[-1]["loss"] < history[0]["loss"]
     assert f"validation_{objective.main.key}" in history[0]
     assert ("accuracy" in history[0]) == objective.counts_hits
+    assert curves.draw(trained.checkpoint.parent).stat().st_size > 0
     for form, scores in trained.metrics["metrics"].items():
         assert scores.keys() - {"members"} == {metric.key for metric in objective.metrics}, form
 
