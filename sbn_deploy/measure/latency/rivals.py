@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from sbn_deploy.measure.latency.fold import fold_batchnorm
 from sbn_deploy.nn import models
-from sbn_runtime import ModelError, Preprocess
+from sbn_runtime import ModelError
 
 CALIBRATION_BATCH = 16
 # Softmax stays float: eight bits would coarsen the probabilities.
@@ -108,13 +108,12 @@ def untrained_rivals(
     """
     try:
         arch, config = metadata["arch"], metadata["config"]
-        size = Preprocess.from_json(metadata["preprocess"])
+        shape = models.input_shape(config)
     except KeyError as error:
         raise ModelError(
             f"the model's metadata lacks {error}, so its float twin cannot be built"
         ) from error
     torch.manual_seed(0)
-    shape = size.channels, size.height, size.width
     files = {"fp32": folder / "fp32.onnx"}
     export_fp32(models.create_twin(arch, **config), shape, files["fp32"])
     if "int8" in names:

@@ -82,8 +82,8 @@ def _binary_layer(
     layer: FloatLayer, padding_value: float, options: LatentOptions, *, scale: bool
 ) -> BinaryLayer:
     made: BinaryLayer
-    # The latents are overwritten; the caller's generator stays as it is.
-    with torch.random.fork_rng(devices=[]):
+    # Latents and scales are written below: neither time nor random numbers for others.
+    with torch.device("meta"):
         if isinstance(layer, nn.Linear):
             made = BinaryLinear(layer.in_features, layer.out_features, **options, scale=scale)
         else:
@@ -100,7 +100,7 @@ def _binary_layer(
                 **options,
                 scale=scale,
             )
-    made.start_from(layer.weight)
+    made.to_empty(device=layer.weight.device).start_from(layer.weight)
     return made
 
 
