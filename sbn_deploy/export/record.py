@@ -170,6 +170,7 @@ def _run(module: nn.Module, inputs: tuple[Tensor, ...], known: Mapping[str, Tens
             torch.no_grad(),
             warnings.catch_warnings(),
             torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+            _plain_attention(),
             recorder.modules(),
             without_cuda(),
             _Spelled(),
@@ -234,6 +235,17 @@ def _key(tensor: Tensor) -> _Key:
         tensor.stride(),
         tensor.dtype,
     )
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Lets attention layers compute by ordinary operations."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 class _Spelled(TorchFunctionMode):
@@ -427,7 +439,7 @@ def _is_users(file: str) -> bool:
     if file.startswith(_PYTHON) and "site-packages" not in file:
         return False
     ours = file.startswith(_PACKAGE) and not file.startswith(_LAYERS)
-    return not ours and not file.startswith((_TORCH, "<"))
+    return file.endswith(".py") and not ours and not file.startswith(_TORCH)
 
 
 def _caller() -> tuple[str, int]:

@@ -246,7 +246,7 @@ class ImageFinder:
                 return None
             image = self.of(node.inputs[index], node)
             other = node.inputs[1 - index]
-            if image is None or other is None:
+            if image is None or other is None or not _same_shape(node, index):
                 continue
             array = uniform_constant(other)
             if array is not None:
@@ -310,7 +310,7 @@ class ImageFinder:
             return Image(terms, np.asarray(first.offset + second.offset))
         image, other = (first, node.inputs[1]) if first is not None else (second, node.inputs[0])
         array = uniform_constant(other)
-        if image is None or array is None or not _broadcasts(array, whole):
+        if image is None or array is None or not _same_shape(node, int(first is None)):
             return None
         number = array.astype(np.float64)
         if first is not None:
@@ -497,11 +497,10 @@ def _times(image: Image, number: NDArray[Any] | np.float64) -> Image:
     return Image(terms, np.asarray(image.offset * number))
 
 
-def _broadcasts(array: NDArray[Any], shape: list[int | None]) -> bool:
-    if array.ndim > len(shape):
-        return False
-    own = shape[len(shape) - array.ndim :]
-    return all(size in (1, whole) for size, whole in zip(array.shape, own, strict=True))
+def _same_shape(node: ir.Node, index: int) -> bool:
+    """Whether an operand has the shape of the result, and nothing is repeated along it."""
+    operand = node.inputs[index]
+    return operand is not None and dims(operand) == dims(node.outputs[0])
 
 
 def _is_flattening(node: ir.Node) -> bool:

@@ -149,7 +149,8 @@ class LevelFinder:
                     return None
                 operands.append((array, array, array))
         attributes = {name: a.value for name, a in node.attributes.items()}
-        attributes.pop("saturate", None)
+        for name in ("saturate", "round_mode"):  # of casts to other types
+            attributes.pop(name, None)
         with np.errstate(all="ignore"):
             below, zero, above = (
                 function(*column, **attributes) for column in zip(*operands, strict=True)

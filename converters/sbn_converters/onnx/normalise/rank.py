@@ -46,8 +46,22 @@ class _Lift:
                 self._window(node)
             elif node.op_type == "MatMul":
                 self._rows(node)
+            elif node.op_type in ("Unsqueeze", "Squeeze"):
+                self._view(node)
             elif any(value in self.lifted for value in node.inputs):
                 self._carry(node)
+
+    def _view(self, node: ir.Node) -> None:
+        """Axes that the network itself adds and takes away, as torch does around 1-D pools."""
+        value, result = node.inputs[0], node.outputs[0]
+        axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        if value is None or axes is None or axes.tolist() not in ([_AXIS], [-2]):
+            return
+        if node.op_type == "Squeeze" and len(dims(value)) == 4 and dims(value)[_AXIS] == 1:
+            self.lifted[result] = value
+        elif node.op_type == "Unsqueeze" and value in self.lifted and not result.is_graph_output():
+            self.edit.replace(result, self.lifted[value])
+            self.edit.prune(node)
 
     def _carry(self, node: ir.Node) -> None:
         """Lets a node that reads lifted values work on four axes."""
@@ -62,11 +76,17 @@ class _Lift:
             inputs = [self._lift(value, node) for value in node.inputs if value is not None]
             self._replace(node, inputs, {"axis": axis + (axis >= _AXIS)})
         elif node.op_type in ("Reshape", "Flatten") and integer(node, "axis", 1) == 1:
-            first = node.inputs[0]
-            if first in self.lifted and integer(node, "allowzero", 0) == 0:
-                target = constant(node.inputs[1]) if node.op_type == "Reshape" else np.ones(1)
-                if target is not None and (target != 0)[1:].all():
-                    node.replace_input_with(0, self.lifted[first])
+            self._flatten(node)
+
+    def _flatten(self, node: ir.Node) -> None:
+        """Lets a node that rearranges elements in their order read the form of four axes."""
+        first, shape = node.inputs[0], dims(node.outputs[0])
+        if first not in self.lifted or None in shape[1:]:
+            return
+        if node.op_type == "Reshape":
+            target = np.array([-1, *[size or 0 for size in shape[1:]]], np.int64)
+            node.replace_input_with(1, self.edit.constant(target, "shape"))
+        node.replace_input_with(0, self.lifted[first])
 
     def _elementwise(self, node: ir.Node) -> None:
         inputs: list[ir.Value | None] = []
