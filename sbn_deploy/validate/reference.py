@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, fx
 
 from sbn_converters.onnx.last_activation import before_activation
 from sbn_converters.onnx.noise import Draw, random_bits
@@ -21,7 +22,7 @@ from sbn_runtime.errors import ModelError
 from sbn_runtime.tasks import Task, find, member_name
 
 from .forced import Forced, Held, Verdict
-from .report import EngineResult, verdict
+from .report import EngineResult, verdict, within_tolerance
 
 # Two samples show that samples differ; more would show nothing new.
 _SAMPLES = 2
@@ -103,6 +104,7 @@ class Reference:
         count = len(inputs[0])
         batch = [torch.from_numpy(x) for x in inputs]
         expected: list[list[NDArray[np.float32]]] = []
+        runs: list[tuple[fx.GraphModule, dict[str, list[Held]]]] = []
         compared = ties = 0
         wrong: dict[str, int] = {}
         tied = np.zeros(count, np.bool_)
@@ -112,6 +114,7 @@ class Reference:
                 held = self._held(
                     index, values, count, draws, (noise[0], sample) if noise else None
                 )
+                runs.append((network, held))
                 forced = Forced(network, held, self._answers)
                 with torch.no_grad():
                     forced.run(*batch)
@@ -122,19 +125,50 @@ class Reference:
                     ties += int(found.ties.sum())
                     tied |= found.ties.any(axis=1)
                     first = first or _difference(layer, found)
+        references = [np.stack(rows) for rows in zip(*expected, strict=True)]
+        moved = [0.0] * len(references)
+        if not all(map(within_tolerance, answers, references)):
+            moved = self._movement(runs, batch, references)
         return verdict(
             engine,
             count,
             compared,
             wrong,
             answers,
-            [np.stack(rows) for rows in zip(*expected, strict=True)],
+            references,
+            moved,
             axis=None if self.task is None or self.task.activation != "softmax" else 2,
             ties=ties,
             tied_samples=int(tied.sum()),
             drawn=noise is not None,
             first_difference=first,
         )
+
+    def _movement(
+        self,
+        runs: Sequence[tuple[fx.GraphModule, dict[str, list[Held]]]],
+        batch: Sequence[Tensor],
+        references: Sequence[NDArray[np.float32]],
+    ) -> list[float]:
+        """By how much torch's own roundings move each output, given the same signs.
+
+        Found in float64, or with other kernels where a network computes in float32 only.
+        """
+        rows = []
+        for network, held in runs:
+            try:
+                forced = Forced(copy.deepcopy(network).double(), held, self._answers)
+                with torch.no_grad():
+                    forced.run(*(x.double() if x.is_floating_point() else x for x in batch))
+            except RuntimeError:
+                forced = Forced(network, held, self._answers)
+                with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
+                    forced.run(*batch)
+            rows.append([forced.kept[name].double().numpy() for name in self._answers])
+        found = [np.stack(row) for row in zip(*rows, strict=True)]
+        return [
+            float(np.abs(a - b).max(initial=0.0)) for a, b in zip(found, references, strict=True)
+        ]
 
     def _held(
         self,

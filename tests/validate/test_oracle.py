@@ -1,0 +1,111 @@
+"""Validation finds faults that are planted, and tells ties from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sbn_deploy.export import export_model
+from sbn_deploy.validate import EngineResult, validate_members
+
+Change = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]
+
+
+class Network(nn.Module):
+    """Sums of whole numbers, exactly 0 often, and a sign of float sums."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+
+        def signs(*shape: int) -> Tensor:
+            return torch.where(torch.randn(shape, generator=generator) < 0, -1.0, 1.0)
+
+        self.register_buffer("first", signs(16, 8, 3, 3))
+        self.register_buffer("second", signs(16, 16, 3, 3))
+        self.real = nn.Conv2d(16, 8, 3)
+        self.register_buffer("last", signs(4, 8))
+
+    def sign(self, x: Tensor) -> Tensor:
+        return torch.where(x < 0, -1.0, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.sign(functional.conv2d(self.sign(x), self.first))
+        y = functional.conv2d(y, self.second)
+        y = self.sign(self.real(y)).amax((2, 3))
+        return functional.linear(y, self.last)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network().eval()
+
+
+@pytest.fixture(scope="module")
+def path(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("oracle") / "model.onnx"
+    return export_model(network, torch.randn(2, 8, 9, 9), file).path
+
+
+def _validated(path: Path, network: Network, change: Change) -> EngineResult:
+    model = onnx.load(path)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        change(node, tensors)
+    inputs = np.random.default_rng(0).standard_normal((6, 8, 9, 9)).astype(np.float32)
+    (result,) = validate_members(model, [network], inputs, every_engine=False)
+    return result
+
+
+def _edit(tensor: onnx.TensorProto, change: Callable[[np.ndarray], None]) -> None:
+    array = onnx.numpy_helper.to_array(tensor).copy()
+    change(array)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+
+
+def test_the_file_as_it_is_agrees(path: Path, network: Network) -> None:
+    result = _validated(path, network, lambda *_: None)
+    assert result.ok
+    assert result.first_difference == ""
+
+
+def test_a_wrong_sign_of_an_exact_zero_is_no_tie(path: Path, network: Network) -> None:
+    def raise_threshold(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
+        if node.op_type == "ConvThreshold":
+            _edit(tensors[node.input[2]], lambda array: array.__iadd__(1))
+
+    result = _validated(path, network, raise_threshold)
+    assert not result.ok
+    assert result.differing_bits > 0
+    assert result.tied_samples == 0
+    assert "signs differ" in result.first_difference
+    assert "test_oracle.py" in result.first_difference
+
+
+def test_a_flipped_weight_shows_in_the_signs_after_it(path: Path, network: Network) -> None:
+    def flip(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
+        if node.op_type == "ConvScale":
+            one = np.uint64(1)
+            _edit(tensors[node.input[1]], lambda array: array.__ixor__(one))
+
+    result = _validated(path, network, flip)
+    assert not result.ok
+    assert result.differing_bits > 0
+
+
+def test_floats_moved_by_less_than_a_rounding_are_ties(path: Path, network: Network) -> None:
+    def move(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
+        if node.op_type in ("Conv", "Gemm") and len(node.input) > 2:
+            _edit(tensors[node.input[2]], lambda array: array.__iadd__(3e-5))
+
+    result = _validated(path, network, move)
+    assert result.differing_bits == 0
+    assert result.ok
