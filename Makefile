@@ -23,7 +23,7 @@ ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
-	arm-cycles arm-models arm-tools bench bench-repeat models bench-train docs clean
+	arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -99,6 +99,10 @@ bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval o
 
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark
+
+published: $(STAMPS)/dev  ## export networks of published methods in full size and time them: build/published.md (half an hour)
+	mkdir -p build
+	$(BIN)/python -m tests.tools.published -o build/published.md
 
 docs: $(STAMPS)/dev  ## the documentation as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml

@@ -1,0 +1,200 @@
+"""The networks of `tests.published` in their published sizes: exported, compared and timed.
+
+    python -m tests.tools.published [NAME ...] [--rounds N] [-o FILE]
+
+Writes a table in Markdown. Each network has a process of its own, in which export time and
+peak memory are measured. The latency of one input on one thread is compared with that of the
+same module as a float ONNX file in onnxruntime, in turns; `--rounds 0` leaves it out. The
+float file has what the module computes in forward: the straight-through terms that some
+leave there cost time, which a file of ours does not have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import resource
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from sbn_deploy.export.onnx_model import Built, build
+from sbn_deploy.validate import validate_members
+from sbn_runtime import Session
+from sbn_runtime.errors import SbnError
+from sbn_runtime.files import write_atomically
+from tests.published.catalogue import NETWORKS
+
+ROUNDS = 15
+HEADER = """\
+| network | layers packed | binary MACs packed | file | export CPU | peak memory | agrees | ours | float | ratio |
+|---|---:|---:|---:|---:|---:|---|---:|---:|---:|
+"""  # noqa: E501
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one network. `layers` counts its binary layers; `ours` and `plain` are
+    median milliseconds, 0 where they were not measured."""
+
+    name: str
+    failure: str = ""
+    layers: int = 0
+    packed: int = 0
+    share: float = 0.0
+    megabytes: float = 0.0
+    seconds: float = 0.0
+    gigabytes: float = 0.0
+    agreement: str = ""
+    ours: float = 0.0
+    plain: float = 0.0
+    floats: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def cells(self) -> str:
+        """A row of the table."""
+        if self.failure:
+            return f"| {self.name} | {self.failure} |"
+        times = "| |"
+        if self.ours:
+            ratio = self.plain / self.ours
+            times = f"{self.ours:.2f} ms | {self.plain:.2f} ms | {ratio:.1f}"
+        return (
+            f"| {self.name} | {self.packed} of {self.layers} | {self.share:.1%}"
+            f" | {self.megabytes:.2f} MB | {self.seconds:.0f} s | {self.gigabytes:.2f} GB"
+            f" | {self.agreement} | {times} |"
+        )
+
+
+def try_network(name: str, rounds: int) -> Row:
+    """Exports one network in full size, compares it with torch, times it."""
+    torch.set_num_threads(1)
+    size = NETWORKS[name].full
+    module = size.build()
+    started = process_time()
+    try:
+        built = build([module], size.example())
+    except SbnError as error:
+        return Row(name, failure=str(error))
+    seconds = process_time() - started
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    data = built.proto.SerializeToString()
+    candidates = [layer for layer in built.lowered.layers if layer.candidate]
+    packed = [layer for layer in candidates if layer.kind != "float"]
+    whole = sum(layer.macs for layer in candidates)
+    ours, plain = _latency(built, data, size.example(1), rounds) if rounds else (0.0, 0.0)
+    return Row(
+        name,
+        layers=len({layer.name for layer in candidates}),
+        packed=len({layer.name for layer in packed}),
+        share=sum(layer.macs for layer in packed) / whole if whole else 0.0,
+        megabytes=len(data) / 1e6,
+        seconds=seconds,
+        gigabytes=gigabytes,
+        agreement=_agreement(built, module, size.example(2, seed=2)),
+        ours=ours,
+        plain=plain,
+        floats={layer.name: layer.why for layer in candidates if layer.kind == "float"},
+        notes=[*built.traced.recording.notes, *built.lowered.notes],
+    )
+
+
+def _agreement(built: Built, module: torch.nn.Module, x: torch.Tensor) -> str:
+    (result,) = validate_members(
+        built.proto, [module], x.numpy(), every_engine=False, traced=built.traced
+    )
+    if not result.ok:
+        return f"no: {result.differing_bits} bits from {result.first_layer} on"
+    ties = f", {result.tied_samples} of {result.samples} tied" if result.tied_samples else ""
+    return f"{result.compared_bits:,} bits{ties}"
+
+
+def _latency(built: Built, data: bytes, example: torch.Tensor, rounds: int) -> tuple[float, float]:
+    """Median milliseconds of the file and of the float one, in turns, on one thread."""
+    x = example.numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "packed.onnx"
+        path.write_bytes(data)
+        session = Session(path, threads=1)
+        plain = _float_session(built, example, Path(folder) / "float.onnx")
+    (given,) = plain.get_inputs()
+    runs: list[Callable[[], object]] = [
+        lambda: session.run(x),
+        lambda: plain.run(None, {given.name: x}),
+    ]
+    times: NDArray[np.float64] = np.zeros((rounds + 1, len(runs)))
+    for row in times:
+        for index, run in enumerate(runs):
+            started = perf_counter()
+            run()
+            row[index] = 1000 * (perf_counter() - started)
+    # The first round warms up.
+    ours, theirs = (median(column) for column in times[1:].T.tolist())
+    return ours, theirs
+
+
+def _float_session(built: Built, example: torch.Tensor, path: Path) -> onnxruntime.InferenceSession:
+    """What the module computes, with no knowledge of signs.
+
+    It is exported from the recording, since torch cannot export some of these modules.
+    """
+    graph = built.traced.recording.graph_module.eval()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = torch.onnx.export(graph, (example,), dynamo=True, verbose=False)
+    assert made is not None
+    made.save(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def report(rows: list[Row]) -> str:
+    """The table, and what is to be said about single layers."""
+    lines = [HEADER.rstrip(), *(row.cells() for row in rows), ""]
+    for row in rows:
+        said = [f"- {layer} stays float: {why}" for layer, why in row.floats.items()]
+        said += [f"- {note}" for note in row.notes]
+        if said:
+            lines += [f"{row.name}:", "", *said, ""]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Returns 1 if a network cannot be exported or does not agree."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all by default")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of timing; 0 for none")
+    parser.add_argument("-o", "--output", type=Path, help="default: print only")
+    args = parser.parse_args()
+    unknown = sorted(set(args.names) - set(NETWORKS))
+    if unknown:
+        parser.error(f"no network {unknown[0]}; there are {', '.join(NETWORKS)}")
+    rows = []
+    for name in args.names or NETWORKS:
+        # A fresh process each, so that peak memory is that of one network.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            rows.append(process.submit(try_network, name, args.rounds).result())
+        print(rows[-1].cells(), file=sys.stderr, flush=True)
+    text = report(rows)
+    print(text)
+    if args.output is not None:
+        write_atomically(args.output, text.encode())
+    return int(any(row.failure or row.agreement.startswith("no") for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
