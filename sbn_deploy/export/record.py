@@ -19,6 +19,7 @@ import operator
 import os
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from sbn_deploy.networks.cuda import without_cuda
 from sbn_runtime.errors import InputError, UnsupportedLayerError
+
+from .straight_through import drop_straight_through, is_writing
 
 aten = torch.ops.aten
 
@@ -75,7 +78,7 @@ class _Step:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     origin: Origin
-    results: int | None
+    shape: tuple[int, ...]
 
 
 @dataclass
@@ -226,8 +229,6 @@ _Key = tuple[Any, ...]
 
 def _key(tensor: Tensor) -> _Key:
     """What tells a view of memory from every other; `.data` and aliases share it."""
-    if not tensor.numel():
-        return (id(tensor),)
     return (
         tensor.untyped_storage().data_ptr(),
         tensor.storage_offset(),
@@ -286,10 +287,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.memory = {_key(tensor): name for name, tensor in state_of(module).items()}
         self.stack: list[str] = [""]
         self.values: dict[_Key, _Value] = {}
-        # Memory of recorded values stays taken, so that no other tensor gets their key.
-        self.kept: list[Tensor] = []
-        for x in run.inputs:
-            self._assign(x, _Value(-len(self.kept) - 1))
+        # By the address of memory that holds recorded values, their keys.
+        self.keys: dict[int, set[_Key]] = {}
+        for index, x in enumerate(run.inputs):
+            self._assign(x, _Value(-index - 1))
 
     @contextlib.contextmanager
     def modules(self) -> Iterator[None]:
@@ -334,7 +335,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         target, args, kwargs = _spelled(func, operands, *taken)
         several = isinstance(result, (tuple, list))
         outputs = list(result) if several else [result]
-        step = _Step(target, args, kwargs, origin, len(outputs) if several else None)
+        shape = () if several or not isinstance(result, Tensor) else tuple(result.shape)
+        step = _Step(target, args, kwargs, origin, shape)
         self.run.steps.append(step)
         first = len(self.run.steps) - 1
         if not several:
@@ -343,14 +345,25 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result
         for position, output in enumerate(outputs):
             if isinstance(output, Tensor):
-                get = _Step(operator.getitem, (_Value(first), position), {}, origin, None)
+                parts = (_Value(first), position)
+                get = _Step(operator.getitem, parts, {}, origin, tuple(output.shape))
                 self.run.steps.append(get)
                 self._assign(output, _Value(len(self.run.steps) - 1))
         return result
 
     def _assign(self, tensor: Tensor, value: _Value) -> None:
-        self.values[_key(tensor)] = value
-        self.kept.append(tensor)
+        key, memory = _key(tensor), tensor.untyped_storage()
+        address = memory.data_ptr()
+        self.values[key] = value
+        if address not in self.keys:
+            # Other tensors may get the memory as soon as it is free.
+            self.keys[address] = set()
+            weakref.finalize(memory, self._forget, address).atexit = False
+        self.keys[address].add(key)
+
+    def _forget(self, address: int) -> None:
+        for key in self.keys.pop(address, ()):
+            self.values.pop(key, None)
 
     def _operand(self, tensor: Tensor) -> _Value | _Constant:
         known = self.values.get(_key(tensor))
@@ -479,7 +492,8 @@ class _Assembly:
             origin = longer[min(len(first.steps), len(second.steps)) - 1].origin if longer else None
             raise self._differs(origin, "takes another path for another image or batch size")
         self.graph.output(tuple(self.nodes[value.index] for value in first.outputs.values()))
-        self.graph.eliminate_dead_code(lambda node: _is_impure(node))
+        drop_straight_through(self.graph)
+        self.graph.eliminate_dead_code(_is_impure)
         module = fx.GraphModule(self.root, self.graph)
         before = state_of(self.module)
         same = {name for name in self.constants if _is_state(name, before, first.constants[name])}
@@ -499,7 +513,7 @@ class _Assembly:
         merged = [self._argument(x, y, a) for x, y in zip(flat_a, flat_b, strict=True)]
         args, kwargs = spec.unflatten(merged)
         node = self.graph.call_function(a.target, tuple(args), kwargs)
-        node.meta["origin"] = a.origin
+        node.meta["shape"] = a.shape
         if a.origin.module:
             stack = {a.origin.module: (a.origin.module, "torch.nn.Module")}
             node.meta["nn_module_stack"] = stack
@@ -574,10 +588,7 @@ def _is_reference(item: Any) -> bool:
 
 
 def _is_impure(node: fx.Node) -> bool:
-    if node.op != "call_function":
-        return node.op in ("placeholder", "output")
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
+    return node.op in ("placeholder", "output") or is_writing(node)
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -20,6 +20,7 @@ from torch import Tensor, fx
 
 from sbn_converters.onnx.graph import source_line
 from sbn_converters.onnx.noise import CODES, Draw
+from sbn_deploy.export.straight_through import equal_nodes
 from sbn_runtime.errors import ModelError
 
 aten = torch.ops.aten
@@ -217,19 +218,10 @@ def _result(
 
 def _with_equals(graph: fx.Graph, held: Mapping[str, Sequence[Held]]) -> dict[str, Sequence[Held]]:
     """The same signs for nodes that compute the same; the file computes them once."""
-    first: dict[Any, fx.Node] = {}
-    canonical: dict[fx.Node, fx.Node] = {}
-    found: dict[str, Sequence[Held]] = {}
     groups: dict[fx.Node, list[str]] = {}
-    for node in graph.nodes:
-        key: Any = node
-        if node.op == "call_function":
-            args = fx.node.map_arg((node.args, node.kwargs), lambda n: canonical[n])
-            key = (node.target, repr(args))
-        elif node.op == "get_attr":
-            key = node.target
-        canonical[node] = first.setdefault(key, node)
-        groups.setdefault(canonical[node], []).append(node.name)
+    for node, first in equal_nodes(graph).items():
+        groups.setdefault(first, []).append(node.name)
+    found: dict[str, Sequence[Held]] = {}
     for names in groups.values():
         known = next((held[name] for name in names if name in held), None)
         if known is not None:

@@ -83,7 +83,9 @@ def test_a_network_starts_from_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [ResNet, Vgg, lambda: Vgg(norms=False), signals, Sequences], ids=str
+    "make",
+    [ResNet, Vgg, lambda: Vgg(norms=False), signals, Sequences],
+    ids=["resnet", "vgg", "vgg without norms", "signals", "sequences"],
 )
 def test_a_binarized_network_starts_from_the_float_one(make: Any, tmp_path: Path) -> None:
     """As `binarize` does itself, from a file with the wrappings of a training script."""
