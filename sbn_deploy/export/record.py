@@ -289,6 +289,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.values: dict[_Key, _Value] = {}
         # By the address of memory that holds recorded values, their keys.
         self.keys: dict[int, set[_Key]] = {}
+        self.inputs = {x.untyped_storage().data_ptr() for x in run.inputs}
         for index, x in enumerate(run.inputs):
             self._assign(x, _Value(-index - 1))
 
@@ -331,8 +332,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.run.decided.setdefault(origin)
             return func(*args, **kwargs)
         taken = tree_map_only(Tensor, self._operand, (args, kwargs))
+        alone = self._is_alone(func, operands)
         result = func(*args, **kwargs)
         target, args, kwargs = _spelled(func, operands, *taken)
+        if alone:
+            target = _out_of_place(target)
         several = isinstance(result, (tuple, list))
         outputs = list(result) if several else [result]
         shape = () if several or not isinstance(result, Tensor) else tuple(result.shape)
@@ -350,6 +354,16 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.run.steps.append(get)
                 self._assign(output, _Value(len(self.run.steps) - 1))
         return result
+
+    def _is_alone(self, func: Any, operands: list[Tensor]) -> bool:
+        """Whether an operation writes over a recorded value that nothing else is a view of."""
+        if not func._schema.is_mutable or not operands:
+            return False
+        written, *others = operands
+        if _key(written) not in self.values or written.untyped_storage().data_ptr() in self.inputs:
+            return False
+        same = all(other.dtype in (written.dtype, torch.bool) for other in others)
+        return same and len(self.keys[written.untyped_storage().data_ptr()]) == 1
 
     def _assign(self, tensor: Tensor, value: _Value) -> None:
         key, memory = _key(tensor), tensor.untyped_storage()
@@ -453,6 +467,14 @@ def _is_users(file: str) -> bool:
         return False
     ours = file.startswith(_PACKAGE) and not file.startswith(_LAYERS)
     return file.endswith(".py") and not ours and not file.startswith(_TORCH)
+
+
+def _out_of_place(target: Any) -> Any:
+    """`add` for `add_`, where torch has it with the same arguments; else the operation itself."""
+    name, _, overload = target.name().removeprefix("aten::").partition(".")
+    packet = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    found = getattr(packet, overload or "default", None)
+    return found if found is not None else target
 
 
 def _caller() -> tuple[str, int]:
