@@ -142,7 +142,7 @@ def _batch(inputs: tuple[Tensor, ...], size: int) -> tuple[Tensor, ...]:
         rows = x[torch.arange(size) % len(x)].clone()
         if size != _BATCHES[0]:
             order = torch.randperm(rows[0].numel(), generator=torch.Generator().manual_seed(0))
-            rows = rows.flatten(1)[:, order].reshape(rows.shape)
+            rows = rows.reshape(size, -1)[:, order].reshape(rows.shape)
             if rows.is_floating_point():
                 rows = rows * 0.96875
         # Sizes of 1 leave strides open, from which torch guesses a memory format.

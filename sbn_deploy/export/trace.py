@@ -27,12 +27,13 @@ _REGISTRIES: dict[Any, Any] = {}
 class Traced:
     """A module's computation twice, under the same names.
 
-    recording: as torch operations, in the order in which they ran.
+    module: what was traced. recording: as torch operations, in the order in which they ran.
     program: the same without changes in place, what `model` was made from.
     model: in standard ONNX, unoptimised. The first dimension `N` is free, initializers
         have the names of the module's state where they are that state.
     """
 
+    module: nn.Module
     recording: Recording
     program: torch.export.ExportedProgram
     model: ir.Model
@@ -63,6 +64,8 @@ class Traced:
         Raises ConfigError if the module has other shapes.
         """
         own = self.recording.constants
+        if module is self.module:
+            return own
         state = {name: as_float(tensor) for name, tensor in state_of(module).items()}
         if not all(name in state and name in self.recording.state for name in own):
             # Some are computed from the state, by code that only running it can follow.
@@ -112,7 +115,7 @@ def trace(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Traced:
         ) from error
     assert made is not None
     assert made.exported_program is not None
-    return Traced(recording, made.exported_program, made.model)
+    return Traced(module, recording, made.exported_program, made.model)
 
 
 @contextlib.contextmanager

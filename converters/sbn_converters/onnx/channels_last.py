@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from .chains import channel_step, is_plain_pool
 from .channelwise import BatchNorm
 from .emit import FLOAT, Emitter
-from .graph import Dim, constant, dims, integer, ints, layer_name, sole_consumer, text
-from .layers import Layer
+from .graph import Dim, constant, dims, integer, ints, layer_name, sole_consumer
+from .layout import CHANNELS_FIRST, CHANNELS_LAST
+from .window_forms import WindowForms
 
-_TO_LAST = [0, 2, 3, 1]
-_TO_FIRST = [0, 3, 1, 2]
 # One input that varies with the image; any others are constants that hold for all elements.
 _UNARY = [
     "Abs",
@@ -43,7 +42,6 @@ _UNARY = [
     "Tanh",
 ]
 _BROADCASTING = ["Add", "Div", "Max", "Min", "Mul", "PRelu", "Sub"]
-_END = np.iinfo(np.int64).max
 
 
 def keep_channels_last(graph: ir.Graph, emit: Emitter, why: dict[ir.Node, str]) -> None:
@@ -58,7 +56,7 @@ class _ChannelsLast:
     def __init__(self, graph: ir.Graph, emit: Emitter, why: dict[ir.Node, str]) -> None:
         self.graph = graph
         self.emit = emit
-        self.why = why
+        self.forms = WindowForms(emit, why)
         # The channels-last form of values [N, C, H, W].
         self.last: dict[ir.Value, ir.Value] = {}
         # That of values which are computed as [N, C, H, W], for those who read both forms.
@@ -86,9 +84,9 @@ class _ChannelsLast:
         value, result = node.inputs[0], node.outputs[0]
         if node.op_type == "Transpose":
             order = ints(node, "perm", [])
-            if order == _TO_FIRST:
+            if CHANNELS_FIRST.is_perm(order):
                 self.last[result] = value
-            elif order == _TO_LAST:
+            elif CHANNELS_LAST.is_perm(order):
                 known = self.last.get(value) or self.turned.setdefault(value, result)
                 if known is not result:
                     self._forget(node, known)
@@ -125,12 +123,12 @@ class _ChannelsLast:
             return None
         if node.op_type in _UNARY:
             rest = list(node.inputs[1:])
-            return self._node(node.op_type, [x, *rest], node, list(node.attributes.values()))
+            return self.forms.node(node.op_type, [x, *rest], node, list(node.attributes.values()))
         match node.op_type:
             case "BatchNormalization":
                 return self._batch_norm(node, x)
             case "Conv":
-                return self._convolution(node, x)
+                return self.forms.convolution(node, x)
             case "Pad":
                 return self._pad(node, x)
             case "Slice":
@@ -138,7 +136,7 @@ class _ChannelsLast:
             case "MaxPool":
                 return self._max_pool(node, x)
             case "AveragePool":
-                return self._average_pool(node, x)
+                return self.forms.average_pool(node, x)
             case "GlobalAveragePool" | "ReduceMean":
                 return self._mean(node, x, keepdims=1)
         return None
@@ -155,7 +153,7 @@ class _ChannelsLast:
                 operands.append(self._as_last(value, node))
             else:
                 return None
-        return self._node(node.op_type, operands, node, list(node.attributes.values()))
+        return self.forms.node(node.op_type, operands, node, list(node.attributes.values()))
 
     def _as_last(self, value: ir.Value, node: ir.Node) -> ir.Value:
         """The channels-last form of a value, transposed in front of `node` if need be."""
@@ -167,7 +165,7 @@ class _ChannelsLast:
 
     def _turned(self, array: NDArray[np.generic], value: ir.Value) -> ir.Value:
         """A constant that broadcasts to [N, C, H, W] as one that broadcasts to [N, H, W, C]."""
-        full = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(_TO_LAST)
+        full = CHANNELS_LAST.array(array.reshape((1,) * (4 - array.ndim) + array.shape))
         while full.shape[0] == 1:
             full = full[0]
         return self.emit.edit.constant(np.ascontiguousarray(full), value.name or "constant")
@@ -179,7 +177,7 @@ class _ChannelsLast:
         name = layer_name(node)
         alpha = self.emit.edit.constant(found[2].alpha, f"{name}.scale")
         beta = self.emit.edit.constant(found[2].beta, f"{name}.bias")
-        return self._node("Add", [self._node("Mul", [x, alpha], node), beta], node)
+        return self.forms.node("Add", [self.forms.node("Mul", [x, alpha], node), beta], node)
 
     # Moving elements
 
@@ -188,155 +186,26 @@ class _ChannelsLast:
         if len(operands) != len(node.inputs) or any(len(dims(v)) != 4 for v in operands):
             return None
         values: list[ir.Value | None] = [self._as_last(value, node) for value in operands]
-        axis = _TO_FIRST[integer(node, "axis", 0) % 4]
-        return self._node("Concat", values, node, [ir.AttrInt64("axis", axis)])
+        axis = CHANNELS_LAST.axis(integer(node, "axis", 0))
+        return self.forms.node("Concat", values, node, [ir.AttrInt64("axis", axis)])
 
     def _pad(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
         amounts = constant(node.inputs[1])
         if amounts is None or amounts.size != 8:
             return None
-        turned = amounts.reshape(2, 4)[:, _TO_LAST].reshape(-1)
+        turned = amounts.reshape(2, 4)[:, CHANNELS_LAST.perm].reshape(-1)
         pads = self.emit.edit.constant(np.ascontiguousarray(turned), f"{layer_name(node)}.pads")
         inputs: list[ir.Value | None] = [x, pads, *node.inputs[2:3]]
-        return self._node("Pad", inputs, node, list(node.attributes.values()))
+        return self.forms.node("Pad", inputs, node, list(node.attributes.values()))
 
     def _slice(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
         axes = constant(node.inputs[3]) if len(node.inputs) > 3 else None
         if axes is None:
             return None
-        turned = np.array([_TO_FIRST[int(axis) % 4] for axis in axes], np.int64)
+        turned = np.array([CHANNELS_LAST.axis(int(axis)) for axis in axes], np.int64)
         where = self.emit.edit.constant(turned, f"{layer_name(node)}.axes")
         inputs: list[ir.Value | None] = [x, *node.inputs[1:3], where, *node.inputs[4:]]
-        return self._node("Slice", inputs, node)
-
-    # Windows
-
-    def _convolution(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
-        weights = constant(node.inputs[1])
-        bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        if weights is None or weights.ndim != 4 or (bias is None and len(node.inputs) > 2):
-            return None
-        if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            return None
-        outputs = len(weights)
-        if bias is None:
-            bias = np.zeros(outputs, np.float32)
-        strides, pads = ints(node, "strides", [1, 1]), ints(node, "pads", [0, 0, 0, 0])
-        group = integer(node, "group", 1)
-        if group == outputs == dims(node.outputs[0])[1] and weights.shape[1] == 1 and group > 1:
-            if group != dims_last(x):
-                return None
-            filters = weights[:, 0].transpose(1, 2, 0)
-            dilations = ints(node, "dilations", [1, 1])
-            value = self._depthwise(node, x, filters, bias, strides, dilations, pads)
-            self._note(value, node)
-            return value
-        if group != 1 or weights.shape[2:] != (1, 1) or any(pads):
-            return None
-        return self._pointwise(node, x, weights[:, :, 0, 0].T, bias, strides)
-
-    def _pointwise(
-        self,
-        node: ir.Node,
-        x: ir.Value,
-        weights: NDArray[np.generic],
-        bias: NDArray[np.generic],
-        strides: list[int],
-    ) -> ir.Value:
-        """A convolution with one pixel as a matrix product."""
-        edit, name = self.emit.edit, layer_name(node)
-        shape = self._shape(node)
-        inputs, outputs = weights.shape
-        if strides != [1, 1]:
-            bounds = [[0, 0], [_END, _END], [1, 2], strides]
-            operands = [
-                edit.constant(np.array(bound, np.int64), f"{name}.slice") for bound in bounds
-            ]
-            x = edit.node(
-                "Slice", [x, *operands], node, name, dtype=FLOAT, shape=[*shape[:3], inputs]
-            )
-        w = edit.constant(np.ascontiguousarray(weights, np.float32), f"{name}.weight.transposed")
-        b = edit.constant(np.ascontiguousarray(bias, np.float32), f"{name}.bias.folded")
-        if not all(isinstance(size, int) for size in shape[1:]):
-            product = self._node("MatMul", [x, w], node)
-            self._note(product, node)
-            return self._node("Add", [product, b], node)
-        # onnxruntime adds the bias within Gemm, but after MatMul in a pass of its own.
-        rows = self._reshape(x, [-1, inputs], node, [None, inputs])
-        product = edit.node("Gemm", [rows, w, b], node, name, dtype=FLOAT, shape=[None, outputs])
-        self._note(product, node)
-        return self._reshape(product, [-1, *shape[1:]], node, shape)
-
-    def _reshape(
-        self, value: ir.Value, target: list[Dim], node: ir.Node, shape: list[Dim]
-    ) -> ir.Value:
-        to = self.emit.edit.constant(np.array(target, np.int64), "shape")
-        return self.emit.edit.node(
-            "Reshape", [value, to], node, "reshape", dtype=FLOAT, shape=shape
-        )
-
-    def _depthwise(
-        self,
-        node: ir.Node,
-        x: ir.Value,
-        filters: NDArray[np.generic],
-        bias: NDArray[np.generic],
-        strides: list[int],
-        dilations: list[int],
-        pads: list[int],
-    ) -> ir.Value:
-        edit, name = self.emit.edit, layer_name(node)
-        w = edit.constant(np.ascontiguousarray(filters, np.float32), f"{name}.weight.last")
-        b = edit.constant(np.ascontiguousarray(bias, np.float32), f"{name}.bias.folded")
-        return edit.sbn(
-            "FloatDepthwiseConv",
-            [x, w, b],
-            node,
-            name,
-            dtype=FLOAT,
-            shape=self._shape(node),
-            attributes={
-                "channels": len(bias),
-                "strides": strides,
-                "dilations": dilations,
-                "pads": pads,
-            },
-        )
-
-    def _average_pool(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
-        kernel, pads = ints(node, "kernel_shape", []), ints(node, "pads", [0, 0, 0, 0])
-        channels = dims_last(x)
-        if len(kernel) != 2 or channels is None or integer(node, "ceil_mode", 0):
-            return None
-        if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            return None
-        strides, dilations = ints(node, "strides", [1, 1]), ints(node, "dilations", [1, 1])
-        counts = None
-        if any(pads) and not integer(node, "count_include_pad", 0):
-            if dilations != [1, 1] or None in dims(x)[1:3]:
-                return None
-            counts = self._counts(node, x, kernel, strides, pads)
-        share = 1.0 if counts is not None else 1 / (kernel[0] * kernel[1])
-        filters = np.full((*kernel, channels), share, np.float32)
-        bias = np.zeros(channels, np.float32)
-        value = self._depthwise(node, x, filters, bias, strides, dilations, pads)
-        self.emit.note(value, layer_name(node), "pool", [])
-        return value if counts is None else self._node("Div", [value, counts], node)
-
-    def _counts(
-        self, node: ir.Node, x: ir.Value, kernel: list[int], strides: list[int], pads: list[int]
-    ) -> ir.Value:
-        """How many elements of the image each window has, float32 [H, W, 1]."""
-        numbers = []
-        for axis in (0, 1):
-            size, outputs = dims(x)[1 + axis], dims(node.outputs[0])[2 + axis]
-            assert size is not None
-            assert outputs is not None
-            first = np.arange(outputs) * strides[axis] - pads[axis]
-            last = np.minimum(first + kernel[axis], size)
-            numbers.append((last - np.maximum(first, 0)).astype(np.float32))
-        array = (numbers[0][:, None] * numbers[1])[..., None]
-        return self.emit.edit.constant(array, f"{layer_name(node)}.counts")
+        return self.forms.node("Slice", inputs, node)
 
     def _max_pool(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
         kernel, pads = ints(node, "kernel_shape", []), ints(node, "pads", [0, 0, 0, 0])
@@ -355,7 +224,7 @@ class _ChannelsLast:
             node,
             layer_name(node),
             dtype=FLOAT,
-            shape=self._shape(node),
+            shape=self.forms.shape(node),
             attributes={
                 "kernel_shape": kernel,
                 "strides": ints(node, "strides", [1, 1]),
@@ -412,41 +281,6 @@ class _ChannelsLast:
                 self.emit.edit.prune(node)
             return
         node.replace_input_with(0, self.last[value])
-
-    # Writing nodes
-
-    def _shape(self, node: ir.Node) -> list[Dim]:
-        shape = node.outputs[0].shape
-        assert shape is not None
-        return [shape[i] for i in _TO_LAST]
-
-    def _node(
-        self,
-        op_type: str,
-        inputs: list[ir.Value | None],
-        node: ir.Node,
-        attributes: list[ir.Attr] | None = None,
-    ) -> ir.Value:
-        made = self.emit.edit.node(
-            op_type, inputs, node, layer_name(node), dtype=FLOAT, shape=self._shape(node)
-        )
-        producer = made.producer()
-        assert producer is not None
-        for attribute in attributes or []:
-            producer.attributes[attribute.name] = attribute
-        return made
-
-    def _note(self, value: ir.Value, traced: ir.Node) -> None:
-        node = value.producer()
-        assert node is not None
-        name = layer_name(traced)
-        why = self.why.get(traced, "")
-        self.emit.layers[node] = Layer(name, node.op_type, node.name or "", "float", why=why)
-
-
-def dims_last(value: ir.Value) -> int | None:
-    """The number of channels of a channels-last value."""
-    return dims(value)[-1]
 
 
 def _is_global_mean(node: ir.Node) -> bool:

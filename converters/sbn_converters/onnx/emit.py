@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .epilogue import INT32, Epilogue
 from .graph import Dim, Editor, dims, ints, layer_name, macs
 from .layers import Accumulator, Layer, Packed, PixelLayer
+from .layout import CHANNELS_FIRST, CHANNELS_LAST, Layout
 from .noise import Draw
 from .packing import pack_bits, pack_signs, words
 from .samples import Samples
@@ -172,7 +173,7 @@ class Emitter:
     ) -> ir.Value:
         """A first layer on pixels with the epilogue of that kind and its constants."""
         name = layer_name(layer.node)
-        array = weights.transpose(0, 2, 3, 1).astype(np.int8)
+        array = CHANNELS_LAST.array(weights).astype(np.int8)
         height, width = spatial(layer.node.outputs[0])
         value = self.edit.sbn(
             f"PixelConv{kind}",
@@ -276,21 +277,26 @@ class Emitter:
 
     def channels_last(self, value: ir.Value, before: ir.Node, name: str) -> ir.Value:
         """[N, C, H, W] as [N, H, W, C]; any other rank as it is."""
-        return self._transpose(value, [0, 2, 3, 1], before, f"{name}.channels_last")
+        return self._transpose(value, CHANNELS_LAST, before, f"{name}.channels_last")
 
     def channels_first(self, value: ir.Value, before: ir.Node, name: str) -> ir.Value:
         """[N, H, W, C] as [N, C, H, W]; any other rank as it is."""
-        return self._transpose(value, [0, 3, 1, 2], before, f"{name}.channels_first")
+        return self._transpose(value, CHANNELS_FIRST, before, f"{name}.channels_first")
 
-    def _transpose(self, value: ir.Value, order: list[int], before: ir.Node, name: str) -> ir.Value:
+    def _transpose(self, value: ir.Value, layout: Layout, before: ir.Node, name: str) -> ir.Value:
         if value.shape is None or len(value.shape) != 4:
             return value
-        original = transposed_from(value, order)
+        original = transposed_from(value, layout.perm)
         if original is not None:
             return original
-        shape = [value.shape[i] for i in order]
         return self.edit.node(
-            "Transpose", [value], before, name, dtype=FLOAT, shape=shape, attributes={"perm": order}
+            "Transpose",
+            [value],
+            before,
+            name,
+            dtype=FLOAT,
+            shape=layout.of(list(value.shape)),
+            attributes={"perm": layout.perm},
         )
 
     def note(
@@ -322,10 +328,10 @@ class Emitter:
     ) -> list[ir.Value]:
         packed = accumulator.packed
         if accumulator.is_convolution:
-            array = pack_signs(weights.transpose(0, 2, 3, 1))
+            array = pack_signs(CHANNELS_LAST.array(weights))
         elif packed.flattened:
             images = weights.reshape(-1, packed.channels, packed.height or 1, packed.width or 1)
-            array = pack_signs(images.transpose(0, 2, 3, 1)).reshape(len(weights), -1)
+            array = pack_signs(CHANNELS_LAST.array(images)).reshape(len(weights), -1)
         else:
             array = pack_signs(weights)
         return [packed.value, self.edit.constant(array, f"{name}.weight.packed")]

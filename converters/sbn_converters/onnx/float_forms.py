@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from .emit import FLOAT, Emitter
 from .graph import Dim, constant, dims, integer, ints, layer_name, sole_consumer, text
+from .layout import CHANNELS_FIRST, CHANNELS_LAST
 
-_TO_FIRST = [0, 3, 1, 2]
 # Images of more channels are better off transposed.
 _FEW_CHANNELS = 4
 
@@ -48,7 +48,7 @@ def _first_convolution(node: ir.Node, emit: Emitter) -> None:
     if turning is None or turning.op_type != "Transpose" or weights is None or weights.ndim != 4:
         return
     image = turning.inputs[0]
-    if image is None or ints(turning, "perm", []) != _TO_FIRST:
+    if image is None or not CHANNELS_FIRST.is_perm(ints(turning, "perm", [])):
         return
     batch, height, width, channels = image.shape or [None] * 4
     if not (isinstance(height, int) and isinstance(width, int) and isinstance(channels, int)):
@@ -64,7 +64,7 @@ def _first_convolution(node: ir.Node, emit: Emitter) -> None:
     target = emit.edit.constant(np.array([-1, 1, height, width * channels], np.int64), "shape")
     shape: list[Dim] = [batch, 1, height, width * channels]
     rows = emit.edit.node("Reshape", [image, target], node, "rows", dtype=FLOAT, shape=shape)
-    wide = weights.transpose(0, 2, 3, 1).reshape(outputs, 1, kernel_height, -1)
+    wide = CHANNELS_LAST.array(weights).reshape(outputs, 1, kernel_height, -1)
     node.replace_input_with(0, rows)
     node.replace_input_with(1, emit.edit.constant(wide.copy(), f"{name}.weight_rows"))
     lists = {

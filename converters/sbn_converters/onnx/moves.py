@@ -8,10 +8,9 @@ import onnx_ir as ir
 from .emit import UINT64, Emitter, spatial
 from .graph import Dim, constant, dims, integer, ints, layer_name
 from .layers import Packed
+from .layout import CHANNELS_FIRST, CHANNELS_LAST
 from .packing import pack_bits, words
 
-_TO_LAST = [0, 2, 3, 1]
-_TO_FIRST = [0, 3, 1, 2]
 _WORD = 64
 
 
@@ -60,7 +59,7 @@ class Moves:
             layer_name(node),
             dtype=UINT64,
             shape=[_batch(result), *spatial(result), words(total)],
-            attributes={"axis": _TO_FIRST[axis] if axis != 1 else 3},
+            attributes={"axis": CHANNELS_LAST.axis(axis)},
         )
         self.packed[result] = Packed(value, total, *spatial(result))
 
@@ -73,7 +72,7 @@ class Moves:
             if full.shape[0] != 1:
                 return
             shape = [1, packed.channels, *full.shape[2:]]
-            bits = pack_bits((np.broadcast_to(full, shape) < 0).transpose(_TO_LAST))
+            bits = pack_bits(CHANNELS_LAST.array(np.broadcast_to(full, shape) < 0))
             name = layer_name(node)
             mask = self.emit.edit.constant(bits, f"{name}.mask")
             value = self.emit.edit.node(
@@ -91,9 +90,9 @@ class Moves:
     def _transpose(self, node: ir.Node) -> None:
         source, result, order = node.inputs[0], node.outputs[0], ints(node, "perm", [])
         image = self._image(source)
-        if image is not None and order == _TO_LAST:
+        if image is not None and CHANNELS_LAST.is_perm(order):
             self.last[result] = image
-        elif source in self.last and order == _TO_FIRST:
+        elif source in self.last and CHANNELS_FIRST.is_perm(order):
             moved = self.last[source]
             self.packed[result] = Packed(moved.value, moved.channels, *spatial(result))
 

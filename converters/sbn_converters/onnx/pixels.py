@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .channelwise import ChannelStep, apply_all, direction_of
 from .graph import Editor, constant, dims, ints, text
 from .layers import PixelLayer
+from .layout import CHANNELS_FIRST
 from .thresholds import NotAThreshold
 
 PIXEL_MAX = 255
@@ -170,6 +171,6 @@ def _normalised(pixels: ir.Value, before: ir.Node, edit: Editor) -> ir.Value:
         before,
         "input.channels_first",
         dtype=ir.DataType.FLOAT,
-        shape=[shape[i] for i in (0, 3, 1, 2)] if shape else [],
-        attributes={"perm": [0, 3, 1, 2]},
+        shape=CHANNELS_FIRST.of(list(shape)) if shape else [],
+        attributes={"perm": CHANNELS_FIRST.perm},
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .. import chains
 from ..graph import Editor, dims, inherit, integer, ints, layer_name, text
+from ..layout import CHANNELS_LAST
 from .accumulators import Accumulators
 from .levels import LevelFinder, Levels, zeros_are_common
 from .uniform import uniform_constant
@@ -27,7 +28,6 @@ _MOVES = (
     "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Split",
     "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "GatherND",
 )  # fmt: skip
-_TO_LAST = [0, 2, 3, 1]
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
 
 
@@ -232,7 +232,7 @@ class ImageFinder:
         if len(shape) != 4 or None in shape[1:]:
             return None
         if node.op_type == "Transpose":
-            return source if ints(node, "perm", []) == _TO_LAST else None
+            return source if CHANNELS_LAST.is_perm(ints(node, "perm", [])) else None
         if node.op_type not in ("Reshape", "Flatten"):
             return None
         elements = int(np.prod([size or 0 for size in shape[1:]]))

@@ -9,7 +9,7 @@ found by computing it three times.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..chains import channel_step
-from ..graph import Editor, constant, dims, inherit
+from ..graph import Editor, constant, dims, inherit, layer_name
 from .uniform import uniform_constant
 
 Array = NDArray[Any]
@@ -114,10 +114,14 @@ def _reduce(function: Callable[..., Array], arrays: tuple[Array, ...]) -> Array:
 
 
 class LevelFinder:
-    """Finds the levels of a graph's values; nodes come in the order of the graph."""
+    """Finds the levels of a graph's values; nodes come in the order of the graph.
 
-    def __init__(self, edit: Editor) -> None:
+    drawn: modules whose signs are drawn: there the argument counts, not only its sign.
+    """
+
+    def __init__(self, edit: Editor, drawn: Collection[str] = ()) -> None:
         self.edit = edit
+        self.drawn = drawn
         self.found: dict[ir.Value, Levels] = {}
 
     def visit(self, node: ir.Node) -> bool:
@@ -165,7 +169,7 @@ class LevelFinder:
         match node.op_type:
             case "Sign":
                 if node.inputs[0] is not None and _is_float(node.inputs[0]):
-                    return self._of(node, self._stripped(node.inputs[0]), (-1.0, 0.0, 1.0))
+                    return self._of(node, self._stripped(node.inputs[0], node), (-1.0, 0.0, 1.0))
             case "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual":
                 return self._compared(node)
             case "Round":
@@ -189,7 +193,7 @@ class LevelFinder:
             return None
         array = uniform_constant(b)
         if array is not None and not array.any():
-            argument = self._stripped(a)
+            argument = self._stripped(a, node)
         else:
             argument = self._minus(a, b, node)
         return self._of(node, argument, _OUTCOMES[kind])
@@ -233,6 +237,8 @@ class LevelFinder:
     ) -> Levels:
         dtype = np.bool_ if isinstance(outcomes[0], bool) else np.float32
         below, zero, above = (np.array(outcome, dtype) for outcome in outcomes)
+        if layer_name(node) in self.drawn:
+            return Levels(argument, below, zero, above, (str(node.outputs[0].name),))
         if never_negative(argument):
             below = zero
         source = f"{node.outputs[0].name}{edge}"
@@ -251,8 +257,10 @@ class LevelFinder:
         inherit(made, before)
         return made
 
-    def _stripped(self, value: ir.Value) -> ir.Value:
+    def _stripped(self, value: ir.Value, sign: ir.Node) -> ir.Value:
         """The value without functions before it that keep its sign."""
+        if layer_name(sign) in self.drawn:
+            return value
         node = value.producer()
         while node is not None and node.domain == "" and node.inputs and node.inputs[0] is not None:
             if node.op_type == "Clip":

@@ -50,7 +50,7 @@ def normalise(model: ir.Model, drawn: Collection[str] = ()) -> Normalised:
     lift_rank(model)
     edit = Editor(model.graph)
     accumulators = Accumulators()
-    levels = LevelFinder(edit)
+    levels = LevelFinder(edit, drawn)
     images = ImageFinder(edit, levels, accumulators, drawn)
     layers = BinaryLayers(edit, images, accumulators)
     for node in list(model.graph):
