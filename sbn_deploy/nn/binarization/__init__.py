@@ -1,6 +1,6 @@
 """Ordinary float networks as stochastic binary ones: `binarize`."""
 
-from sbn_deploy.nn.binarization.binarize import binarize
+from sbn_deploy.nn.binarization.network import binarize
 from sbn_deploy.nn.binarization.result import Binarized, Change
 
 __all__ = ["Binarized", "Change", "binarize"]
