@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,8 +163,11 @@ class Reference:
                     forced.run(*(x.double() if x.is_floating_point() else x for x in batch))
             except RuntimeError:
                 forced = Forced(network, held, self._answers)
-                with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
-                    forced.run(*batch)
+                with torch.no_grad(), warnings.catch_warnings():
+                    # torch warns of another vendor's hardware here.
+                    warnings.simplefilter("ignore")
+                    with torch.backends.mkldnn.flags(enabled=False):
+                        forced.run(*batch)
             rows.append([forced.kept[name].double().numpy() for name in self._answers])
         found = [np.stack(row) for row in zip(*rows, strict=True)]
         return [
