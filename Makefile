@@ -46,8 +46,7 @@ native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
-	# One process a core: torch's own threads would only get in each other's way.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/measure/latency/test_engines.py $(ARGS)

@@ -232,7 +232,7 @@ def _turned(model: Model) -> None:
         (_tensor_missing, "does not hold the layers that its metadata names"),
         (_logits_renamed, "has no output with logits"),
         (_wrong_logits, "has no output with logits"),
-        (_another_layer, "does not hold the signs of"),
+        (_another_layer, "have another shape than the network's"),
         (_turned, "does not hold the signs of"),
     ],
 )
