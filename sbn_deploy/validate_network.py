@@ -91,7 +91,7 @@ def _onnx(path: Path) -> _File:
     def compare(
         members: list[nn.Module], inputs: Inputs, draws: Mapping[str, Draw]
     ) -> list[EngineResult]:
-        return validate_members(proto, members, inputs, draws=draws)
+        return validate_members(proto, members, inputs, draws=draws, name=str(path))
 
     return _File(onnx_metadata(proto), shapes, compare)
 

@@ -41,6 +41,7 @@ aten = torch.ops.aten
 
 _BATCHES = (2, 3)
 _SAME = (aten.detach.default, aten.alias.default, aten.lift_fresh.default, aten.detach_.default)
+_SQUEEZES = (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims)
 _TORCH = os.path.dirname(torch.__file__)
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _LAYERS = os.path.join(_PACKAGE, "nn")
@@ -334,6 +335,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         taken = tree_map_only(Tensor, self._operand, (args, kwargs))
         alone = self._is_alone(func, operands)
         result = func(*args, **kwargs)
+        if func in _SQUEEZES and _key(result) in self.values:
+            return result  # of no axis
         target, args, kwargs = _spelled(func, operands, *taken)
         if alone:
             target = _out_of_place(target)
@@ -458,6 +461,12 @@ def _spelled(
             return masked, (args[0], indices[0], args[2]), {}
     if func is aten.copy_.default:
         return func, args[:2], {}
+    if func in _SQUEEZES:
+        # torch leaves axes as they are whose size is not 1; ONNX refuses them.
+        shape = operands[0].shape
+        asked = args[1] if len(args) > 1 else range(len(shape))
+        axes = [asked] if isinstance(asked, int) else list(asked)
+        return aten.squeeze.dims, (args[0], [axis for axis in axes if shape[axis] == 1]), {}
     return func, args, kwargs
 
 

@@ -69,7 +69,8 @@ def _validate_onnx(
     proto = load_model(model)
     made = _materialise(onnx_metadata(proto), model, checkpoint)
     images, inputs = made.sample_inputs(samples, seed)
-    return inputs, validate_members(proto, made.members, images, draws=made.draws)
+    results = validate_members(proto, made.members, images, draws=made.draws, name=str(model))
+    return inputs, results
 
 
 def _validate_tflite(

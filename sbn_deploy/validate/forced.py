@@ -69,6 +69,14 @@ class Verdict:
     farthest: float
 
 
+def mismatch(file: str, layer: str) -> ModelError:
+    """The error of a file with other layers than the network's."""
+    return ModelError(
+        f"{file}: the signs of {layer} are not those of the network; export it again with"
+        " this version from the same network"
+    )
+
+
 class Forced(fx.Interpreter):
     """Runs a traced network with given signs.
 
@@ -76,6 +84,7 @@ class Forced(fx.Interpreter):
         network: of `Traced.network`.
         held: by traced name, the signs of the file.
         answers: names of the values to keep.
+        file: what errors call the file.
 
     Attributes:
         verdicts: by layer.
@@ -87,18 +96,17 @@ class Forced(fx.Interpreter):
         network: fx.GraphModule,
         held: Mapping[str, Sequence[Held]],
         answers: Sequence[str],
+        file: str,
     ) -> None:
         super().__init__(network, garbage_collect_values=False)
         self.held = _with_equals(network.graph, held)
         self.answers = frozenset(answers)
+        self.file = file
         self.verdicts: dict[str, Verdict] = {}
         self.kept: dict[str, Tensor] = {}
         missing = sorted(set(held) - {node.name for node in network.graph.nodes})
         if missing:
-            raise ModelError(
-                f"the file's layers do not match the network at {missing[0]};"
-                " export it again with this version"
-            )
+            raise mismatch(file, missing[0])
 
     def run_node(self, node: fx.Node) -> Any:
         """Computes a node; for signs that the file holds, compares and takes the file's."""
@@ -145,10 +153,7 @@ class Forced(fx.Interpreter):
         if node.target is aten.round.default and isinstance(operands[0], Tensor):
             shifted: Tensor = operands[0] - edge
             return shifted
-        raise ModelError(
-            f"the file's layers do not match the network at {node.name};"
-            " export it again with this version"
-        )
+        raise mismatch(self.file, node.name)
 
 
 def _place(node: fx.Node) -> str:

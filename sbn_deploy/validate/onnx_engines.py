@@ -38,20 +38,23 @@ def validate_members(
     draws: Mapping[str, Draw] = MappingProxyType({}),
     every_engine: bool = True,
     traced: Traced | None = None,
+    name: str = "the file",
 ) -> list[EngineResult]:
     """Compares an exported model with the modules that it came from.
 
     inputs: float32 [N, C, H, W] or what else the network takes, one array for each input.
     draws: how the file draws the signs of which modules, if it does; its first samples
-    are compared. traced: the first member, if it was traced already. Without
-    `every_engine` only our kernels run, under the instruction set in use.
+    are compared. traced: the first member, if it was traced already. name: what errors
+    call the file. Without `every_engine` only our kernels run, under the instruction set
+    in use.
     """
     arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
     meta: dict[str, Any] = metadata(proto)
     instrumented, outputs = _instrument(proto, meta["layers"], len(members))
     if traced is None:
         traced = trace(members[0], [torch.from_numpy(x[:2]) for x in arrays])
-    reference = Reference(traced, members, outputs, str(meta.get("task", "classification")))
+    task = str(meta.get("task", "classification"))
+    reference = Reference(traced, members, outputs, task, name)
     noise = limit_samples(instrumented) if draws else None
     several = len(members) > 1 or noise is not None
     feed = as_feed(proto, arrays)

@@ -19,10 +19,9 @@ from sbn_converters.onnx.noise import Draw, random_bits
 from sbn_converters.onnx.packing import unpack_signs
 from sbn_converters.onnx.samples import COUNT, SEED
 from sbn_deploy.export.trace import Traced
-from sbn_runtime.errors import ModelError
 from sbn_runtime.tasks import Task, find, member_name
 
-from .forced import Forced, Held, Verdict
+from .forced import Forced, Held, Verdict, mismatch
 from .report import EngineResult, verdict, within_tolerance
 
 # Two samples show that samples differ; more would show nothing new.
@@ -54,6 +53,7 @@ class Reference:
         members: the modules with deterministic signs.
         outputs: by node name, the file's packed values.
         task: of the first output.
+        file: what errors call the file.
 
     Attributes:
         task: None for "none".
@@ -66,7 +66,9 @@ class Reference:
         members: Sequence[torch.nn.Module],
         outputs: Mapping[str, Output],
         task: str,
+        file: str,
     ) -> None:
+        self._file = file
         self.outputs = outputs
         self.task: Task | None = find(task)
         self.names = traced.recording.outputs
@@ -116,7 +118,7 @@ class Reference:
                     index, values, count, draws, (noise[0], sample) if noise else None
                 )
                 runs.append((network, held))
-                forced = Forced(network, held, self._answers)
+                forced = Forced(network, held, self._answers, self._file)
                 with torch.no_grad():
                     forced.run(*batch)
                 expected.append([forced.kept[name].float().numpy() for name in self._answers])
@@ -158,11 +160,11 @@ class Reference:
         rows = []
         for network, held in runs:
             try:
-                forced = Forced(copy.deepcopy(network).double(), held, self._answers)
+                forced = Forced(copy.deepcopy(network).double(), held, self._answers, self._file)
                 with torch.no_grad():
                     forced.run(*(x.double() if x.is_floating_point() else x for x in batch))
             except RuntimeError:
-                forced = Forced(network, held, self._answers)
+                forced = Forced(network, held, self._answers, self._file)
                 with torch.no_grad(), warnings.catch_warnings():
                     # torch warns of another vendor's hardware here.
                     warnings.simplefilter("ignore")
@@ -207,10 +209,7 @@ class Reference:
     ) -> tuple[NDArray[np.float32], int]:
         """Signs [N, elements] in the order of the traced value, and pixels in an image."""
         if name not in self._sizes:
-            raise ModelError(
-                f"the file's layers do not match the network at {name};"
-                " export it again with this version"
-            )
+            raise mismatch(self._file, name)
         size = self._sizes[name]
         elements, words = int(np.prod(size)), packed.shape[-1]
         # Rows of a sequence lie one after the other; an image's pixels have axes of their own.
@@ -222,10 +221,7 @@ class Reference:
         pixels = len(rows) // count
         channels, rest = divmod(elements, max(pixels, 1))
         if rest or -(-channels // 64) != words:
-            raise ModelError(
-                f"the file's signs of {name} have another shape than the network's;"
-                " export it again with this version"
-            )
+            raise mismatch(self._file, name)
         signs = unpack_signs(rows, channels).reshape(count, pixels, channels)
         if packed.ndim > 2:
             signs = np.ascontiguousarray(signs.transpose(0, 2, 1))

@@ -13,8 +13,9 @@ from sbn_deploy.measure.latency.record import Ratio, Result
 from sbn_deploy.measure.measurement import ModelFacts
 from sbn_runtime import isa
 
+from ..command import Outcome, sbn
 from ..small_models import Classifier, write_float_classifier
-from .conftest import Outcome, Trained, sbn
+from .conftest import Trained
 
 # Time is no matter, however busy the machine is.
 QUICK = ("--runs", "20", "--warmup", "1", "--max-seconds", "1000")

@@ -11,8 +11,8 @@ from sbn_deploy.bundle import TARGETS
 from sbn_deploy.bundle.readme import Facts, readme
 from sbn_runtime import Preprocess
 
+from ..command import sbn
 from ..small_models import CLASSES, PREPROCESS, Classifier, write_float_model
-from .conftest import sbn
 
 TARGET = "linux-x86_64"
 

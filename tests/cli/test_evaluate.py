@@ -20,6 +20,7 @@ from sbn_deploy.data import load
 from sbn_deploy.measure import measurement
 from sbn_deploy.nn import models
 
+from ..command import sbn
 from ..small_models import (
     CLASSES,
     PREPROCESS,
@@ -29,7 +30,7 @@ from ..small_models import (
     random_images,
     write_float_classifier,
 )
-from .conftest import Trained, sbn
+from .conftest import Trained
 
 # Runs `sbn` with a log of the first two pixels of every image classified, and may end itself.
 DRIVER = """

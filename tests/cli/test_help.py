@@ -10,7 +10,7 @@ import pytest
 
 from sbn_deploy import cli
 
-from .conftest import sbn
+from ..command import sbn
 
 
 def test_help_lists_every_verb() -> None:

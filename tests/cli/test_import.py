@@ -14,12 +14,12 @@ from sbn_converters.tflite.schema import Padding
 from sbn_converters.tflite.write import write
 from sbn_runtime import ModelError, Session
 
+from ..command import sbn
 from ..converters.qonnx import networks
 from ..converters.tflite import reference
 from ..converters.tflite.binary_parts import convolution, quantized
 from ..converters.tflite.imported import fill_in
 from ..converters.tflite.tflite_models import BPOOL, WINDOW, Builder
-from .conftest import sbn
 
 IMAGE = (1, 8, 8, 3)
 

@@ -10,8 +10,8 @@ import pytest
 from sbn_runtime import Session
 from sbn_runtime.preprocess import Standardize
 
+from ..command import sbn
 from ..task_models import PIXELS, ROWS, SEVERAL, answers, pixels, rows, save
-from .conftest import sbn
 
 CLASSES = {"classes": ["sky", "sea", "sand"]}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ..command import sbn
 from ..report import samples
-from .conftest import sbn
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from PIL import Image
 
 from sbn_runtime import Session, available_isas
 
+from ..command import sbn
 from ..small_models import CLASSES, SIZE, Classifier, random_images, write_float_model
-from .conftest import sbn
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from sbn_deploy.lce.interpreter import KERNELS, is_installed
 from sbn_deploy.nn import models
 from sbn_deploy.train import checkpoint
 
+from ..command import Outcome, sbn
 from ..lce.tiny import binary_layer, without_lce
-from .conftest import Outcome, Trained, sbn
+from .conftest import Trained
 
 needs_lce = pytest.mark.skipif(not is_installed(), reason="needs larq-compute-engine")
 
@@ -232,7 +233,7 @@ def _turned(model: Model) -> None:
         (_tensor_missing, "does not hold the layers that its metadata names"),
         (_logits_renamed, "has no output with logits"),
         (_wrong_logits, "has no output with logits"),
-        (_another_layer, "have another shape than the network's"),
+        (_another_layer, "are not those of the network"),
         (_turned, "does not hold the signs of"),
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 
 from sbn_runtime import Session
 
+from ..command import sbn
 from ..small_models import CLASSES, StochasticClassifier, random_images
-from .conftest import sbn
 
 
 @pytest.fixture

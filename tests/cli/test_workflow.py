@@ -19,8 +19,9 @@ from sbn_deploy.nn import models
 from sbn_deploy.train import checkpoint
 from sbn_runtime import Session, available_isas
 
+from ..command import COMMAND, sbn
 from ..small_models import Classifier
-from .conftest import COMMAND, Trained, sbn
+from .conftest import Trained
 
 # Root may write everywhere; without its capabilities it is a user like any other.
 AS_USER = ("setpriv", "--inh-caps=-all", "--bounding-set=-all") if os.geteuid() == 0 else ()

@@ -74,6 +74,7 @@ FORWARDS = {
     "sizes": lambda m, x: x.view(x.size(0), 2, 2).permute(0, 2, 1).reshape(-1, 2),
     "repeated constants": lambda m, x: x + m.weight[0].expand_as(x) * m.weight[1].repeat(len(x), 1),
     "attention": lambda m, x: functional.scaled_dot_product_attention(*[x[:, None]] * 3),
+    "squeezed": lambda m, x: (x[:, None].squeeze(2).squeeze(1) * 2).squeeze(1) + x[None].squeeze(0),
     "circular": lambda m, x: functional.pad(x[:, None], (2, 1), mode="circular"),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ import pytest
 from sbn_deploy.measure.latency.stability import RULE
 from sbn_runtime import isa
 
-from ..cli.conftest import COMMAND, Outcome, sbn
+from ..command import COMMAND, Outcome, sbn
 from ..small_models import Classifier, random_images
 from .conftest import Device
 

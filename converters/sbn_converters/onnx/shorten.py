@@ -18,7 +18,9 @@ def shorten(graph: ir.Graph) -> None:
     Shapes stay where inference would need a function's body to find them.
     """
     kept = {value.name for value in [*graph.inputs, *graph.outputs]}
-    numbers = (name for name in map(_letters, count()) if name not in kept)
+    # A name that is about to be given up still belongs to another value until then.
+    present = kept.union(graph.initializers, (v.name for node in graph for v in node.outputs))
+    numbers = (name for name in map(_letters, count()) if name not in present)
     for value in list(graph.initializers.values()):
         if value.name not in kept:
             value.name = next(numbers)
