@@ -18,7 +18,8 @@ from torch import Tensor, fx, nn
 from sbn_converters import ops
 from sbn_runtime.errors import ConfigError, UnsupportedLayerError
 
-from .record import Recording, record, state_of
+from .record import Recording, record
+from .run import state_of
 
 _REGISTRIES: dict[Any, Any] = {}
 
