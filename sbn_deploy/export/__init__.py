@@ -34,8 +34,8 @@ __all__ = [
 
 
 def export_checkpoint(
-    checkpoint: Path,
-    output: Path,
+    checkpoint: str | Path,
+    output: str | Path,
     *,
     weights: Weights = "threshold",
     members: int = 1,
@@ -59,6 +59,7 @@ def export_checkpoint(
     """
     from sbn_deploy.materialize import materialize_checkpoint
 
+    checkpoint, output = Path(checkpoint), Path(output)
     check_target(output, activations)
     made = materialize_checkpoint(
         checkpoint, weights=weights, members=members, seed=seed, activations=activations
@@ -100,7 +101,7 @@ def check_target(output: Path, activations: Activations) -> None:
 def export_model(
     model: torch.nn.Module | Sequence[torch.nn.Module],
     example: torch.Tensor | Sequence[torch.Tensor],
-    path: Path,
+    path: str | Path,
     *,
     task: str | None = None,
     classes: Sequence[str] | None = None,
@@ -141,7 +142,7 @@ def export_model(
     if preprocess is not None:
         said["preprocess"] = preprocess.to_json()
     members = [model] if not isinstance(model, Sequence) else list(model)
-    return export_members(members, example, path, task=task, metadata=said, noise=noise)
+    return export_members(members, example, Path(path), task=task, metadata=said, noise=noise)
 
 
 def export_members(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import operator
 import os
 import sys
@@ -20,6 +19,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from sbn_deploy.networks.copied import copied
 from sbn_deploy.networks.cuda import without_cuda
 from sbn_runtime.errors import UnsupportedLayerError
 
@@ -82,27 +82,28 @@ class Run:
 def run(module: nn.Module, inputs: tuple[Tensor, ...], known: Mapping[str, Tensor]) -> Run:
     """Runs a copy of the module; known: constants that it may share with an earlier run."""
     made = Run(inputs)
-    copied = _copy(module).eval()
-    if any(p.is_floating_point() and p.dtype != torch.float32 for p in state_of(copied).values()):
-        copied.float()
-    recorder = _Recorder(copied, made, known)
-    try:
-        with (
-            torch.no_grad(),
-            warnings.catch_warnings(),
-            torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
-            _plain_attention(),
-            recorder.modules(),
-            without_cuda(),
-            Spelled(),
-            recorder,
-        ):
-            warnings.simplefilter("ignore")
-            result = copied(*inputs)
-    except UnsupportedLayerError:
-        raise
-    except Exception as error:
-        raise UnsupportedLayerError(_said(module, error)) from error
+    with copied(module) as inner:
+        state = state_of(inner).values()
+        if any(value.is_floating_point() and value.dtype != torch.float32 for value in state):
+            inner.float()
+        recorder = _Recorder(inner, made, known)
+        try:
+            with (
+                torch.no_grad(),
+                warnings.catch_warnings(),
+                torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+                _plain_attention(),
+                recorder.modules(),
+                without_cuda(),
+                Spelled(),
+                recorder,
+            ):
+                warnings.simplefilter("ignore")
+                result = inner(*inputs)
+        except UnsupportedLayerError:
+            raise
+        except Exception as error:
+            raise UnsupportedLayerError(_said(module, error)) from error
     recorder.take_outputs(result)
     return made
 
@@ -120,19 +121,6 @@ def _said(module: nn.Module, error: Exception) -> str:
         f"{type(module).__name__} cannot run on the example{line}:"
         f" {type(error).__name__}: {message[0]}"
     )
-
-
-def _copy(module: nn.Module) -> nn.Module:
-    """A copy whose state a forward may rewrite."""
-    try:
-        inner = module.module if isinstance(module, nn.DataParallel) else module
-        return copy.deepcopy(inner)
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UnsupportedLayerError(
-            f"{type(module).__name__} cannot be copied: {reason};"
-            " keep no computed tensors as attributes, or detach them"
-        ) from error
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:

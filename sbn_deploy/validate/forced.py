@@ -120,7 +120,8 @@ class Forced(fx.Interpreter):
 
     def _forced(self, node: fx.Node, result: Tensor, found: Sequence[Held]) -> Tensor:
         argument = self._argument(node, found[0].edge)
-        a = argument.double().numpy().reshape(len(argument), -1)
+        # Not one row for each of the first axis, where a network makes more rows of an image.
+        a = argument.double().numpy().reshape(len(found[0].signs), -1)
         up: NDArray[np.bool_] | None = None
         at_least: NDArray[np.bool_] | None = None
         for one in found:

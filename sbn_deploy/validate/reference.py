@@ -74,8 +74,9 @@ class Reference:
         self.names = traced.recording.outputs
         self._traced = traced
         self._networks = [traced.network(member) for member in members]
+        batch = len(traced.recording.example[0])
         self._sizes = {
-            node.name: [int(size) for size in node.meta["val"].shape[1:]]
+            node.name: _of_one(node.meta["val"], batch)
             for node in self._networks[0].graph.nodes
             if isinstance(node.meta.get("val"), Tensor)
         }
@@ -226,6 +227,13 @@ class Reference:
         if packed.ndim > 2:
             signs = np.ascontiguousarray(signs.transpose(0, 2, 1))
         return signs.reshape(count, -1), pixels
+
+
+def _of_one(value: Tensor, batch: int) -> list[int]:
+    """The sizes of what one image has of a traced value; batch: that it was traced with."""
+    first, *others = value.shape if value.ndim else (1,)
+    rows = (first if isinstance(first, int) else first.node.hint) // batch
+    return [*([rows] if rows > 1 else []), *map(int, others)]
 
 
 def _difference(layer: str, found: Verdict) -> str:

@@ -95,6 +95,28 @@ def test_a_recording_computes_the_same(name: str) -> None:
     assert found.notes == []
 
 
+def test_a_module_that_cannot_be_copied_is_put_back() -> None:
+    def forward(module: Module, x: Tensor) -> Tensor:
+        module.weight.data.sign_()
+        module.scale.add_(1)
+        module.seen = x
+        return functional.linear(x * module.scale * module.computed, module.weight)
+
+    module = Module(forward).train()
+    module.computed = module.weight.sum() * 2  # which deepcopy refuses
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    attributes = dict(module.__dict__)
+    example = torch.randn(2, 4)
+    found = record(module, example)
+    (answer,) = found.graph_module(example.clone())
+    expected = functional.linear(example * 2 * module.computed, module.weight.sign())
+    torch.testing.assert_close(answer, expected.detach())
+    assert module.__dict__ == attributes
+    assert module.training
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_what_nothing_else_sees_is_not_written_over() -> None:
     found = record(Module(FORWARDS["in place"]), torch.randn(2, 4))
     assert not any(is_writing(node) for node in found.graph_module.graph.nodes)

@@ -109,3 +109,31 @@ def test_floats_moved_by_less_than_a_rounding_are_ties(path: Path, network: Netw
     result = _validated(path, network, move)
     assert result.differing_bits == 0
     assert result.ok
+
+
+class Points(nn.Module):
+    """Its rows are the points of images, so that the first axis is not that of images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Conv1d(3, 70, 1)
+        self.dense = nn.ParameterList(torch.randn(70, 70) for _ in range(2))
+        self.head = nn.Linear(70, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.embedding(x).transpose(1, 2).reshape(-1, 70)
+        for weight in self.dense:
+            rows = functional.linear(torch.sign(rows), torch.sign(weight))
+        return self.head(rows.view(len(x), -1, 70).amax(1))
+
+
+def test_rows_of_points(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    points = Points().eval()
+    report = export_model(points, torch.randn(2, 3, 9), str(tmp_path / "model.onnx"))
+    assert report.packed_layers == 2
+    inputs = np.random.default_rng(0).standard_normal((5, 3, 9)).astype(np.float32)
+    for result in validate_members(onnx.load(report.path), [points], inputs):
+        assert result.ok
+        # Sums of 70 signs may be 0, of which torch.sign is 0: two bits each.
+        assert result.compared_bits == (1 + 2) * 9 * 70 * result.samples
