@@ -22,7 +22,7 @@ CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test test-lce sweep fuzz check-threads wheels test-arm \
+.PHONY: help demo test lint native-test python-test test-long test-lce sweep fuzz check-threads wheels test-arm \
 	arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
@@ -47,6 +47,9 @@ python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: every Python, and more under emulators (an hour)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m long $(ARGS)
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/measure/latency/test_engines.py $(ARGS)

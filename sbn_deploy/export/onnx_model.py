@@ -15,6 +15,7 @@ from torch.func import functional_call
 
 from sbn_converters.onnx import ensemble, lower, write
 from sbn_converters.onnx.lower import Lowered
+from sbn_converters.onnx.pixels import PIXEL_MAX
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
 from sbn_converters.onnx.working_set import working_set
 from sbn_deploy.validate import validate_members
@@ -23,11 +24,13 @@ from sbn_deploy.validate.reference import answers_of
 from sbn_deploy.validate.report import within_tolerance
 from sbn_runtime import __version__
 from sbn_runtime.errors import ModelError
+from sbn_runtime.preprocess import Preprocess, preprocess_from
 from sbn_runtime.session import session_options
 from sbn_runtime.tasks import find, infer_task
 
 from .noise import Noise, check_drawn
 from .trace import Traced, trace
+from .zeros import signs_of_zeros
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ def build(
     samples = Samples()
     draws = noise.draws if noise is not None else {}
     models = [traced.onnx(member) for member in members]
-    lowered, *_ = [lower.lower(model, draws, samples) for model in models]
+    zeros = signs_of_zeros(traced)
+    pixels = _are_pixels((metadata or {}).get("preprocess"))
+    lowered, *_ = [lower.lower(model, draws, samples, zeros, pixels=pixels) for model in models]
     names = [f"member{index}" for index in range(len(members))]
     recorded = [layer.to_json() for layer in lowered.layers]
     if len(members) > 1:
@@ -86,6 +91,18 @@ def build(
     built = Built(proto, lowered, said, traced)
     _check(built, members, noise)
     return built
+
+
+def _are_pixels(preprocess: object) -> bool:
+    """Whether images may be (2 p - 255) / 255 for pixels p, as far as their preprocessing says."""
+    if not isinstance(preprocess, dict):
+        return True
+    known = preprocess_from(preprocess)
+    return (
+        isinstance(known, Preprocess)
+        and known.pixel_max == PIXEL_MAX
+        and {*known.mean, *known.std} == {0.5}
+    )
 
 
 def _check(built: Built, members: Sequence[nn.Module], noise: Noise | None) -> None:

@@ -29,6 +29,8 @@ aten = torch.ops.aten
 TIE_TOLERANCE = 1e-4
 # Batch-norms rounded another way move an argument by less than this share of a code.
 _ROUNDING = 0.1
+# A larger share of exact zeros is not by chance.
+COMMON = 1e-3
 _COMPARISONS = (
     *(aten.lt.Scalar, aten.lt.Tensor, aten.le.Scalar, aten.le.Tensor),
     *(aten.gt.Scalar, aten.gt.Tensor, aten.ge.Scalar, aten.ge.Tensor),
@@ -205,7 +207,11 @@ def _result(
     if node.target is aten.sign.default:
         if above is None:
             assert at_least is not None
-            return torch.where(as_tensor(at_least), 1.0, -1.0).to(result.dtype)
+            signs = torch.where(as_tensor(at_least), 1.0, -1.0).to(result.dtype)
+            if float((argument == 0).double().mean()) > COMMON:
+                # No ties, but what torch.sign of sums of whole numbers is: not +1, but 0.
+                return torch.where((argument == 0) & as_tensor(at_least), result, signs)
+            return signs
         lower = result.clamp(max=0)
         if at_least is not None:
             lower = torch.where(as_tensor(at_least), 0.0, -1.0).to(result.dtype)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
 from ..command import Outcome, sbn
+from ..once import once
 from ..small_models import Classifier
 
 
@@ -30,8 +32,14 @@ class Trained:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """`sbn train` and `sbn export`, for two epochs."""
-    folder = tmp_path_factory.mktemp("trained")
-    training = sbn("train", "--out", folder, "--epochs", "2", "--json")
-    checkpoint, exported = folder / "checkpoint.safetensors", folder / "digits.onnx"
-    export = sbn("export", checkpoint, "-o", exported, "--json")
-    return Trained(checkpoint, exported, training, export)
+
+    def make(folder: Path) -> None:
+        checkpoint = folder / "checkpoint.safetensors"
+        training = sbn("train", "--out", folder, "--epochs", "2", "--json")
+        export = sbn("export", checkpoint, "-o", folder / "digits.onnx", "--json")
+        said = [asdict(outcome) for outcome in (training, export)]
+        (folder / "said.json").write_text(json.dumps(said))
+
+    folder = once(tmp_path_factory, "trained", make)
+    training, export = (Outcome(**said) for said in json.loads((folder / "said.json").read_text()))
+    return Trained(folder / "checkpoint.safetensors", folder / "digits.onnx", training, export)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbn_converters.onnx.inspect import inspect_model, metadata
-from sbn_deploy.export import ExportReport, export_onnx
+from sbn_deploy.export import ExportReport, export_model, export_onnx
 from sbn_deploy.validate import validate_members
 from sbn_runtime.errors import OutputError, UnsupportedLayerError
+from sbn_runtime.preprocess import Preprocess
 
 from .random_networks import BinaryDense, Sign, batch_norm, random_signs
 
@@ -179,6 +180,22 @@ def test_first_layers_on_pixels_give_floats_too(tmp_path: Path) -> None:
     model = onnx.load(path)
     ops = [node.op_type for node in model.graph.node]
     assert ops[:3] == ["PixelConvScale", "Pack", "ConvResidual"]
+    assert all(result.ok for result in validate_members(model, [network], x.numpy()))
+
+
+def test_images_of_other_pixels_stay_floats(tmp_path: Path) -> None:
+    """Of pixels up to 16, 255 x is no odd whole number."""
+    torch.manual_seed(3)
+    norm = batch_norm(9, 27 * 127**2 * 200**2, two_dimensional=True)
+    network = nn.Sequential(PixelConvolution(9, -1.0), norm, Sign(), *_head(9 * 16)).eval()
+    preprocess = Preprocess(3, 4, 4, 16, (0.5,) * 3, (0.5,) * 3)
+    x = torch.from_numpy(
+        preprocess.apply(np.random.default_rng(0).integers(0, 17, (5, 4, 4, 3), "u1"))
+    )
+    report = export_model(network, x, tmp_path / "model.onnx", preprocess=preprocess)
+    assert "8-bit pixels" in report.float_layers["0"]
+    model = onnx.load(report.path)
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     assert all(result.ok for result in validate_members(model, [network], x.numpy()))
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ..once import once
 from . import answers, models
-from .wheels import ROOT, build
+from .wheels import ROOT, built
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,16 @@ def project() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree for this machine."""
-    return build(platform.machine(), tmp_path_factory.mktemp("wheel"))
+    return built(tmp_path_factory, platform.machine())
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """Trained networks and the golden noise, computed here."""
-    folder = tmp_path_factory.mktemp("models")
-    models.write(folder)
-    here = folder / "here.npz"
-    answers.main(folder, here)
-    return Answers(folder, dict(np.load(here)))
+
+    def make(folder: Path) -> None:
+        models.write(folder)
+        answers.main(folder, folder / "here.npz")
+
+    folder = once(tmp_path_factory, "packaging-models", make)
+    return Answers(folder, dict(np.load(folder / "here.npz")))

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from . import arm
-from .wheels import ROOT
+from .wheels import CROSS_COMPILER, ROOT
 
 HERE = Path(__file__).parent
-CROSS_COMPILER = "aarch64-linux-gnu-gcc"
 # Debian's packages of the programs that tests need.
 PACKAGES = {
     **arm.PROGRAMS,

@@ -10,7 +10,7 @@ from . import arm
 from .arm import CORES, Arm
 from .conftest import Answers
 from .oldest import OLDEST
-from .wheels import CONSTRAINTS, ROOT, build, check
+from .wheels import CONSTRAINTS, ROOT, built, check
 
 pytestmark = pytest.mark.skipif(bool(arm.missing()), reason=arm.missing())
 
@@ -25,7 +25,7 @@ def machine() -> Arm:
 
 @pytest.fixture(scope="module")
 def arm_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("aarch64", tmp_path_factory.mktemp("wheel"))
+    return built(tmp_path_factory, "aarch64")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_answers_are_those_of_this_machine(
     check_answers(machine, core, installed, trained, tmp_path)
 
 
-@pytest.mark.emulated
+@pytest.mark.long
 def test_oldest_onnxruntime(
     machine: Arm, arm_wheel: Path, trained: Answers, tmp_path: Path
 ) -> None:
@@ -63,7 +63,7 @@ def test_oldest_onnxruntime(
     check_answers(machine, CORES[0], site, trained, tmp_path)
 
 
-@pytest.mark.emulated
+@pytest.mark.long
 @pytest.mark.parametrize("version", OLDEST)
 def test_every_python_can_install_it(arm_wheel: Path, version: str, tmp_path: Path) -> None:
     """There are wheels of all that it requires."""
@@ -71,7 +71,7 @@ def test_every_python_can_install_it(arm_wheel: Path, version: str, tmp_path: Pa
     arm.install(version, tmp_path, "--dry-run", *OLDEST[version], str(arm_wheel))
 
 
-@pytest.mark.emulated
+@pytest.mark.long
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(
     "tests", sorted(ROOT.glob("tests/runtime/test_*.py")), ids=lambda p: p.stem

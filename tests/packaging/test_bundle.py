@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
-import shutil
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -24,9 +22,9 @@ from ..small_models import (
     random_images,
     write_pixel_classifier,
 )
-from .native import CROSS_COMPILER, HERE, STRICT, need, onnxruntime_library, run
+from .native import HERE, STRICT, need, onnxruntime_library, run
 from .test_wheel import Environment
-from .wheels import CONSTRAINTS, ROOT, build, check, pip
+from .wheels import CONSTRAINTS, CROSS_COMPILER, ROOT, check, pip
 
 ARM = ("android-arm64", "linux-arm64")
 TARGETS = (*ARM, "linux-x86_64")
@@ -35,13 +33,6 @@ ARM_PROGRAM = "sbn_deploy/libraries/aarch64/sbn_layers"
 KINDS = ("float", "pixels", "noise")
 # Plain ASCII, more than one word, and neither.
 NAMES = ["round thing", "Kreuz-Förmiges", "line"]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel with the library for ARM, if that can be built here."""
-    cross = shutil.which(CROSS_COMPILER) is not None
-    return build(platform.machine(), tmp_path_factory.mktemp("wheel"), arm_library=cross)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from .system import SOURCE, WORK
 from .wheels import CONSTRAINTS
 
 pytestmark = [
-    pytest.mark.emulated,
+    pytest.mark.long,
     pytest.mark.skipif(bool(arm.missing()), reason=arm.missing()),
 ]
 CORE = "cortex-a72"

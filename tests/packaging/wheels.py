@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from tests.once import once
+
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("x86_64", "aarch64")
+CROSS_COMPILER = "aarch64-linux-gnu-gcc"
 CONSTRAINTS = f"--constraint={ROOT / 'constraints.txt'}"
 # The wheels of onnxruntime need the glibc of this tag, so ours may.
 GLIBC = (2, 28)
@@ -46,6 +52,20 @@ def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path
     pip("wheel", "--no-deps", "--wheel-dir", str(folder), *settings, str(ROOT))
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     return folder / f"sbn_deploy-{version}-{tag}.whl"
+
+
+def built(factory: pytest.TempPathFactory, architecture: str) -> Path:
+    """The wheel as `make wheels` builds it, once for all tests.
+
+    That for x86-64 holds the library for 64-bit ARM where that can be built here.
+    """
+    cross = architecture == "x86_64" and shutil.which(CROSS_COMPILER) is not None
+
+    def make(folder: Path) -> None:
+        build(architecture, folder, arm_library=cross)
+
+    (wheel,) = once(factory, f"wheel-{architecture}", make).glob("*.whl")
+    return wheel
 
 
 def check(wheel: Path) -> str:

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbn_deploy.export import export_model
+from sbn_deploy.export import export_model, onnx_model
 from sbn_deploy.validate import EngineResult, validate_members
+from sbn_runtime import Session
+from sbn_runtime.errors import ModelError
 
 Change = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]
 
@@ -137,3 +139,37 @@ def test_rows_of_points(tmp_path: Path) -> None:
         assert result.ok
         # Sums of 70 signs may be 0, of which torch.sign is 0: two bits each.
         assert result.compared_bits == (1 + 2) * 9 * 70 * result.samples
+
+
+class Attention(nn.Module):
+    """Scores of signs, whole numbers that are often 0, of which torch.sign is 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(torch.randn(64, 64) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k = (functional.linear(torch.sign(x), torch.sign(w)) for w in self.weights[:2])
+        scores = torch.sign(q) @ torch.sign(k).transpose(-1, -2)
+        mixed = torch.sign(scores) @ torch.sign(k)
+        return functional.linear(torch.sign(mixed), torch.sign(self.weights[2]))
+
+
+def test_zeros_that_are_common_are_no_ties(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    attention = Attention().eval()
+    report = export_model(attention, torch.randn(2, 16, 64), tmp_path / "model.onnx", task="none")
+    assert report.packed_layers == 3
+    x = torch.randn(5, 16, 64)
+    (answer,) = Session(report.path).run(x.numpy()).values()
+    with torch.no_grad():
+        np.testing.assert_array_equal(answer, attention(x).numpy())
+
+
+def test_a_file_that_takes_common_zeros_as_ones_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(onnx_model, "signs_of_zeros", lambda traced: set())
+    with pytest.raises(ModelError, match="answers otherwise than torch"):
+        export_model(Attention().eval(), torch.randn(2, 16, 64), tmp_path / "model.onnx")

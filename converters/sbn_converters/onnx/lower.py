@@ -13,7 +13,7 @@ What cannot be lowered exactly stays as it was; `Layer.why` says why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -58,18 +58,26 @@ def lower(
     model: ir.Model,
     draws: Mapping[str, Draw] = MappingProxyType({}),
     samples: Samples | None = None,
+    zeros: Collection[str] = (),
+    *,
+    pixels: bool = True,
 ) -> Lowered:
     """Lowers the graph in place; returns what each layer became, in order.
 
     draws: how to draw the signs of the named modules; other signs are not drawn.
     samples: what says which samples to draw, where any are.
+    zeros: names of traced signs whose floats are exactly 0 often; what `torch.sign` is
+    then, 0, is kept for them.
+
+    pixels: whether images may be normalised 8-bit pixels p, (2 p - 255) / 255, which a
+    first layer then takes as they are.
 
     The graph must have been traced with a known number of channels; height
     and width may only be unknown where nothing is flattened. If its first
     layer computes on 8-bit pixels, its input becomes uint8 [N, H, W, C].
     """
-    found = normalise(model, draws.keys())
-    layers = _run(State(model.graph, draws, samples or Samples(), found))
+    found = normalise(model, draws.keys(), zeros)
+    layers = _run(State(model.graph, draws, samples or Samples(), found, pixels))
     common.RemoveUnusedNodesPass()(model)
     return Lowered(layers, found.notes, found.has_signs)
 

@@ -71,6 +71,7 @@ def test_rounding_of_one_magnitude_is_averaged() -> None:
     [
         (floats(4, 9), "more than two values"),
         (np.array([[1.0, np.nan]]), "not all finite"),
+        (np.zeros((0, 4)), "no weights"),
         (signs(4, 3, 3, 3) * np.linspace(1, 2, 3).reshape(1, 3, 1, 1), "each input channel"),
     ],
 )

@@ -14,7 +14,11 @@ from .lce import assert_exact, needs_lce, translated
 
 @needs_lce
 @given(networks())
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=settings.default.max_examples * 2 // 5,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_every_kind_of_kernels_agrees_with_torch(spec: NetworkSpec) -> None:
     network, x = build(spec)
     _, model = translated(network, x)

@@ -32,7 +32,12 @@ class Accumulators:
         packed = self.state.input(node)
         if packed is None or not packed.is_image:
             layer = pixel_layer(node, self.state.graph.inputs[0])
-            if layer is not None:
+            if layer is not None and not self.state.may_take_pixels:
+                self.state.why[node] = (
+                    "its images are not (2 p - 255) / 255 for 8-bit pixels p, as their"
+                    " preprocessing says"
+                )
+            elif layer is not None:
                 self.state.pixel_layers[node.outputs[0]] = layer
             self.state.why.setdefault(node, "its input is not a tensor of signs")
             return

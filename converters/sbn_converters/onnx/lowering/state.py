@@ -20,11 +20,17 @@ class State:
     packed: by traced value, its packed signs. accumulators, pixel_layers: by output, the
     layers whose results are sums of whole numbers. signs: packed signs that an operator
     gives beside its floats. why: by layer, why it is not binary. pixels: the graph's
-    future input, if its first layer takes pixels.
+    future input, if its first layer takes pixels. may_take_pixels: whether images are
+    (2 p - 255) / 255 for pixels p.
     """
 
     def __init__(
-        self, graph: ir.Graph, draws: Mapping[str, Draw], samples: Samples, found: Normalised
+        self,
+        graph: ir.Graph,
+        draws: Mapping[str, Draw],
+        samples: Samples,
+        found: Normalised,
+        may_take_pixels: bool,
     ) -> None:
         self.graph = graph
         self.draws = draws
@@ -36,6 +42,7 @@ class State:
         self.pixel_layers: dict[ir.Value, PixelLayer] = {}
         self.signs: dict[ir.Value, Packed] = {}
         self.why: dict[ir.Node, str] = dict(found.why)
+        self.may_take_pixels = may_take_pixels
         self.pixels: ir.Value | None = None
 
     def input(self, node: ir.Node) -> Packed | None:

@@ -92,6 +92,7 @@ class BinaryLayers:
         if reason:
             self.why[node] = reason
             return
+        self.candidates.add(node)
         if parts.zeros:
             self.zeros[layer_name(node)] = parts.zeros
         if image.is_sign and parts.is_plain and image.terms[0].sign is node.inputs[0]:

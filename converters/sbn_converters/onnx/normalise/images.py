@@ -70,6 +70,7 @@ class ImageFinder:
     sources: by sign, the traced value that it is the sign of, with "-" before it
         where the sign is +1 for arguments up to zero.
     drawn: modules whose signs are drawn, which stay where they are.
+    zeros: traced signs whose floats are known to be exactly 0 often.
     ties: nodes of signs that are 0 at 0, taken as +1 there.
     """
 
@@ -79,11 +80,13 @@ class ImageFinder:
         levels: LevelFinder,
         accumulators: Accumulators,
         drawn: Collection[str],
+        zeros: Collection[str],
     ) -> None:
         self.edit = edit
         self.levels = levels
         self.accumulators = accumulators
         self.drawn = drawn
+        self.zeros = zeros
         self.found: dict[ir.Value, Image] = {}
         self.signs: dict[tuple[ir.Value, bool], ir.Value] = {}
         # Signs of flattened values, made by flattening signs.
@@ -157,7 +160,10 @@ class ImageFinder:
     def _reaches_zero(self, levels: Levels) -> bool:
         """Whether the argument is exactly 0 for whole numbers that a layer gives, or often."""
         known = self.accumulators.reaches_zero(levels.argument)
-        return zeros_are_common(levels.argument) if known is None else known
+        if known is not None:
+            return known
+        seen = any(source in self.zeros for source in levels.sources)
+        return seen or zeros_are_common(levels.argument)
 
     def _sign(self, levels: Levels, turned: bool, node: ir.Node, before: ir.Node) -> ir.Value:
         """+1 where the argument is at least zero, or, turned, at most zero; else -1."""

@@ -38,10 +38,13 @@ class Normalised:
     has_signs: bool = False
 
 
-def normalise(model: ir.Model, drawn: Collection[str] = ()) -> Normalised:
+def normalise(
+    model: ir.Model, drawn: Collection[str] = (), zeros: Collection[str] = ()
+) -> Normalised:
     """Rewrites the graph in place, so that the lowering finds its binary layers.
 
-    drawn: names of modules whose signs will be drawn.
+    drawn: names of modules whose signs will be drawn. zeros: names of traced signs whose
+    floats are exactly 0 often.
     """
     fold(model)
     straight = drop_straight_through(model)
@@ -51,7 +54,7 @@ def normalise(model: ir.Model, drawn: Collection[str] = ()) -> Normalised:
     edit = Editor(model.graph)
     accumulators = Accumulators()
     levels = LevelFinder(edit, drawn)
-    images = ImageFinder(edit, levels, accumulators, drawn)
+    images = ImageFinder(edit, levels, accumulators, drawn, zeros)
     layers = BinaryLayers(edit, images, accumulators)
     for node in list(model.graph):
         if node.graph is None or node.domain:

@@ -36,6 +36,8 @@ class ScaledSigns:
 def scaled_signs(weights: NDArray[Any]) -> ScaledSigns | str:
     """Weights [O, ...] taken apart, or the reason why they cannot be."""
     w = weights.astype(np.float64)
+    if not w.size:
+        return "it has no weights"
     if not np.isfinite(w).all():
         return "its weights are not all finite"
     flat = w.reshape(len(w), -1)
