@@ -147,6 +147,12 @@ class _Assembly:
             raise self._differs(a.origin, "takes another path for another image or batch size")
         merged = [self._argument(x, y, a) for x, y in zip(flat_a, flat_b, strict=True)]
         args, kwargs = spec.unflatten(merged)
+        if a.target is aten.convolution.default and isinstance(args[-1], fx.Node):
+            raise self._differs(
+                a.origin,
+                "convolves each image with weights of its own (groups that grow with the batch);"
+                " an ONNX file has constant groups",
+            )
         node = self.graph.call_function(a.target, tuple(args), kwargs)
         node.meta["shape"] = a.shape
         if a.origin.module:

@@ -295,10 +295,16 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif isinstance(result, (tuple, list)):
             flat, _ = tree_flatten(result)
             found = {f"output{index}": value for index, value in enumerate(flat)}
-        if not found or not all(isinstance(value, Tensor) for value in found.values()):
+        found = {name: value for name, value in found.items() if value is not None}
+        wrong = {name: v for name, v in found.items() if not isinstance(v, Tensor)}
+        if wrong or not found:
+            what = type(result).__name__
+            if isinstance(result, (Mapping, tuple, list)):
+                inside = [f"{type(value).__name__} as {name}" for name, value in wrong.items()]
+                what += f" with {inside[0]}" if inside else " without a tensor"
             raise UnsupportedLayerError(
-                f"the network returns {type(result).__name__}; it must return a tensor,"
-                " a tuple of tensors or a dict of tensors"
+                f"the network returns {what}; it must return a tensor, a tuple of tensors or a"
+                " dict of tensors"
             )
         for name, value in found.items():
             known = self.values.get(_key(value))

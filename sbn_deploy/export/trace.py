@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -111,12 +112,18 @@ def trace(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Traced:
     except Exception as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UnsupportedLayerError(
-            f"torch cannot write {type(module).__name__} as ONNX: {reason};"
+            f"torch cannot write {type(module).__name__} as ONNX: {_shortened(reason)};"
             " use operations that torch.onnx.export(dynamo=True) accepts"
         ) from error
     assert made is not None
     assert made.exported_program is not None
     return Traced(module, recording, made.exported_program, made.model)
+
+
+def _shortened(reason: str) -> str:
+    """torch's reason without the graph's notation of the operation that it is about."""
+    found = re.search(r"call_function\[target=torch\.ops\.([\w.]+)\]", reason)
+    return f"it has no ONNX form of {found[1]} with these arguments" if found else reason
 
 
 @contextlib.contextmanager

@@ -100,7 +100,7 @@ class Forced(fx.Interpreter):
         answers: Sequence[str],
         file: str,
     ) -> None:
-        super().__init__(network, garbage_collect_values=False)
+        super().__init__(network)
         self.held = _with_equals(network.graph, held)
         self.answers = frozenset(answers)
         self.file = file

@@ -63,6 +63,11 @@ def _guarded(module: Module, x: Tensor) -> Tensor:
     return x / module.scale if module.scale.item() != 0 else x
 
 
+def _experts(module: Module, x: Tensor) -> Tensor:
+    weights = (x[:, :, None] * module.weight).reshape(-1, 4, 1)
+    return functional.conv1d(x.reshape(1, -1, 1), weights, groups=len(x)).view(len(x), -1)
+
+
 FORWARDS = {
     "in place": lambda m, x: (x * 2).add_(x).relu_(),
     "weights rewritten": _rewritten,
@@ -142,6 +147,11 @@ def test_inputs_and_outputs_have_names() -> None:
     assert (found.inputs, found.outputs) == (["image", "angle"], ["sum", "mean"])
 
 
+def test_an_output_may_be_absent() -> None:
+    found = record(Module(lambda m, x: (x * 2, None)), torch.randn(2, 4))
+    assert found.outputs == ["output0"]
+
+
 def test_a_number_that_decides_is_told() -> None:
     def forward(module: Module, x: Tensor) -> Tensor:
         return x if x.abs().max() < 100 else -x
@@ -157,7 +167,9 @@ def test_a_number_that_decides_is_told() -> None:
         (lambda m, x: x + torch.from_numpy(x.numpy().copy()), "cannot follow back to the input"),
         (lambda m, x: x + torch.randn_like(x), "draws random numbers"),
         (lambda m, x: functional.dropout(x, training=True), "draws random numbers"),
-        (lambda m, x: "text", "must return a tensor"),
+        (lambda m, x: "text", "returns str; it must return a tensor"),
+        (lambda m, x: (x * 2, 3), "returns tuple with int as output1"),
+        (_experts, "weights of its own"),
         (lambda m, x: m.weight, "does not depend on the input"),
         (lambda m, x: x @ x, "cannot run on the example"),
         (lambda m, x: x[:1] if len(x) == 2 else x.neg(), "another path"),
