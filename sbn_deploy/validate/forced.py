@@ -104,6 +104,7 @@ class Forced(fx.Interpreter):
         self.held = _with_equals(network.graph, held)
         self.answers = frozenset(answers)
         self.file = file
+        self.variable = _variable(network.graph)
         self.verdicts: dict[str, Verdict] = {}
         self.kept: dict[str, Tensor] = {}
         missing = sorted(set(held) - {node.name for node in network.graph.nodes})
@@ -142,13 +143,18 @@ class Forced(fx.Interpreter):
                 up = ~signs
             else:
                 at_least = signs
-        return _result(node, argument, result, at_least, up, found[0].edge)
+        wanted = _result(node, argument, result, at_least, up, found[0].edge)
+        if self._is_reversed(node) and ".eq" not in str(node.target):
+            return ~wanted
+        return wanted
 
     def _argument(self, node: fx.Node, edge: float) -> Tensor:
         """The float whose sign a node takes."""
         operands: list[Any] = [self.env[x] if isinstance(x, fx.Node) else x for x in node.args]
         if node.target in _COMPARISONS:
             left, right = operands
+            if self._is_reversed(node):
+                left, right = right, left
             difference: Tensor = left - right if isinstance(left, Tensor) else -(right - left)
             return difference
         if node.target is aten.sign.default and isinstance(operands[0], Tensor):
@@ -157,6 +163,19 @@ class Forced(fx.Interpreter):
             shifted: Tensor = operands[0] - edge
             return shifted
         raise mismatch(self.file, node.name)
+
+    def _is_reversed(self, node: fx.Node) -> bool:
+        """Whether a comparison is of a constant with what depends on the input."""
+        return node.target in _COMPARISONS and node.args[0] not in self.variable
+
+
+def _variable(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes that depend on the input."""
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or not found.isdisjoint(node.all_input_nodes):
+            found.add(node)
+    return found
 
 
 def _place(node: fx.Node) -> str:

@@ -58,6 +58,14 @@ ACTIVATIONS = [
     Idiom("(x > 0).float()", remark="{0, 1}"),
     Idiom("torch.sign(F.relu(x))", remark="{0, 1}"),
     Idiom("torch.round(x.clamp(0, 1))", remark="DoReFa"),
+    Idiom("torch.where(torch.tensor(0.5) > x, -1.0, 1.0)"),
+    Idiom(
+        "torch.where(x > 0.5, 1.0, torch.where(x < -0.5, -1.0, 0.0))",
+        layers=2,
+        remark="ternary",
+    ),
+    Idiom("torch.sign(x) * (x.abs() > 0.5)", layers=2, remark="ternary"),
+    Idiom("((x > -0.5) & (x < 0.5)).float()", layers=2, remark="a band of x"),
     Idiom("torch.round(x / 0.5).clamp(0, 1) * 0.5", remark="{0, c}"),
     Idiom("torch.heaviside(x, torch.ones(()))"),
     Idiom(

@@ -151,6 +151,8 @@ class Signs:
     def _note_source(self, value: ir.Value, sign: ir.Node, layer: ir.Node | None = None) -> None:
         """Records whose signs a value holds, computed from that layer's sums if from any."""
         source = self.state.found.sources.get(sign.outputs[0], "")
+        if source == "-":  # of no traced value, but a side of a magnitude
+            source = ""
         self.state.emit.note_source(value, source, rounded=layer in self.state.found.rounded)
 
     def _pack(self, node: ir.Node, source: ir.Value, channels: int) -> Packed:

@@ -20,6 +20,7 @@ from ..graph import Editor, dims, inherit, integer, ints, layer_name, text
 from ..layout import CHANNELS_LAST
 from .accumulators import Accumulators
 from .levels import LevelFinder, Levels, zeros_are_common
+from .steps import Steps
 from .uniform import uniform_constant
 
 Float64 = NDArray[np.float64]
@@ -99,15 +100,20 @@ class ImageFinder:
         if value is None:
             return None
         known = self.found.get(value)
-        if known is None and value in self.levels.found and value.dtype in _FLOATS:
-            known = self._from_levels(value, self.levels.found[value], before)
+        if known is None and value.dtype in _FLOATS:
+            if value in self.levels.found:
+                known = self._from_levels(value, self.levels.found[value], before)
+            elif value in self.levels.steps:
+                known = self._from_steps(value, self.levels.steps[value], before)
             if known is not None:
                 self.found[value] = known
         return known
 
     def knows(self, value: ir.Value | None) -> bool:
         """Whether the value is an image, or may be made one."""
-        return value is not None and (value in self.found or value in self.levels.found)
+        return value is not None and any(
+            value in found for found in (self.found, self.levels.found, self.levels.steps)
+        )
 
     def visit(self, node: ir.Node) -> None:
         """Looks at one node whose output has no levels of its own."""
@@ -157,6 +163,26 @@ class ImageFinder:
             return Image((Term(self._sign(levels, False, node, before), half),), middle)
         return Image((Term(self._sign(levels, True, node, before), -half),), middle)
 
+    def _from_steps(self, value: ir.Value, steps: Steps, before: ir.Node) -> Image | None:
+        """A sign for each side of each edge on which the value changes."""
+        node = value.producer() or before
+        outcomes = [outcome.astype(np.float64) for outcome in steps.outcomes]
+        offset, terms = outcomes[0], []
+        for index, edge in enumerate(steps.edges):
+            below, at, above = outcomes[2 * index : 2 * index + 3]
+            levels = Levels(
+                self.levels.argument(steps, edge, before), below, at, above, edge.sources
+            )
+            if (at != below).any() and (above != at).any() and not self._reaches_zero(levels):
+                self.ties.append(node)
+                at = above
+            if (at != below).any():
+                terms.append(Term(self._sign(levels, False, node, before), (at - below) / 2))
+            if (above != at).any():
+                terms.append(Term(self._sign(levels, True, node, before), (at - above) / 2))
+            offset = offset + (above - below) / 2
+        return Image(tuple(terms), np.asarray(offset)) if terms else None
+
     def _reaches_zero(self, levels: Levels) -> bool:
         """Whether the argument is exactly 0 for whole numbers that a layer gives, or often."""
         known = self.accumulators.reaches_zero(levels.argument)
@@ -170,8 +196,11 @@ class ImageFinder:
         source = ",".join(levels.sources)
         return self._made(levels.argument, turned, f"-{source}" if turned else source, node, before)
 
-    def enter(self, node: ir.Node, levels: Levels) -> None:
+    def enter(self, node: ir.Node) -> None:
         """Enters a sign that is written as the lowering knows it."""
+        levels = self.levels.found.get(node.outputs[0])
+        if levels is None:
+            return
         if node.op_type == "Where" and chains.sign_input(node) is levels.argument:
             sign = node.outputs[0]
             known = self.signs.setdefault((levels.argument, False), sign)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..chains import channel_step
 from ..graph import Editor, constant, dims, inherit, layer_name
+from .steps import Edge, Steps, computed, steps_of
 from .uniform import uniform_constant
 
 Array = NDArray[Any]
@@ -123,6 +124,7 @@ class LevelFinder:
         self.edit = edit
         self.drawn = drawn
         self.found: dict[ir.Value, Levels] = {}
+        self.steps: dict[ir.Value, Steps] = {}
 
     def visit(self, node: ir.Node) -> bool:
         """Looks at one node; whether its output has levels."""
@@ -131,13 +133,18 @@ class LevelFinder:
         known = [self.found.get(value) if value is not None else None for value in node.inputs]
         levels = self._computed(node, known) if any(known) else self._begun(node)
         if levels is None:
-            return False
+            steps = self._stepped(node)
+            if steps is not None:
+                self.steps[node.outputs[0]] = steps
+            return steps is not None
         self.found[node.outputs[0]] = levels
         return True
 
     def _computed(self, node: ir.Node, known: list[Levels | None]) -> Levels | None:
         """What is computed elementwise from levels of one argument and constants."""
         function = _ELEMENTWISE.get(node.op_type)
+        if any(value in self.steps for value in node.inputs):
+            return None
         present = [levels for levels in known if levels is not None]
         if function is None or len({levels.argument for levels in present}) != 1:
             return self._compared(node) if len(present) < len(node.inputs) else None
@@ -152,9 +159,7 @@ class LevelFinder:
                 if array is None:
                     return None
                 operands.append((array, array, array))
-        attributes = {name: a.value for name, a in node.attributes.items()}
-        for name in ("saturate", "round_mode"):  # of casts to other types
-            attributes.pop(name, None)
+        attributes = _attributes(node)
         with np.errstate(all="ignore"):
             below, zero, above = (
                 function(*column, **attributes) for column in zip(*operands, strict=True)
@@ -163,6 +168,34 @@ class LevelFinder:
             return None
         sources = tuple(dict.fromkeys(name for levels in present for name in levels.sources))
         return Levels(present[0].argument, below, zero, above, sources)
+
+    def _stepped(self, node: ir.Node) -> Steps | None:
+        """What is computed elementwise from levels against several edges of one float."""
+        function = _ELEMENTWISE.get(node.op_type)
+        operands: list[Steps | Array | None] = []
+        for value in node.inputs:
+            if value in self.steps:
+                operands.append(self.steps[value])
+            elif value in self.found:
+                levels = self.found[value]
+                operands.append(steps_of(levels.argument, levels.outcomes, levels.sources))
+            else:
+                array = uniform_constant(value)
+                if array is None and value is not None:
+                    return None
+                operands.append(array)
+        count = sum(isinstance(operand, Steps) for operand in operands)
+        if function is None or not count or (count == 1 and not self.steps.keys() & {*node.inputs}):
+            return None
+        if node.op_type == "Mul" and all(
+            value in self.found and (self.found[value].below == -self.found[value].above).all()
+            for value in node.inputs
+        ):
+            return None  # a product of signs is one sign
+        steps = computed(function, operands, _attributes(node))
+        if steps is None or any(not _fits(x, node.outputs[0]) for x in steps.outcomes):
+            return None
+        return steps
 
     def _begun(self, node: ir.Node) -> Levels | None:
         """Where a float becomes discrete."""
@@ -244,6 +277,12 @@ class LevelFinder:
         source = f"{node.outputs[0].name}{edge}"
         return Levels(_unlimited(argument), below, zero, above, (source,))
 
+    def argument(self, steps: Steps, edge: Edge, before: ir.Node) -> ir.Value:
+        """The float whose sign tells on which side of an edge a value is."""
+        if edge.argument is not None:
+            return edge.argument
+        return self._minus(steps.base, self.edit.constant(edge.at, "edge"), before)
+
     def _minus(self, a: ir.Value, b: ir.Value, before: ir.Node) -> ir.Value:
         """a - b, which is below, at or above zero as a is below, at or above b."""
         array = uniform_constant(b)
@@ -272,6 +311,12 @@ class LevelFinder:
             value = node.inputs[0]
             node = value.producer()
         return value
+
+
+def _attributes(node: ir.Node) -> dict[str, Any]:
+    """Those that the functions of `_ELEMENTWISE` take."""
+    others = ("saturate", "round_mode")  # of casts to other types
+    return {name: a.value for name, a in node.attributes.items() if name not in others}
 
 
 def _fits(outcome: Array, value: ir.Value) -> bool:

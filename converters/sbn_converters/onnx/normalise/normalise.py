@@ -60,7 +60,7 @@ def normalise(
         if node.graph is None or node.domain:
             continue
         if levels.visit(node):
-            images.enter(node, levels.found[node.outputs[0]])
+            images.enter(node)
         elif node.op_type in LAYERS:
             layers.visit(node)
         else:
