@@ -133,6 +133,10 @@ class Forced(fx.Interpreter):
             differs = signs != expected
             known = self.verdicts.get(one.layer)
             wrong, ties = differs & ~close, differs & close
+            if node.target is aten.sign.default and len(found) == 1 and one.draw is None:
+                zero = a == 0  # of which torch.sign is neither +1 nor -1
+                if not one.turned and zero.mean() <= COMMON:
+                    ties |= zero
             spread = float(np.sqrt(np.square(a).mean())) or 1.0
             farthest = float(np.abs(a[differs]).max(initial=0.0)) / spread
             if known is not None:

@@ -173,3 +173,26 @@ def test_a_file_that_takes_common_zeros_as_ones_is_wrong(
     monkeypatch.setattr(onnx_model, "signs_of_zeros", lambda traced: set())
     with pytest.raises(ModelError, match="answers otherwise than torch"):
         export_model(Attention().eval(), torch.randn(2, 16, 64), tmp_path / "model.onnx")
+
+
+class Mean(nn.Module):
+    """A sign of means, one of which is exactly 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(8, 512))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(torch.sign(x.mean(1)), torch.sign(self.weight))
+
+
+def test_a_single_zero_is_a_tie(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    mean = Mean().eval()
+    report = export_model(mean, torch.randn(2, 2, 512), tmp_path / "model.onnx")
+    x = torch.randn(4, 2, 512)
+    x[1, :, 7] = torch.tensor([0.5, -0.5])
+    for result in validate_members(onnx.load(report.path), [mean], x.numpy()):
+        assert result.ok
+        assert result.tied_samples == (1 if result.samples > 1 else 0)
+        assert "1 of 2,048" in result.first_difference or result.samples < 4

@@ -72,7 +72,8 @@ class ImageFinder:
         where the sign is +1 for arguments up to zero.
     drawn: modules whose signs are drawn, which stay where they are.
     zeros: traced signs whose floats are known to be exactly 0 often.
-    ties: nodes of signs that are 0 at 0, taken as +1 there.
+    ties: nodes of signs that are 0 at 0, taken as +1 there. doubled: those that keep
+        their 0, as the mean of two signs.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class ImageFinder:
         self.pulled: dict[tuple[ir.Value, bool], ir.Value] = {}
         self.sources: dict[ir.Value, str] = {}
         self.ties: list[ir.Node] = []
+        self.doubled: list[ir.Node] = []
 
     def of(self, value: ir.Value | None, before: ir.Node) -> Image | None:
         """The value as an image; signs that it needs are made in front of `before`."""
@@ -154,6 +156,7 @@ class ImageFinder:
                 self.ties.append(node)
                 zero = above
             else:
+                self.doubled.append(node)
                 upper = self._sign(levels, False, node, before)
                 lower = self._sign(levels, True, node, before)
                 terms = Term(upper, (zero - below) / 2), Term(lower, (zero - above) / 2)

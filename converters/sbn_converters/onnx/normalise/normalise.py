@@ -79,14 +79,20 @@ def normalise(
 
 def _notes(images: ImageFinder, layers: BinaryLayers) -> list[str]:
     notes = []
-    ties = list(dict.fromkeys(images.ties))
-    if ties:
-        place = traced_line(ties[0])
-        more = f" and {len(ties) - 1} more" if len(ties) > 1 else ""
-        notes.append(
-            f"torch.sign in {layer_name(ties[0])}{f' ({place})' if place else ''}{more}:"
-            " a float of exactly 0, of which it is 0, is taken as +1"
-        )
+    for nodes, what in (
+        (images.ties, "a float of exactly 0, of which it is 0, is taken as +1"),
+        (
+            images.doubled,
+            "what it is of can be exactly 0, so that the layers behind it are computed twice;"
+            " torch.where(x >= 0, 1.0, -1.0) is never 0 and halves that",
+        ),
+    ):
+        signs = list(dict.fromkeys(nodes))
+        if signs:
+            place = traced_line(signs[0])
+            more = f" and {len(signs) - 1} more" if len(signs) > 1 else ""
+            where = f"{layer_name(signs[0])}{f' ({place})' if place else ''}{more}"
+            notes.append(f"torch.sign in {where}: {what}")
     for name, count in layers.zeros.items():
         weights = "weight is" if count == 1 else "weights are"
         notes.append(
