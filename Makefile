@@ -103,9 +103,8 @@ bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval o
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark
 
-published: $(STAMPS)/dev  ## export networks of published methods in full size and time them: build/published.md (half an hour)
-	mkdir -p build
-	$(BIN)/python -m tests.tools.published -o build/published.md
+published: $(STAMPS)/dev  ## export networks of published methods in full size and time them: docs/published.md (10 minutes)
+	$(BIN)/python -m tests.tools.published -o docs/published.md
 
 docs: $(STAMPS)/dev  ## the documentation as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml

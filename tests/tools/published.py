@@ -31,14 +31,29 @@ import torch
 from numpy.typing import NDArray
 
 from sbn_deploy.export.onnx_model import Built, build
+from sbn_deploy.measure.machine import describe
 from sbn_deploy.validate import validate_members
-from sbn_runtime import Session
+from sbn_runtime import Session, available_isas
 from sbn_runtime.errors import SbnError
 from sbn_runtime.files import write_atomically
 from tests.published.catalogue import NETWORKS
 
 ROUNDS = 15
 HEADER = """\
+# Networks of published methods
+
+Written for the tests from the papers' definitions, in their published sizes (`tests/published`),
+with random weights and batch-norm statistics, and exported as anybody's network is. Made by
+`make published` on {machine}.
+
+- layers packed, binary MACs packed: of the layers with weights of two values.
+- export CPU, peak memory: of the whole process that exports, its imports included.
+- agrees: how many packed signs were compared with torch's on other inputs than those of the
+  export, and none differs; tied: inputs of which a float fell so near zero, before a sign, that
+  torch itself decides it by the order of its sums.
+- ours, float: median latency of one input on one thread, of our file and of the same module as
+  float ONNX, both in onnxruntime, in turns.
+
 | network | layers packed | binary MACs packed | file | export CPU | peak memory | agrees | ours | float | ratio |
 |---|---:|---:|---:|---:|---:|---|---:|---:|---:|
 """  # noqa: E501
@@ -164,7 +179,9 @@ def _float_session(built: Built, example: torch.Tensor, path: Path) -> onnxrunti
 
 def report(rows: list[Row]) -> str:
     """The table, and what is to be said about single layers."""
-    lines = [HEADER.rstrip(), *(row.cells() for row in rows), ""]
+    machine = f"{describe()['cpu']} with {', '.join(available_isas())}"
+    lines = [HEADER.format(machine=machine).rstrip(), *(row.cells() for row in rows), ""]
+    lines += ["What was said of them:", ""]
     for row in rows:
         said = [f"- {layer} stays float: {why}" for layer, why in row.floats.items()]
         said += [f"- {note}" for note in row.notes]
