@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sbn_converters.onnx import ensemble, lower, write
+from sbn_converters.onnx.last_activation import before_activation
 from sbn_converters.onnx.lower import Lowered
 from sbn_converters.onnx.pixels import PIXEL_MAX
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
@@ -23,14 +24,14 @@ from sbn_deploy.validate.onnx_engines import as_feed
 from sbn_deploy.validate.reference import answers_of
 from sbn_deploy.validate.report import within_tolerance
 from sbn_runtime import __version__
-from sbn_runtime.errors import ModelError
+from sbn_runtime.errors import ModelError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess, preprocess_from
 from sbn_runtime.session import session_options
 from sbn_runtime.tasks import find, infer_task
 
 from .noise import Noise, check_drawn
+from .observed import observe
 from .trace import Traced, trace
-from .zeros import signs_of_zeros
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,12 @@ def build(
     samples = Samples()
     draws = noise.draws if noise is not None else {}
     models = [traced.onnx(member) for member in members]
-    zeros = signs_of_zeros(traced)
+    observed = observe(traced)
+    _check_activation(traced, observed.answers[0], task)
     pixels = _are_pixels((metadata or {}).get("preprocess"))
-    lowered, *_ = [lower.lower(model, draws, samples, zeros, pixels=pixels) for model in models]
+    lowered, *_ = [
+        lower.lower(model, draws, samples, observed.zeros, pixels=pixels) for model in models
+    ]
     names = [f"member{index}" for index in range(len(members))]
     recorded = [layer.to_json() for layer in lowered.layers]
     if len(members) > 1:
@@ -91,6 +95,20 @@ def build(
     built = Built(proto, lowered, said, traced)
     _check(built, members, noise)
     return built
+
+
+def _check_activation(traced: Traced, answer: Tensor, task: str) -> None:
+    """Raises UnsupportedLayerError where probabilities would be normalised once more."""
+    known = find(task)
+    if known is None or known.activation != "softmax" or answer.shape[known.axis] < 2:
+        return
+    _, spelling = before_activation(traced.model.graph.outputs[0], known)
+    sums = answer.sum(known.axis)
+    if not spelling and bool((answer >= 0).all()) and torch.allclose(sums, torch.ones_like(sums)):
+        raise UnsupportedLayerError(
+            "the network's answers are probabilities already, and how it computes them is not"
+            " torch.softmax; end it with that, or with nothing, or give the task none"
+        )
 
 
 def _are_pixels(preprocess: object) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sbn_deploy import cli, data, tasks
-from sbn_deploy.export import export_checkpoint
+from sbn_deploy.export import export_checkpoint, export_model
 from sbn_deploy.train import curves
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.head import Head
@@ -145,6 +145,22 @@ def test_the_task_is_for_the_first_of_several_outputs(tmp_path: Path) -> None:
     outputs = session.run(x)
     assert list(outputs) == ["prediction", "sums"]
     np.testing.assert_allclose(outputs["sums"], x.sum(axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_probabilities_of_another_spelling_are_not_normalised_twice(tmp_path: Path) -> None:
+    def softmax(x: torch.Tensor) -> torch.Tensor:
+        powers = torch.exp(x - x.amax(1, keepdim=True))
+        return powers / powers.sum(1, keepdim=True)
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 4), Ends(softmax)).eval()
+    x, path = torch.randn(5, 6), tmp_path / "model.onnx"
+    with pytest.raises(UnsupportedLayerError, match="probabilities already"):
+        export_model(network, x, path)
+    assert not path.exists()
+    export_model(network, x, path, task="none")
+    (answer,) = Session(path).run(x.numpy()).values()
+    np.testing.assert_allclose(answer, network(x).detach(), rtol=1e-5)
 
 
 class Ends(nn.Module):

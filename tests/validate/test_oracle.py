@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbn_deploy.export import export_model, onnx_model
+from sbn_deploy.export.observed import Observed
 from sbn_deploy.validate import EngineResult, validate_members
 from sbn_runtime import Session
 from sbn_runtime.errors import ModelError
@@ -170,7 +171,8 @@ def test_a_file_that_takes_common_zeros_as_ones_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    monkeypatch.setattr(onnx_model, "signs_of_zeros", lambda traced: set())
+    blind = Observed(frozenset(), (torch.zeros(2, 16, 64),))
+    monkeypatch.setattr(onnx_model, "observe", lambda traced: blind)
     with pytest.raises(ModelError, match="answers otherwise than torch"):
         export_model(Attention().eval(), torch.randn(2, 16, 64), tmp_path / "model.onnx")
 

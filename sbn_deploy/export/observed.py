@@ -1,15 +1,12 @@
-"""Which signs a network takes of floats that are exactly 0, by running it on the example.
-
-Sums of whole numbers are, one in ten of them say, which `torch.sign` makes 0; other
-sums are by a rounding only, once in ten million.
-"""
+"""What is seen of a network's numbers by running it on the example."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from .trace import Traced
 
@@ -19,15 +16,27 @@ _COMPARISONS = (
     *(aten.lt.Scalar, aten.lt.Tensor, aten.le.Scalar, aten.le.Tensor),
     *(aten.gt.Scalar, aten.gt.Tensor, aten.ge.Scalar, aten.ge.Tensor),
 )
+# Sums of whole numbers are exactly 0 one time in ten, say; other sums one time in ten million.
 _OFTEN = 1e-3
 
 
-def signs_of_zeros(traced: Traced) -> set[str]:
-    """Names of traced signs of which more than one in a thousand is of an exact 0."""
-    watched = _Watched(traced.network(traced.module), garbage_collect_values=True)
+@dataclass(frozen=True)
+class Observed:
+    """zeros: names of traced signs of which more than one in a thousand is of an exact 0.
+
+    answers: the network's outputs for the example.
+    """
+
+    zeros: frozenset[str]
+    answers: tuple[Tensor, ...]
+
+
+def observe(traced: Traced) -> Observed:
+    """Runs the traced module on the example."""
+    watched = _Watched(traced.network(traced.module))
     with torch.no_grad():
-        watched.run(*traced.recording.example)
-    return watched.found
+        answers = watched.run(*traced.recording.example)
+    return Observed(frozenset(watched.found), tuple(answers))
 
 
 class _Watched(fx.Interpreter):
