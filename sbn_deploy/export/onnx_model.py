@@ -31,6 +31,7 @@ from sbn_runtime.tasks import find, infer_task
 
 from .noise import Noise, check_drawn
 from .observed import observe
+from .run import state_of
 from .trace import Traced, trace
 
 
@@ -57,6 +58,8 @@ def build(
     The arguments and errors are those of `export_members`; ModelError if the
     model answers the example otherwise than torch.
     """
+    for member in members:
+        _check_numbers(member)
     traced = trace(members[0], example)
     if task is None:
         task = infer_task([list(value.shape or []) for value in traced.model.graph.outputs])
@@ -95,6 +98,17 @@ def build(
     built = Built(proto, lowered, said, traced)
     _check(built, members, noise)
     return built
+
+
+def _check_numbers(member: nn.Module) -> None:
+    """Raises ModelError for weights that are no numbers, as of training that diverged."""
+    for name, value in state_of(member).items():
+        wrong = int(value.isnan().sum()) if value.is_floating_point() else 0
+        if wrong:
+            raise ModelError(
+                f"{name} holds NaN, {wrong:,} of {value.numel():,} numbers: its training diverged,"
+                " or its file is damaged"
+            )
 
 
 def _check_activation(traced: Traced, answer: Tensor, task: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,11 +179,14 @@ def _read_pickle(path: Path) -> Any:
     import torch
 
     try:
-        with torch.serialization.safe_globals(_plain_values()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        path.open("rb").close()
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
-    # torch raises whatever its parsers meet in a damaged file.
+    try:
+        with torch.serialization.safe_globals(_plain_values()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice on old files and TorchScript
+            return torch.load(path, map_location="cpu", weights_only=True)
+    # torch raises whatever its parsers meet in a damaged file, OSError too.
     except Exception as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         if foreign:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from sbn_converters.onnx.inspect import inspect_model, metadata
 from sbn_deploy.export import ExportReport, export_model, export_onnx
 from sbn_deploy.validate import validate_members
-from sbn_runtime.errors import OutputError, UnsupportedLayerError
+from sbn_runtime.errors import ModelError, OutputError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess
 
 from .random_networks import BinaryDense, Sign, batch_norm, random_signs
@@ -181,6 +181,13 @@ def test_first_layers_on_pixels_give_floats_too(tmp_path: Path) -> None:
     ops = [node.op_type for node in model.graph.node]
     assert ops[:3] == ["PixelConvScale", "Pack", "ConvResidual"]
     assert all(result.ok for result in validate_members(model, [network], x.numpy()))
+
+
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    network = nn.Sequential(Sign(), nn.Linear(4, 3)).eval()
+    network[1].weight.data[1, 2] = torch.nan
+    with pytest.raises(ModelError, match=r"1\.weight holds NaN, 1 of 12 numbers"):
+        export_model(network, torch.randn(2, 4), tmp_path / "model.onnx")
 
 
 def test_images_of_other_pixels_stay_floats(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 import collections
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,9 +192,14 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "empty.pth").write_bytes(b"")
     torch.save(network().state_dict(), tmp_path / "cut.pt")
     whole = (tmp_path / "cut.pt").read_bytes()
-    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    cuts = [f"cut{count}.pt" for count in range(1, len(whole), len(whole) // 20)]
+    for count, name in zip(range(1, len(whole), len(whole) // 20), cuts, strict=True):
+        (tmp_path / name).write_bytes(whole[:count])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, that TorchScript is old
+        torch.jit.save(torch.jit.script(nn.Linear(1, 1)), tmp_path / "script.pt")
     (tmp_path / "bytes.safetensors").write_bytes(b"not a checkpoint")
-    for name in ("bytes.pt", "empty.pth", "cut.pt", "bytes.safetensors"):
+    for name in ("bytes.pt", "empty.pth", *cuts, "script.pt", "bytes.safetensors"):
         with pytest.raises(ArtifactError, match=f"{name} is damaged"):
             read_state(tmp_path / name)
     for name in ("missing.pt", "missing.safetensors"):
