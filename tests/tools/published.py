@@ -46,7 +46,8 @@ Written for the tests from the papers' definitions, in their published sizes (`t
 with random weights and batch-norm statistics, and exported as anybody's network is. Made by
 `make published` on {machine}.
 
-- layers packed, binary MACs packed: of the layers with weights of two values.
+- packed, of MACs: how many layers with weights of two values are packed, and their share of the
+  multiply-accumulates of all of these.
 - export CPU, peak memory: of the whole process that exports, its imports included.
 - agrees: how many packed signs were compared with torch's on other inputs than those of the
   export, and none differs; tied: inputs of which a float fell so near zero, before a sign, that
@@ -54,8 +55,8 @@ with random weights and batch-norm statistics, and exported as anybody's network
 - ours, float: median latency of one input on one thread, of our file and of the same module as
   float ONNX, both in onnxruntime, in turns.
 
-| network | layers packed | binary MACs packed | file | export CPU | peak memory | agrees | ours | float | ratio |
-|---|---:|---:|---:|---:|---:|---|---:|---:|---:|
+| network | packed | of MACs | ours | float | ratio | file | export CPU | peak memory | agrees |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---|
 """  # noqa: E501
 
 
@@ -87,9 +88,9 @@ class Row:
             ratio = self.plain / self.ours
             times = f"{self.ours:.2f} ms | {self.plain:.2f} ms | {ratio:.1f}"
         return (
-            f"| {self.name} | {self.packed} of {self.layers} | {self.share:.1%}"
+            f"| {self.name} | {self.packed} of {self.layers} | {self.share:.1%} | {times}"
             f" | {self.megabytes:.2f} MB | {self.seconds:.0f} s | {self.gigabytes:.2f} GB"
-            f" | {self.agreement} | {times} |"
+            f" | {self.agreement} |"
         )
 
 
