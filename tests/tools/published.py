@@ -57,7 +57,7 @@ with random weights and batch-norm statistics, and exported as anybody's network
 
 | network | packed | of MACs | ours | float | ratio | file | export CPU | peak memory | agrees |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---|
-"""  # noqa: E501
+"""
 
 
 @dataclass(frozen=True)
