@@ -103,6 +103,10 @@ def build(
 def _check_numbers(member: nn.Module) -> None:
     """Raises ModelError for weights that are no numbers, as of training that diverged."""
     for name, value in state_of(member).items():
+        if torch.nn.parameter.is_lazy(value):
+            raise ModelError(
+                f"{name} has no shape yet; run the module once on an example before it is exported"
+            )
         wrong = int(value.isnan().sum()) if value.is_floating_point() else 0
         if wrong:
             raise ModelError(

@@ -168,8 +168,14 @@ class _Assembly:
             return self._constant(x, y, step)
         if type(x) is int and type(y) is int and x != y:
             return self._multiple(x, y)
-        if x == y or (x != x and y != y):
+        if _is_plain(x) and (x == y or (x != x and y != y)):
             return x
+        if not _is_plain(x):
+            raise self._differs(
+                step.origin,
+                f"computes with a {type(x).__name__.rpartition('.')[2]}, as quantised layers do,"
+                " of which ONNX has none; export the network as it was before that",
+            )
         raise self._differs(
             step.origin,
             f"computes with a number taken out of activations ({x} for one image, {y} for another);"
@@ -222,6 +228,12 @@ class _Assembly:
 
     def _differs(self, origin: Origin | None, what: str) -> UnsupportedLayerError:
         return UnsupportedLayerError(f"{origin or type(self.module).__name__} {what}")
+
+
+def _is_plain(item: Any) -> bool:
+    """Whether an argument is a number, a word or a setting of torch."""
+    settings = (torch.dtype, torch.device, torch.layout, torch.memory_format)
+    return item is None or isinstance(item, (bool, int, float, complex, str, *settings))
 
 
 def _is_reference(item: Any) -> bool:

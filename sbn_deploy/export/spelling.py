@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 aten = torch.ops.aten
@@ -15,7 +16,7 @@ SQUEEZES = (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims)
 
 
 class Spelled(TorchFunctionMode):
-    """Replaces functions that torch computes by writing into empty memory."""
+    """Replaces functions that torch computes in a way that it cannot write as ONNX."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -26,7 +27,56 @@ class Spelled(TorchFunctionMode):
             mode = args[2] if len(args) > 2 else kwargs.get("mode")
             if mode == "circular" and min(amounts) >= 0:
                 return _circular(args[0], amounts)
+        if func is functional.batch_norm:
+            return _batch_norm(*args, **kwargs)
+        if func is functional.instance_norm:
+            return _instance_norm(*args, **kwargs)
         return func(*args, **kwargs)
+
+
+def _batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Where no statistics are kept, with those of the very batch."""
+    if training:
+        return _normalised(x, weight, bias, (0, *range(2, x.ndim)), eps)
+    return functional.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+
+
+def _instance_norm(
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    if use_input_stats:
+        return _normalised(x, weight, bias, tuple(range(2, x.ndim)), eps)
+    return functional.instance_norm(
+        x, running_mean, running_var, weight, bias, False, momentum, eps
+    )
+
+
+def _normalised(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[int, ...], eps: float
+) -> Tensor:
+    """x [N, C, ...] less its mean over axes, by its standard deviation there; affine in C."""
+    difference = x - x.mean(axes, keepdim=True)
+    result = difference / torch.sqrt((difference * difference).mean(axes, keepdim=True) + eps)
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    if weight is not None:
+        result = result * weight.reshape(shape)
+    return result if bias is None else result + bias.reshape(shape)
 
 
 def _circular(x: Tensor, amounts: Sequence[int]) -> Tensor:

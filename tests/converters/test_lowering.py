@@ -190,6 +190,11 @@ def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
         export_model(network, torch.randn(2, 4), tmp_path / "model.onnx")
 
 
+def test_weights_without_a_shape(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"0\.weight has no shape yet; run the module once"):
+        export_model(nn.Sequential(nn.LazyLinear(3)), torch.randn(2, 4), tmp_path / "model.onnx")
+
+
 def test_images_of_other_pixels_stay_floats(tmp_path: Path) -> None:
     """Of pixels up to 16, 255 x is no odd whole number."""
     torch.manual_seed(3)

@@ -80,6 +80,12 @@ FORWARDS = {
     "repeated constants": lambda m, x: x + m.weight[0].expand_as(x) * m.weight[1].repeat(len(x), 1),
     "attention": lambda m, x: functional.scaled_dot_product_attention(*[x[:, None]] * 3),
     "squeezed": lambda m, x: (x[:, None].squeeze(2).squeeze(1) * 2).squeeze(1) + x[None].squeeze(0),
+    "instance norm": lambda m, x: functional.instance_norm(
+        x.view(-1, 2, 2), weight=m.weight[0, :2], bias=m.weight[1, :2]
+    ),
+    "norm of a batch": lambda m, x: functional.batch_norm(
+        x.view(-1, 2, 2), None, None, m.weight[0, :2], training=True
+    ),
     "circular": lambda m, x: functional.pad(x[:, None], (2, 1), mode="circular"),
 }  # fmt: skip
 
@@ -182,6 +188,13 @@ def test_what_no_graph_can_express_is_refused_in_one_line(
         record(Module(forward), torch.randn(2, 4))
     assert why in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, that its quantisation moves elsewhere
+def test_quantised_layers_are_refused() -> None:
+    quantised = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 3)).eval())
+    with pytest.raises(UnsupportedLayerError, match="as quantised layers do"):
+        record(quantised, torch.randn(2, 4))
 
 
 def test_an_example_needs_a_batch() -> None:
