@@ -6,12 +6,14 @@ Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +126,39 @@ def printable(text: str) -> str:
 def say(text: str) -> None:
     """Tells a person what is going on."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def stages(logger: str) -> Iterator[None]:
+    """Shows on a terminal at which stage long work is, which tells it to this logger."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError:
+        yield
+        return
+    log = logging.getLogger(logger)
+    level = log.level
+    with Console(stderr=True).status("") as status:
+        shown = _Shown(lambda text: status.update(f"{printable(text)} …"))
+        log.addHandler(shown)
+        log.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            log.removeHandler(shown)
+            log.setLevel(level)
+
+
+class _Shown(logging.Handler):
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__()
+        self.show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.show(record.getMessage())
 
 
 def show_json(value: Any) -> None:

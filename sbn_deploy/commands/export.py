@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sbn_runtime.errors import ConfigError, SbnError
 
-from .common import at_least, new_parser, printable, say, show_json, show_table, writable
+from .common import at_least, new_parser, printable, say, show_json, show_table, stages, writable
 from .own_network import (
     add_meaning_options,
     add_network_options,
@@ -120,7 +120,8 @@ def run(options: argparse.Namespace) -> int:
     output = writable(options.output)
     say(f"exporting {options.network}")
     try:
-        report = _export(options, output)
+        with stages("sbn_deploy.export"):
+            report = _export(options, output)
     except SbnError as error:
         if options.verbose and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)

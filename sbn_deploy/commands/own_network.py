@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from sbn_runtime.errors import InputError
 
 Shape = tuple[int, ...]
+# Numbers in an input: 1 GB.
+LARGEST = 1 << 28
 
 
 def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +69,8 @@ def shapes(text: str) -> tuple[Shape, ...]:
         found = ((0,),)
     if min(map(min, found)) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a shape such as 1x3x32x32")
+    if max(map(math.prod, found)) > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {LARGEST:,} numbers")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sbn_converters.onnx import ensemble, lower, write
-from sbn_converters.onnx.last_activation import before_activation
+from sbn_converters.onnx.last_activation import before_activation, task_of
 from sbn_converters.onnx.lower import Lowered
 from sbn_converters.onnx.pixels import PIXEL_MAX
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
@@ -27,12 +28,14 @@ from sbn_runtime import __version__
 from sbn_runtime.errors import ModelError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess, preprocess_from
 from sbn_runtime.session import session_options
-from sbn_runtime.tasks import find, infer_task
+from sbn_runtime.tasks import find
 
 from .noise import Noise, check_drawn
 from .observed import observe
 from .run import state_of
 from .trace import Traced, trace
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,13 @@ def build(
         _check_numbers(member)
     traced = trace(members[0], example)
     if task is None:
-        task = infer_task([list(value.shape or []) for value in traced.model.graph.outputs])
+        task = task_of(traced.model.graph.outputs)
     samples = Samples()
     draws = noise.draws if noise is not None else {}
     models = [traced.onnx(member) for member in members]
     observed = observe(traced)
     _check_activation(traced, observed.answers[0], task)
+    _log.info("finding and packing the binary layers")
     pixels = _are_pixels((metadata or {}).get("preprocess"))
     lowered, *_ = [
         lower.lower(model, draws, samples, observed.zeros, pixels=pixels) for model in models
@@ -95,6 +99,7 @@ def build(
     proto = write.finish(
         model, said, {SEED: noise.seed, FIRST: 0, COUNT: count} if noise is not None else {}
     )
+    _log.info("comparing the file's answers with torch's")
     built = Built(proto, lowered, said, traced)
     _check(built, members, noise)
     return built

@@ -22,6 +22,7 @@ from sbn_runtime.errors import ConfigError, UnsupportedLayerError
 from .record import Recording, record
 from .run import state_of
 
+_log = logging.getLogger(__name__)
 _REGISTRIES: dict[Any, Any] = {}
 
 
@@ -94,7 +95,9 @@ def trace(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Traced:
     Raises what `record` does, and UnsupportedLayerError if torch has no ONNX form of
     an operation.
     """
+    _log.info("running %s twice, to see what it computes", type(module).__name__)
     recording = record(module, example)
+    _log.info("writing %d operations as ONNX", len(recording.graph_module.graph.nodes))
     batch = torch.export.Dim("N", min=1)
     try:
         with _quiet(), _one_registry():

@@ -163,6 +163,16 @@ def test_probabilities_of_another_spelling_are_not_normalised_twice(tmp_path: Pa
     np.testing.assert_allclose(answer, network(x).detach(), rtol=1e-5)
 
 
+def test_sigmoids_at_the_end_are_labels_unless_it_is_said(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 4), nn.Sigmoid()).eval()
+    x, path = torch.randn(5, 6), tmp_path / "model.onnx"
+    assert export_model(network, x, path).task == "multilabel"
+    np.testing.assert_allclose(
+        Session(path).run(x.numpy())["probabilities"], network(x).detach(), rtol=1e-5
+    )
+
+
 class Ends(nn.Module):
     def __init__(self, end: Any) -> None:
         super().__init__()

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
-from sbn_runtime.tasks import Task
+from sbn_runtime.tasks import CLASSIFICATION, TASKS, Task, infer_task
 
 from .graph import integer
 
 _SOFTMAX = ("Softmax", "LogSoftmax")
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+
+
+def task_of(outputs: Sequence[ir.Value]) -> str:
+    """The task that a network has unless it is said.
+
+    It follows from the outputs' shapes, see `infer_task`; a classifier that ends in a
+    sigmoid gives labels, each by itself.
+    """
+    task = infer_task([list(value.shape or ()) for value in outputs])
+    if task == CLASSIFICATION and before_activation(outputs[0], TASKS["multilabel"])[1]:
+        return "multilabel"
+    return task
 
 
 def before_activation(value: ir.Value, task: Task) -> tuple[ir.Value, str]:

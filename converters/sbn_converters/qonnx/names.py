@@ -5,10 +5,10 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from sbn_runtime.tasks import CLASSIFICATION, TASKS, find, infer_task
+from sbn_runtime.tasks import find
 
 from ..onnx.graph import Editor
-from ..onnx.last_activation import before_activation
+from ..onnx.last_activation import before_activation, task_of
 
 INPUT = "input"
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -44,9 +44,7 @@ def name_ends(model: ir.Model) -> str:
     task's softmax or sigmoid is taken of, under the task's name for that.
     """
     graph = model.graph
-    task = infer_task([list(value.shape or ()) for value in graph.outputs])
-    if task == CLASSIFICATION and before_activation(graph.outputs[0], TASKS["multilabel"])[1]:
-        task = "multilabel"
+    task = task_of(graph.outputs)
     kind = find(task)
     if kind is not None:
         end, _ = before_activation(graph.outputs[0], kind)

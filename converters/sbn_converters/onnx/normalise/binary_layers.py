@@ -35,6 +35,9 @@ from .weights import ScaledSigns, scaled_signs
 Float64 = NDArray[np.float64]
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
+# Move numbers, or put a border around them.
+_ARRANGING = ("Transpose", "Unsqueeze", "Squeeze", "Reshape", "Pad", "Identity", "Cast")
+
 
 @dataclass(frozen=True)
 class _Layer:
@@ -133,6 +136,11 @@ class BinaryLayers:
 
     def _described(self, value: ir.Value | None) -> str:
         """What made a value, for whoever has to change it."""
+        node = value.producer() if value is not None else None
+        while node is not None and node.op_type in _ARRANGING and node.inputs[0] is not None:
+            if node.inputs[0].producer() is None:
+                return "it is the network's input"
+            node = node.inputs[0].producer()
         node = value.producer() if value is not None else None
         if node is None:
             return "it is the network's input"
