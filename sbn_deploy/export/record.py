@@ -158,7 +158,8 @@ class _Assembly:
         if a.origin.module:
             stack = {a.origin.module: (a.origin.module, "torch.nn.Module")}
             node.meta["nn_module_stack"] = stack
-        node.meta["stack_trace"] = f'File "{a.origin.file}", line {a.origin.line}, in forward'
+        if a.origin.file:
+            node.meta["stack_trace"] = f'File "{a.origin.file}", line {a.origin.line}, in forward'
         self.nodes[position] = node
 
     def _argument(self, x: Any, y: Any, step: Step) -> Any:

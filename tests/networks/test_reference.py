@@ -113,6 +113,18 @@ def test_a_finished_module(file: Path) -> None:
         build(f"{file}:finished", {"width": 3})
 
 
+def test_what_binarize_returns_is_taken_by_its_model(tmp_path: Path) -> None:
+    path = tmp_path / "binarized.py"
+    path.write_text(
+        "from torch import nn\n"
+        "from sbn_deploy.nn import binarize\n"
+        "def build():\n"
+        "    convs = [nn.Conv2d(3, 3, 3) for _ in range(3)]\n"
+        "    return binarize(nn.Sequential(*convs))\n"
+    )
+    assert isinstance(build(f"{path}:build").module, nn.Module)
+
+
 def test_settings_are_passed_and_offers_only_where_wanted(file: Path) -> None:
     built = build(f"{file}:Net", offered={"classes": 7, "size": 8})
     assert built.config == {"classes": 7}
