@@ -78,8 +78,17 @@ def importable(folders: Sequence[Path]) -> Iterator[None]:
         sys.path[:], sys.argv, sys.dont_write_bytecode = path, argv, no_bytecode
         for name in set(sys.modules) - before:
             origin = getattr(sys.modules[name], "__file__", None)
-            if origin and any(Path(origin).is_relative_to(folder) for folder in folders):
+            if origin and any(_is_beside(Path(origin), folder) for folder in folders):
                 _siblings[name] = folders[0]
+
+
+def _is_beside(file: Path, folder: Path) -> bool:
+    """Whether a file lies in the folder, but not in an environment that lies there."""
+    return (
+        file.is_relative_to(folder)
+        and not file.is_relative_to(sys.prefix)
+        and "site-packages" not in file.parts
+    )
 
 
 def _forget_others(folders: Sequence[Path]) -> None:
