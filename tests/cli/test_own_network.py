@@ -456,3 +456,17 @@ def test_sweep(sbn: Sbn) -> None:
     said = sbn_runtime.Session("swept/models/threshold.onnx").metadata
     assert said["arch"] == "stochastic.py:Net"
     assert said["preprocess"]["pixel_max"] == 16
+
+
+def test_latency_is_of_one_input(sbn: Sbn) -> None:
+    Path("two.py").write_text(
+        "from torch import nn\n"
+        "class Two(nn.Module):\n"
+        "    def forward(self, image, vector):\n"
+        "        return image.mean((1, 2, 3))[:, None] + vector\n",
+        encoding="utf-8",
+    )
+    shapes = ("--input", "1x3x4x4,1x7")
+    assert sbn("export", "two.py:Two", "--untrained", *shapes, "-o", "two.onnx").status == 0
+    for command in (("profile", "two.onnx"), ("benchmark", "two.onnx")):
+        assert "several inputs (image, vector)" in sbn(*command).refusal

@@ -102,8 +102,13 @@ def summarise(engine: str, threads: int, batch: int, sessions: Sessions) -> Timi
 def image_shape(session: Session) -> tuple[int, ...]:
     """What one image of a model is as float32: C, H, W; or K for a vector.
 
-    Raises InputError when the model leaves more than the batch size open.
+    Raises InputError when the model leaves more than the batch size open, or has several inputs.
     """
+    if len(session.inputs) > 1:
+        names = ", ".join(info.name for info in session.inputs)
+        raise InputError(
+            f"the model has several inputs ({names}); latency is measured of models with one"
+        )
     name, dtype, shape = session.inputs[0]
     sizes = [size for size in shape[1:] if isinstance(size, int)]
     if len(sizes) != len(shape) - 1:
