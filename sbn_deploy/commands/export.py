@@ -160,8 +160,7 @@ def _say_what_is_packed(report: ExportReport) -> None:
     """One line on the whole network, then one for each layer that stays float."""
     if not report.has_signs:
         say("nothing in this network is binary: no value in it is a sign")
-        return
-    if report.packed_layers:
+    elif report.packed_layers:
         say(
             f"{report.packed_layers} of {report.binary_layers} layers that could be binary are"
             f" packed, with {report.packed_share:.1%} of the binary multiply-accumulates"
@@ -171,7 +170,7 @@ def _say_what_is_packed(report: ExportReport) -> None:
             "warning: this network has signs, but none of its layers is packed:"
             " the file is as large and slow as that of a float network"
         )
-    for layer, reason in report.float_layers.items():
+    for layer, reason in report.float_layers.items() if report.has_signs else ():
         say(printable(f"{layer} stays float: {reason}"))
     for note in report.notes:
         say(printable(f"note: {note}"))

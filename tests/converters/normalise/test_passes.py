@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from sbn_converters.onnx.graph import Editor
+from sbn_converters.onnx.graph import Editor, constant
 from sbn_converters.onnx.normalise import normalise
 from sbn_converters.onnx.normalise.fold import fold
 from sbn_converters.onnx.normalise.levels import LevelFinder
@@ -196,3 +196,17 @@ def test_graphs_without_signs_have_none() -> None:
     found = normalise(model)
     assert not found.has_signs
     assert not found.candidates
+
+
+def test_constants_of_the_size_of_images_shrink() -> None:
+    shape, steps = "float[N, 4, 3, 3]", "a = Add(x, b) m = Mul(a, c) y = Div(m, d)"
+    body = f"({shape} x) => ({shape} y) {{ {steps} }}"
+    per_channel = np.broadcast_to(floats(4, 1, 1), (4, 3, 3)).copy()
+    per_row = np.broadcast_to(floats(4, 3, 1) + 3, (1, 4, 3, 3)).copy()
+    model = graph(body, b=per_channel, c=np.full((3, 3), 2.5, np.float32), d=per_row)
+    x = floats(2, 4, 3, 3)
+    before = run(model, {"x": x})
+    fold(model)
+    shapes = [constant(node.inputs[1]).shape for node in model.graph]
+    assert shapes == [(4, 1, 1), (1, 1), (1, 4, 3, 1)]
+    _same(before, run(model, {"x": x}), atol=0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 from onnx_ir.passes import common
 from onnxscript import optimizer
 
@@ -37,19 +40,36 @@ def fold(model: ir.Model) -> None:
 
 
 def _narrow_operands(node: ir.Node, edit: Editor) -> None:
-    """Lets an operation that broadcasts read a constant instead of its expansion."""
+    """Lets an operation that broadcasts read a constant instead of its expansion.
+
+    Files of other exporters hold some constants expanded to the size of the image.
+    """
     if node.op_type not in _BROADCASTING:
         return
     whole = dims(node.outputs[0])
     for index, value in enumerate(node.inputs):
-        maker = value.producer() if value is not None else None
-        if maker is None or maker.op_type != "Expand" or constant(value) is not None:
-            continue
-        array = uniform_constant(value)
         others = [v for i, v in enumerate(node.inputs) if i != index and v is not None]
-        if array is not None and any(dims(other) == whole for other in others):
+        if value is None or not any(dims(other) == whole for other in others):
+            continue
+        own, maker, name = constant(value), value.producer(), value.name
+        array: NDArray[Any] | None = None
+        if own is not None and len(whole) == 4:
+            array = _same_everywhere(own)
+        elif own is None and maker is not None and maker.op_type == "Expand":
+            array = uniform_constant(value)
             name = maker.inputs[0].name if maker.inputs[0] is not None else None
+        if array is not None:
             node.replace_input_with(index, edit.constant(np.asarray(array), name or "constant"))
+
+
+def _same_everywhere(array: NDArray[Any]) -> NDArray[Any] | None:
+    """One pixel of a constant [..., H, W] that is the same in all; None if it is not."""
+    narrow = array
+    for axis in range(-min(2, array.ndim), 0):
+        first = narrow.take([0], axis)
+        if (narrow == first).all():
+            narrow = first
+    return narrow if narrow.size < array.size else None
 
 
 def _drop_neutral(node: ir.Node, edit: Editor) -> None:
