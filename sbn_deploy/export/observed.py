@@ -17,7 +17,7 @@ _COMPARISONS = (
     *(aten.gt.Scalar, aten.gt.Tensor, aten.ge.Scalar, aten.ge.Tensor),
 )
 # Sums of whole numbers are exactly 0 one time in ten, say; other sums one time in ten million.
-_OFTEN = 1e-3
+OFTEN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,6 @@ class _Watched(fx.Interpreter):
                 for operand in (*node.args, 0)[:2]
             ]
             same = torch.as_tensor(left == right)
-            if same.double().mean() > _OFTEN:
+            if same.double().mean() > OFTEN:
                 self.found.add(node.name)
         return super().run_node(node)

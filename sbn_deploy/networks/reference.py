@@ -127,6 +127,8 @@ def _own(
 ) -> Built:
     from torch import nn
 
+    from sbn_deploy.nn.binarization.result import Binarized
+
     made = found.value
     if isinstance(made, nn.Module):
         if config:
@@ -134,8 +136,8 @@ def _own(
     else:
         config = _arguments(reference, made, config, offered)
         made = _run(reference, found, lambda: made(**config))
-    if isinstance(getattr(made, "model", None), nn.Module) and not isinstance(made, nn.Module):
-        made = made.model  # what `binarize` returns
+    if isinstance(made, Binarized):
+        made = made.model
     if not isinstance(made, nn.Module):
         raise ConfigError(f"{reference} returns {_a(made)}; it must return a torch.nn.Module")
     return Built(made.eval(), reference, "sbn", config, found.sha256)

@@ -20,6 +20,7 @@ from torch import Tensor, fx
 
 from sbn_converters.onnx.graph import source_line
 from sbn_converters.onnx.noise import CODES, Draw
+from sbn_deploy.export.observed import OFTEN
 from sbn_deploy.export.straight_through import equal_nodes
 from sbn_runtime.errors import ModelError
 
@@ -29,8 +30,6 @@ aten = torch.ops.aten
 TIE_TOLERANCE = 1e-4
 # Batch-norms rounded another way move an argument by less than this share of a code.
 _ROUNDING = 0.1
-# A larger share of exact zeros is not by chance.
-COMMON = 1e-3
 _COMPARISONS = (
     *(aten.lt.Scalar, aten.lt.Tensor, aten.le.Scalar, aten.le.Tensor),
     *(aten.gt.Scalar, aten.gt.Tensor, aten.ge.Scalar, aten.ge.Tensor),
@@ -135,7 +134,7 @@ class Forced(fx.Interpreter):
             wrong, ties = differs & ~close, differs & close
             if node.target is aten.sign.default and len(found) == 1 and one.draw is None:
                 zero = a == 0  # of which torch.sign is neither +1 nor -1
-                if not one.turned and zero.mean() <= COMMON:
+                if not one.turned and zero.mean() <= OFTEN:
                     ties |= zero
             spread = float(np.sqrt(np.square(a).mean())) or 1.0
             farthest = float(np.abs(a[differs]).max(initial=0.0)) / spread
@@ -231,7 +230,7 @@ def _result(
         if above is None:
             assert at_least is not None
             signs = torch.where(as_tensor(at_least), 1.0, -1.0).to(result.dtype)
-            if float((argument == 0).double().mean()) > COMMON:
+            if float((argument == 0).double().mean()) > OFTEN:
                 # No ties, but what torch.sign of sums of whole numbers is: not +1, but 0.
                 return torch.where((argument == 0) & as_tensor(at_least), result, signs)
             return signs

@@ -11,6 +11,9 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
+from sbn_converters.onnx.graph import Editor
+from sbn_converters.onnx.normalise.levels import LevelFinder
+
 _HEAD = '<ir_version: 9, opset_import: ["" : 20]>\n'
 
 
@@ -22,6 +25,14 @@ def graph(text: str, **constants: NDArray[Any]) -> ir.Model:
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     onnx.checker.check_model(inferred)
     return ir.serde.deserialize_model(inferred)
+
+
+def levels_in(model: ir.Model) -> LevelFinder:
+    """The levels and steps of a graph's values."""
+    levels = LevelFinder(Editor(model.graph))
+    for node in list(model.graph):
+        levels.visit(node)
+    return levels
 
 
 def ops(model: ir.Model) -> list[str]:

@@ -6,14 +6,13 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from sbn_converters.onnx.graph import Editor, constant
+from sbn_converters.onnx.graph import constant
 from sbn_converters.onnx.normalise import normalise
 from sbn_converters.onnx.normalise.fold import fold
-from sbn_converters.onnx.normalise.levels import LevelFinder
 from sbn_converters.onnx.normalise.rank import lift_rank
 from sbn_converters.onnx.normalise.straight_through import drop_straight_through
 
-from .graphs import floats, graph, ops, run, signs
+from .graphs import floats, graph, levels_in, ops, run, signs
 
 
 def _same(before: list[np.ndarray], after: list[np.ndarray], atol: float = 0.0) -> None:
@@ -118,9 +117,7 @@ def _outcomes(body: str) -> tuple[float, float, float]:
     text = f"(float[N, 4] x) => (float[N, 4] y) {{ zero = Constant<value_float = 0.0>() {body} }}"
     model = graph(text)
     fold(model)
-    levels = LevelFinder(Editor(model.graph))
-    for node in list(model.graph):
-        levels.visit(node)
+    levels = levels_in(model)
     output = model.graph.outputs[0].producer()
     assert output is not None
     found = levels.found[output.inputs[0]]  # the outputs are Neg of what is asked for

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sbn_converters.onnx.graph import Editor
 from sbn_converters.onnx.normalise.fold import fold
-from sbn_converters.onnx.normalise.levels import LevelFinder
 
-from .graphs import graph, run
+from .graphs import graph, levels_in, run
 
 NUMBERS = np.array([-2, -1.5, -1, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 3], np.float32)
 CONSTANTS = (
@@ -44,9 +42,7 @@ def test_steps_have_the_outcomes_of_the_graph(body: str, edges: list[float]) -> 
     model = graph(f"(float[11] x) => (float[11] y) {{ {CONSTANTS} {body} y = Neg(s) }}")
     (answers,) = run(model, {"x": NUMBERS})
     fold(model)
-    levels = LevelFinder(Editor(model.graph))
-    for node in list(model.graph):
-        levels.visit(node)
+    levels = levels_in(model)
     output = model.graph.outputs[0].producer()
     assert output is not None
     steps = levels.steps[output.inputs[0]]
@@ -61,7 +57,5 @@ def test_steps_of_two_floats_are_none() -> None:
     text = "a = Greater(x, half) b = Less(z, zero) c = And(a, b) s = Cast<to = 1>(c)"
     model = graph(f"(float[4] x, float[4] z) => (float[4] y) {{ {CONSTANTS} {text} y = Neg(s) }}")
     fold(model)
-    levels = LevelFinder(Editor(model.graph))
-    for node in list(model.graph):
-        levels.visit(node)
+    levels = levels_in(model)
     assert not levels.steps

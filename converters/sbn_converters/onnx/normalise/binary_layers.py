@@ -137,12 +137,10 @@ class BinaryLayers:
     def _described(self, value: ir.Value | None) -> str:
         """What made a value, for whoever has to change it."""
         node = value.producer() if value is not None else None
-        while node is not None and node.op_type in _ARRANGING and node.inputs[0] is not None:
-            if node.inputs[0].producer() is None:
-                return "it is the network's input"
-            node = node.inputs[0].producer()
-        node = value.producer() if value is not None else None
-        if node is None:
+        begin = node
+        while begin is not None and begin.op_type in _ARRANGING and begin.inputs[0] is not None:
+            begin = begin.inputs[0].producer()
+        if node is None or begin is None:
             return "it is the network's input"
         name = layer_name(node)
         place = traced_line(node)
