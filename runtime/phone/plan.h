@@ -1,5 +1,5 @@
 // The plan: the sbn operators of a model in their order, with the tensors that they read
-// and write. sbn_deploy/measure/remote/plan.py writes it and says how it is laid out.
+// and write. sbn_deploy/remote/plan.py writes it and says how it is laid out.
 #pragma once
 
 #include <stddef.h>

@@ -64,8 +64,8 @@ class Executor:
             )
         except _ORT_ERRORS as error:
             raise ModelError(f"{path}: cannot be loaded: {_reason(error)}") from error
-        self.inputs = [_describe(node) for node in self._session.get_inputs()]
-        self.outputs = [_describe(node) for node in self._session.get_outputs()]
+        self.inputs = [describe_input(node) for node in self._session.get_inputs()]
+        self.outputs = [describe_input(node) for node in self._session.get_outputs()]
         if not self.inputs:
             raise ModelError(f"{path}: has no input")
         self.metadata = _metadata(path, self._session)
@@ -201,7 +201,8 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     return options
 
 
-def _describe(node: Any) -> TensorInfo:
+def describe_input(node: Any) -> TensorInfo:
+    """What onnxruntime says of an input or output."""
     element = re.sub(r"^tensor\((.*)\)$", r"\1", node.type)
     return TensorInfo(node.name, _DTYPES.get(element, element), tuple(node.shape))
 

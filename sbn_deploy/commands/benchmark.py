@@ -6,10 +6,11 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sbn_runtime.errors import ConfigError, InputError
 
@@ -19,27 +20,26 @@ from .common import (
     positive_seconds,
     say,
     show_json,
-    show_table,
     whole_numbers,
     writable,
 )
 from .data import test_images
-from .layers import show_layers
 from .own_network import add_network_options
+from .show_times import show_benchmark, show_operators
 
 if TYPE_CHECKING:
+    from sbn_deploy.benchmark.own import Own
     from sbn_deploy.data import Dataset
-    from sbn_deploy.measure.latency.loaded import Loaded
-    from sbn_deploy.measure.latency.own import Own
-    from sbn_deploy.measure.latency.record import Settings
-    from sbn_deploy.measure.measurement import ModelFacts
+    from sbn_deploy.engines.look import Loaded
+    from sbn_deploy.records.benchmark import Benchmark, Settings
+    from sbn_deploy.records.measurement import Model
 
     from .common import Subparsers
 
 INT8, LCE, TORCH = "int8", "lce", "torch"
-RIVALS = ("fp32", INT8, LCE, TORCH)
-# For each engine with each number of threads and each batch.
-SECONDS = 5.0
+BASELINES = ("fp32", INT8, LCE, TORCH)
+# For each engine with each number of threads and each batch, unless it is precise before.
+SECONDS = 20.0
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -47,12 +47,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "benchmark",
-        description="Measures how long one call takes. Engines run in turns, so that a change of"
-        " the machine's speed meets all of them, and start several times, so that the intervals"
-        " hold for the next measurement too. With --data: accuracy as well. With --remote: on a"
-        " device, over the system's ssh and scp; nothing is left behind there. A phone with"
-        " --remote adb: times the sbn operators of the model one by one. Says when the machine was"
-        " not steady.",
+        description="Measures how long one call takes, until the medians are known to ± 5 % or"
+        " time is up. Engines run in turns, one at a time, so that a change of the machine's speed"
+        " affects all of them, and start several times, so that the intervals hold for the next"
+        " measurement too: they are where its median falls with a probability of 95 %. With --data:"
+        " accuracy as well. With --remote: on a device, over the system's ssh and scp; nothing is"
+        " left behind there. A phone with --remote adb: times the sbn operators of the model one by"
+        " one. Says when the machine was not steady.",
         example="sbn benchmark digits.onnx --compare fp32,int8,lce,torch\n"
         "  sbn benchmark small.onnx large.onnx --threads 1,2 --batch 1,8,32 -o speed.json\n"
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
@@ -67,7 +68,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_network_options(parser)
     parser.add_argument(
         "--compare",
-        type=_rivals,
+        type=_baselines,
         default=(),
         metavar="LIST",
         help="one or more of fp32, int8, lce and torch: the same architecture with real weights in"
@@ -87,30 +88,32 @@ def add_parser(subparsers: Subparsers) -> None:
             metavar="LIST",
             help=f"{text}; each of a list as 1,2,4 is measured (default: 1)",
         )
-    numbers = (
-        ("--runs", 1, 1000, "timed calls for each engine, if time allows"),
-        ("--warmup", 0, 30, "calls before the timed ones, each time an engine is started"),
+    parser.add_argument(
+        "--runs",
+        type=at_least(1),
+        metavar="N",
+        help="timed calls of each engine, if time allows (default: as many as make the medians"
+        " precise)",
     )
-    for name, minimum, default, text in numbers:
-        parser.add_argument(
-            name,
-            type=at_least(minimum),
-            default=default,
-            metavar="N",
-            help=f"{text} (default: {default})",
-        )
+    parser.add_argument(
+        "--warmup",
+        type=at_least(0),
+        default=30,
+        metavar="N",
+        help="calls before the timed ones, each time an engine is started (default: 30)",
+    )
     parser.add_argument(
         "--max-seconds",
         type=positive_seconds,
         metavar="S",
-        help="when to stop measuring, whatever --runs says (default:"
+        help="when to stop measuring, however precise (default:"
         f" {SECONDS:g} for each engine with each number of threads and each batch)",
     )
     parser.add_argument(
         "--data", metavar="SET", help="test images to classify as well, as `sbn evaluate` takes"
     )
     parser.add_argument(
-        "--images", type=at_least(1), metavar="N", help="take N of them, evenly spread"
+        "--images", type=at_least(1), metavar="N", help="use N evenly spaced images"
     )
     parser.add_argument(
         "--remote",
@@ -133,7 +136,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measures the models and their rivals, here or on a device."""
+    """Measures the models and what they are compared with, here or on a device."""
     _check(options)
     with tempfile.TemporaryDirectory() as folder:
         options.own = _export_own(options, Path(folder))
@@ -142,23 +145,22 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     output: Path | None = options.output and writable(options.output)
-    on_phone = options.remote is not None and options.remote.startswith("adb:")
-    if on_phone:
+    if options.remote is not None and options.remote.startswith("adb:"):
         record = _measure_phone(options)
     else:
         dataset = None if options.data is None else test_images(options.data, options.images)
         measure = _measure_here if options.remote is None else _measure_there
         record = measure(options, dataset)
     if output is not None:
-        from sbn_deploy.measure import measurement
+        from sbn_deploy.records.files import save
 
-        measurement.save(output, record)
+        save(output, record)
     if options.json:
         show_json(record)
-    elif on_phone:
-        show_layers(record)
+    elif record.operators is not None:
+        show_operators(record)
     else:
-        _show(record)
+        show_benchmark(record)
     return 0
 
 
@@ -177,7 +179,7 @@ def _export_own(options: argparse.Namespace, folder: Path) -> dict[Path, Own]:
     for text in options.models:
         file = Path(text)
         if text in named:
-            from sbn_deploy.measure.latency.own import export_own, export_random
+            from sbn_deploy.benchmark.own import export_own, export_random
             from sbn_deploy.nn import models
 
             say(f"exporting {text}")
@@ -208,10 +210,11 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError("LCE runs one image at a time: compare with it at --batch 1")
 
 
-def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
-    from sbn_deploy.measure.latency.candidates import Candidates
-    from sbn_deploy.measure.latency.loaded import load
-    from sbn_deploy.measure.latency.record import classified, timed
+def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> Benchmark:
+    from sbn_deploy.benchmark.baselines import Baselines
+    from sbn_deploy.benchmark.measure import measure
+    from sbn_deploy.engines.look import load
+    from sbn_deploy.evaluate.scores import classified
     from sbn_runtime import Session
 
     models = [load(model) for model in options.models]
@@ -222,67 +225,65 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> dict[
             " a file of `sbn export`"
         )
     with tempfile.TemporaryDirectory() as folder:
-        candidates = Candidates(options.compare, Path(folder), say, options.own)
+        baselines = Baselines(options.compare, Path(folder), say, options.own)
         specs = [
             spec
             for model, fact in zip(models, facts, strict=True)
-            for spec in candidates.of(model, fact.name)
+            for spec in baselines.of(model, fact.name)
         ]
-        record = timed(specs, _settings(options), say=say, progress=_show_progress)
-    if dataset is not None:
-        say(f"classifying {len(dataset)} images of {dataset.name}")
-        (model,) = options.models
-        record["data"] = dataset.name
-        record["accuracy"], _ = classified(Session(model), dataset.images, dataset.labels)
-    return _measurement(facts, record)
+        record = measure(specs, facts, _settings(options), say=say, progress=_show_progress)
+    if dataset is None:
+        return record
+    say(f"classifying {len(dataset)} images of {dataset.name}")
+    scores, _ = classified(Session(models[0].path), dataset.images, dataset.labels)
+    return replace(record, data=dataset.name, accuracy=scores)
 
 
-def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> dict[str, Any]:
-    from sbn_deploy.measure.latency.candidates import Candidates
-    from sbn_deploy.measure.latency.loaded import load
-    from sbn_deploy.measure.latency.record import classified
-    from sbn_deploy.measure.machine import describe
-    from sbn_deploy.measure.remote.steps import Material, measure_remotely
-    from sbn_deploy.measure.remote.target import Target, parse
+def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benchmark:
+    from sbn_deploy.benchmark.baselines import Baselines
+    from sbn_deploy.engines.look import load
+    from sbn_deploy.evaluate.scores import classified
+    from sbn_deploy.remote.steps import Material, measure_remotely
+    from sbn_deploy.remote.target import Target, parse
     from sbn_runtime import Session
 
     target = parse(options.remote)
     assert isinstance(target, Target)
-    for rival, name in ((LCE, "LCE"), (TORCH, "torch")):
-        if rival in options.compare:
+    for baseline, name in ((LCE, "LCE"), (TORCH, "torch")):
+        if baseline in options.compare:
             raise ConfigError(f"{name} is compared with here only; leave it out with --remote")
     if len(options.models) > 1:
         raise InputError("--remote measures one model at a time")
+    import_module("pydantic")  # reads the answer; if it is missing, better now than after the work
     (model,) = options.models
     session = Session(model)
-    facts = _facts([load(model)])
-    local: dict[str, Any] = {"machine": describe()}
+    (facts,) = _facts([load(model)])
     found = None
     if dataset is not None:
         say(f"classifying {len(dataset)} images of {dataset.name} here")
-        local["accuracy"], found = classified(session, dataset.images, dataset.labels)
+        _, found = classified(session, dataset.images, dataset.labels)
     with tempfile.TemporaryDirectory() as folder:
         material = Material(
             model=model,
-            rivals=Candidates(options.compare, Path(folder), say, options.own).float_files(
+            facts=facts,
+            baselines=Baselines(options.compare, Path(folder), say, options.own).float_files(
                 model, session.metadata
             ),
             images=None if dataset is None else dataset.images,
             labels=None if dataset is None else dataset.labels,
             wheel=options.wheel,
         )
-        record = measure_remotely(target, material, _settings(options), say)
-    record["local"] = local
-    if dataset is not None:
-        there = record.pop("labels")
-        record["data"] = dataset.name
-        record["differing_labels"] = int((found != there).sum())
-    return _measurement(facts, record)
+        answer = measure_remotely(target, material, _settings(options), say)
+    record, remote = answer.benchmark, answer.benchmark.remote
+    if dataset is None or found is None or remote is None:
+        return record
+    differing = int((found != answer.labels).sum())
+    return replace(record, data=dataset.name, remote=replace(remote, differing_labels=differing))
 
 
-def _measure_phone(options: argparse.Namespace) -> dict[str, Any]:
-    from sbn_deploy.measure.remote.phone import measure_on_phone
-    from sbn_deploy.measure.remote.target import Phone, parse
+def _measure_phone(options: argparse.Namespace) -> Benchmark:
+    from sbn_deploy.remote.phone import measure_on_phone
+    from sbn_deploy.remote.target import Phone, parse
 
     for name, unfit, instead in (
         ("--data", options.data is not None, "accuracy is the same on every device: leave it out"),
@@ -302,16 +303,22 @@ def _measure_phone(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    from sbn_deploy.measure.latency.record import Settings
+    from sbn_deploy.records.benchmark import Settings
 
     engines = len(options.models) * (1 + len(options.compare))
     seconds = options.max_seconds or SECONDS * engines * len(options.threads) * len(options.batch)
-    return Settings(options.threads, options.batch, options.runs, options.warmup, seconds)
+    return Settings(
+        threads=options.threads,
+        batch=options.batch,
+        runs=options.runs,
+        warmup=options.warmup,
+        max_seconds=seconds,
+    )
 
 
-def _facts(models: Sequence[Loaded]) -> list[ModelFacts]:
+def _facts(models: Sequence[Loaded]) -> list[Model]:
     """What the models are; where two files have one name, names say their folders too."""
-    from sbn_deploy.measure.measurement import describe_model
+    from sbn_deploy.records.measurement import describe_model
 
     if len({model.path.resolve() for model in models}) < len(models):
         raise InputError("a model is given twice")
@@ -323,15 +330,6 @@ def _facts(models: Sequence[Loaded]) -> list[ModelFacts]:
     ]
 
 
-def _measurement(facts: Sequence[ModelFacts], record: Mapping[str, Any]) -> dict[str, Any]:
-    from sbn_deploy.measure.measurement import head
-
-    return head("benchmark") | {
-        "models": [asdict(fact) for fact in facts],
-        **record,
-    }
-
-
 def _show_progress(share: float) -> None:
     """A line on a terminal that is written over; the last one is removed."""
     if sys.stderr.isatty():
@@ -339,84 +337,9 @@ def _show_progress(share: float) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _show(record: Mapping[str, Any]) -> None:
-    machine, results = record["machine"], record["results"]
-    where = f"{record['remote']['host']}: " if "remote" in record else ""
-    say(f"{where}{machine['cpu']}, {machine['isa']} kernels, onnxruntime {machine['onnxruntime']}")
-    columns = _columns(record)
-    show_table(
-        [name for name, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))
-    )
-    if "accuracy" in record:
-        accuracy = record["accuracy"]
-        print(
-            f"\naccuracy {accuracy['accuracy']:.2%} of {accuracy['samples']:,} images of"
-            f" {record['data']} ({accuracy['low']:.2%} to {accuracy['high']:.2%})"
-        )
-    if "differing_labels" in record:
-        print(f"labels that differ from those found here: {record['differing_labels']:,}")
-    fewest = min(result["runs"] for result in results)
-    if fewest < record["settings"]["runs"]:
-        say(
-            f"time was up after {fewest} of {record['settings']['runs']} runs; --max-seconds gives"
-            " more"
-        )
-    for reason in record["unstable"]:
-        say(f"unstable: {reason}")
-
-
-def _columns(record: Mapping[str, Any]) -> list[tuple[str, list[object]]]:
-    """The table, column by column; those that say nothing are left out."""
-    results = record["results"]
-    columns: list[tuple[str, list[object]]] = [
-        ("engine", [result["engine"] for result in results]),
-        ("threads", [result["threads"] for result in results]),
-        ("batch", [result["batch"] for result in results]),
-        ("p50 ms", [f"{result['p50_ms']:.4f}" for result in results]),
-        ("±", [_half_width(result) for result in results]),
-        ("p90 ms", [f"{result['p90_ms']:.4f}" for result in results]),
-        ("p99 ms", [f"{result['p99_ms']:.4f}" for result in results]),
-        ("images/s", [round(result["images_per_s"]) for result in results]),
-        ("start ms", [f"{result['start_ms']:.1f}" for result in results]),
-    ]
-    if any(result["peak_bytes"] is not None for result in results):
-        columns.append(("peak MB", [_scaled(result["peak_bytes"], 1e-6, 1) for result in results]))
-    if any(result["joules_per_image"] is not None for result in results):
-        columns.append(
-            ("mJ/image", [_scaled(result["joules_per_image"], 1e3, 3) for result in results])
-        )
-    if len(record["models"]) > 1:
-        columns.insert(0, ("model", [result["model"] for result in results]))
-    if record["ratios"]:
-        columns.append(("time against sbn", [_ratio(record, result) for result in results]))
-    return columns
-
-
-def _half_width(result: Mapping[str, Any]) -> str:
-    """Half the interval of the median, as a share of it."""
-    low, high = result["p50_low_ms"], result["p50_high_ms"]
-    return "-" if low is None else f"{(high - low) / 2 / result['p50_ms']:.1%}"
-
-
-def _scaled(value: float | None, factor: float, digits: int) -> str:
-    return "-" if value is None else f"{value * factor:.{digits}f}"
-
-
-def _ratio(record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """The ratio of a result with its interval; nothing for what the others are compared with."""
-    names = ("model", "engine", "threads", "batch")
-    for entry in record["ratios"]:
-        if all(entry[name] == result[name] for name in names):
-            interval = (
-                "" if entry["low"] is None else f" ({entry['low']:.2f} to {entry['high']:.2f})"
-            )
-            return f"{entry['ratio']:.2f}×{interval}"
-    return "1"
-
-
-def _rivals(text: str) -> tuple[str, ...]:
+def _baselines(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
-        if name not in RIVALS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(RIVALS)}")
+        if name not in BASELINES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(BASELINES)}")
     return names

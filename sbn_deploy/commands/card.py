@@ -30,7 +30,8 @@ def add_parser(subparsers: Subparsers) -> None:
         type=Path,
         nargs="*",
         metavar="RUN",
-        help="what `sbn evaluate` and `sbn benchmark` wrote with -o; others are left out",
+        help="what `sbn evaluate`, `benchmark` and `sweep` wrote, or folders of it; those of other"
+        " models are left out",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", required=True, help="card to write"
@@ -43,16 +44,16 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Writes one card."""
-    from sbn_deploy.card import subject, write_card
-    from sbn_deploy.measure.measurement import load
+    from sbn_deploy.records.files import load_all
+    from sbn_deploy.report.card import subject, write_card
     from sbn_runtime.files import write_atomically
 
     writable(options.output)
     text = "" if options.about is None else options.about.read_text(encoding="utf-8")
-    about = subject(options.model, [load(path) for path in options.measurements])
-    for kind, found in (("accuracy", about.evaluations), ("latency", about.benchmarks)):
+    about = subject(options.model, load_all(options.measurements, say))
+    for kind, found in (("accuracy", about.accuracies), ("latency", about.benchmarks)):
         if not found:
-            say(f"no measurement of its {kind} was given: the card says nothing of it")
+            say(f"no measurement of its {kind} was given: the card does not state it")
     write_atomically(options.output, write_card(about, text=text, license=options.license).encode())
     if options.json:
         show_json(

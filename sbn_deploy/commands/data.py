@@ -9,12 +9,10 @@ if TYPE_CHECKING:
 
 
 def test_images(spec: str, count: int | None) -> Dataset:
-    """The test split of a data set, or `count` images of it, evenly spread.
+    """The test split of a data set, or `count` evenly spaced images of it.
 
     Raises InputError where they have no classes, and what `sbn_deploy.data.load` raises.
     """
-    import numpy as np
-
     from sbn_deploy.data import load
     from sbn_runtime import InputError
     from sbn_runtime.tasks import CLASSIFICATION
@@ -25,6 +23,4 @@ def test_images(spec: str, count: int | None) -> Dataset:
             f"{dataset.name} has targets for {dataset.task}, and accuracy is of classes; measure"
             f" the model with `sbn evaluate MODEL --data {spec}`"
         )
-    if count is None or count >= len(dataset):
-        return dataset
-    return dataset.take(np.linspace(0, len(dataset) - 1, count).round().astype(np.int64))
+    return dataset if count is None else dataset.evenly(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +84,9 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Does all steps anew; returns 1 when an exported file disagrees with torch."""
     from sbn_deploy import data
+    from sbn_deploy.benchmark import float_baselines
     from sbn_deploy.export import export_checkpoint
-    from sbn_deploy.measure.latency import rivals
-    from sbn_deploy.measure.machine import describe
+    from sbn_deploy.machine.describe import describe
     from sbn_deploy.train import checkpoint
     from sbn_deploy.train.loop import TrainConfig, train
     from sbn_deploy.validate import validate
@@ -138,8 +138,8 @@ def run(options: argparse.Namespace) -> int:
         f"SBN noise, {SAMPLES} samples": folder / f"digits-noise{SAMPLES}.onnx",
     }
     fp32, int8, threshold, ensemble, noisy = files.values()
-    rivals.export_fp32(checkpoint.load(twin)[0], images.input_shape, fp32)
-    rivals.quantise_int8(fp32, int8, images.inputs()[:256])
+    float_baselines.export_fp32(checkpoint.load(twin)[0], images.input_shape, fp32)
+    float_baselines.quantise_int8(fp32, int8, images.inputs()[:256])
     export_checkpoint(binary, threshold)
     export_checkpoint(binary, ensemble, weights="sample", members=MEMBERS, seed=options.seed)
     export_checkpoint(
@@ -174,7 +174,8 @@ def run(options: argparse.Namespace) -> int:
         " thread,\nthe models in turns.",
     )
     rows = _measure(files, folder)
-    machine = describe()
+    machine = asdict(describe())
+    machine |= machine.pop("state")
     settings = {"seed": options.seed, "epochs": options.epochs, "data": "digits"}
     text = folder / "report.md"
     write_atomically(text, _markdown(rows, machine).encode())
@@ -193,7 +194,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _measure(files: dict[str, Path], folder: Path) -> list[Row]:
     """Measures with the verbs that a user would, which write the report too."""
-    from sbn_deploy.measure import measurement
+    from sbn_deploy.records.benchmark import Benchmark
+    from sbn_deploy.records.evaluation import Evaluation
+    from sbn_deploy.records.files import load
     from sbn_deploy.verbs import command_line, run_verb
 
     def sbn(verb: str, *arguments: str | Path) -> None:
@@ -215,23 +218,24 @@ def _measure(files: dict[str, Path], folder: Path) -> list[Row]:
     sbn("profile", models[0], "-o", layers)
     sbn("report", speed, *scored.values(), layers, "-o", folder / REPORT)
 
-    times = {
-        (result["model"], result["batch"]): result for result in measurement.load(speed)["results"]
-    }
+    timed = load(speed)
+    assert isinstance(timed, Benchmark)
+    times = {(timing.model, timing.batch): timing for timing in timed.results}
     rows = []
     for name, file in files.items():
-        score = measurement.load(scored[name])["scores"]
-        one, many = times[file.stem, 1], times[file.stem, THROUGHPUT_BATCH]
+        evaluation = load(scored[name])
+        assert isinstance(evaluation, Evaluation)
+        scores, one = evaluation.scores, times[file.stem, 1]
         rows.append(
             Row(
                 model=name,
-                accuracy=score["accuracy"],
-                low=score["low"],
-                high=score["high"],
+                accuracy=scores.accuracy,
+                low=scores.confidence_low,
+                high=scores.confidence_high,
                 file_bytes=file.stat().st_size,
-                p50_ms=one["p50_ms"],
-                p90_ms=one["p90_ms"],
-                images_per_s=many["images_per_s"],
+                p50_ms=one.p50_ms,
+                p90_ms=one.p90_ms or one.p50_ms,
+                images_per_s=times[file.stem, THROUGHPUT_BATCH].images_per_s or 0.0,
             )
         )
     return rows

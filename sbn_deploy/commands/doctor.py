@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .common import new_parser, show_json, show_table
@@ -15,7 +16,7 @@ OPTIONAL = {
     "train": ("torch", "safetensors", "scikit-learn", "pydantic", "pillow", "rich"),
     "onnx": ("flatbuffers", "onnx", "onnxscript"),
     "tflite": ("larq-compute-engine",),
-    "report": ("matplotlib",),
+    "report": ("jinja2", "matplotlib", "pydantic"),
 }
 
 
@@ -32,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Describes the machine; returns 1 when the kernels do not load."""
-    from sbn_deploy.measure.machine import describe, version_of
+    from sbn_deploy.machine.describe import describe, version_of
     from sbn_runtime import SbnError, available_isas
     from sbn_runtime.session import session_options
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     isas: tuple[str, ...] = ()
     try:
         session_options()
-        machine = describe()
+        machine = asdict(describe())
         isas = available_isas()
     except SbnError as error:
         problem = str(error)
@@ -61,9 +62,10 @@ def run(options: argparse.Namespace) -> int:
             }
         )
     else:
+        shown = machine | machine.pop("state", {})
         show_table(
             ("this machine", ""),
-            [(name.replace("_", " "), value) for name, value in machine.items()]
+            [(name.replace("_", " "), value) for name, value in shown.items()]
             + [("available isas", ", ".join(isas))],
         )
         print()

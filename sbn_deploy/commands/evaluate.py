@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 import warnings
-from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .common import add_noise_options, at_least, new_parser, say, share, show_json, writable
-from .evaluate_sweep import CHECKPOINT, CONFIDENCE, SHIFT
+from .data import test_images
+from .show_answers import show_averaging, show_evaluation, show_task, warn
 
 if TYPE_CHECKING:
-    from sbn_deploy.data import Stream
-    from sbn_deploy.measure.accuracy.classifier import Classifier
-    from sbn_deploy.measure.accuracy.partial import Partial
-    from sbn_deploy.measure.measurement import ModelFacts
+    from sbn_deploy.data import Dataset, Stream
+    from sbn_deploy.evaluate.averaging import Variant
+    from sbn_deploy.evaluate.classifier import Classifier
+    from sbn_deploy.evaluate.partial import Partial
+    from sbn_deploy.records.averaging import Averaging
+    from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
+    from sbn_deploy.records.measurement import Model
 
     from .common import Subparsers
 
 BATCH = 64
+CHECKPOINT = ".safetensors"
+SHIFT = "noise"
+CONFIDENCE = 0.99
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -27,12 +35,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "evaluate",
-        description="Measures accuracy with a 95 % interval, negative log-likelihood, Brier score"
-        " and expected calibration error on the test split of a data set, for each class too,"
-        " and which classes are taken for one another. Images are read as they are needed;"
-        " those that cannot be used are listed, the others evaluated. With -o, an interrupted"
-        " run goes on where it was. A model with another task is measured by the metrics of its"
-        " task, and inputs that are no images are read whole. With --sweep-samples:"
+        description="Measures accuracy with a 95 % confidence interval, negative log-likelihood,"
+        " Brier score and expected calibration error on the test split of a data set, for each"
+        " class too, and which classes are confused. Images are read as they are needed; those"
+        " that cannot be used are listed, the others evaluated. With -o, the same command resumes"
+        " an interrupted run. A model with another task is measured by the metrics of its task,"
+        " and inputs other than images are read whole. With --sweep-samples:"
         " the scores by the number of networks averaged, with the area under the risk-coverage"
         " curve and how well doubt tells shifted images from the others (AUROC). A checkpoint"
         " is swept thresholded, with sampled members only, with noise only, and with both.",
@@ -52,7 +60,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--data", default="digits", metavar="SET", help="data set (default: digits)"
     )
     parser.add_argument(
-        "--images", type=at_least(1), metavar="N", help="take N of them, evenly spread"
+        "--images", type=at_least(1), metavar="N", help="use N evenly spaced images"
     )
     add_noise_options(parser)
     parser.add_argument(
@@ -93,7 +101,9 @@ def add_parser(subparsers: Subparsers) -> None:
         f" (default: {SHIFT})",
     )
     parser.add_argument(
-        "--ood", metavar="SET", help="foreign images to tell apart instead, any data set"
+        "--ood",
+        metavar="SET",
+        help="out-of-distribution images to tell apart instead, any data set",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG to write")
     parser.add_argument(
@@ -103,15 +113,30 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluates one model, or sweeps."""
+    record = _averaging(options) if options.sweep_samples is not None else _one(options)
+    if options.output is not None:
+        from sbn_deploy.records.files import save
+
+        save(options.output, record)
+        _part(options.output).unlink(missing_ok=True)
+    if record.kind != "averaging":
+        warn(record.data)
+    if options.json:
+        show_json(record)
+    elif record.kind == "averaging":
+        show_averaging(record)
+    elif record.kind == "task-evaluation":
+        show_task(record)
+    else:
+        show_evaluation(record)
+    if options.output is not None:
+        say(f"written: {options.output}")
+    return 0
+
+
+def _one(options: argparse.Namespace) -> Evaluation | TaskEvaluation:
     from sbn_runtime import InputError
 
-    if options.sweep_samples is not None:
-        for name in ("output", "batch"):
-            if getattr(options, name) is not None:
-                raise InputError(f"--{name} and --sweep-samples exclude each other")
-        from .evaluate_sweep import run_sweep
-
-        return run_sweep(options)
     for name in ("members", "confidence", "shift", "ood", "plot"):
         if getattr(options, name) is not None:
             raise InputError(f"--{name} goes with --sweep-samples, as in --sweep-samples 1,8,32")
@@ -122,41 +147,72 @@ def run(options: argparse.Namespace) -> int:
             f"{options.models[0]} is a checkpoint; export it with `sbn export`, or give"
             " --sweep-samples, as 1,8,32, to compare its forms"
         )
-    return _one(options)
-
-
-def _one(options: argparse.Namespace) -> int:
-    from . import evaluate_task
-    from .evaluate_show import show, warn
-
     if options.output is not None:
         writable(options.output)
-    if evaluate_task.applies(options.models[0], options.data):
-        measurement = evaluate_task.measured(options)
-    else:
-        measurement = _measured(options)
-    if options.output is not None:
-        from sbn_deploy.measure.measurement import save
-
-        save(options.output, measurement)
-        _part(options.output).unlink(missing_ok=True)
-    warn(measurement["data"])
-    if options.json:
-        show_json(measurement)
-    elif "task" in measurement:
-        evaluate_task.show(measurement)
-    else:
-        show(measurement)
-    if options.output is not None:
-        say(f"written: {options.output}")
-    return 0
+    if _is_of_task(options.models[0], options.data):
+        return _on_data_in_memory(options)
+    return _on_images(options)
 
 
-def _measured(options: argparse.Namespace) -> dict[str, Any]:
-    from sbn_deploy.measure.accuracy.classes import class_names, matched_labels
-    from sbn_deploy.measure.accuracy.classifier import load_classifier
-    from sbn_deploy.measure.accuracy.evaluation import Evaluator, figures
-    from sbn_deploy.measure.measurement import describe_model, head
+def _is_of_task(model: Path, spec: str) -> bool:
+    """Whether the data or the model is not for classification of images.
+
+    Raises what `Session` and `data` raise.
+    """
+    from sbn_deploy.data import is_classified_images
+    from sbn_runtime import Session
+    from sbn_runtime.executor import DOMAIN
+    from sbn_runtime.modelfile import imported_domains
+    from sbn_runtime.tasks import CLASSIFICATION, NONE
+
+    if not is_classified_images(spec):
+        return True
+    if DOMAIN not in imported_domains(model):
+        return False
+    return Session(model).task not in (CLASSIFICATION, NONE)
+
+
+def _on_data_in_memory(options: argparse.Namespace) -> Evaluation | TaskEvaluation:
+    """Inputs other than images, and other tasks than classification."""
+    from sbn_deploy.data import load
+    from sbn_deploy.evaluate import tasks
+    from sbn_deploy.machine.describe import describe
+    from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
+    from sbn_deploy.records.measurement import describe_model, head
+    from sbn_deploy.train.progress import progress
+    from sbn_runtime import Session, sampling
+
+    path = options.models[0]
+    session = Session(path, threads=options.threads)
+    whole = tasks.fitted(session, load(options.data, "test"), str(path))
+    data = whole if options.images is None else whole.evenly(options.images)
+    batch = options.batch or BATCH
+    say(f"measuring {len(data):,} inputs of {data.name}, task {session.task}")
+    with progress("batches", -(-len(data) // batch)) as report:
+        found = tasks.measure(
+            session, data, batch=batch, samples=options.samples, seed=options.seed, report=report
+        )
+    default = sampling.defaults(session.metadata) if session.stochastic else None
+    figures = tasks.scored(session, data, found, options.data)
+    kind = TaskEvaluation if "task" in figures else Evaluation
+    return kind(
+        **head(describe()),
+        model=describe_model(path, session.metadata),
+        engine="sbn",
+        samples=options.samples or (default.samples if default else 1),
+        seed=options.seed if options.seed is not None else default.seed if default else None,
+        **figures,
+    )
+
+
+def _on_images(options: argparse.Namespace) -> Evaluation:
+    """Images, read as they are needed."""
+    from sbn_deploy.evaluate.classes import class_names, matched_labels
+    from sbn_deploy.evaluate.classifier import load_classifier
+    from sbn_deploy.evaluate.evaluation import Evaluator, figures
+    from sbn_deploy.machine.describe import describe
+    from sbn_deploy.records.evaluation import Evaluation
+    from sbn_deploy.records.measurement import describe_model, head
     from sbn_deploy.train.progress import progress
 
     path = options.models[0]
@@ -176,7 +232,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         evaluator = Evaluator(
             model, data, labels, count, batch=options.batch or BATCH, partial=partial
         )
-        so_far = f", {evaluator.done:,} of them before: going on" if evaluator.done else ""
+        so_far = f", resuming after {evaluator.done:,} of them" if evaluator.done else ""
         say(f"classifying {len(data):,} images of {data.name}{so_far}")
         first = -(-evaluator.done // (options.batch or BATCH))
         try:
@@ -184,19 +240,19 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
                 outcome = evaluator.run(report)
         except KeyboardInterrupt:
             if partial is not None:
-                say(f"the same command goes on from here; answers so far: {partial.path}")
+                say(f"run the same command to resume; answers so far: {partial.path}")
             raise
         finally:
             if partial is not None:
                 partial.close()
-    return {
-        **head("evaluation"),
-        "model": asdict(facts),
-        "engine": model.engine,
-        "samples": model.samples,
-        "seed": model.seed,
+    return Evaluation(
+        **head(describe()),
+        model=facts,
+        engine=model.engine,
+        samples=model.samples,
+        seed=model.seed,
         **figures(outcome, data, options.data, class_names(model.metadata, data, count)),
-    }
+    )
 
 
 def _data(options: argparse.Namespace) -> Stream:
@@ -206,8 +262,8 @@ def _data(options: argparse.Namespace) -> Stream:
     return data if options.images is None else data.evenly(options.images)
 
 
-def _partial(output: Path, facts: ModelFacts, model: Classifier, data: Stream) -> Partial:
-    from sbn_deploy.measure.accuracy.partial import Partial
+def _partial(output: Path, facts: Model, model: Classifier, data: Stream) -> Partial:
+    from sbn_deploy.evaluate.partial import Partial
 
     partial = Partial(
         _part(output),
@@ -220,7 +276,7 @@ def _partial(output: Path, facts: ModelFacts, model: Classifier, data: Stream) -
         },
     )
     if partial.dropped:
-        say(f"{partial.path} is of another model, data set or noise: starting anew")
+        say(f"{partial.path} belongs to another model, data set or noise: starting over")
     return partial
 
 
@@ -228,9 +284,92 @@ def _part(output: Path) -> Path:
     return output.with_name(f"{output.name}.part")
 
 
+def _averaging(options: argparse.Namespace) -> Averaging:
+    """Scores models, or the forms of a checkpoint, by the number of networks averaged."""
+    from sbn_deploy.evaluate.averaging import Images, average, steps
+    from sbn_deploy.machine.describe import describe
+    from sbn_deploy.records.averaging import Averaging
+    from sbn_deploy.records.measurement import head
+    from sbn_deploy.train.progress import progress
+    from sbn_runtime import InputError
+    from sbn_runtime.anytime import check_confidence
+    from sbn_runtime.sampling import check_samples, check_seed
+
+    if options.batch is not None:
+        raise InputError("--batch and --sweep-samples exclude each other")
+    if options.samples is not None:
+        raise InputError("--samples and --sweep-samples exclude each other; give one of them")
+    if options.ood is not None and options.shift is not None:
+        raise InputError("--ood and --shift exclude each other; give one of them")
+    confidence = check_confidence(CONFIDENCE if options.confidence is None else options.confidence)
+    counts = options.sweep_samples
+    for count in counts:
+        check_samples(count, "number of samples")
+    if options.seed is not None:
+        check_seed(options.seed)
+    for path in filter(None, (options.output, options.plot)):
+        writable(path)
+    if options.plot is not None:
+        import_module("matplotlib")  # if it is missing, better now than after the work
+    dataset = test_images(options.data, options.images)
+    ood = _ood(options, dataset)
+    images = Images(dataset.images, dataset.labels, ood.images)
+    with tempfile.TemporaryDirectory() as folder:
+        variants = _variants(options, Path(folder))
+        say(f"classifying {len(dataset)} images of {dataset.name}, and of {ood.name}")
+        with progress("batches", steps(variants, images, counts)) as report:
+            figures = average(
+                variants, images, counts, seed=options.seed, confidence=confidence, report=report
+            )
+    record = Averaging(
+        **head(describe()), data=dataset.name, ood=ood.name, seed=options.seed, **figures
+    )
+    if options.plot is not None:
+        from sbn_deploy.evaluate.averaging_plot import draw
+
+        draw(options.plot, f"{len(dataset)} images of {dataset.name}", record)
+        say(f"written: {options.plot}")
+    return record
+
+
+def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
+    from sbn_deploy.evaluate.averaging import Variant
+    from sbn_deploy.evaluate.variants import MEMBERS, export_variants
+    from sbn_runtime import InputError, Session
+
+    checkpoints = [path for path in options.models if path.suffix == CHECKPOINT]
+    if not checkpoints:
+        if options.members is not None:
+            raise InputError("--members is for checkpoints; a model has the members it has")
+        return [
+            Variant(path.stem, Session(path, threads=options.threads)) for path in options.models
+        ]
+    if len(options.models) > 1:
+        raise InputError("give either one checkpoint or models; a checkpoint has four forms")
+    return export_variants(
+        checkpoints[0],
+        folder,
+        options.sweep_samples[-1],
+        members=options.members or MEMBERS,
+        seed=options.seed or 0,
+        threads=options.threads,
+        report=say,
+    )
+
+
+def _ood(options: argparse.Namespace, dataset: Dataset) -> Dataset:
+    from sbn_deploy.evaluate.shift import shifted
+
+    if options.ood is not None:
+        return test_images(options.ood, options.images)
+    return shifted(dataset, options.shift or SHIFT)
+
+
 def _counts(text: str) -> list[int]:
     """An argparse type: whole numbers from 1 up, separated by commas, in rising order."""
     numbers = [at_least(1)(part) for part in text.split(",")]
     if sorted(set(numbers)) != numbers:
-        raise argparse.ArgumentTypeError(f"{text!r} does not rise; give numbers such as 1,2,4,8")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not in rising order; give numbers such as 1,2,4,8"
+        )
     return numbers

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import at_least, new_parser, say, show_json, show_table, writable
+from .common import at_least, new_parser, say, show_json, writable
+from .show_times import show_profile
 
 if TYPE_CHECKING:
-    from sbn_deploy.measure.layers.profile import LayerTime, Profile
-
     from .common import Subparsers
-
-BAR = 24
-EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -24,8 +19,8 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "profile",
         description="Times each layer of a model: operator, shapes, multiply-accumulates (MACs),"
-        " time and share, MACs a cycle, percent of what this machine reaches on a binary"
-        " convolution that suits it, bytes moved. Names the layer to mend first.",
+        " time and share, MACs per cycle, percent of what this machine reaches on a binary"
+        " convolution that suits it, bytes moved. Names the bottleneck.",
         example="sbn profile digits.onnx\n  sbn profile digits.onnx -o profile.json"
         " && sbn report profile.json -o report.html",
     )
@@ -50,83 +45,30 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Profiles one model."""
-    import numpy as np
-
-    from sbn_deploy.measure import measurement
-    from sbn_deploy.measure.latency.engines import sbn_engine
-    from sbn_deploy.measure.latency.timing import image_shape
-    from sbn_deploy.measure.layers import peak
-    from sbn_deploy.measure.layers.profile import profile_model
+    from sbn_deploy.engines.onnx import sbn_engine
+    from sbn_deploy.machine.describe import describe
+    from sbn_deploy.profile.profile import profile_model
+    from sbn_deploy.records.files import save
+    from sbn_deploy.records.measurement import describe_model, head
+    from sbn_deploy.records.profile import Profile
 
     if options.output is not None:
         writable(options.output)
-    engine = sbn_engine("sbn", options.model, threads=options.threads)
-    shape = options.batch, *image_shape(engine.session)
-    x = engine.adapt(np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32))
-    record = measurement.head("profile")
+    # Says what is wrong with a file better than onnxruntime.
+    metadata = sbn_engine(options.model, threads=options.threads).session.metadata
     say(f"{options.runs} calls of {options.model.name}")
-    profile = profile_model(options.model, engine, x, runs=options.runs)
-    record["model"] = asdict(measurement.describe_model(options.model, engine.session.metadata))
-    record |= asdict(profile)
-    record["peak"] = {
-        "binary_macs_per_cycle": record.pop("peak_macs_per_cycle"),
-        "ghz": record.pop("ghz"),
-        "measured_on": peak.DESCRIPTION,
-    }
+    record = Profile(
+        **head(describe()),
+        model=describe_model(options.model, metadata),
+        **profile_model(
+            options.model, threads=options.threads, batch=options.batch, runs=options.runs
+        ),
+    )
     if options.output is not None:
-        measurement.save(options.output, record)
+        save(options.output, record)
         say(f"written: {options.output}")
     if options.json:
         show_json(record)
     else:
-        _show(profile)
+        show_profile(record)
     return 0
-
-
-def _show(profile: Profile) -> None:
-    longest = max(layer.share for layer in profile.layers)
-    show_table(
-        (
-            *("layer", "op", "input", "output", "MACs", "µs", "share", "", "MACs/cycle"),
-            *("% of peak", "kB moved"),
-        ),
-        [
-            (
-                layer.name,
-                layer.op,
-                layer.input_shape,
-                layer.output_shape,
-                _macs(layer),
-                f"{layer.us:.1f}",
-                f"{layer.share:.1%}",
-                _bar(layer.share / longest if longest else 0.0),
-                None if layer.macs_per_cycle is None else f"{layer.macs_per_cycle:,.1f}",
-                None if layer.percent_of_peak is None else f"{layer.percent_of_peak:.0f}",
-                f"{layer.bytes / 1000:,.1f}",
-            )
-            for layer in profile.layers
-        ],
-    )
-    print(
-        f"\n{profile.call_us:,.1f} µs a call on {profile.isa} kernels at {profile.ghz:.2f} GHz,"
-        f" threads: {profile.threads}; the peak is {profile.peak_macs_per_cycle:,.0f} binary MACs"
-        " a cycle"
-    )
-    print(f"mend first: {profile.mend_first.name}, {profile.mend_first.why}")
-    if profile.profiler_us:
-        say(
-            f"{profile.profiler_us:.1f} µs of each layer were the profiler's own and are left out;"
-            " for layers as short as that, a larger --batch tells more"
-        )
-
-
-def _macs(layer: LayerTime) -> str | None:
-    kinds = {"binary": layer.binary_macs, "8-bit": layer.int8_macs, "float": layer.float_macs}
-    return next((f"{macs:,} {kind}" for kind, macs in kinds.items() if macs), None)
-
-
-def _bar(share: float) -> str:
-    """A bar of up to BAR characters, in steps of an eighth of one."""
-    eighths = round(share * BAR * 8)
-    rest = EIGHTHS[eighths % 8].strip()
-    return "█" * (eighths // 8) + rest

@@ -43,11 +43,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Writes the page, and says what it answers."""
-    from sbn_deploy.report import check_output, collect, read_runs, write
+    from sbn_deploy.records.files import load_all
+    from sbn_deploy.report import check_output, collect, write
 
     data = check_output(writable(options.output))
     writable(data)
-    report = collect(read_runs(options.runs, say))
+    report = collect(load_all(options.runs, say))
     write(report, options.output)
     if options.json:
         show_json(report)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from .common import new_parser, say, share, show_json, show_table
 
 if TYPE_CHECKING:
-    from sbn_deploy.sweep import Answer, Candidate
+    from sbn_deploy.records.sweep import Candidate, Limits
+    from sbn_deploy.report.content import Point
+    from sbn_deploy.report.decide import Decision
 
     from .common import Subparsers
 
@@ -20,9 +22,9 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "sweep",
         description="Exports a checkpoint in every form that a TOML file names (thresholded,"
-        " sampled members, drawn signs, both), measures accuracy and latency of each on this"
-        " machine, writes a report, and says which form to ship. Interrupted, it goes on where it"
-        " was; finished, it answers at once.",
+        " sampled members, stochastic signs, both), measures accuracy and latency of each on this"
+        " machine, writes a report, and says which form to ship. Run the same command to resume"
+        " it; finished, it answers at once.",
         example="sbn sweep digits.toml --out runs/sweep --budget-ms 0.5\n\n"
         'digits.toml:\n  checkpoint = "runs/digits/checkpoint.safetensors"\n  data = "digits"\n'
         "  members = [1, 2, 4, 8]\n  samples = [1, 2, 4, 8]\n  threads = [1]\n"
@@ -51,65 +53,63 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sweeps, and answers."""
-    from sbn_deploy.sweep import Sweep, answer, front, load
+    from sbn_deploy.records.sweep import Limits
+    from sbn_deploy.sweep import Sweep, load
     from sbn_deploy.sweep.steps import REPORT
 
     folder = options.out or Path("runs") / f"sweep-{options.config.stem}"
     sweep = Sweep(load(options.config, data=options.data), folder)
     sweep.run(say)
-    found = sweep.candidates()
-    best = front(found)
-    reply = answer(found, budget_ms=options.budget_ms, min_accuracy=options.min_accuracy)
+    limits = Limits(budget_ms=options.budget_ms, min_accuracy=options.min_accuracy)
+    answer, decision = sweep.answer(limits, say)
     if options.json:
-        show_json({"candidates": found, "front": best, "answer": reply})
+        show_json(answer)
     else:
-        _show(best)
-        print(f"\n{_sentence(reply, options)}")
+        _show([one for one in answer.candidates if one.on_front])
+        print(f"\n{_sentence(decision, limits)}")
     say(f"written: {folder / REPORT}")
-    return 0 if reply.best else 1
+    return 0 if answer.ship else 1
 
 
-def _show(best: list[Candidate]) -> None:
-    """The models that no other beats in both accuracy and time."""
+def _show(front: list[Candidate]) -> None:
+    """The models that no other is both as fast and as accurate as, and better in one of the two."""
     show_table(
-        ("model", "engine", "threads", "accuracy", "95 % interval", "median ms", "file kB"),
+        ("model", "engine", "threads", "batch", "accuracy", "median ms"),
         [
             (
                 one.model,
                 one.engine,
                 one.threads,
-                f"{one.accuracy:.2%}",
-                f"{one.low:.2%} to {one.high:.2%}",
+                one.batch,
+                "-" if one.accuracy is None else f"{one.accuracy:.2%}",
                 f"{one.p50_ms:.4f}",
-                round(one.file_bytes / 1000),
             )
-            for one in best
+            for one in front
         ],
     )
 
 
-def _sentence(reply: Answer, options: argparse.Namespace) -> str:
-    wish = " and ".join(
-        text
-        for text, wanted in (
-            (f"within {options.budget_ms} ms", options.budget_ms is not None),
-            (f"with at least {options.min_accuracy or 0:.2%}", options.min_accuracy is not None),
-        )
-        if wanted
-    )
-    if reply.best is None:
-        assert reply.closest is not None
-        return f"nothing is {wish}; the closest: {_name(reply.closest)}"
-    sentence = f"ship {_name(reply.best)}" + (f", {wish}" if wish else "")
-    if reply.faster is not None:
-        sentence += f"\non these images no worse for certain, and faster: {_name(reply.faster)}"
+def _sentence(decision: Decision, limits: Limits) -> str:
+    from sbn_deploy.report.choose import wish
+
+    asked = wish(limits)
+    if decision.ship is None:
+        assert decision.closest is not None
+        return f"nothing is {asked}; the closest: {_name(decision.closest)}"
+    sentence = f"ship {_name(decision.ship)}" + (f", {asked}" if asked else "")
+    if decision.most_accurate not in (None, decision.ship):
+        sentence += f"\nthe most accurate: {_name(decision.most_accurate)}"
+    if decision.faster is not None:
+        sentence += f"\nfaster, with no significant loss of accuracy: {_name(decision.faster)}"
     return sentence
 
 
-def _name(one: Candidate) -> str:
-    threads = f", {one.threads} threads" if one.threads > 1 else ""
-    engine = "" if one.engine == "sbn" else f" in {one.engine}"
-    return f"{one.model}{engine}{threads}: {one.accuracy:.2%}, {one.p50_ms:.3f} ms"
+def _name(point: Point) -> str:
+    timing = point.timing
+    threads = f", {timing.threads} threads" if timing.threads > 1 else ""
+    engine = "" if timing.engine == "sbn" else f" in {timing.engine}"
+    accuracy = "" if point.accuracy is None else f"{point.accuracy.value:.2%}, "
+    return f"{point.model}{engine}{threads}: {accuracy}{timing.p50_ms:.3f} ms"
 
 
 def _milliseconds(text: str) -> float:

@@ -71,6 +71,12 @@ class Dataset:
         """The images and labels at `indices`."""
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
+    def evenly(self, count: int) -> Dataset:
+        """`count` evenly spaced images; at most all."""
+        if count >= len(self):
+            return self
+        return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
+
     def for_task(self, task: str) -> Dataset:
         """The same data for another task that its targets allow.
 

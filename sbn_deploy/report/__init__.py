@@ -6,15 +6,15 @@ import dataclasses
 import json
 from pathlib import Path
 
+from sbn_deploy.records.files import is_measurement
 from sbn_runtime.errors import InputError
 from sbn_runtime.files import write_atomically
 
 from .collect import collect
 from .content import Report
 from .page import render
-from .read import is_measurement, read_runs
 
-__all__ = ["Report", "check_output", "collect", "read_runs", "write"]
+__all__ = ["Report", "check_output", "collect", "write"]
 
 SUFFIXES = (".html", ".htm")
 

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Literal
 
+from sbn_deploy.records.sweep import Limits
 from sbn_deploy.tasks import find
 
-from .content import Choice, Comparison, Evaluated, Point, Profiled, RatioRow, TaskEvaluated
+from .content import (
+    Accuracy,
+    Choice,
+    Comparison,
+    Evaluated,
+    Point,
+    Profiled,
+    RatioRow,
+    TaskEvaluated,
+)
+from .decide import NO_LIMITS, WITHIN, Decision, decide
 from .figures import (
     count,
     interval,
@@ -20,7 +32,6 @@ from .figures import (
     times,
 )
 from .names import engine_name
-from .pareto import WITHIN, fastest_within
 
 
 def choices(
@@ -29,11 +40,12 @@ def choices(
     evaluations: Sequence[Evaluated],
     tasks: Sequence[TaskEvaluated],
     profiles: Sequence[Profiled],
+    limits: Limits = NO_LIMITS,
 ) -> list[Choice]:
     """One answer for each machine and set of images, from its smallest batch.
 
     Without times: the most accurate model for each set of images, the best one of each task
-    and data. Without either: what to mend first in each profiled model.
+    and data. Without either: the bottleneck of each profiled model.
     """
     seen = set()
     found = []
@@ -42,7 +54,7 @@ def choices(
         place = (comparison.machine, comparison.data, comparison.images)
         if place not in seen and comparison.points:
             seen.add(place)
-            found.append(_of_comparison(i, comparison, ratios, tasks, several))
+            found.append(_of_comparison(i, comparison, ratios, tasks, several, limits))
     if found:
         return found
     return [*_of_evaluations(evaluations), *_of_tasks(tasks)] or list(_of_profiles(profiles))
@@ -63,66 +75,102 @@ def _of_comparison(
     ratios: Sequence[RatioRow],
     tasks: Sequence[TaskEvaluated],
     several: bool,
+    limits: Limits,
 ) -> Choice:
-    known = [(point, point.accuracy) for point in comparison.points if point.accuracy]
     where = f" on {comparison.machine}" if several else ""
-    if not known:
-        fastest = comparison.points[0]
-        measured = [entry for entry in tasks if entry.evaluation.model.sha256 == fastest.sha256]
-        return Choice(
-            kind="fastest",
-            text=f"{described(fastest)} is the fastest{where}",
-            detail=""
+    decision = decide(comparison.points, limits)
+    point = decision.ship or decision.closest
+    assert point is not None
+    figures = _figures(comparison, point, ratios)
+    kind: Literal["ship", "none", "fastest"] = "ship"
+    if decision.ship is None:
+        kind = "none"
+        text = f"nothing is {wish(limits)}{where}; the closest is {described(point)}"
+        detail = ""
+    elif point.accuracy is None:
+        kind = "fastest"
+        measured = [entry for entry in tasks if entry.evaluation.model.sha256 == point.sha256]
+        figures += map(_main, measured)
+        text = f"{described(point)} is the fastest{where}"
+        detail = (
+            ""
             if measured
             else "Accuracy was not measured for any of these models: add a measurement of"
-            " sbn evaluate to see what the speed costs.",
-            comparison=i,
-            model=fastest.model,
-            engine=fastest.timing.engine,
-            threads=fastest.timing.threads,
-            figures=[*_figures(comparison, fastest, ratios), *map(_main, measured)],
-        )
-    chosen, accuracy = known[
-        fastest_within([p.timing.p50_ms for p, _ in known], [a.value for _, a in known])
-    ]
-    best, top = max(known, key=lambda entry: (entry[1].value, -entry[0].timing.p50_ms))
-    if len(known) == 1:
-        text = (
-            f"{described(chosen)} classifies {percent(accuracy.value)} correctly in"
-            f" {milliseconds(chosen.timing.p50_ms)}{where}"
+            " sbn evaluate to see what the speed costs."
         )
     else:
+        text, detail = _shipped(comparison, point, point.accuracy, decision, limits, where)
+    return Choice(
+        kind=kind,
+        text=text,
+        detail=detail,
+        comparison=i,
+        model=point.model,
+        engine=point.timing.engine,
+        threads=point.timing.threads,
+        figures=figures,
+    )
+
+
+def _shipped(
+    comparison: Comparison,
+    point: Point,
+    accuracy: Accuracy,
+    decision: Decision,
+    limits: Limits,
+    where: str,
+) -> tuple[str, str]:
+    """The answer and what stands against it."""
+    best = decision.most_accurate
+    assert best is not None
+    assert best.accuracy is not None
+    known = sum(point.accuracy is not None for point in comparison.points)
+    if known == 1:
         text = (
-            f"{described(chosen)} is the fastest within {100 * WITHIN:.0f} point of the best"
+            f"{described(point)} classifies {percent(accuracy.value)} correctly in"
+            f" {milliseconds(point.timing.p50_ms)}{where}"
+        )
+    elif limits == NO_LIMITS:
+        text = (
+            f"{described(point)} is the fastest within {100 * WITHIN:.0f} point of the best"
             f" accuracy{where}"
         )
+    else:
+        what = "most accurate" if limits.min_accuracy is None else "fastest"
+        text = f"{described(point)} is the {what} {wish(limits)}{where}"
     details = []
-    if len(known) > 1 and best is chosen:
-        details.append("It is the most accurate, too.")
-    elif best is not chosen:
-        slower = times(best.timing.p50_ms / chosen.timing.p50_ms)
+    if known > 1 and best is point:
+        details.append("It is the most accurate, too." if limits == NO_LIMITS else "")
+    elif best is not point:
+        slower = times(best.timing.p50_ms / point.timing.p50_ms)
         details.append(
-            f"The most accurate, {described(best)}, reaches {percent(top.value)}"
-            f" ({percent_interval(top.low, top.high)}) and takes {slower} the time,"
-            f" {milliseconds(best.timing.p50_ms)}."
+            f"The most accurate, {described(best)}, reaches {percent(best.accuracy.value)}"
+            f" ({percent_interval(best.accuracy.low, best.accuracy.high)}) and takes {slower} the"
+            f" time, {milliseconds(best.timing.p50_ms)}."
+        )
+    if decision.faster is not None:
+        details.append(
+            f"Faster, with no significant loss of accuracy: {described(decision.faster)},"
+            f" {milliseconds(decision.faster.timing.p50_ms)}."
         )
     half = (accuracy.high - accuracy.low) / 2
-    if len(known) > 1 and half > WITHIN / 2:
+    if known > 1 and half > WITHIN / 2:
         details.append(
             f"With {count(accuracy.images)} images an accuracy is known to about"
             f" ±{100 * half:.1f} points: models that differ by less may be equally good."
             + (" More images would tell them apart." if half > WITHIN else "")
         )
-    return Choice(
-        kind="fastest accurate",
-        text=text,
-        detail=" ".join(details),
-        comparison=i,
-        model=chosen.model,
-        engine=chosen.timing.engine,
-        threads=chosen.timing.threads,
-        figures=_figures(comparison, chosen, ratios),
-    )
+    return text, " ".join(filter(None, details))
+
+
+def wish(limits: Limits) -> str:
+    """What the user asks for, in words."""
+    said = []
+    if limits.budget_ms is not None:
+        said.append(f"within {limits.budget_ms:g} ms")
+    if limits.min_accuracy is not None:
+        said.append(f"with an accuracy of at least {percent(limits.min_accuracy)}")
+    return " and ".join(said)
 
 
 def _figures(
@@ -131,11 +179,10 @@ def _figures(
     """What is known of a chosen point: name, value, what stands behind the value."""
     timing = point.timing
     size = "1 image" if timing.batch == 1 else f"{timing.batch} images"
-    bounds = (
-        f"{milliseconds_interval(timing.p50_low_ms, timing.p50_high_ms)}, {size}"
-        if timing.p50_low_ms is not None and timing.p50_high_ms is not None
-        else size
-    )
+    low, high = timing.prediction_low_ms, timing.prediction_high_ms
+    bounds = size
+    if low is not None and high is not None:
+        bounds = f"next time {milliseconds_interval(low, high)}, {size}"
     found = [("median latency", milliseconds(timing.p50_ms), bounds)]
     if (accuracy := point.accuracy) is not None:
         found.append(
@@ -179,7 +226,7 @@ def _of_evaluations(evaluations: Sequence[Evaluated]) -> Iterator[Choice]:
             (
                 "accuracy",
                 percent(scores.accuracy),
-                f"{percent_interval(scores.low, scores.high)}, {count(images)} images of {data}",
+                f"{percent_interval(scores.confidence_low, scores.confidence_high)}, {count(images)} images of {data}",
             )
         ]
         if scores.ece is not None:
@@ -242,14 +289,14 @@ def _of_profiles(profiles: Sequence[Profiled]) -> Iterator[Choice]:
         profile = entry.profile
         slowest = max(profile.layers, key=lambda layer: layer.us)
         name, why = (
-            (profile.mend_first.name, profile.mend_first.why)
-            if profile.mend_first
+            (profile.bottleneck.name, profile.bottleneck.why)
+            if profile.bottleneck
             else (slowest.name, f"it takes {percent(slowest.share, 0)} of the time")
         )
-        total = profile.total_us or sum(layer.us for layer in profile.layers)
+        total = sum(layer.us for layer in profile.layers)
         yield Choice(
-            kind="mend",
-            text=f"{entry.model}: mend {name} first",
+            kind="bottleneck",
+            text=f"{entry.model}: the bottleneck is {name}",
             detail=f"{why[:1].upper()}{why[1:].rstrip('.')}.",
             comparison=None,
             model=entry.model,

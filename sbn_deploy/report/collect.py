@@ -8,9 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from sbn_deploy.measure.measurement import ModelFacts
+from sbn_deploy.records.benchmark import Benchmark, Timing
+from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
+from sbn_deploy.records.measurement import Measurement
+from sbn_deploy.records.measurement import Model as ModelFile
+from sbn_deploy.records.profile import Profile
+from sbn_deploy.records.sweep import Sweep
+from sbn_deploy.tasks import OBJECTIVES
 from sbn_runtime.errors import InputError
 
 from .choose import choices
@@ -29,13 +36,14 @@ from .content import (
     Source,
     TaskEvaluated,
     Warned,
-    machine_name,
 )
+from .decide import NO_LIMITS, with_front
 from .figures import count
-from .measured import Benchmark, Evaluation, Profile, TaskEvaluation, Timing
-from .names import SAME_NETWORK, engine_name, form, model_names
-from .pareto import front
-from .read import Run
+from .names import SAME_NETWORK, Where, engine_name, form, machine_names, model_names
+
+M = TypeVar("M", bound=Measurement)
+Run = tuple[Path, Measurement]
+"""A measurement and the file that it is in."""
 
 CONFUSED = 5
 NO_DATA: list[tuple[str | None, int | None]] = [(None, None)]
@@ -56,10 +64,23 @@ def collect(runs: Sequence[Run]) -> Report:
 
 class _Collection:
     def __init__(self, runs: Sequence[Run]) -> None:
-        self.runs = runs
+        for path, record in runs:
+            if isinstance(record, TaskEvaluation):
+                _check_task(record, path)
+        self.runs = [run for run in runs if not isinstance(run[1], Sweep)]
+        # What the user asked of the newest sweep.
+        sweeps = [record for _, record in runs if isinstance(record, Sweep)]
+        self.limits = sweeps[-1].limits if sweeps else NO_LIMITS
         self.notes: list[str] = []
-        self.facts = {model.sha256: model for run in runs for model in _models(run)}
+        self.facts = {model.sha256: model for _, record in self.runs for model in _models(record)}
         self.names = model_names(self.facts.values())
+        self.machines = machine_names(Where.of(record) for _, record in self.runs)
+
+    def machine(self, record: Measurement) -> str:
+        return self.machines[Where.of(record)]
+
+    def of_kind(self, kind: type[M]) -> Iterator[tuple[Path, M]]:
+        return ((path, record) for path, record in self.runs if isinstance(record, kind))
 
     def report(self) -> Report:
         comparisons = list(self.comparisons())
@@ -76,18 +97,17 @@ class _Collection:
                 " evaluate"
             )
         self.note_skipped()
-        rules = {run.body.rule for run in self.runs if isinstance(run.body, Benchmark)} - {None}
+        rules = {record.rule for _, record in self.of_kind(Benchmark)} - {None}
         return Report(
             format=FORMAT,
             version=VERSION,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             title=self.title(),
-            choices=choices(comparisons, ratios, evaluations, tasks, profiles),
+            choices=choices(comparisons, ratios, evaluations, tasks, profiles, self.limits),
             unstable=[
-                Warned(reason, run.path.name)
-                for run in self.runs
-                if isinstance(run.body, Benchmark)
-                for reason in run.body.unstable
+                Warned(reason, path.name)
+                for path, record in self.of_kind(Benchmark)
+                for reason in record.unstable
             ],
             rules=sorted(rule for rule in rules if rule),
             notes=self.notes,
@@ -101,7 +121,7 @@ class _Collection:
             evaluations=evaluations,
             tasks=tasks,
             profiles=profiles,
-            sources=[self.source(run) for run in self.runs],
+            sources=[self.source(*run) for run in self.runs],
         )
 
     def title(self) -> str:
@@ -115,56 +135,49 @@ class _Collection:
     def evaluations(self) -> dict[tuple[Any, ...], Evaluated]:
         """By model, data and samples: the newest of each."""
         found: dict[tuple[Any, ...], Evaluated] = {}
-        for run in self.runs:
-            body = run.body
-            if not isinstance(body, Evaluation):
-                continue
+        for path, body in self.of_kind(Evaluation):
             facts = replace(body.model, samples=body.samples or body.model.samples)
             key = (facts.sha256, body.data.name, body.scores.samples, facts.samples)
             if key in found:
                 self.notes.append(
                     f"{self.names[facts.sha256]} was evaluated more than once on {body.data.name};"
-                    f" shown is {run.path.name}, the newest."
+                    f" shown is {path.name}, the newest."
                 )
             found[key] = Evaluated(
                 model=self.names[facts.sha256],
                 form=form(facts),
                 evaluation=body,
                 confused=_confused(body),
-                source=run.path.name,
+                source=path.name,
             )
         return found
 
     def tasks(self) -> dict[tuple[Any, ...], TaskEvaluated]:
         """Of other tasks, by task, data, model and samples: the newest of each."""
         found: dict[tuple[Any, ...], TaskEvaluated] = {}
-        for run in self.runs:
-            body = run.body
-            if not isinstance(body, TaskEvaluation):
-                continue
+        for path, body in self.of_kind(TaskEvaluation):
             facts = replace(body.model, samples=body.samples or body.model.samples)
             key = (body.task, body.data.name, body.data.images, facts.sha256, facts.samples)
             if key in found:
                 self.notes.append(
                     f"{self.names[facts.sha256]} was evaluated more than once on {body.data.name};"
-                    f" shown is {run.path.name}, the newest."
+                    f" shown is {path.name}, the newest."
                 )
-            found[key] = TaskEvaluated(self.names[facts.sha256], form(facts), body, run.path.name)
+            found[key] = TaskEvaluated(self.names[facts.sha256], form(facts), body, path.name)
         return dict(sorted(found.items(), key=lambda item: item[0][:3]))
 
     @cached_property
     def accuracies(self) -> dict[tuple[str, str, int], Accuracy]:
         """By model, data and number of images, of models run with their own number of samples."""
         found = {}
-        for run in self.runs:
-            body = run.body
+        for path, body in self.runs:
             if isinstance(body, Benchmark) and body.accuracy is not None and body.data is not None:
                 digest, data, scores = body.models[0].sha256, body.data, body.accuracy
             elif isinstance(body, Evaluation):
                 digest, data, scores = body.model.sha256, body.data.name, body.scores
                 if (body.samples or body.model.samples) != body.model.samples:
                     self.notes.append(
-                        f"{run.path.name} evaluates {self.names[digest]} with {body.samples} noise"
+                        f"{path.name} evaluates {self.names[digest]} with {body.samples} noise"
                         f" samples; its latency is that of {body.model.samples}, so the two are not"
                         " shown as one point."
                     )
@@ -172,28 +185,30 @@ class _Collection:
             else:
                 continue
             found[digest, data, scores.samples] = Accuracy(
-                scores.accuracy, scores.low, scores.high, data, scores.samples
+                scores.accuracy,
+                scores.confidence_low,
+                scores.confidence_high,
+                data,
+                scores.samples,
             )
         return found
 
-    def timings(self) -> dict[tuple[Any, ...], tuple[Run, ModelFacts, Timing]]:
+    def timings(self) -> dict[tuple[Any, ...], tuple[Path, ModelFile, Timing]]:
         """By machine, model, engine, threads and batch: the newest of each."""
-        found: dict[tuple[Any, ...], tuple[Run, ModelFacts, Timing]] = {}
-        for run in self.runs:
-            if not isinstance(run.body, Benchmark):
-                continue
-            machine = machine_name(run.head.machine)
-            models = {model.name: model for model in run.body.models}
-            for timing in run.body.results:
+        found: dict[tuple[Any, ...], tuple[Path, ModelFile, Timing]] = {}
+        for path, record in self.of_kind(Benchmark):
+            machine = self.machine(record)
+            models = {model.name: model for model in record.models}
+            for timing in record.results:
                 facts = models[timing.model]
                 key = (machine, facts.sha256, timing.engine, timing.threads, timing.batch)
-                if key in found and found[key][0] is not run:
+                if key in found and found[key][0] != path:
                     self.notes.append(
                         f"{self.names[facts.sha256]} in {engine_name(timing.engine)}"
                         f" ({_load(timing)}) was timed more than once on {machine}; shown is"
-                        f" {run.path.name}, the newest."
+                        f" {path.name}, the newest."
                     )
-                found[key] = (run, facts, timing)
+                found[key] = (path, facts, timing)
         return found
 
     def comparisons(self) -> Iterator[Comparison]:
@@ -213,7 +228,7 @@ class _Collection:
 
     def points(
         self,
-        entries: Sequence[tuple[Run, ModelFacts, Timing]],
+        entries: Sequence[tuple[Path, ModelFile, Timing]],
         data: str | None,
         images: int | None,
     ) -> list[Point]:
@@ -230,63 +245,55 @@ class _Collection:
                     else None
                 ),
                 on_front=False,
-                source=run.path.name,
+                source=path.name,
             )
-            for run, facts, timing in sorted(entries, key=lambda entry: entry[2].p50_ms)
+            for path, facts, timing in sorted(entries, key=lambda entry: entry[2].p50_ms)
         ]
-        known = [i for i, point in enumerate(points) if point.accuracy]
-        chosen = front(
-            [points[i].timing.p50_ms for i in known],
-            [accuracy.value for point in points if (accuracy := point.accuracy)],
-        )
-        for i, is_chosen in zip(known, chosen, strict=True):
-            points[i] = replace(points[i], on_front=is_chosen)
-        return points
+        return with_front(points)
 
     def ratios(self) -> Iterator[RatioRow]:
-        for run in self.runs:
-            if not isinstance(run.body, Benchmark) or not run.body.models:
+        for path, record in self.of_kind(Benchmark):
+            if not record.models:
                 continue
-            names = {model.name: self.names[model.sha256] for model in run.body.models}
-            base = run.body.models[0].name
-            for entry in run.body.ratios:
+            names = {model.name: self.names[model.sha256] for model in record.models}
+            base = record.models[0].name
+            for entry in record.ratios:
                 if (entry.model, entry.engine) == (base, "sbn"):
                     continue
                 yield RatioRow(
-                    machine=machine_name(run.head.machine),
+                    machine=self.machine(record),
                     base=names[base],
                     model=names[entry.model],
                     engine=entry.engine,
                     threads=entry.threads,
                     batch=entry.batch,
                     ratio=entry.ratio,
-                    low=entry.low,
-                    high=entry.high,
-                    source=run.path.name,
+                    low=entry.prediction_low,
+                    high=entry.prediction_high,
+                    source=path.name,
                 )
 
     def profiles(self) -> Iterator[Profiled]:
-        for run in self.runs:
-            if isinstance(run.body, Profile) and run.body.layers:
+        for path, record in self.of_kind(Profile):
+            if record.layers:
                 yield Profiled(
-                    model=self.names[run.body.model.sha256],
-                    machine=machine_name(run.head.machine),
-                    profile=run.body,
-                    source=run.path.name,
+                    model=self.names[record.model.sha256],
+                    machine=self.machine(record),
+                    profile=record,
+                    source=path.name,
                 )
 
     def places(self) -> list[Place]:
         places: dict[str, Place] = {}
-        for run in self.runs:
-            name = machine_name(run.head.machine)
-            place = places.get(name, Place(name, run.head.machine, [], []))
-            settings = _settings(run)
+        for path, record in self.runs:
+            name = self.machine(record)
+            place = places.get(name, Place(name, record.machine, [], []))
             places[name] = replace(
                 place,
                 # The newest measurement says most truly how the machine is now.
-                machine=run.head.machine,
-                settings=list(dict.fromkeys([*place.settings, *settings])),
-                sources=[*place.sources, run.path.name],
+                machine=record.machine,
+                settings=list(dict.fromkeys([*place.settings, *_settings(record)])),
+                sources=[*place.sources, path.name],
             )
         return list(places.values())
 
@@ -299,42 +306,52 @@ class _Collection:
                     f" was evaluated and do not count; {entry.source} names them."
                 )
 
-    def source(self, run: Run) -> Source:
-        machine = run.head.machine
+    def source(self, path: Path, record: Measurement) -> Source:
+        machine = record.machine
         versions = ((name, getattr(machine, name)) for name in VERSIONS)
         return Source(
-            file=run.path.name,
-            kind="evaluation"
-            if isinstance(run.body, TaskEvaluation)
-            else type(run.body).__name__.lower(),
-            created=run.head.created,
-            command=run.head.command,
-            machine=machine_name(machine),
-            models=[self.names[model.sha256] for model in _models(run)],
-            sha256=hashlib.sha256(run.path.read_bytes()).hexdigest(),
+            file=path.name,
+            kind=record.kind,
+            created=record.created,
+            command=record.command,
+            machine=self.machine(record),
+            models=[self.names[model.sha256] for model in _models(record)],
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             versions=", ".join(
                 f"{name.replace('_', '-')} {version}" for name, version in versions if version
             ),
         )
 
 
-def _models(run: Run) -> list[ModelFacts]:
-    return run.body.models if isinstance(run.body, Benchmark) else [run.body.model]
-
-
-def _settings(run: Run) -> list[str]:
-    body = run.body
-    if isinstance(body, Benchmark):
-        said = ", ".join(
-            f"{name.replace('_', ' ')} {value}"
-            for name, value in body.settings.items()
-            if value is not None
-        )
-        return [f"benchmark: {said}"] if said else []
-    if isinstance(body, Profile):
-        runs = "" if body.runs is None else f"{count(body.runs)} runs, "
-        return [f"profile: {runs}threads {body.threads}, batch {body.batch}"]
+def _models(record: Measurement) -> Sequence[ModelFile]:
+    if isinstance(record, Benchmark):
+        return record.models
+    if isinstance(record, Evaluation | TaskEvaluation | Profile):
+        return [record.model]
     return []
+
+
+def _settings(record: Measurement) -> list[str]:
+    if isinstance(record, Benchmark):
+        settings = record.settings
+        said = [f"warmup {settings.warmup}"]
+        if settings.runs is not None:
+            said.insert(0, f"runs {settings.runs}")
+        if settings.max_seconds is not None:
+            said.append(f"at most {settings.max_seconds:g} s")
+        return [f"benchmark: {', '.join(said)}"]
+    if isinstance(record, Profile):
+        runs = "" if record.runs is None else f"{count(record.runs)} runs, "
+        return [f"profile: {runs}threads {record.threads}, batch {record.batch}"]
+    return []
+
+
+def _check_task(record: TaskEvaluation, path: Path) -> None:
+    if record.task not in OBJECTIVES:
+        raise InputError(f"{path} is of unknown task {record.task!r}; measure again")
+    known = [metric.key for metric in OBJECTIVES[record.task].metrics]
+    if [metric.key for metric in record.metrics] != known:
+        raise InputError(f"{path} has other metrics than {', '.join(known)}; measure again")
 
 
 def _load(timing: Timing) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sbn_deploy.measure.measurement import ModelFacts
-
-from .measured import Evaluation, Machine, Profile, TaskEvaluation, Timing
+from sbn_deploy.records.benchmark import Timing
+from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
+from sbn_deploy.records.machine import Machine
+from sbn_deploy.records.measurement import Model as ModelFile
+from sbn_deploy.records.profile import Profile
 
 FORMAT = "sbn-report"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of images classified correctly, with its 95 % interval, of `images` of `data`."""
+    """Share of `images` of `data` classified correctly, with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -61,8 +63,8 @@ class Choice:
     """The answer of a comparison.
 
     Attributes:
-        kind: "fastest accurate": the fastest within `WITHIN` of the best accuracy;
-            "fastest": accuracies are not known; "best": times are not known; "mend": neither.
+        kind: "ship": what `decide` chose; "none": nothing is within the limits;
+            "fastest": accuracies are not known; "best": times are not known; "bottleneck": neither.
         text: the answer in one sentence.
         detail: what stands against it, in one or more sentences.
         comparison: index of the comparison that it answers.
@@ -70,7 +72,7 @@ class Choice:
         figures: name, value and what stands behind it.
     """
 
-    kind: Literal["fastest accurate", "fastest", "best", "mend"]
+    kind: Literal["ship", "none", "fastest", "best", "bottleneck"]
     text: str
     detail: str
     comparison: int | None
@@ -165,7 +167,7 @@ class Model:
 
     name: str
     form: str
-    facts: ModelFacts
+    facts: ModelFile
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,3 @@ class Report:
     tasks: list[TaskEvaluated]
     profiles: list[Profiled]
     sources: list[Source]
-
-
-def machine_name(machine: Machine) -> str:
-    """What tells a machine from others in a report: its CPU and the kernels it ran."""
-    return f"{machine.cpu}, {machine.isa} kernels"

@@ -12,6 +12,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from sbn_deploy.records.profile import Peak
+
 from . import figures
 from .charts import NARROW, WIDE
 from .charts.accuracy_latency import BARRED, accuracy_latency, series
@@ -23,7 +25,6 @@ from .charts.ratios import ratio_chart
 from .charts.reliability import reliability_chart
 from .charts.risk import risk_chart
 from .content import Comparison, Evaluated, Profiled, RatioRow, Report, TaskEvaluated
-from .pareto import WITHIN
 from .tables import (
     class_table,
     comparison_table,
@@ -71,7 +72,6 @@ def render(report: Report) -> str:
             for warning in report.unstable
         ],
         profiles=[_profile(i, entry) for i, entry in enumerate(report.profiles)],
-        within=f"{100 * WITHIN:.0f}",
     )
 
 
@@ -169,29 +169,24 @@ def _detailed(report: Report) -> list[Evaluated]:
 
 def _profile(i: int, entry: Profiled) -> dict[str, Any]:
     profile = entry.profile
-    mend = profile.mend_first.name if profile.mend_first else None
+    bottleneck = profile.bottleneck.name if profile.bottleneck else None
     kinds = [kind for kind in KINDS if any(layer.kind == kind for layer in profile.layers)]
     return {
         "content": entry,
-        "wide": layer_chart(f"l{i}w", profile.layers, mend, WIDE),
-        "narrow": layer_chart(f"l{i}n", profile.layers, mend, NARROW),
+        "wide": layer_chart(f"l{i}w", profile.layers, bottleneck, WIDE),
+        "narrow": layer_chart(f"l{i}n", profile.layers, bottleneck, NARROW),
         "left_out": len(profile.layers) - len(shown(profile.layers)),
         "kinds": [(kind_swatch(kind), kind) for kind in kinds],
         "table": layer_table(entry),
-        "total": figures.microseconds(
-            profile.total_us or sum(layer.us for layer in profile.layers)
-        ),
+        "total": figures.microseconds(sum(layer.us for layer in profile.layers)),
         "profiler": (
             None if profile.profiler_us is None else figures.microseconds(profile.profiler_us)
         ),
         "call": None if profile.call_us is None else figures.microseconds(profile.call_us),
-        "peak": ", ".join(f"{_words(key)} {_said(value)}" for key, value in profile.peak.items()),
+        "peak": None if profile.peak is None else _peak(profile.peak),
     }
 
 
-def _words(key: str) -> str:
-    return key.replace("_", " ").replace("macs", "MACs").replace("ghz", "GHz")
-
-
-def _said(value: object) -> str:
-    return figures.number(value, 4) if isinstance(value, float) else str(value)
+def _peak(peak: Peak) -> str:
+    rate, clock = (figures.number(value, 4) for value in (peak.binary_macs_per_cycle, peak.ghz))
+    return f"{rate} binary MACs per cycle at {clock} GHz, measured on {peak.measured_on}"

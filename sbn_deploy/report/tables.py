@@ -23,6 +23,9 @@ from .figures import (
 )
 from .names import engine_name
 
+CONFIDENCE = "95 % confidence interval"
+PREDICTION = "95 % prediction interval"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -58,7 +61,7 @@ def comparison_table(comparison: Comparison) -> Table:
         Column("model", numeric=False, header=True),
         Column("engine", numeric=False),
         Column("front", numeric=False),
-        *map(Column, ("threads", "batch", "accuracy", "95 % interval", "p50 ms", "95 % interval")),
+        *map(Column, ("threads", "batch", "accuracy", CONFIDENCE, "p50 ms", PREDICTION)),
         *map(Column, ("p90 ms", "p99 ms", "images/s", "file kB", "peak MB", "start ms", "J/image")),
         Column("made as", numeric=False),
     ]
@@ -76,7 +79,10 @@ def comparison_table(comparison: Comparison) -> Table:
                 Cell(str(timing.batch), timing.batch),
                 *_accuracy(accuracy),
                 Cell(number(timing.p50_ms), timing.p50_ms),
-                Cell(interval(timing.p50_low_ms, timing.p50_high_ms), timing.p50_low_ms),
+                Cell(
+                    interval(timing.prediction_low_ms, timing.prediction_high_ms),
+                    timing.prediction_low_ms,
+                ),
                 Cell(number(timing.p90_ms), timing.p90_ms),
                 Cell(number(timing.p99_ms), timing.p99_ms),
                 Cell(count(timing.images_per_s), timing.images_per_s),
@@ -104,7 +110,7 @@ def ratio_table(rows: Sequence[RatioRow]) -> Table:
         Column("model", numeric=False, header=True),
         Column("engine", numeric=False),
         Column("relative to, in sbn", numeric=False),
-        *map(Column, ("threads", "batch", "time", "95 % interval")),
+        *map(Column, ("threads", "batch", "time", PREDICTION)),
         Column("measured in", numeric=False),
     ]
     cells = [
@@ -125,7 +131,7 @@ def ratio_table(rows: Sequence[RatioRow]) -> Table:
 
 def score_table(evaluations: Sequence[Evaluated]) -> Table:
     """The scores of all evaluated models, one row each."""
-    names = ("images", "correct", "accuracy", "95 % interval", "top 5", "top-5 95 % interval")
+    names = ("images", "correct", "accuracy", CONFIDENCE, "top 5", f"top-5 {CONFIDENCE}")
     columns = [
         Column("model", numeric=False, header=True),
         Column("made as", numeric=False),
@@ -145,9 +151,15 @@ def score_table(evaluations: Sequence[Evaluated]) -> Table:
                 Cell(count(scores.samples), scores.samples),
                 Cell(count(scores.correct), scores.correct),
                 Cell(percent(scores.accuracy), scores.accuracy),
-                Cell(percent_interval(scores.low, scores.high), scores.low),
+                Cell(
+                    percent_interval(scores.confidence_low, scores.confidence_high),
+                    scores.confidence_low,
+                ),
                 Cell(percent(scores.top5), scores.top5),
-                Cell(percent_interval(scores.top5_low, scores.top5_high), scores.top5_low),
+                Cell(
+                    percent_interval(scores.top5_confidence_low, scores.top5_confidence_high),
+                    scores.top5_confidence_low,
+                ),
                 Cell(number(scores.nll), scores.nll),
                 Cell(number(scores.brier), scores.brier),
                 Cell(percent(scores.ece), scores.ece),
@@ -216,14 +228,17 @@ def class_table(entry: Evaluated) -> Table:
     """How well each class is recognised."""
     columns = [
         Column("class", numeric=False, header=True),
-        *map(Column, ("images", "accuracy", "95 % interval", "precision")),
+        *map(Column, ("images", "accuracy", CONFIDENCE, "precision")),
     ]
     rows = [
         [
             Cell(found.name),
             Cell(count(found.images), found.images),
             Cell(percent(found.accuracy, 1), found.accuracy),
-            Cell(percent_interval(found.low, found.high, 1), found.low),
+            Cell(
+                percent_interval(found.confidence_low, found.confidence_high, 1),
+                found.confidence_low,
+            ),
             Cell(percent(found.precision, 1), found.precision),
         ]
         for found in entry.evaluation.per_class
@@ -247,7 +262,7 @@ def confused_table(entry: Evaluated) -> Table:
 
 def layer_table(entry: Profiled) -> Table:
     """Every layer in the order of execution."""
-    first = entry.profile.mend_first
+    first = entry.profile.bottleneck
     columns = [
         Column("#"),
         Column("layer", numeric=False, header=True),

@@ -32,7 +32,7 @@ class SweepConfig(Settings):
         default=None, description="its fp32 twin (`sbn train --twin`), which joins as fp32 and int8"
     )
     data: str = Field(default="digits", description="test images, as `sbn evaluate --data` takes")
-    images: Count | None = Field(default=None, description="take so many of them, evenly spread")
+    images: Count | None = Field(default=None, description="use that many evenly spaced ones")
 
     weights: list[Literal["threshold", "sample"]] = Field(
         default=["threshold", "sample"], min_length=1, description="how weights are fixed"
@@ -41,15 +41,21 @@ class SweepConfig(Settings):
         default=[1, 2, 4, 8], min_length=1, description="with sampled weights: networks in the file"
     )
     activations: list[Literal["deterministic", "stochastic"]] = Field(
-        default=["deterministic", "stochastic"], min_length=1, description="plain or drawn signs"
+        default=["deterministic", "stochastic"],
+        min_length=1,
+        description="deterministic or stochastic signs",
     )
     samples: list[Count] = Field(
-        default=[1, 2, 4, 8], min_length=1, description="with drawn signs: draws for each member"
+        default=[1, 2, 4, 8],
+        min_length=1,
+        description="with stochastic signs: samples for each member",
     )
-    seed: int = Field(default=0, ge=0, lt=2**32, description="of sampled weights and drawn signs")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="of sampled weights and signs")
 
     engines: list[Literal["sbn", "lce"]] = Field(
-        default=["sbn"], min_length=1, description="sbn, and lce for the forms without drawn signs"
+        default=["sbn"],
+        min_length=1,
+        description="sbn, and lce for the forms without stochastic signs",
     )
     threads: list[Count] = Field(default=[1], min_length=1, description="threads that share a call")
     batch: list[Count] = Field(default=[1], min_length=1, description="images in a call")

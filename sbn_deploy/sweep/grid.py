@@ -16,8 +16,8 @@ class Form:
     options: dict[str, Any]
 
     @property
-    def draws(self) -> bool:
-        """Whether signs are drawn on the device."""
+    def stochastic(self) -> bool:
+        """Whether signs are sampled on the device."""
         return self.options.get("activations") == "stochastic"
 
 

@@ -15,8 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sbn_deploy.measure import measurement
-from sbn_deploy.sweep.answer import Candidate, candidates
+from sbn_deploy.machine.describe import describe
+from sbn_deploy.records.files import load_all, save
+from sbn_deploy.records.measurement import head
+from sbn_deploy.records.sweep import Candidate, Limits
+from sbn_deploy.records.sweep import Sweep as Answer
+from sbn_deploy.report import collect
+from sbn_deploy.report.content import Point
+from sbn_deploy.report.decide import Decision, decide
 from sbn_deploy.sweep.config import SweepConfig
 from sbn_deploy.sweep.grid import Form, forms
 from sbn_deploy.verbs import run_verb
@@ -25,6 +31,7 @@ from sbn_runtime.files import check_writable, write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
 
 STATE = "sweep.json"
+ANSWER = "answer.json"
 REPORT = "report.html"
 TWINS = ("fp32", "int8")
 CALIBRATION_IMAGES = 256
@@ -40,7 +47,7 @@ class Step:
 
 
 class Sweep:
-    """A sweep in a folder: `models/`, `evaluations/`, `benchmarks/`, and the report.
+    """A sweep in a folder: `models/`, `evaluations/`, `benchmarks/`, the answer and the report.
 
     Raises:
         ConfigError: the checkpoint cannot be read, or the folder holds another sweep.
@@ -82,7 +89,7 @@ class Sweep:
         return found
 
     def run(self, say: Callable[[str], None]) -> None:
-        """Does what is not done yet, then writes the report.
+        """Does what is not done yet.
 
         Raises SbnError when a step fails; what was done before it is kept.
         """
@@ -93,35 +100,47 @@ class Sweep:
             if not done:
                 step.output.parent.mkdir(parents=True, exist_ok=True)
                 self._do(step)
-        run_verb("report", *map(str, self.measurements()), "-o", str(self.folder / REPORT))
 
-    def measurements(self) -> list[Path]:
-        """The files with figures, of a sweep that has run."""
-        return [step.output for step in self.steps() if step.output.suffix == ".json"]
+    def answer(self, limits: Limits, say: Callable[[str], None]) -> tuple[Answer, Decision]:
+        """What to ship, of a sweep that has run; writes that and the report.
 
-    def candidates(self) -> list[Candidate]:
-        """What may be shipped, of a sweep that has run."""
-        records = [measurement.load(path) for path in self.measurements()]
-        return candidates(
-            [record for record in records if record["kind"] == "evaluation"],
-            [record for record in records if record["kind"] == "benchmark"],
+        Raises SbnError if that fails.
+        """
+        files = [step.output for step in self.steps() if step.output.suffix == ".json"]
+        report = collect(load_all(files, say))
+        # The report opens with the answer to its first comparison, by the same decision.
+        points = report.comparisons[0].points
+        decision = decide(points, limits)
+        answer = Answer(
+            **head(describe()),
+            checkpoint_sha256=self.checkpoint_sha256,
+            limits=limits,
+            candidates=tuple(map(_candidate, points)),
+            ship=None if decision.ship is None else _candidate(decision.ship),
         )
+        save(self.folder / ANSWER, answer)
+        files.append(self.folder / ANSWER)
+        run_verb("report", *map(str, files), "-o", str(self.folder / REPORT), quiet=True)
+        return answer, decision
 
     def _do(self, step: Step) -> None:
         try:
             step.make()
         except SbnError as error:
             raise SbnError(
-                f"{error}; what is done is kept, and the same sweep goes on there"
+                f"{error}; what is done is kept; run the same command to resume"
             ) from error
 
     def _claim(self) -> None:
         """Makes the folder this sweep's, or finds that it is."""
         try:
-            digest = hashlib.sha256(self.config.checkpoint.read_bytes()).hexdigest()
+            data = self.config.checkpoint.read_bytes()
         except OSError as error:
             raise ConfigError(f"cannot read {self.config.checkpoint}: {error.strerror}") from error
-        state = json.loads(self.config.model_dump_json()) | {"checkpoint_sha256": digest}
+        self.checkpoint_sha256 = hashlib.sha256(data).hexdigest()
+        state = json.loads(self.config.model_dump_json()) | {
+            "checkpoint_sha256": self.checkpoint_sha256
+        }
         check_writable(self.folder)
         path = self.folder / STATE
         if not path.is_file():
@@ -161,8 +180,8 @@ class Sweep:
         )
 
     def _export_twin(self) -> None:
+        from sbn_deploy.benchmark.float_baselines import export_fp32, quantise_int8
         from sbn_deploy.data import load
-        from sbn_deploy.measure.latency.rivals import export_fp32, quantise_int8
         from sbn_deploy.train import checkpoint
 
         assert self.config.twin is not None
@@ -182,7 +201,7 @@ class Sweep:
         batch, compare = ",".join(map(str, self.config.batch)), []
         if engine != "sbn":
             # What they are compared with runs in the same turns.
-            models = [form.name for form in self.forms if not form.draws]
+            models = [form.name for form in self.forms if not form.stochastic]
             batch, compare = "1", ["--compare", engine]
         run_verb(
             "benchmark",
@@ -208,3 +227,16 @@ def _state(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"{path} is damaged: {error}; remove its folder") from error
     return state if isinstance(state, dict) else {}
+
+
+def _candidate(point: Point) -> Candidate:
+    return Candidate(
+        model=point.model,
+        sha256=point.sha256,
+        engine=point.timing.engine,
+        threads=point.timing.threads,
+        batch=point.timing.batch,
+        accuracy=None if point.accuracy is None else point.accuracy.value,
+        p50_ms=point.timing.p50_ms,
+        on_front=point.on_front,
+    )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sbn_deploy.measure import measurement
-from sbn_deploy.measure.latency.record import Ratio, Result
-from sbn_deploy.measure.measurement import ModelFacts
+from sbn_deploy.records.benchmark import Benchmark
+from sbn_deploy.records.files import load, parse
 from sbn_runtime import isa
 
 from ..command import Outcome, sbn
@@ -27,26 +27,19 @@ def other(tmp_path: Path) -> Path:
     return Classifier.random().write(tmp_path / "other" / "other.onnx")
 
 
-def check(record: dict[str, Any]) -> None:
+def check(content: dict[str, Any]) -> None:
     """What holds for every measurement."""
-    assert record["kind"] == "benchmark"
-    assert record["machine"]["isa"] == isa()
-    names = [model["name"] for model in record["models"]]
+    record = parse(Benchmark, content, "it")
+    assert record.machine.isa == isa()
+    names = [model.name for model in record.models]
     assert len(set(names)) == len(names)
-    for model in record["models"]:
-        assert model.keys() == {field.name for field in fields(ModelFacts)}
-    for result in record["results"]:
-        Result(**result)
-        assert result["model"] in names
-        assert 0 < result["min_ms"] <= result["p50_ms"] <= result["p90_ms"] <= result["p99_ms"]
-        assert result["images_per_s"] == pytest.approx(1e3 * result["batch"] / result["p50_ms"])
-        assert result["start_ms"] > 0
-        if result["p50_low_ms"] is not None:
-            assert result["p50_low_ms"] <= result["p50_ms"] <= result["p50_high_ms"]
-    for ratio in record["ratios"]:
-        Ratio(**ratio)
-        if ratio["low"] is not None:
-            assert ratio["low"] <= ratio["ratio"] <= ratio["high"]
+    for result in record.results:
+        assert 0 < result.min_ms <= result.p50_ms <= result.p90_ms <= result.p99_ms
+        assert result.images_per_s == pytest.approx(1e3 * result.batch / result.p50_ms)
+        assert result.start_ms > 0
+        assert result.prediction_low_ms <= result.p50_ms <= result.prediction_high_ms
+    for ratio in record.ratios:
+        assert ratio.prediction_low <= ratio.ratio <= ratio.prediction_high
 
 
 def rows(outcome: Outcome) -> list[list[str]]:
@@ -66,7 +59,13 @@ def test_one_model(model: Path) -> None:
     assert (result["batch"], result["runs"]) == (3, 25)
     assert result["file_bytes"] == record["models"][0]["bytes"] == model.stat().st_size
     assert record["ratios"] == []
-    assert record["settings"] == {"runs": 25, "warmup": 0, "max_seconds": 1000}
+    assert record["settings"] == {
+        "threads": [1],
+        "batch": [3],
+        "runs": 25,
+        "warmup": 0,
+        "max_seconds": 1000,
+    }
 
 
 def test_lists(model: Path, other: Path, tmp_path: Path) -> None:
@@ -89,9 +88,9 @@ def test_lists(model: Path, other: Path, tmp_path: Path) -> None:
     assert [(ratio["model"], ratio["engine"]) for ratio in record["ratios"]] == [
         ("other", "sbn")
     ] * 4
-    assert measurement.load(path) == record
-    said = [line for line in outcome.stderr.splitlines() if ": 20 runs of " in line]
-    assert said[0] == "1 thread, batch 1: 20 runs of small in sbn; other in sbn"
+    assert json.loads(json.dumps(asdict(load(path)))) == record
+    said = [line for line in outcome.stderr.splitlines() if ", batch " in line]
+    assert said[0] == "1 thread, batch 1: small in sbn; other in sbn"
     assert len(said) == 4
 
 
@@ -127,13 +126,22 @@ def test_files_of_one_name_are_told_apart(model: Path, other: Path, tmp_path: Pa
     assert [result["model"] for result in record["results"]] == names
 
 
+def test_until_it_is_precise(model: Path) -> None:
+    """Unless told otherwise, as many sessions as that takes, or as time allows."""
+    record = sbn("benchmark", model, "--max-seconds", "3", "--json").json
+    check(record)
+    assert record["settings"]["runs"] is None
+    (result,) = record["results"]
+    assert result["sessions"] >= 1
+
+
 def test_time_runs_out(model: Path) -> None:
     outcome = sbn("benchmark", model, "--runs", "1000000000", "--max-seconds", "0.5")
     assert outcome.status == 0, outcome
-    assert "--max-seconds gives more" in outcome.stderr
+    assert "--max-seconds allows for more" in outcome.stderr
 
 
-def test_rivals(trained: Trained) -> None:
+def test_baselines(trained: Trained) -> None:
     outcome = sbn(
         *("benchmark", trained.model, "--compare", "int8,torch,fp32"),
         *("--runs", "10", "--warmup", "1", "--batch", "1,2", "--json"),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import torch
 from PIL import Image
 
 from sbn_deploy.data import load
-from sbn_deploy.measure import measurement
 from sbn_deploy.nn import models
+from sbn_deploy.records import files
 
 from ..command import sbn
 from ..small_models import (
@@ -78,7 +79,7 @@ def driven(log: Path, *arguments: str | Path, last: int = 0, pause: float = 0) -
 
 def lasting(path: Path) -> dict[str, Any]:
     """What two runs agree on."""
-    found = measurement.load(path)
+    found = json.loads(json.dumps(asdict(files.load(path))))
     for name in ("created", "command", "machine", "seconds", "images_per_s"):
         del found[name]
     return found
@@ -101,7 +102,7 @@ def test_a_measurement(trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     outcome = sbn("evaluate", trained.model, "-o", path, "--json")
     assert outcome.status == 0, outcome
-    found = measurement.load(path)
+    found = json.loads(json.dumps(asdict(files.load(path))))
     assert found == outcome.json
     assert (found["kind"], found["engine"]) == ("evaluation", "sbn")
     assert (found["samples"], found["seed"]) == (1, None)
@@ -121,7 +122,10 @@ def test_a_measurement(trained: Trained, tmp_path: Path) -> None:
     lines = shown.stdout.splitlines()
     # The answer first, then the classes, then what was mistaken for what.
     assert lines[1].startswith(f"accuracy, {found['scores']['correct']} of 360 images")
-    assert f"{found['scores']['low']:.2%} to {found['scores']['high']:.2%}" in lines[1]
+    assert (
+        f"{found['scores']['confidence_low']:.2%} to {found['scores']['confidence_high']:.2%}"
+        in lines[1]
+    )
     places = [shown.stdout.index(word) for word in ("precision", "taken for", " taken for ")]
     assert places == sorted(places)
     wrong = confusion - np.diag(np.diag(confusion))
@@ -144,7 +148,7 @@ def test_many_classes(tmp_path: Path) -> None:
     np.savez(data, images=random_images(500), labels=np.arange(500) % classes, classes=names)
     outcome = sbn("evaluate", model, "--data", f"npz:{data}", "--json")
     scores = outcome.json["scores"]
-    assert scores["top5_low"] < scores["top5"] < scores["top5_high"]
+    assert scores["top5_confidence_low"] < scores["top5"] < scores["top5_confidence_high"]
     assert scores["top5"] > scores["accuracy"]
     shown = sbn("evaluate", model, "--data", f"npz:{data}").stdout
     assert "among the top 5" in shown
@@ -170,7 +174,7 @@ def test_a_plain_classifier(tmp_path: Path, outputs: tuple[str, ...]) -> None:
 
 
 def test_the_fp32_twin(tmp_path: Path) -> None:
-    from sbn_deploy.measure.latency.rivals import export_fp32
+    from sbn_deploy.benchmark.float_baselines import export_fp32
 
     torch.manual_seed(0)
     twin = models.create_twin("digits-cnn", width=8).eval()
@@ -374,7 +378,7 @@ def test_an_interrupted_run_says_how_to_go_on(model: Path, numbered: Path, tmp_p
     assert process.returncode == 130
     assert stdout == ""
     assert stderr.splitlines()[-2:] == [
-        f"the same command goes on from here; answers so far: {output}.part",
+        f"run the same command to resume; answers so far: {output}.part",
         "sbn: error: interrupted",
     ]
     assert not output.exists()
@@ -389,7 +393,7 @@ def test_answers_of_another_run_are_not_taken(numbered: Path, tmp_path: Path) ->
     for other in (["--seed", "1"], ["--samples", "2"], ["--images", "150"], []):
         subprocess.run(stop, capture_output=True, check=False)
         outcome = sbn(*arguments, *other)
-        assert ("starting anew" in outcome.stderr) == bool(other)
+        assert ("starting over" in outcome.stderr) == bool(other)
         assert ("going on" in outcome.stderr) == (not other)
 
 
@@ -399,7 +403,6 @@ def test_answers_of_another_run_are_not_taken(numbered: Path, tmp_path: Path) ->
         (["-o", "none/x.json"], "none: no such folder"),
         (["--batch", "0"], "'0' is not a whole number from 1 up"),
         (["--threads", "0"], "'0' is not a whole number from 1 up"),
-        (["-o", "x.json", "--sweep-samples", "2"], "--output and --sweep-samples exclude"),
         (["--batch", "2", "--sweep-samples", "2"], "--batch and --sweep-samples exclude"),
     ],
 )

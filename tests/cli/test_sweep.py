@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from sbn_deploy.benchmark.float_baselines import export_fp32
 from sbn_deploy.cli import main
-from sbn_deploy.measure import measurement
-from sbn_deploy.measure.latency.rivals import export_fp32
 from sbn_deploy.nn import models
+from sbn_deploy.records.benchmark import Benchmark
+from sbn_deploy.records.evaluation import Evaluation
+from sbn_deploy.records.files import load
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "models" / "digits-cnn" / "checkpoint.safetensors"
@@ -59,10 +61,12 @@ def test_everything_is_measured(swept: Path) -> None:
     names = {"threshold", "members2", "threshold-noise2", "members2-noise2"}
     assert {path.stem for path in (swept / "models").glob("*.onnx")} == names
     for name in names:
-        record = measurement.load(swept / "evaluations" / f"{name}.json")
-        assert record["scores"]["samples"] == 60
-    record = measurement.load(swept / "benchmarks" / "sbn-threads1.json")
-    assert {result["model"] for result in record["results"]} == names
+        record = load(swept / "evaluations" / f"{name}.json")
+        assert isinstance(record, Evaluation)
+        assert record.scores.samples == 60
+    timed = load(swept / "benchmarks" / "sbn-threads1.json")
+    assert isinstance(timed, Benchmark)
+    assert {result.model for result in timed.results} == names
     assert (swept / "report.html").stat().st_size > 10_000
 
 
@@ -89,11 +93,35 @@ def test_it_answers_at_once_when_done(
     assert main([*arguments, "--budget-ms", "1000"]) == 0
     reply = json.loads(capsys.readouterr().out)
     best = max(one["accuracy"] for one in reply["candidates"])
-    assert reply["answer"]["best"]["accuracy"] == best
+    assert reply["ship"]["accuracy"] == best
     assert main([*arguments, "--budget-ms", "0.000001"]) == 1
     reply = json.loads(capsys.readouterr().out)
-    fastest = min(reply["candidates"], key=lambda one: one["p50_ms"])
-    assert reply["answer"] == {"best": None, "faster": None, "closest": fastest}
+    assert reply["ship"] is None
+    assert reply["limits"] == {"budget_ms": 0.000001, "min_accuracy": None}
+
+
+@pytest.mark.parametrize("limits", [[], ["--budget-ms", "1000"], ["--min-accuracy", "0.5"]])
+def test_sweep_report_and_card_name_one_model(
+    swept: Path,
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    limits: list[str],
+) -> None:
+    assert main(["sweep", str(config), "--out", str(swept), "--json", *limits]) == 0
+    ship = json.loads(capsys.readouterr().out)["ship"]
+    report = json.loads((swept / "report.json").read_text())
+    assert report["choices"][0]["kind"] == "ship"
+    assert report["choices"][0]["model"] == ship["model"]
+    measured = [swept / "evaluations", swept / "benchmarks", swept / "answer.json"]
+    model = swept / "models" / "threshold.onnx"
+    page = tmp_path / "other.html"
+    assert main(["report", *map(str, measured), "-o", str(page)]) == 0
+    report = json.loads(page.with_suffix(".json").read_text())
+    assert report["choices"][0]["model"] == ship["model"]
+    card = tmp_path / "README.md"
+    assert main(["card", str(model), *map(str, measured), "-o", str(card)]) == 0
+    assert f"ship **{ship['model']}**" in card.read_text()
 
 
 def test_another_sweep_needs_another_folder(

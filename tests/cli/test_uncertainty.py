@@ -139,8 +139,8 @@ def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: li
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sweep-samples", "4,2"], "'4,2' does not rise"),
-        (["--sweep-samples", "1,1"], "'1,1' does not rise"),
+        (["--sweep-samples", "4,2"], "'4,2' is not in rising order"),
+        (["--sweep-samples", "1,1"], "'1,1' is not in rising order"),
         (["--sweep-samples", "0,2"], "'0' is not a whole number from 1 up"),
         (["--sweep-samples", ""], "'' is not a whole number"),
         (["--sweep-samples", "1,70000"], "number of samples must be 1 to 65536, not 70000"),

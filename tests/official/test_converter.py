@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from sbn_deploy.export import export_members
 from sbn_deploy.lce.process import run_lce
 from sbn_deploy.measure import lce_models
-from sbn_deploy.measure.networks import GENERATOR_PACKAGES
 from sbn_deploy.untrained import export_untrained
+from tests.tools.networks import GENERATOR_PACKAGES
 
 from . import torch_network
 from .cases import AGREED, MISPLACED, TIED
@@ -144,7 +144,7 @@ def test_networks_of_the_registry_are_hardly_larger(
     for name in lce_models.NETWORKS:
         ours, official = tmp_path / f"{name}.tflite", tmp_path / f"{name}.official.tflite"
         export_untrained(name, ours)
-        _run([sys.executable, "-m", "sbn_deploy.measure.lce_models", name, "-o", str(official)])
+        _run([sys.executable, "-m", "tests.tools.lce_models", name, "-o", str(official)])
         sizes[name] = ours.stat().st_size, official.stat().st_size
     lines = [f"{'bytes':16}{'ours':>10}{'official':>10}{'ratio':>8}"]
     for name, (ours_bytes, official_bytes) in sizes.items():

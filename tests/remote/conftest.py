@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_deploy.measure.remote.target import Target
+from sbn_deploy.remote.target import Target
 from sbn_runtime import library_path
 
 ROOT = Path(__file__).resolve().parents[2]

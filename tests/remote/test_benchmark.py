@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbn_deploy.measure.latency.stability import RULE
+from sbn_deploy.benchmark.stability import RULE
 from sbn_runtime import isa
 
 from ..command import COMMAND, Outcome, sbn
@@ -91,7 +91,7 @@ def test_json(there: Device, model: Path, wheel: Path, data: str) -> None:
     remote = record["remote"]
     assert (remote["host"], remote["wheel"]) == ("127.0.0.1", wheel.name)
     assert remote["device"]["packages"] is True
-    assert any("sbn_deploy.measure.latency.device" in command for command in remote["commands"])
+    assert any("sbn_deploy.remote.device" in command for command in remote["commands"])
 
 
 def test_text(there: Device, model: Path, wheel: Path, data: str) -> None:

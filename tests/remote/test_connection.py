@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from sbn_deploy.measure.remote import connection as connection_module
-from sbn_deploy.measure.remote import ssh
-from sbn_deploy.measure.remote.connection import StepError
-from sbn_deploy.measure.remote.ssh import SshConnection
-from sbn_deploy.measure.remote.target import Target
+from sbn_deploy.remote import connection as connection_module
+from sbn_deploy.remote import ssh
+from sbn_deploy.remote.connection import StepError
+from sbn_deploy.remote.ssh import SshConnection
+from sbn_deploy.remote.target import Target
 from sbn_runtime import MissingDependencyError, RemoteError
 
 from .conftest import WAIT_S, Device

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sbn_converters import ops
-from sbn_deploy.measure.remote.plan import make_plan
+from sbn_deploy.remote.plan import make_plan
 
 from ..packaging.arm import CORES
 from ..packaging.native import arm_program, need

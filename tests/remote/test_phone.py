@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from sbn_deploy import cli
-from sbn_deploy.measure.latency.stability import RULE_OF_CORE
-from sbn_deploy.measure.remote import connection, phone
+from sbn_deploy.benchmark.stability import RULE_OF_CORE
+from sbn_deploy.remote import connection, phone
 from sbn_runtime import isa
 
 from ..packaging.native import arm_program, need
@@ -45,7 +45,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from sbn_deploy import cli
-from sbn_deploy.measure.remote import phone
+from sbn_deploy.remote import phone
 phone.PROGRAMS = Path(sys.argv[1])
 sys.exit(cli.main(sys.argv[2:]))
 """

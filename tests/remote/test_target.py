@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sbn_deploy.measure.remote.target import Phone, Target, parse
+from sbn_deploy.remote.target import Phone, Target, parse
 from sbn_runtime import InputError
 
 

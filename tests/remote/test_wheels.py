@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sbn_deploy.measure.remote import wheels
-from sbn_deploy.measure.remote.wheels import wheel_for
+from sbn_deploy.remote import wheels
+from sbn_deploy.remote.wheels import wheel_for
 from sbn_runtime import InputError, RemoteError
 
 NAME = "sbn_deploy-{}-py3-none-manylinux_2_28_{}.whl"

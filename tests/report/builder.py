@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.measure import measurement
-from sbn_deploy.measure.accuracy.calibration import reliability
-from sbn_deploy.measure.accuracy.confusion import confusion_matrix, per_class
-from sbn_deploy.measure.accuracy.ranking import area_under_risk_coverage, risk_coverage, thinned
-from sbn_deploy.measure.accuracy.scores import Answers, summary
-from sbn_deploy.measure.accuracy.tasks import MetricValue, NamedScore
-from sbn_deploy.measure.measurement import ModelFacts
+from sbn_deploy.data import Dataset
+from sbn_deploy.evaluate.evaluation import Outcome, figures
+from sbn_deploy.evaluate.scores import Answers
+from sbn_deploy.machine.describe import describe
+from sbn_deploy.records.benchmark import Benchmark, Ratio, Settings, Timing
+from sbn_deploy.records.evaluation import (
+    Data,
+    Evaluation,
+    Metric,
+    NamedScore,
+    Skipped,
+    TaskEvaluation,
+)
+from sbn_deploy.records.files import save
+from sbn_deploy.records.measurement import Measurement, Model, head
+from sbn_deploy.records.profile import Bottleneck, Layer, Peak, Profile
 from sbn_deploy.tasks import find
 
 RESAMPLES = 200
-SERVER = {"cpu": "Xeon Gold 6338", "isa": "avx512", "cores": 4, "mhz": 2100.0}
-BOARD = {"cpu": "Raspberry Pi 5 Model B, Cortex-A76", "isa": "neon", "cores": 4, "mhz": 2400.0}
+SERVER = {"cpu": "Xeon Gold 6338", "isa": "avx512", "cores": 4, "id": "server"}
+BOARD = {"cpu": "Raspberry Pi 5 Model B, Cortex-A76", "isa": "neon", "cores": 4, "id": "board"}
 DIGITS = tuple("0123456789")
 CIFAR = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
 )
+HERE = describe()
 
 
-def model(name: str, **said: Any) -> ModelFacts:
+def model(name: str, **said: Any) -> Model:
     """The facts of a model that is made up."""
     facts: dict[str, Any] = {
         "name": name,
@@ -47,20 +57,19 @@ def model(name: str, **said: Any) -> ModelFacts:
         "checkpoint_sha256": hashlib.sha256(b"checkpoint").hexdigest(),
         "trained_on": "cifar10",
     }
-    return ModelFacts(**facts | said)
+    return Model(**facts | said)
 
 
-def head(kind: measurement.Kind, machine: Mapping[str, Any], command: str) -> dict[str, Any]:
+def begin(machine: Mapping[str, Any], command: str) -> dict[str, Any]:
     """The first entries of a measurement, on a machine that is made up."""
-    found = measurement.head(kind)
-    return found | {"machine": found["machine"] | machine, "command": command}
+    return head(replace(HERE, **machine)) | {"command": command}
 
 
 @dataclass(frozen=True)
 class Case:
     """What is timed, and about how long it takes."""
 
-    model: ModelFacts
+    model: Model
     ms: float
     engine: str = "sbn"
     threads: int = 1
@@ -75,7 +84,7 @@ def benchmark(
     spread: float = 0.02,
     seed: int = 0,
     unstable: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Benchmark:
     """The measurement of calls drawn around each case's time, some of them far above it."""
     rng = np.random.default_rng(seed)
     weather = rng.normal(0, spread, rounds)
@@ -88,56 +97,51 @@ def benchmark(
     results, ratios = [], []
     for case, ms, drawn in zip(cases, taken, medians, strict=True):
         low, high = np.percentile(drawn, (2.5, 97.5))
-        p50, p90, p99 = np.percentile(ms, (50, 90, 99))
+        p50, p90, p99 = map(float, np.percentile(ms, (50, 90, 99)))
         results.append(
-            {
-                "model": case.model.name,
-                "engine": case.engine,
-                "threads": case.threads,
-                "batch": case.batch,
-                "runs": rounds,
-                "p50_ms": p50,
-                "p50_low_ms": low,
-                "p50_high_ms": high,
-                "p90_ms": p90,
-                "p99_ms": p99,
-                "min_ms": ms.min(),
-                "images_per_s": 1e3 * case.batch / p50,
-                "start_ms": 20 + 3 * case.ms,
-                "peak_bytes": 60_000_000 + case.model.bytes * (20 if case.engine != "sbn" else 1),
-                "file_bytes": case.model.bytes * (16 if case.engine != "sbn" else 1),
-                "joules_per_image": None,
-                "spread": float(np.subtract(*np.percentile(ms, (75, 25)))) / 2 / p50,
-                "drift": 0.0,
-            }
+            Timing(
+                model=case.model.name,
+                engine=case.engine,
+                threads=case.threads,
+                batch=case.batch,
+                runs=rounds,
+                p50_ms=p50,
+                prediction_low_ms=float(low),
+                prediction_high_ms=float(high),
+                p90_ms=p90,
+                p99_ms=p99,
+                min_ms=float(ms.min()),
+                images_per_s=1e3 * case.batch / p50,
+                start_ms=20 + 3 * case.ms,
+                peak_bytes=60_000_000 + case.model.bytes * (20 if case.engine != "sbn" else 1),
+                file_bytes=case.model.bytes * (16 if case.engine != "sbn" else 1),
+                spread=float(np.subtract(*np.percentile(ms, (75, 25)))) / 2 / p50,
+                drift=0.0,
+            )
         )
         base = _base(cases, case)
         if base is not None and base != cases.index(case):
             both = taken[cases.index(case)] / taken[base]
             drawn = _bootstrap(both, rng)
             ratios.append(
-                {
-                    "model": case.model.name,
-                    "engine": case.engine,
-                    "threads": case.threads,
-                    "batch": case.batch,
-                    "ratio": np.median(both),
-                    "low": np.percentile(drawn, 2.5),
-                    "high": np.percentile(drawn, 97.5),
-                }
+                Ratio(
+                    model=case.model.name,
+                    engine=case.engine,
+                    threads=case.threads,
+                    batch=case.batch,
+                    ratio=float(np.median(both)),
+                    prediction_low=float(np.percentile(drawn, 2.5)),
+                    prediction_high=float(np.percentile(drawn, 97.5)),
+                )
             )
-    return _measurement(
-        head("benchmark", machine, f"sbn benchmark {models[0].file} --compare fp32 -o run.json")
-        | {
-            "models": [asdict(facts) for facts in models],
-            "settings": {"runs": rounds, "warmup": 10, "max_seconds": None},
-            "results": results,
-            "ratios": ratios,
-            "before": {},
-            "after": {},
-            "unstable": list(unstable),
-            "rule": "unstable if an engine's spread is above 10% of its median",
-        }
+    return Benchmark(
+        **begin(machine, f"sbn benchmark {models[0].file} --compare fp32 -o run.json"),
+        models=tuple(models),
+        settings=Settings(threads=(1,), batch=(1,), runs=rounds, warmup=10, max_seconds=None),
+        results=tuple(results),
+        ratios=tuple(ratios),
+        unstable=tuple(unstable),
+        rule="unstable if an engine's spread is above 10% of its median",
     )
 
 
@@ -156,7 +160,7 @@ def answers(
 
 
 def evaluation(
-    facts: ModelFacts,
+    facts: Model,
     probabilities: NDArray[np.float32],
     labels: NDArray[np.int64],
     classes: Sequence[str],
@@ -164,134 +168,102 @@ def evaluation(
     data: str = "cifar10",
     machine: Mapping[str, Any] = SERVER,
     samples: int | None = None,
-    skipped: Sequence[Mapping[str, str]] = (),
-) -> dict[str, Any]:
+    skipped: Sequence[Skipped] = (),
+) -> Evaluation:
     """The measurement of a model that gave these answers."""
-    found = Answers.of(probabilities, labels)
-    confusion = confusion_matrix(found, len(classes))
-    coverage, risk = thinned(*risk_coverage(found.confidence, found.correct))
-    return _measurement(
-        head("evaluation", machine, f"sbn evaluate {facts.file} --data {data} -o accuracy.json")
-        | {
-            "model": asdict(facts),
-            "engine": "sbn",
-            "samples": facts.samples if samples is None else samples,
-            "seed": 0,
-            "data": {
-                "name": data,
-                "spec": data,
-                "images": len(labels),
-                "classes": list(classes),
-                "skipped": list(skipped),
-            },
-            "scores": asdict(summary(found, len(classes))),
-            "per_class": [asdict(entry) for entry in per_class(confusion, classes)],
-            "confusion": confusion,
-            "reliability": [
-                asdict(entry) for entry in reliability(found.confidence, found.correct)
-            ],
-            "coverage": coverage,
-            "risk": risk,
-            "aurc": area_under_risk_coverage(found.confidence, found.correct),
-            "seconds": 1.5,
-            "images_per_s": len(labels) / 1.5,
-        }
+    outcome = Outcome(Answers.of(probabilities, labels), list(skipped), 1.5)
+    images = Dataset(data, np.zeros((len(labels), 1), np.float32), labels, tuple(classes), None)
+    return Evaluation(
+        **begin(machine, f"sbn evaluate {facts.file} --data {data} -o accuracy.json"),
+        model=facts,
+        engine="sbn",
+        samples=facts.samples if samples is None else samples,
+        seed=0,
+        **figures(outcome, images, data, classes),
     )
 
 
 def task_evaluation(
-    facts: ModelFacts, task: str, values: Sequence[float | None], *, data: str = "npz:data.npz"
-) -> dict[str, Any]:
+    facts: Model, task: str, values: Sequence[float | None], *, data: str = "npz:data.npz"
+) -> TaskEvaluation:
     """The measurement of a model of another task, with these values of its metrics."""
-    names = {"multilabel": ["red", "green"], "segmentation": ["sky", "sea"]}.get(task, [])
+    names = {"multilabel": ("red", "green"), "segmentation": ("sky", "sea")}.get(task, ())
     scores = {"multilabel": {"average_precision": 0.75, "f1": 0.5}, "segmentation": {"iou": 0.25}}
-    return _measurement(
-        head("evaluation", SERVER, f"sbn evaluate {facts.file} --data {data} -o task.json")
-        | {
-            "task": task,
-            "model": asdict(facts),
-            "engine": "sbn",
-            "samples": facts.samples,
-            "seed": None,
-            "data": {"name": data, "spec": data, "images": 50, "classes": names, "skipped": []},
-            "metrics": [
-                asdict(MetricValue(m.key, m.title, m.form, m.better, value))
-                for m, value in zip(find(task).metrics, values, strict=True)
-            ],
-            "per_class": [
-                asdict(NamedScore(name, 7, **scores[task]))
-                for name in names  # type: ignore[arg-type]
-            ],
-            "standard_deviation": 0.125 if facts.members > 1 and not names else None,
-            "seconds": 0.5,
-            "images_per_s": 100.0,
-        }
+    return TaskEvaluation(
+        **begin(SERVER, f"sbn evaluate {facts.file} --data {data} -o task.json"),
+        task=task,
+        model=facts,
+        engine="sbn",
+        samples=facts.samples,
+        data=Data(name=data, spec=data, images=50, classes=names),
+        metrics=tuple(
+            Metric(key=m.key, title=m.title, form=m.form, better=m.better, value=value)
+            for m, value in zip(find(task).metrics, values, strict=True)
+        ),
+        per_class=tuple(NamedScore(name=name, count=7, **scores[task]) for name in names),
+        standard_deviation=0.125 if facts.members > 1 and not names else None,
+        seconds=0.5,
+        images_per_s=100.0,
     )
 
 
 def profile(
-    facts: ModelFacts,
+    facts: Model,
     layers: Sequence[tuple[str, str, int]],
     *,
     machine: Mapping[str, Any] = SERVER,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Profile:
     """The measurement of layers given by name, kind and millions of MACs (0 for none)."""
     rng = np.random.default_rng(seed)
     peak = {"binary": 4096.0, "int8": 128.0, "float": 32.0}
     ghz = 2.1
-    entries: list[dict[str, Any]] = []
+    entries: list[Layer] = []
     for name, kind, millions in layers:
         reached = rng.uniform(0.25, 0.85)
         macs = millions * 1_000_000
         cycles = macs / (peak[kind] * reached) if macs else rng.uniform(5e3, 4e4)
         entries.append(
-            {
-                "name": name,
-                "op": {"binary": "sbn.Conv", "int8": "sbn.PixelConv"}.get(kind, "Add"),
-                "kind": kind,
-                "input_shape": [1, 16, 16, 128],
-                "output_shape": [1, 16, 16, 128],
+            Layer(
+                name=name,
+                op={"binary": "sbn.Conv", "int8": "sbn.PixelConv"}.get(kind, "Add"),
+                kind=kind,
+                input_shape=(1, 16, 16, 128),
+                output_shape=(1, 16, 16, 128),
                 **{f"{k}_macs": macs if k == kind else 0 for k in ("binary", "int8", "float")},
-                "us": cycles / ghz / 1e3,
-                "macs_per_cycle": macs / cycles if macs else None,
-                "percent_of_peak": 100 * reached if macs else None,
-                "bytes": 32_768,
-                "why": "" if kind == "binary" else "its input is not a tensor of signs",
-            }
+                us=cycles / ghz / 1e3,
+                share=0.0,
+                macs_per_cycle=macs / cycles if macs else None,
+                percent_of_peak=100 * reached if macs else None,
+                bytes=32_768,
+                why="" if kind == "binary" else "its input is not a tensor of signs",
+            )
         )
-    total = sum(entry["us"] for entry in entries)
-    for entry in entries:
-        entry["share"] = entry["us"] / total
-    slowest = max(entries, key=lambda entry: entry["us"])
-    return _measurement(
-        head("profile", machine, f"sbn profile {facts.file} -o profile.json")
-        | {
-            "model": asdict(facts),
-            "threads": 1,
-            "batch": 1,
-            "runs": 200,
-            "isa": machine["isa"],
-            "peak": {"binary_macs_per_cycle": 4096.0, "ghz": ghz, "kernels": machine["isa"]},
-            "layers": entries,
-            "total_us": total,
-            "call_us": 0.97 * total,
-            "profiler_us": 1.8,
-            "mend_first": {
-                "name": slowest["name"],
-                "why": f"it takes {slowest['share']:.0%} of the time",
-            },
-        }
+    total = sum(entry.us for entry in entries)
+    entries = [replace(entry, share=entry.us / total) for entry in entries]
+    slowest = max(entries, key=lambda entry: entry.us)
+    return Profile(
+        **begin(machine, f"sbn profile {facts.file} -o profile.json"),
+        model=facts,
+        threads=1,
+        batch=1,
+        runs=200,
+        isa=machine["isa"],
+        peak=Peak(binary_macs_per_cycle=4096.0, ghz=ghz, measured_on=machine["isa"]),
+        layers=tuple(entries),
+        call_us=0.97 * total,
+        profiler_us=1.8,
+        bottleneck=Bottleneck(name=slowest.name, why=f"{slowest.share:.0%} of the time"),
     )
 
 
-def write(folder: Path, **measurements: dict[str, Any]) -> list[Path]:
+def write(folder: Path, **measurements: Measurement) -> list[Path]:
     """Saves measurements under their names."""
     folder.mkdir(exist_ok=True)
     paths = []
     for name, content in measurements.items():
         paths.append(folder / f"{name}.json")
-        measurement.save(paths[-1], content)
+        save(paths[-1], content)
     return paths
 
 
@@ -314,17 +286,3 @@ def _bootstrap(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray
     chosen = rng.integers(0, len(values), (RESAMPLES, len(values)))
     medians: NDArray[np.float64] = np.median(values[chosen], axis=1)
     return medians
-
-
-def _measurement(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A measurement with Python's numbers only."""
-    return {key: _plain(entry) for key, entry in content.items()}
-
-
-def _plain(value: Any) -> Any:
-    """numpy's numbers as Python's."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return value.tolist() if hasattr(value, "tolist") else value

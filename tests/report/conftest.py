@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sbn_deploy.report import Report, collect, read_runs, write
+from sbn_deploy.records.files import load_all
+from sbn_deploy.records.measurement import Measurement
+from sbn_deploy.report import Report, collect, write
 
 from . import builder, samples
 
@@ -19,9 +20,9 @@ Collected = Callable[..., Report]
 def collected(tmp_path: Path) -> Collected:
     """Writes measurements under their names and collects them."""
 
-    def collect_measurements(**measurements: dict[str, Any]) -> Report:
+    def collect_measurements(**measurements: Measurement) -> Report:
         paths = builder.write(tmp_path / "runs", **measurements)
-        return collect(read_runs(paths, lambda text: None))
+        return collect(load_all(paths, lambda text: None))
 
     return collect_measurements
 
@@ -30,7 +31,7 @@ def collected(tmp_path: Path) -> Collected:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """18 forms of a checkpoint on two machines."""
     folder = samples.sweep(tmp_path_factory.mktemp("sweep"))
-    return collect(read_runs([folder], lambda text: None))
+    return collect(load_all([folder], lambda text: None))
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +44,8 @@ def sweep_page(sweep: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def single_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of one model with its rivals."""
+    """The page of one model with its baselines."""
     folder = samples.single(tmp_path_factory.mktemp("single"))
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write(collect(read_runs([folder], lambda text: None)), path)
+    write(collect(load_all([folder], lambda text: None)), path)
     return path

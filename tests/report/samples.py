@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sbn_deploy.measure.measurement import ModelFacts
+from sbn_deploy.records.measurement import Measurement, Model
 
 from . import builder
 
@@ -39,13 +39,13 @@ def sweep(folder: Path) -> Path:
     return folder
 
 
-def _measure(folder: Path, facts: ModelFacts, ms: float, skill: float, seed: int) -> None:
+def _measure(folder: Path, facts: Model, ms: float, skill: float, seed: int) -> None:
     cases = [builder.Case(facts, ms, threads=threads) for threads, ms in ((1, ms), (2, 0.62 * ms))]
     if seed == 0:
-        rivals = (("onnxruntime-fp32", 12.0), ("onnxruntime-int8", 3.4), ("lce", 10.3))
-        cases += [builder.Case(facts, ms * k, engine=engine) for engine, k in rivals]
+        baselines = (("onnxruntime-fp32", 12.0), ("onnxruntime-int8", 3.4), ("lce", 10.3))
+        cases += [builder.Case(facts, ms * k, engine=engine) for engine, k in baselines]
     probabilities, labels = builder.answers(10_000, 10, skill, seed)
-    measured = {
+    measured: dict[str, Measurement] = {
         "speed": builder.benchmark(
             cases,
             seed=seed,
@@ -62,7 +62,7 @@ def _measure(folder: Path, facts: ModelFacts, ms: float, skill: float, seed: int
 
 
 def single(folder: Path) -> Path:
-    """One small model with its rivals, in batches of two sizes."""
+    """One small model with its baselines, in batches of two sizes."""
     facts = builder.model("digits", arch="digits-cnn", trained_on="digits")
     cases = [
         builder.Case(facts, ms * factor, engine, batch=batch)

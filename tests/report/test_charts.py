@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from sbn_deploy.measure.accuracy.calibration import ReliabilityBin
+from sbn_deploy.evaluate.calibration import ReliabilityBin
+from sbn_deploy.records.benchmark import Timing
+from sbn_deploy.records.profile import Layer
 from sbn_deploy.report.charts import NARROW, WIDE, confusion, layers, risk, scale, svg
 from sbn_deploy.report.charts.accuracy_latency import accuracy_latency, series
 from sbn_deploy.report.charts.labels import Box, around, place
 from sbn_deploy.report.charts.markers import SHAPES, marker
 from sbn_deploy.report.charts.reliability import reliability_chart
 from sbn_deploy.report.content import Accuracy, Comparison, Point
-from sbn_deploy.report.measured import Layer, Timing
 
 POSITIVE = st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=20)
 
@@ -140,7 +141,10 @@ def test_risk_of_a_model_that_is_always_right() -> None:
 
 
 def test_empty_bins_are_not_drawn() -> None:
-    bins = [ReliabilityBin(0, 0.5, 0, 0, 0), ReliabilityBin(0.5, 1, 8, 0.9, 0.75)]
+    bins = [
+        ReliabilityBin(low=0, high=0.5, count=0, confidence=0, accuracy=0),
+        ReliabilityBin(low=0.5, high=1, count=8, confidence=0.9, accuracy=0.75),
+    ]
     drawn = reliability_chart("r", bins)
     ElementTree.fromstring(drawn)
     assert drawn.count('class="mark"') == 1
@@ -154,7 +158,7 @@ def comparison(models: int) -> Comparison:
             model=f"m{i}",
             sha256=f"{i:064}",
             form=f"{i + 2} sampled members" + (f", noise × {i % 5 + 1}" if i % 2 else ""),
-            timing=Timing(f"m{i}", engine, 1, 1, 1.0 + i),
+            timing=Timing(model=f"m{i}", engine=engine, threads=1, batch=1, runs=1, p50_ms=1.0 + i),
             accuracy=Accuracy(0.9, 0.8, 0.95, "digits", 100) if engine == "sbn" else None,
             on_front=i == 0 and engine == "sbn",
             source="speed.json",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from sbn_deploy.measure.measurement import ModelFacts
+from dataclasses import replace
+
+from sbn_deploy.records.evaluation import Evaluation, Skipped
+from sbn_deploy.records.measurement import Model
+from sbn_deploy.records.sweep import Limits, Sweep
 from sbn_deploy.report import Report
 
 from . import builder
 from .conftest import Collected
 
+EARLY = "2020-01-01T00:00:00+00:00"
 FAST, GOOD = builder.model("fast"), builder.model("good", weights="sample", members=8)
 
 
-def accuracy(facts: ModelFacts, skill: float, **said: object) -> dict[str, object]:
+def accuracy(facts: Model, skill: float, **said: object) -> Evaluation:
     answers = builder.answers(1000, 10, skill)
     return builder.evaluation(facts, *answers, builder.CIFAR, **said)  # type: ignore[arg-type]
 
@@ -56,6 +61,37 @@ def test_machines_batches_and_data_are_not_mixed(collected: Collected) -> None:
     }
 
 
+def test_boards_of_one_kind_are_kept_apart(collected: Collected) -> None:
+    """Same CPU, but another machine, another amount of memory, another onnxruntime."""
+    others = [{}, {"id": "b"}, {"memory_bytes": 1 << 30}, {"onnxruntime": "1.2.3"}]
+    runs = [
+        builder.benchmark([builder.Case(FAST, 1.0)], machine=builder.BOARD | other)
+        for other in others
+    ]
+    report = collected(**{f"run{i}": run for i, run in enumerate(runs)})
+    names = [place.name for place in report.places]
+    assert len(set(names)) == len(report.comparisons) == 4
+    assert not report.notes
+    assert [name for name in names if name.endswith("onnxruntime 1.2.3, machine board")]
+
+
+def test_the_limits_of_a_sweep_hold_for_its_report(collected: Collected) -> None:
+    speed = builder.benchmark([builder.Case(FAST, 1.0), builder.Case(GOOD, 8.0)])
+    measured = {"speed": speed, "fast": accuracy(FAST, 2.0), "good": accuracy(GOOD, 4.0)}
+    answers = {}
+    for limits in (Limits(), Limits(budget_ms=2.0), Limits(min_accuracy=0.999)):
+        sweep = Sweep(
+            **builder.begin(builder.SERVER, "sbn sweep"),
+            checkpoint_sha256="",
+            limits=limits,
+            candidates=(),
+            ship=None,
+        )
+        (choice,) = collected(**measured, answer=sweep).choices
+        answers[limits] = choice.kind, choice.model
+    assert list(answers.values()) == [("ship", "good"), ("ship", "fast"), ("none", "good")]
+
+
 def test_other_noise_samples_are_another_point(collected: Collected) -> None:
     noisy = builder.model("noisy", activations="stochastic", samples=4)
     report = collected(
@@ -70,13 +106,12 @@ def test_other_noise_samples_are_another_point(collected: Collected) -> None:
 
 def test_the_newest_of_two_counts(collected: Collected) -> None:
     old, new = (builder.benchmark([builder.Case(FAST, ms)], spread=0.001) for ms in (1.0, 2.0))
-    old["created"] = "2020-01-01T00:00:00+00:00"
-    worse, better = accuracy(FAST, 2.0), accuracy(FAST, 4.0)
-    worse["created"] = old["created"]
+    old = replace(old, created=EARLY)
+    worse, better = replace(accuracy(FAST, 2.0), created=EARLY), accuracy(FAST, 4.0)
     report = collected(a=new, b=old, c=better, d=worse)
     (comparison,) = report.comparisons
     (point,) = comparison.points
-    assert (point.timing.p50_ms, point.source) == (new["results"][0]["p50_ms"], "a.json")
+    assert (point.timing.p50_ms, point.source) == (new.results[0].p50_ms, "a.json")
     assert [entry.source for entry in report.evaluations] == ["c.json"]
     assert sum("more than once" in note for note in report.notes) == 2
 
@@ -93,15 +128,15 @@ def test_two_files_of_one_name_have_two_names(collected: Collected) -> None:
 
 def test_accuracy_that_was_measured_along(collected: Collected) -> None:
     content = builder.benchmark([builder.Case(FAST, 1.0)])
-    scores = accuracy(FAST, 3.0)["scores"]
-    report = collected(speed=content | {"data": "digits", "accuracy": scores})
+    scores = accuracy(FAST, 3.0).scores
+    report = collected(speed=replace(content, data="digits", accuracy=scores))
     (comparison,) = report.comparisons
     assert comparison.data == "digits"
     assert comparison.points[0].accuracy is not None
 
 
 def test_warnings_and_skipped_files_are_told(collected: Collected) -> None:
-    skipped = [{"file": "a.png", "reason": "truncated"}] * 3
+    skipped = [Skipped(file="a.png", reason="truncated")] * 3
     report = collected(
         speed=builder.benchmark([builder.Case(FAST, 1.0)], unstable=["the CPU was throttled"]),
         accuracy=accuracy(FAST, 3.0, skipped=skipped),
@@ -139,7 +174,7 @@ def test_answers_without_times(collected: Collected) -> None:
 def test_answers_of_a_profile(collected: Collected) -> None:
     content = builder.profile(FAST, [("a", "binary", 10), ("b", "binary", 500)])
     (choice,) = collected(layers=content).choices
-    assert (choice.kind, choice.text) == ("mend", "fast: mend b first")
+    assert (choice.kind, choice.text) == ("bottleneck", "fast: the bottleneck is b")
 
 
 def test_ratios_say_what_they_are_relative_to(collected: Collected) -> None:

@@ -138,9 +138,10 @@ def test_names_cannot_add_markup(collected: Collected, tmp_path: Path) -> None:
     facts = builder.model(hostile, arch=hostile, file=hostile)
     classes = (hostile, "b")
     content = builder.evaluation(facts, *builder.answers(40, 2, 1.0), classes, data=hostile)
-    layers = builder.profile(facts, [(hostile, "binary", 3)])
-    speed = builder.benchmark([builder.Case(facts, 1.0), builder.Case(facts, 2.0, hostile)])
-    speed["machine"]["cpu"] = layers["machine"]["cpu"] = hostile
+    machine = builder.SERVER | {"cpu": hostile}
+    layers = builder.profile(facts, [(hostile, "binary", 3)], machine=machine)
+    cases = [builder.Case(facts, 1.0), builder.Case(facts, 2.0, hostile)]
+    speed = builder.benchmark(cases, machine=machine)
     write(collected(a=content, b=layers, c=speed), tmp_path / "r.html")
     found = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert len(found.of("script")) == 1

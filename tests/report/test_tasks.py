@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sbn_deploy.report import collect, read_runs, write
+from sbn_deploy.records.files import load_all
+from sbn_deploy.report import collect, write
 from sbn_runtime import InputError
 
 from . import builder
@@ -47,7 +49,7 @@ def test_the_page_shows_the_metrics_of_the_task(
     assert ("Each of them: one" in page.text) == (task in ("multilabel", "segmentation"))
     content = json.loads((tmp_path / "report.json").read_text())
     assert content["tasks"][0]["evaluation"]["task"] == task
-    assert content["sources"][0]["kind"] == "evaluation"
+    assert content["sources"][0]["kind"] == "task-evaluation"
 
 
 @pytest.mark.parametrize(("task", "best"), [("regression", "one"), ("image", "eight")])
@@ -79,7 +81,7 @@ def test_with_times_the_metric_stands_beside_them(collected: Collected, tmp_path
 
 def test_the_newest_of_each_counts(collected: Collected) -> None:
     old = builder.task_evaluation(ONE, "regression", [9.0, 9.0, None])
-    old["created"] = "2020-01-01T00:00:00+00:00"
+    old = replace(old, created="2020-01-01T00:00:00+00:00")
     report = collected(
         old=old, new=builder.task_evaluation(ONE, "regression", VALUES["regression"])
     )
@@ -100,11 +102,12 @@ def test_a_metric_that_is_not_defined(collected: Collected, tmp_path: Path) -> N
     [
         ({"task": "ranking"}, "is of unknown task 'ranking'; measure again"),
         ({"metrics": []}, "has other metrics than rmse, mae, r2; measure again"),
-        ({"metrics": [{"key": "rmse"}]}, "lacks 'title'; measure again"),
+        ({"metrics": [{"key": "rmse"}]}, r"metrics\.0\.title: field required; measure again"),
     ],
 )
 def test_damaged(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    record = builder.task_evaluation(ONE, "regression", VALUES["regression"]) | change
-    paths = builder.write(tmp_path, one=record)
+    record = builder.task_evaluation(ONE, "regression", VALUES["regression"])
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(asdict(record) | change))
     with pytest.raises(InputError, match=message):
-        collect(read_runs(paths, lambda text: None))
+        collect(load_all([path], lambda text: None))

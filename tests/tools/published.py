@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 
 from sbn_deploy.export.onnx_model import Built, build
-from sbn_deploy.measure.machine import describe
+from sbn_deploy.machine.describe import describe
 from sbn_deploy.validate import validate_members
 from sbn_runtime import Session, available_isas
 from sbn_runtime.errors import SbnError

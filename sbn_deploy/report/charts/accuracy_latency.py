@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from sbn_deploy.records.benchmark import Timing
+
 from ..content import Choice, Comparison, Point
 from ..figures import milliseconds, milliseconds_interval, percent, percent_interval, short
-from ..measured import Timing
 from ..names import engine_name
 from . import WIDE
 from .labels import Box, around, place
@@ -205,9 +206,10 @@ def _tip(i: int, point: Point) -> str:
 
 def _time(timing: Timing) -> str:
     text = milliseconds(timing.p50_ms)
-    if timing.p50_low_ms is None or timing.p50_high_ms is None:
+    if timing.prediction_low_ms is None or timing.prediction_high_ms is None:
         return text
-    return f"{text} (95 %: {milliseconds_interval(timing.p50_low_ms, timing.p50_high_ms)})"
+    interval = milliseconds_interval(timing.prediction_low_ms, timing.prediction_high_ms)
+    return f"{text} (95 % prediction: {interval})"
 
 
 def _texts(i: int, point: Point, wide: bool) -> list[str]:
@@ -218,8 +220,8 @@ def _texts(i: int, point: Point, wide: bool) -> list[str]:
 
 def _bounds(point: Point) -> tuple[float, float, float]:
     timing = point.timing
-    low = timing.p50_low_ms if timing.p50_low_ms else timing.p50_ms
-    high = timing.p50_high_ms if timing.p50_high_ms else timing.p50_ms
+    low = timing.prediction_low_ms if timing.prediction_low_ms else timing.p50_ms
+    high = timing.prediction_high_ms if timing.prediction_high_ms else timing.p50_ms
     return min(low, timing.p50_ms), timing.p50_ms, max(high, timing.p50_ms)
 
 

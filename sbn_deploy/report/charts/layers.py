@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from sbn_deploy.records.profile import Layer
+
 from ..figures import NONE, microseconds, number, percent
-from ..measured import Layer
 from . import WIDE
 from .svg import drawing, element, line, mark, rect, shortened, text
 
@@ -23,8 +24,8 @@ def shown(layers: Sequence[Layer]) -> list[Layer]:
     return [layer for layer in layers if any(layer is chosen for chosen in longest)]
 
 
-def layer_chart(name: str, layers: Sequence[Layer], mend: str | None, width: int) -> Markup:
-    """A bar for each layer; `mend` is the name of the one to mend first."""
+def layer_chart(name: str, layers: Sequence[Layer], bottleneck: str | None, width: int) -> Markup:
+    """A bar for each layer; `bottleneck` is the name of one."""
     drawn = shown(layers)
     wide = width >= WIDE
     step = ROW if wide else TALL_ROW
@@ -49,7 +50,7 @@ def layer_chart(name: str, layers: Sequence[Layer], mend: str | None, width: int
             NONE if layer.percent_of_peak is None else f"{layer.percent_of_peak:.0f} %",
         )
         length = max(1.0, room * layer.us / longest)
-        first = layer.name == mend
+        first = layer.name == bottleneck
         kind = layer.kind if layer.kind in KINDS else "other"
         parts = [rect(0, y, width, step, class_="hover")]
         if wide:

@@ -49,7 +49,7 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
         marks.append(
             mark(
                 f"{ratio_name(row, rows)}\n{times(row.ratio)}"
-                f" (95 %: {interval(row.low, row.high)})",
+                f" (95 % prediction: {interval(row.low, row.high)})",
                 line(x(low), y, x(high), y, f"bar c{colour % 8}"),
                 marker(colour, x(row.ratio), y, 5),
             )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from sbn_deploy.measure.accuracy.calibration import ReliabilityBin
-from sbn_deploy.measure.accuracy.scores import wilson_interval
+from sbn_deploy.evaluate.scores import wilson_interval
+from sbn_deploy.records.evaluation import ReliabilityBin
 
 from ..figures import count, percent
 from .markers import marker

@@ -1,0 +1,223 @@
+"""How good answers are, as tables on a terminal: what `sbn evaluate` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .common import printable, say, show_table
+
+if TYPE_CHECKING:
+    from sbn_deploy.records.averaging import Averaging
+    from sbn_deploy.records.evaluation import ClassScore, Data, Evaluation, Scores, TaskEvaluation
+
+# What a terminal has room for.
+CLASSES = 20
+WORST = 10
+WORST_NAMES = 20
+MISTAKES = 10
+FILES = 10
+CONFIDENCE = "95 % confidence interval"
+
+
+def warn(data: Data) -> None:
+    """Says which images of the data were skipped, if any."""
+    skipped = data.skipped
+    if not skipped:
+        return
+    verb = "was" if len(skipped) == 1 else "were"
+    say(f"warning: {len(skipped):,} of {data.images:,} images {verb} skipped")
+    for one in skipped[:FILES]:
+        say(printable(f"  {one.file}: {' '.join(one.reason.split())}"))
+    if len(skipped) > FILES:
+        say(f"  and {len(skipped) - FILES:,} more")
+
+
+def show_evaluation(record: Evaluation) -> None:
+    """The scores first, then the classes, then what is taken for what."""
+    names, confusion = record.data.classes, record.confusion
+    _show_scores(record.scores, record.aurc)
+    _show_classes(record.per_class)
+    if len(names) <= CLASSES:
+        _show_confusion(confusion, names)
+    _show_mistakes(confusion, names)
+
+
+def _show_scores(scores: Scores, aurc: float | None) -> None:
+    rows = [
+        (
+            f"accuracy, {scores.correct:,} of {scores.samples:,} images",
+            f"{scores.accuracy:.2%}",
+            _interval(scores.confidence_low, scores.confidence_high),
+        )
+    ]
+    if scores.top5 is not None:
+        interval = _interval(scores.top5_confidence_low, scores.top5_confidence_high)
+        rows.append(("true class among the top 5", f"{scores.top5:.2%}", interval))
+    for name, value in (
+        ("negative log-likelihood (NLL)", f"{scores.nll:.4f}"),
+        ("Brier score", f"{scores.brier:.4f}"),
+        ("expected calibration error (ECE)", f"{scores.ece:.2%}"),
+        ("area under risk-coverage (AURC)", f"{aurc:.4f}"),
+    ):
+        rows.append((name, value, ""))
+    show_table(("score", "value", CONFIDENCE), rows)
+
+
+def _show_classes(scores: Sequence[ClassScore]) -> None:
+    """All classes, or the worst of many."""
+    from sbn_deploy.evaluate.confusion import worst
+
+    title = "class"
+    if len(scores) > CLASSES:
+        scores = worst(scores, WORST)
+        title = "worst classes"
+    if not scores:
+        return
+    print()
+    show_table(
+        (title, "images", "accuracy", CONFIDENCE, "precision"),
+        [
+            (
+                score.name,
+                score.images,
+                None if score.accuracy is None else f"{score.accuracy:.2%}",
+                _interval(score.confidence_low, score.confidence_high),
+                None if score.precision is None else f"{score.precision:.2%}",
+            )
+            for score in scores
+        ],
+    )
+
+
+def _show_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+    """Counts by true and predicted class, columns by number where names would not fit."""
+    numbers = [str(index) for index in range(len(names))]
+    rows = names if list(names) == numbers else [f"{i} {name}" for i, name in enumerate(names)]
+    print()
+    show_table(
+        ("taken for", *numbers),
+        [
+            (row, *(count or None for count in counts))
+            for row, counts in zip(rows, confusion, strict=True)
+        ],
+    )
+
+
+def _show_mistakes(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+    import numpy as np
+
+    from sbn_deploy.evaluate.confusion import mistakes
+
+    found = mistakes(np.array(confusion), names, MISTAKES)
+    if found:
+        print()
+    for mistake in found:
+        print(
+            printable(f"{mistake.true} taken for {mistake.predicted}: {mistake.count:,}")
+            + f" ({mistake.share:.1%} of its images)"
+        )
+
+
+def show_task(record: TaskEvaluation) -> None:
+    """The metrics, then each label or class."""
+    from sbn_deploy.tasks import find
+
+    values = {metric.key: metric.value for metric in record.metrics}
+    rows = [(metric.title, metric.show(values[metric.key])) for metric in find(record.task).metrics]
+    if record.standard_deviation is not None:
+        rows.append(("mean standard deviation of answers", f"{record.standard_deviation:.4g}"))
+    show_table(("metric", f"on {record.data.images:,} inputs"), rows)
+    scores = list(record.per_class)
+    titles = {"average_precision": "average precision", "f1": "F1", "iou": "IoU"}
+    shown = [key for key in titles if any(getattr(score, key) is not None for score in scores)]
+    if not shown:
+        return
+    title = "name"
+    if len(scores) > WORST_NAMES:
+        known = [score for score in scores if getattr(score, shown[0]) is not None]
+        scores = sorted(known, key=lambda score: getattr(score, shown[0]))[:WORST_NAMES]
+        title = "worst"
+    print()
+    counted = "pixels" if record.task == "segmentation" else "inputs"
+    show_table(
+        (title, counted, *(titles[key] for key in shown)),
+        [
+            (score.name, score.count, *(_percent(getattr(score, k)) for k in shown))
+            for score in scores
+        ],
+    )
+
+
+def show_averaging(record: Averaging) -> None:
+    """The scores by the number of networks averaged, and what anytime inference spares."""
+    show_table(
+        (
+            *("variant", "networks", "accuracy", CONFIDENCE, "Brier", "AURC"),
+            *("AUROC entropy", "AUROC MI"),
+        ),
+        [
+            (
+                row.variant,
+                row.networks,
+                f"{row.accuracy:.2%}",
+                _interval(row.confidence_low, row.confidence_high),
+                f"{row.brier:.4f}",
+                f"{row.aurc:.4f}",
+                _fraction(row.auroc_entropy),
+                _fraction(row.auroc_mutual_information),
+            )
+            for row in record.rows
+        ],
+    )
+    change = f"change, {CONFIDENCE}"
+    print()
+    show_table(
+        (
+            *("variant", "networks", "NLL", change, "ECE", change),
+            *("temperature", "NLL there", "ECE there"),
+        ),
+        [
+            (
+                row.variant,
+                row.networks,
+                f"{row.nll:.4f}",
+                f"{row.nll_change_low:+.4f} to {row.nll_change_high:+.4f}",
+                f"{row.ece:.2%}",
+                f"{row.ece_change_low:+.2%} to {row.ece_change_high:+.2%}",
+                _fraction(row.temperature),
+                None if row.calibrated_nll is None else f"{row.calibrated_nll:.4f}",
+                _percent(row.calibrated_ece),
+            )
+            for row in record.rows
+        ],
+    )
+    if record.anytime:
+        print()
+        show_table(
+            ("anytime", "confidence", "samples used", "of", "accuracy", "with all", "changed"),
+            [
+                (
+                    row.variant,
+                    row.confidence,
+                    f"{row.mean_samples:.2f}",
+                    row.max_samples,
+                    f"{row.accuracy:.2%}",
+                    f"{row.full_accuracy:.2%}",
+                    f"{row.changed:.2%}",
+                )
+                for row in record.anytime
+            ],
+        )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.2%} to {high:.2%}"
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2%}"
+
+
+def _fraction(value: float | None) -> Any:
+    return None if value is None else f"{value:.3f}"

@@ -1,0 +1,189 @@
+"""Times as tables on a terminal: what `sbn benchmark` and `sbn profile` show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .common import printable, say, show_table
+
+if TYPE_CHECKING:
+    from sbn_deploy.records.benchmark import Benchmark, Operator, Ratio, Timing
+    from sbn_deploy.records.profile import Layer, Profile
+
+BAR = 24
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def show_benchmark(record: Benchmark) -> None:
+    """The figures of each engine, accuracy, and what to think of them."""
+    machine, scores = record.machine, record.accuracy
+    where = f"{record.remote.host}: " if record.remote else ""
+    say(f"{where}{machine.cpu}, {machine.isa} kernels, onnxruntime {machine.onnxruntime}")
+    columns = _columns(record)
+    show_table(
+        [name for name, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))
+    )
+    if scores is not None:
+        print(
+            f"\naccuracy {scores.accuracy:.2%} of {scores.samples:,} images of {record.data}"
+            f" ({scores.confidence_low:.2%} to {scores.confidence_high:.2%})"
+        )
+    if record.remote and record.remote.differing_labels is not None:
+        print(f"labels that differ from those found here: {record.remote.differing_labels:,}")
+    fewest = min(timing.runs for timing in record.results)
+    if record.settings.runs is not None and fewest < record.settings.runs:
+        say(f"stopped after {fewest} of {record.settings.runs} runs; --max-seconds allows for more")
+    for reason in record.unstable:
+        say(f"unstable: {reason}")
+
+
+def _columns(record: Benchmark) -> list[tuple[str, list[object]]]:
+    """The table, column by column; those that say nothing are left out."""
+    results = record.results
+    columns: list[tuple[str, list[object]]] = [
+        ("engine", [timing.engine for timing in results]),
+        ("threads", [timing.threads for timing in results]),
+        ("batch", [timing.batch for timing in results]),
+        ("p50 ms", [f"{timing.p50_ms:.4f}" for timing in results]),
+        ("± next run", [_half_width(timing) for timing in results]),
+        ("p90 ms", [_scaled(timing.p90_ms, 1, 4) for timing in results]),
+        ("p99 ms", [_scaled(timing.p99_ms, 1, 4) for timing in results]),
+        ("images/s", [round(timing.images_per_s or 0) for timing in results]),
+        ("start ms", [_scaled(timing.start_ms, 1, 1) for timing in results]),
+    ]
+    if any(timing.peak_bytes is not None for timing in results):
+        columns.append(("peak MB", [_scaled(timing.peak_bytes, 1e-6, 1) for timing in results]))
+    if any(timing.joules_per_image is not None for timing in results):
+        joules: list[object] = [_scaled(timing.joules_per_image, 1e3, 3) for timing in results]
+        columns.append(("mJ/image", joules))
+    if len(record.models) > 1:
+        columns.insert(0, ("model", [timing.model for timing in results]))
+    if record.ratios:
+        columns.append(("time against sbn", [_ratio(record.ratios, timing) for timing in results]))
+    return columns
+
+
+def _half_width(timing: Timing) -> str:
+    """Half the prediction interval of the median, as a share of it."""
+    low, high = timing.prediction_low_ms, timing.prediction_high_ms
+    if low is None or high is None:
+        return "-"
+    return f"{(high - low) / 2 / timing.p50_ms:.1%}"
+
+
+def _scaled(value: float | None, factor: float, digits: int) -> str:
+    return "-" if value is None else f"{value * factor:.{digits}f}"
+
+
+def _ratio(ratios: Sequence[Ratio], timing: Timing) -> str:
+    """The ratio of a result with its interval; 1 for what the others are compared with."""
+    names = ("model", "engine", "threads", "batch")
+    for entry in ratios:
+        if all(getattr(entry, name) == getattr(timing, name) for name in names):
+            low, high = entry.prediction_low, entry.prediction_high
+            interval = "" if low is None else f" ({low:.2f} to {high:.2f})"
+            return f"{entry.ratio:.2f}×{interval}"
+    return "1"
+
+
+def show_operators(record: Benchmark) -> None:
+    """The times of a model's sbn operators on a phone, and what was not timed."""
+    machine, (whole,), found = record.machine, record.results, record.operators
+    assert found is not None
+    assert record.remote is not None
+    core = "" if machine.core is None else f", core {machine.core}"
+    if machine.core_max_mhz:
+        core += f" ({machine.core_max_mhz:.0f} MHz)"
+    say(f"{record.remote.host}: {machine.cpu}{core}, {machine.isa} kernels")
+    rows = [
+        (
+            printable(each.name),
+            printable(each.op),
+            each.kind,
+            f"{each.macs:,}",
+            f"{each.p50_ms:.4f}",
+            f"{each.p90_ms:.4f}",
+            f"{each.min_ms:.4f}",
+        )
+        for each in found.timed
+    ]
+    times = (_scaled(value, 1, 4) for value in (whole.p50_ms, whole.p90_ms, whole.min_ms))
+    total = f"{sum(each.macs for each in found.timed):,}"
+    show_table(
+        ("operator", "type", "kind", "MAC a sample", "p50 ms", "p90 ms", "min ms"),
+        [*rows, ("all of them", f"batch {whole.batch}", "", total, *times)],
+    )
+    binary = sum(each.macs for each in found.timed if each.kind == "binary")
+    print(
+        f"\n{binary:,} binary MAC a sample; each operator gave the bits of the scalar kernels"
+        " there, and of this machine"
+    )
+    print(f"not timed: {_not_timed(found.not_timed)}")
+    print(found.scope)
+    for reason in record.unstable:
+        say(f"unstable: {reason}")
+
+
+def _not_timed(operators: Sequence[Operator]) -> str:
+    """The operators with multiply-accumulates by name, the others by type."""
+    heavy = [
+        f"{printable(each.name)} ({printable(each.op)}, {each.macs:,} MAC)"
+        for each in operators
+        if each.macs
+    ]
+    light = dict.fromkeys(printable(each.op) for each in operators if not each.macs)
+    return ", ".join([*heavy, *light]) or "nothing"
+
+
+def show_profile(record: Profile) -> None:
+    """Each layer, and the bottleneck."""
+    longest = max(layer.share for layer in record.layers)
+    show_table(
+        (
+            *("layer", "op", "input", "output", "MACs", "µs", "share", "", "MACs/cycle"),
+            *("% of peak", "kB moved"),
+        ),
+        [
+            (
+                layer.name,
+                layer.op,
+                layer.input_shape,
+                layer.output_shape,
+                _macs(layer),
+                f"{layer.us:.1f}",
+                f"{layer.share:.1%}",
+                _bar(layer.share / longest if longest else 0.0),
+                None if layer.macs_per_cycle is None else f"{layer.macs_per_cycle:,.1f}",
+                None if layer.percent_of_peak is None else f"{layer.percent_of_peak:.0f}",
+                _scaled(layer.bytes, 1e-3, 1),
+            )
+            for layer in record.layers
+        ],
+    )
+    peak, bottleneck = record.peak, record.bottleneck
+    assert peak is not None
+    assert bottleneck is not None
+    print(
+        f"\n{record.call_us:,.1f} µs per call on {record.isa} kernels at {peak.ghz:.2f} GHz,"
+        f" threads: {record.threads}; the peak is {peak.binary_macs_per_cycle:,.0f} binary MACs"
+        " per cycle"
+    )
+    print(f"bottleneck: {bottleneck.name}, {bottleneck.why}")
+    if record.profiler_us:
+        say(
+            f"{record.profiler_us:.1f} µs of each layer were the profiler's own and are left out;"
+            " for layers as short as that, a larger --batch tells more"
+        )
+
+
+def _macs(layer: Layer) -> str | None:
+    kinds = {"binary": layer.binary_macs, "8-bit": layer.int8_macs, "float": layer.float_macs}
+    return next((f"{macs:,} {kind}" for kind, macs in kinds.items() if macs), None)
+
+
+def _bar(share: float) -> str:
+    """A bar of up to BAR characters, in steps of an eighth of one."""
+    eighths = round(share * BAR * 8)
+    rest = EIGHTHS[eighths % 8].strip()
+    return "█" * (eighths // 8) + rest

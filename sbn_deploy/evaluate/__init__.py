@@ -1,0 +1,1 @@
+"""How good a model's answers are, and what it knows of that."""

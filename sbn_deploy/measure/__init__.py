@@ -1,1 +1,0 @@
-"""Measures models: accuracy, latency, and the rivals to compare them with."""

@@ -1,1 +1,0 @@
-"""How well models classify, and how far their probabilities can be trusted."""

@@ -1,0 +1,178 @@
+"""What `sbn benchmark` measures: how long calls take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sbn_deploy.records.evaluation import Scores
+from sbn_deploy.records.machine import CpuState, Machine
+from sbn_deploy.records.measurement import Measurement, Model
+from sbn_deploy.records.schema import Record, check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Record):
+    """How to measure: the options of `sbn benchmark`."""
+
+    threads: tuple[int, ...]
+    """Every number of threads is measured with every batch."""
+    batch: tuple[int, ...]
+    runs: int | None
+    """Timed calls of each engine; null for as many as a precise median takes."""
+    warmup: int
+    """Calls before the timed ones, each time that an engine is started."""
+    max_seconds: float | None
+    """For everything together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Record):
+    """The figures of one engine with one number of threads and one batch.
+
+    The prediction interval is where the median of the next measurement falls with a probability
+    of about 95 % (`sbn_deploy.benchmark.bootstrap`); null where too few sessions were measured.
+    """
+
+    model: str
+    """Name of one of `models`."""
+    engine: str
+    """"sbn", "onnxruntime", "onnxruntime-fp32", "onnxruntime-int8", "lce", "torch"."""
+    mode: str | None = None
+    """For LCE, which of its modes was the faster."""
+    threads: int
+    batch: int
+    sessions: int | None = None
+    """How often the engine was started."""
+    runs: int
+    """Timed calls."""
+    p50_ms: float
+    """Median time of a call."""
+    prediction_low_ms: float | None = None
+    prediction_high_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    min_ms: float | None = None
+    images_per_s: float | None = None
+    """Inputs per second, at the median."""
+    start_ms: float | None = None
+    """From the file to a session that can be called, median over the sessions; for torch, from
+    drawing random weights."""
+    peak_bytes: int | None = None
+    """By how much the process grew while it loaded the model and ran it once."""
+    process_bytes: int | None = None
+    """The largest size of the whole process."""
+    file_bytes: int | None = None
+    """Of the file that the engine runs."""
+    joules_per_image: float | None = None
+    """What the processor took meanwhile; null where it does not say."""
+    spread: float | None = None
+    """Half the interquartile range, as a share of the median."""
+    drift: float | None = None
+    """How much longer the median of the last quarter of the calls is than that of the first."""
+    overhead_us: float | None = None
+    """What measuring adds to a call, contained in the times."""
+
+    def __post_init__(self) -> None:
+        check(self.p50_ms > 0, "a time is not above zero")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio(Record):
+    """How many times as long as the first model in sbn another engine or model takes.
+
+    The prediction interval is where the ratio of the next measurement falls.
+    """
+
+    model: str
+    engine: str
+    threads: int
+    batch: int
+    ratio: float
+    prediction_low: float | None = None
+    prediction_high: float | None = None
+
+    def __post_init__(self) -> None:
+        check(self.ratio > 0 and (self.prediction_low or 1) > 0, "a ratio is not above zero")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator(Record):
+    """An operator of a model."""
+
+    name: str
+    op: str
+    kind: str
+    """"binary", "int8", "float" or "other"."""
+    macs: int
+    """Multiply-accumulates for one sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedOperator(Operator):
+    """An operator that was timed by itself, on a phone."""
+
+    agree: bool
+    """Whether it gave the bits of the scalar kernels there and of this machine."""
+    min_ms: float
+    p50_ms: float
+    p90_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operators(Record):
+    """The operators of a model, one by one."""
+
+    timed: tuple[TimedOperator, ...]
+    not_timed: tuple[Operator, ...]
+    """Those that onnxruntime computes."""
+    scope: str
+    """What that means for the times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote(Record):
+    """The device that was reached over ssh or adb, and what was done there."""
+
+    host: str
+    device: dict[str, Any]
+    """What it says about itself."""
+    load_average_before: float | None
+    program: str
+    """The wheel that was installed, or the program that was run."""
+    program_sha256: str
+    commands: tuple[str, ...]
+    differing_labels: int | None = None
+    """Images that got another label there than here."""
+    here: Machine
+    """The machine that asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark(Measurement):
+    """Latency and throughput; with --data, accuracy too."""
+
+    kind: Literal["benchmark"] = "benchmark"
+    models: tuple[Model, ...]
+    settings: Settings
+    before: CpuState | None = None
+    """While the cores were busy, before the first timed call."""
+    after: CpuState | None = None
+    results: tuple[Timing, ...]
+    ratios: tuple[Ratio, ...] = ()
+    unstable: tuple[str, ...] = ()
+    """Why the figures should be read with care; none on a steady machine."""
+    rule: str | None = None
+    """What counts as unsteady."""
+    data: str | None = None
+    """Test images that the first model has classified."""
+    accuracy: Scores | None = None
+    operators: Operators | None = None
+    """Of a phone, which times them one by one."""
+    remote: Remote | None = None
+
+    def __post_init__(self) -> None:
+        names = {model.name for model in self.models}
+        used = {timing.model for timing in self.results} | {ratio.model for ratio in self.ratios}
+        missing = ", ".join(sorted(used - names))
+        check(not missing, f"model {missing!r} is not described")

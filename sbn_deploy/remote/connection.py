@@ -1,0 +1,270 @@
+"""One connection to a device, with a folder there that lasts as long as the connection.
+
+One command, which runs agent.sh, lasts as long: it makes the folder and removes it at the end.
+What carries commands and files is in ssh.py and adb.py.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from threading import Event, Thread
+from types import TracebackType
+from typing import IO, Self
+
+from sbn_runtime import MissingDependencyError, RemoteError
+
+BEAT_S = 15
+LOOK_S = 5
+LOOKS = 12
+GOODBYE_S = 30
+LAST_WORDS_S = 3
+
+# Debian's packages of the programs that carry.
+PACKAGES = {"ssh": "openssh-client", "scp": "openssh-client", "adb": "adb"}
+
+# Makes itself known to the remote agent, which ends it if the connection is lost. All that it
+# writes stays in the folder, and Python is not led to other packages.
+_PROLOGUE = """\
+cd "$1" && read -r x x x x group x </proc/$$/stat && echo "$group" >step.group || exit 1
+trap 'rm -f "$TMPDIR/step.group"' EXIT
+export TMPDIR="$1" XDG_CACHE_HOME="$1" PYTHONDONTWRITEBYTECODE=1
+unset PYTHONPATH PYTHONHOME
+shift
+"""
+
+
+class StepError(RemoteError):
+    """A command on the device failed; `lines` is what it wrote to standard error."""
+
+    def __init__(self, message: str, lines: Sequence[str]) -> None:
+        super().__init__(message)
+        self.lines = list(lines)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A finished command: exit status, standard output, and the lines of standard error."""
+
+    status: int
+    text: str
+    lines: list[str]
+
+
+class Connection(ABC):
+    """An open connection; a context manager that leaves nothing behind on the device.
+
+    Args:
+        name: of the device, as messages call it.
+        place: where to make the folder; None to let the device choose.
+        say: is told that everything was removed.
+
+    Attributes:
+        folder: the temporary folder on the device.
+        load: the load average when the connection began.
+        commands: what was run there.
+    """
+
+    folder: str
+    load: float | None
+
+    def __init__(self, name: str, place: str | None, say: Callable[[str], None]) -> None:
+        self._name = name
+        self._place = place
+        self._say = say
+        self.commands: list[str] = []
+        # Its path must be short: a socket's has at most 107 characters.
+        self._local = tempfile.TemporaryDirectory(prefix="sbn-", dir="/tmp")
+        self._ended = Event()
+
+    @abstractmethod
+    def copy(self, *paths: Path) -> None:
+        """Copies files into the folder. Raises StepError or RemoteError."""
+
+    @abstractmethod
+    def _agent_command(self, words: Sequence[str]) -> list[str]:
+        """The program to start here that runs `words` there for as long as we are connected."""
+
+    @abstractmethod
+    def _shell(self, words: Sequence[str]) -> list[str]:
+        """The program to start here that runs `words` there."""
+
+    @abstractmethod
+    def _no_folder(self, base: str) -> RemoteError:
+        """What to raise where no folder can be made in `base`."""
+
+    @abstractmethod
+    def _unreachable(self, lines: Sequence[str]) -> RemoteError:
+        """What to raise where nobody answered; `lines` is what was said about that."""
+
+    def __enter__(self) -> Self:
+        try:
+            self._connect()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        removed = self._close()
+        if removed:
+            self._say(f"removed {self.folder} on {self._name}")
+        elif error is None:
+            raise self._lost()
+
+    def run(
+        self, script: str, *arguments: str, progress: Callable[[str], None] | None = None
+    ) -> str:
+        """Runs a shell script in the folder and returns what it writes to standard output.
+
+        Args:
+            script: for a POSIX shell, with the arguments as $1, $2, ….
+            progress: is told each line of standard error as it comes.
+
+        Raises:
+            StepError: the script failed.
+            RemoteError: the connection was lost.
+        """
+        command = script.strip()
+        for number, argument in enumerate(arguments, 1):
+            command = command.replace(f'"${number}"', shlex.quote(argument))
+        self.commands.append(command)
+        words = ["sh", "-c", _PROLOGUE + script, "sh", self.folder, *arguments]
+        return self._remote(words, progress)
+
+    def free_bytes(self) -> int:
+        """Free space for the folder; asking takes none itself. Raises as `run` does."""
+        table = self._remote(["df", "-Pk", self.folder])
+        found = re.search(r"\s(\d+)\s+\d+%\s", table)
+        if found is None:
+            raise RemoteError(f"df on {self._name} says {table.strip()!r}, which is no size")
+        return int(found[1]) * 1024
+
+    def _connect(self) -> None:
+        script = files(__package__).joinpath("agent.sh").read_text()
+        words = ["sh", "-c", script, "sh", self._place or "", str(LOOK_S), str(LOOKS)]
+        self._agent = _start(self._agent_command(words), stdin=subprocess.PIPE)
+        assert self._agent.stdin is not None
+        assert self._agent.stdout is not None
+        Thread(target=_beat, args=(self._agent.stdin, self._ended), daemon=True).start()
+        for line in self._agent.stdout:
+            if line.startswith("sbn-folder "):
+                _, self.folder, *load = line.split()
+                self.load = float(load[0]) if load else None
+                return
+            if line.startswith("sbn-no-folder "):
+                raise self._no_folder(line.split()[1])
+        assert self._agent.stderr is not None
+        raise self._unreachable([line.strip() for line in self._agent.stderr if line.strip()])
+
+    def _lost(self) -> RemoteError:
+        return RemoteError(
+            f"the connection to {self._name} was lost; the device ends what it was doing"
+            f" and removes {self.folder} within {LOOK_S * LOOKS} seconds if it is still on"
+        )
+
+    def _remote(self, words: Sequence[str], progress: Callable[[str], None] | None = None) -> str:
+        """Runs a command there to its end; see `run`."""
+        return self._check(self._call(self._shell(words), progress))
+
+    def _call(self, command: list[str], progress: Callable[[str], None] | None = None) -> Ended:
+        """Runs one of our commands here to its end."""
+        with tempfile.TemporaryFile("w+", dir=self._local.name) as output:
+            step = _start(command, stdout=output)
+            lines = []
+            assert step.stderr is not None
+            try:
+                for line in step.stderr:
+                    lines.append(line.strip())
+                    if progress is not None:
+                        progress(line.strip())
+                status = step.wait()
+            finally:
+                step.kill()
+                step.wait()
+                step.stderr.close()
+            output.seek(0)
+            return Ended(status, output.read(), lines)
+
+    def _check(self, ended: Ended) -> str:
+        """The output of a command that succeeded."""
+        if ended.status == 0:
+            return ended.text
+        said = next((line for line in reversed(ended.lines) if line), "it failed")
+        # What ssh ends with, and what scp says, without a connection; the agent's end follows.
+        perhaps_lost = ended.status == 255 or said == "lost connection"
+        if self._has_ended(LAST_WORDS_S if perhaps_lost else 0):
+            raise self._lost()
+        raise StepError(said, ended.lines)
+
+    def _has_ended(self, patience: float) -> bool:
+        """Whether the connection has ended, or does so in `patience` seconds."""
+        try:
+            self._agent.wait(patience)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _close(self) -> bool:
+        """Ends the connection; whether the device said that it removed the folder."""
+        self._ended.set()
+        removed = False
+        if hasattr(self, "_keeper"):
+            try:
+                said, _ = self._agent.communicate(timeout=GOODBYE_S)
+                removed = "sbn-removed" in said
+            except (subprocess.TimeoutExpired, ValueError):
+                pass
+            self._agent.kill()
+            self._agent.wait()
+            for pipe in (self._agent.stdin, self._agent.stdout, self._agent.stderr):
+                assert pipe is not None
+                with suppress(OSError):
+                    pipe.close()
+        self._local.cleanup()
+        return removed
+
+
+def _beat(stdin: IO[str], ended: Event) -> None:
+    """Lets the device know that we are here, until we are not."""
+    while True:
+        try:
+            stdin.write("\n")
+            stdin.flush()
+        except (OSError, ValueError):
+            return
+        if ended.wait(BEAT_S):
+            return
+
+
+def _start(
+    command: list[str], *, stdin: int = subprocess.DEVNULL, stdout: int | IO[str] = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Starts a program that Ctrl-C does not reach, so that we can clean up through it."""
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise MissingDependencyError(
+            f"{command[0]} is not installed here: sudo apt-get install {PACKAGES[command[0]]}"
+        ) from error

@@ -1,0 +1,301 @@
+"""Model cards: what a model is, how good and how fast it was measured to be, how to use it.
+
+Markdown with the front matter of Hugging Face's model cards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from sbn_deploy.records.benchmark import Benchmark
+from sbn_deploy.records.evaluation import Evaluation, Scores, TaskEvaluation
+from sbn_deploy.records.measurement import Measurement, Model, describe_model
+from sbn_deploy.records.sweep import Sweep
+from sbn_deploy.tasks import OBJECTIVES, find
+from sbn_runtime import Session
+from sbn_runtime.tasks import CLASSIFICATION, NONE
+
+from .collect import Run, collect
+from .content import Point
+from .decide import NO_LIMITS, decide
+from .figures import NONE as DASH
+
+TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
+# A path after the kind of a data set says nothing to others.
+_PATHS = re.compile(r"\b(cifar10|folder|npz|hf-parquet):[^\s'\"]+")
+_PIPELINES = {
+    "classification": "image-classification",
+    "segmentation": "image-segmentation",
+    "image": "image-to-image",
+}
+"""What Hugging Face calls tasks whose input is images."""
+_ANSWERS = {
+    "classification": "distinguishes {count} classes: {names}",
+    "multilabel": "says which of {count} labels hold: {names}",
+    "segmentation": "distinguishes {count} classes of pixels: {names}",
+    "regression": "answers with numbers",
+    "image": "answers with an image",
+    "none": "answers with what its network does",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that a card is about, with the measurements of all forms of its checkpoint."""
+
+    facts: Model
+    metadata: Mapping[str, Any]
+    task: str
+    runs: Sequence[Run]
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """Of classification, the least accurate first."""
+        found = [record for _, record in self.runs if isinstance(record, Evaluation)]
+        return sorted(found, key=lambda record: record.scores.accuracy)
+
+    @cached_property
+    def tasks(self) -> list[TaskEvaluation]:
+        """Of another task."""
+        return [record for _, record in self.runs if isinstance(record, TaskEvaluation)]
+
+    @cached_property
+    def benchmarks(self) -> list[Benchmark]:
+        """Of latency, some with accuracy too."""
+        return [record for _, record in self.runs if isinstance(record, Benchmark)]
+
+    @cached_property
+    def accuracies(self) -> list[Evaluation | TaskEvaluation | Benchmark]:
+        """All that say how good the answers are."""
+        return [*self.evaluations, *self.tasks, *(b for b in self.benchmarks if b.accuracy)]
+
+    @property
+    def title(self) -> str:
+        """What the card calls the model."""
+        return self.facts.arch or self.facts.name
+
+    @property
+    def of_images(self) -> bool:
+        """Whether the model takes images."""
+        return "pixel_max" in (self.metadata.get("preprocess") or {})
+
+    def is_of(self, model: Model) -> bool:
+        """Whether a model file is this one or made of the same checkpoint."""
+        same = model.checkpoint_sha256 == self.facts.checkpoint_sha256 is not None
+        return model.sha256 == self.facts.sha256 or same
+
+
+def subject(model: Path, runs: Iterable[Run]) -> Subject:
+    """A model file with those of the measurements that are of it, or of its checkpoint.
+
+    Raises what `Session` raises.
+    """
+    session = Session(model)
+    facts = describe_model(model, session.metadata)
+    bare = Subject(facts, session.metadata, session.task, ())
+    chosen = [(path, record) for path, record in runs if _concerns(bare, record)]
+    return Subject(facts, session.metadata, session.task, chosen)
+
+
+def write_card(about: Subject, *, text: str = "", license: str | None = None) -> str:
+    """The card as Markdown.
+
+    Args:
+        text: Markdown to put below the title: what the numbers cannot say.
+        license: identifier of the model's license, as "apache-2.0".
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(
+            lambda name: files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+        ),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    size = about.metadata.get("preprocess")
+    classes = about.metadata.get("classes") or []
+    page = environment.get_template("card.md.j2").render(
+        about=about,
+        front_matter=_front_matter(about, license),
+        text=text.strip(),
+        form=_form(about.facts),
+        size=size,
+        colour={1: "grey", 3: "RGB"}.get((size or {}).get("channels", 0), "multi-channel"),
+        answers=_ANSWERS[about.task].format(
+            count=len(classes), names=", ".join(classes[:12]) + (", …" if len(classes) > 12 else "")
+        ),
+        accuracies=list(_accuracies(about)),
+        scored_on=_scored_on(about),
+        metrics=find(about.task).metrics if about.tasks else (),
+        tasks=[(_form(record.model), record, f"`{_command(record)}`") for record in about.tasks],
+        exports=list(
+            dict.fromkeys(_export(record.model) for record in [*about.evaluations, *about.tasks])
+        ),
+        ship=_ship(about),
+        benchmarks=[
+            (record, list(_timings(about, record)), _command(record)) for record in about.benchmarks
+        ],
+        classification=about.task == CLASSIFICATION,
+        unknown=about.task == NONE,
+        origin=_origin(about),
+    )
+    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
+
+
+def _concerns(about: Subject, record: Measurement) -> bool:
+    if isinstance(record, Benchmark):
+        return any(map(about.is_of, record.models))
+    if isinstance(record, Evaluation | TaskEvaluation):
+        task = record.task if isinstance(record, TaskEvaluation) else CLASSIFICATION
+        return task == about.task and about.is_of(record.model)
+    return isinstance(record, Sweep) and record.checkpoint_sha256 == about.facts.checkpoint_sha256
+
+
+def _front_matter(about: Subject, license: str | None) -> str:
+    kind = _PIPELINES.get(about.task) if about.of_images else None
+    main = find(about.task).main.key if about.task in OBJECTIVES else None
+    results = [
+        {
+            "task": {"type": kind or about.task},
+            "dataset": {"name": data, "type": data},
+            "metrics": [
+                {"type": main, "value": round(value, 4), "name": f"{main}, {_form(model)}"}
+            ],
+        }
+        for model, data, value in _main_values(about)
+    ]
+    entries: dict[str, Any] = {
+        "license": license,
+        "library_name": "sbn-deploy",
+        "pipeline_tag": kind,
+        "tags": list(TAGS),
+        "datasets": [about.facts.trained_on] if about.facts.trained_on else None,
+        "metrics": [main] if main else None,
+        "model-index": [{"name": about.title, "results": results}] if results else None,
+    }
+    # JSON is YAML.
+    return "\n".join(
+        f"{key}: {json.dumps(value)}" for key, value in entries.items() if value is not None
+    )
+
+
+def _main_values(about: Subject) -> Iterator[tuple[Model, str, float]]:
+    """Model, data and the metric to choose by."""
+    for record in about.accuracies:
+        if isinstance(record, Benchmark):
+            assert record.accuracy is not None
+            yield record.models[0], record.data or "", record.accuracy.accuracy
+        elif isinstance(record, Evaluation):
+            yield record.model, record.data.name, record.scores.accuracy
+        elif (value := record.metrics[0].value) is not None:
+            yield record.model, record.data.name, value
+
+
+def _accuracies(about: Subject) -> Iterator[tuple[str, ...]]:
+    """The rows on classification: of evaluations, and of benchmarks that others do not repeat."""
+    rows: list[tuple[Model, Scores, Measurement]] = [
+        (record.model, record.scores, record) for record in about.evaluations
+    ]
+    known = {(e.model.sha256, e.data.name, e.scores.samples) for e in about.evaluations}
+    for benchmark in about.benchmarks:
+        first, found = benchmark.models[0], benchmark.accuracy
+        if found is None or not about.is_of(first):
+            continue
+        if (first.sha256, benchmark.data, found.samples) not in known:
+            rows.append((first, found, benchmark))
+    for model, scores, record in sorted(rows, key=lambda row: row[1].accuracy):
+        yield (
+            _form(model),
+            f"{scores.accuracy:.2%}",
+            f"{scores.confidence_low:.2%} to {scores.confidence_high:.2%}",
+            *(f"{value:.3f}" for value in (scores.nll, scores.brier, scores.ece)),
+            f"`{_command(record)}`",
+        )
+
+
+def _scored_on(about: Subject) -> str:
+    images = {(record.data.name, record.data.images) for record in about.evaluations} | {
+        (record.data or "", record.accuracy.samples)
+        for record in about.benchmarks
+        if record.accuracy
+    }
+    return ", ".join(f"{count:,} test images of {name}" for name, count in sorted(images))
+
+
+def _timings(about: Subject, record: Benchmark) -> Iterator[tuple[str, ...]]:
+    own = {model.name: model for model in record.models if about.is_of(model)}
+    for timing in record.results:
+        if timing.model not in own:
+            continue
+        low, high = timing.prediction_low_ms, timing.prediction_high_ms
+        yield (
+            _form(own[timing.model]),
+            timing.engine,
+            str(timing.threads),
+            str(timing.batch),
+            f"{timing.p50_ms:.3f}",
+            DASH if low is None else f"{low:.3f} to {high:.3f}",
+            DASH if timing.p99_ms is None else f"{timing.p99_ms:.3f}",
+            DASH if timing.images_per_s is None else f"{timing.images_per_s:,.0f}",
+            DASH if timing.file_bytes is None else f"{timing.file_bytes / 1000:,.0f}",
+        )
+
+
+def _ship(about: Subject) -> Point | None:
+    """The form to ship, by the decision of reports and sweeps; None where there is no choice."""
+    if not about.evaluations or not about.benchmarks:
+        return None
+    sweeps = [record.limits for _, record in about.runs if isinstance(record, Sweep)]
+    points = collect(about.runs).comparisons[0].points
+    if sum(point.accuracy is not None for point in points) < 2:
+        return None
+    return decide(points, sweeps[-1] if sweeps else NO_LIMITS).ship
+
+
+def _origin(about: Subject) -> list[tuple[str, str]]:
+    entries = {
+        "architecture": about.facts.arch,
+        "settings": json.dumps(about.metadata.get("config")),
+        "trained on": about.facts.trained_on,
+        "SHA-256 of the file": about.facts.sha256,
+        "SHA-256 of the checkpoint": about.facts.checkpoint_sha256,
+        "exported by": f"sbn-deploy {about.metadata.get('sbn_deploy')}",
+    }
+    return [(key, value) for key, value in entries.items() if value]
+
+
+def _form(model: Model) -> str:
+    """How a checkpoint became a file, in words."""
+    words = "thresholded weights"
+    if model.weights == "sample":
+        words = f"{model.members} sampled members" if model.members > 1 else "sampled weights"
+    if model.activations == "stochastic":
+        words += f", {model.samples} samples of the noise"
+    return words
+
+
+def _export(model: Model) -> str:
+    """The command that makes a file."""
+    words = ["sbn export checkpoint.safetensors -o", model.file]
+    if model.weights == "sample":
+        words.append(f"--weights sample --members {model.members} --seed {model.seed}")
+    if model.activations == "stochastic":
+        words.append(f"--activations stochastic --samples {model.samples}")
+        words.append(f"--noise-seed {model.noise_seed}")
+    return " ".join(words)
+
+
+def _command(record: Measurement) -> str:
+    """The command behind a measurement, without paths that only its machine has."""
+    words = _PATHS.sub(r"\1:PATH", record.command).split(" ")
+    return " ".join(Path(word).name if word.startswith("/") else word for word in words)
