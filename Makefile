@@ -52,7 +52,7 @@ test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: every Python
 	$(BIN)/python -m pytest -n auto --dist loadfile -m long $(ARGS)
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
-	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/measure/latency/test_engines.py $(ARGS)
+	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/engines $(ARGS)
 
 sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, and 200 that draw their signs (about an hour)
 	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough tests/converters/test_random_networks.py tests/converters/test_drawn_networks.py
@@ -90,7 +90,7 @@ bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this 
 	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD)
 	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
 	$(CMAKE_BUILD)/bench/kernel_bench
-	$(BIN)/python -m sbn_deploy.measure.networks -o docs/benchmarks.md
+	$(BIN)/python -m tests.tools.networks -o docs/benchmarks.md
 
 models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `make models CIFAR10=PATH` those for CIFAR-10 too
 	$(BIN)/python models/make_models.py $(if $(CIFAR10),--cifar10 '$(CIFAR10)')
@@ -98,7 +98,7 @@ models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `m
 bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval of another? (about 3 minutes)
 	mkdir -p runs
 	$(BIN)/sbn export models/cifar-vgg-s/checkpoint.safetensors -o runs/repeat.onnx
-	$(BIN)/python -m sbn_deploy.measure.latency.repeatability runs/repeat.onnx
+	$(BIN)/python -m tests.tools.repeatability runs/repeat.onnx
 
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m sbn_deploy.train.benchmark

@@ -2,13 +2,12 @@
 
 Figures show what the package computes: noises and surrogates are its own, updates are
 made by its optimisers, biases are measured by its gradient study, thresholds and packed
-words are its converter's, times are those of benchmarks.json and arm-cycles.json. The
+words are its converter's, times are those of benchmarks/ and arm-cycles.json. The
 same versions of torch and matplotlib give the same bytes.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,11 +28,15 @@ from sbn_deploy.nn import BinaryLayer
 from sbn_deploy.nn import noise as noises
 from sbn_deploy.nn import surrogate as surrogates
 from sbn_deploy.nn.estimator import straight_through
+from sbn_deploy.records.benchmark import Benchmark
+from sbn_deploy.records.files import load
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.optim import MirrorDescent, ProjectedGradient
 
 DOCUMENTS = Path(__file__).resolve().parent
 FOLDER = DOCUMENTS / "figures"
+FILES = DOCUMENTS / "benchmarks"
+NETWORKS = ("cifar-vgg", "birealnet18", "quicknet-small", "quicknet", "quicknet-large")
 TRAINED = Path(__file__).resolve().parents[1] / "models/digits-cnn/checkpoint.safetensors"
 
 # Steps along the gradient itself, without momentum.
@@ -366,30 +369,37 @@ def draw_packing() -> None:
 
 def draw_benchmarks() -> None:
     """Latency and file size of whole networks, from the benchmarks."""
-    results = json.loads((DOCUMENTS / "benchmarks.json").read_text(encoding="utf-8"))
-    networks = results["networks"]
-    # Engine: whose times, the better of them; whose file; colour.
+    names = [path.name.removesuffix(".baselines.json") for path in FILES.glob("*.baselines.json")]
+    records = [load(FILES / f"{name}.baselines.json") for name in NETWORKS if name in names]
+    networks = [record for record in records if isinstance(record, Benchmark)]
     engines = {
-        "sbn-deploy": (("sbn avx512",), "sbn", "#c44e52"),
-        "onnxruntime int8": (("onnxruntime int8",), "onnxruntime int8", "#8da0b6"),
-        "Larq Compute Engine": (("LCE", "LCE with XNNPACK"), "LCE", "#dd9f5b"),
-        "onnxruntime fp32": (("onnxruntime fp32",), "onnxruntime fp32", "#bcc3ca"),
+        "sbn": ("sbn-deploy", "#c44e52"),
+        "onnxruntime-int8": ("onnxruntime int8", "#8da0b6"),
+        "lce": ("Larq Compute Engine", "#dd9f5b"),
+        "onnxruntime-fp32": ("onnxruntime fp32", "#bcc3ca"),
     }
     figure = Figure(figsize=(10.4, 4.4), dpi=110, layout="constrained")
     latency, size = figure.subplots(1, 2, sharey=True)
     rows = np.arange(len(networks))
-    for number, (label, (names, file, color)) in enumerate(engines.items()):
-        times = [
-            min(timing["p50_ms"] for timing in network["timings"] if timing["engine"] in names)
-            for network in networks
+    for number, (engine, (label, color)) in enumerate(engines.items()):
+        found = [
+            next(
+                timing
+                for timing in record.results
+                if timing.engine == engine and timing.model == record.models[0].name
+            )
+            for record in networks
         ]
-        megabytes = [network["file_bytes"][file] / 1e6 for network in networks]
+        times = [timing.p50_ms for timing in found]
+        megabytes = [(timing.file_bytes or 0) / 1e6 for timing in found]
         for axes, lengths in ((latency, times), (size, megabytes)):
             bars = axes.barh(rows + 0.2 * number, lengths, 0.19, color=color, label=label)
             axes.bar_label(bars, [f"{length:.1f}" for length in lengths], padding=2, fontsize=7.5)
-    latency.set_yticks(rows + 0.3, [network["network"] for network in networks])
+    latency.set_yticks(rows + 0.3, [record.models[0].name for record in networks])
     latency.invert_yaxis()
-    latency.set(title="one image, one x86 core, AVX-512", xlabel="median ms")
+    latency.set(
+        title=f"one image, one x86 core, {networks[0].machine.isa} kernels", xlabel="median ms"
+    )
     size.set(title="file", xlabel="MB")
     latency.legend(frameon=False, fontsize="small")
     for axes in (latency, size):

@@ -45,7 +45,7 @@ EXTRAS = {
     "torch": "train",
     "safetensors": "train",
     "sklearn": "train",
-    "pydantic": "train",
+    "pydantic": "report",
     "PIL": "train",
     "onnx": "onnx",
     "onnx_ir": "onnx",

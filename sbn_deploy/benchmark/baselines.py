@@ -59,6 +59,8 @@ class Baselines:
             ModuleNotFoundError: torch, or what exports from it, is not installed.
             UnsupportedLayerError: LCE has no operators for the network.
         """
+        if model.engine == "lce":
+            return _in_lce(name, model.path)
         specs = [Spec(name, model.engine, model.engine, str(model.path))]
         if model.engine != "sbn":
             return specs
@@ -125,10 +127,17 @@ class Baselines:
         self.say("translating the model for Larq Compute Engine")
         path = self.folder / f"{len(list(self.folder.iterdir()))}.tflite"
         path.write_bytes(lce.translated(model))
-        return [
-            Spec(name, LCE, "lce", str(path), xnnpack=xnnpack, mode=mode)
-            for mode, xnnpack in lce.MODES.items()
-        ]
+        return _in_lce(name, path)
+
+
+def _in_lce(name: str, path: Path) -> list[Spec]:
+    """A TFLite file in both modes of LCE."""
+    from sbn_deploy.engines.lce import MODES
+
+    return [
+        Spec(name, LCE, "lce", str(path), xnnpack=xnnpack, mode=mode)
+        for mode, xnnpack in MODES.items()
+    ]
 
 
 def _architecture(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

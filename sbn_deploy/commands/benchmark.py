@@ -62,8 +62,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="ONNX file of `sbn export`; after the first, any; or a network with random weights,"
-        " unless --checkpoint has its own: FILE.py:NAME, or the name of an architecture",
+        help="ONNX file of `sbn export`; after the first, any ONNX file, or TFLite file, which"
+        " runs in Larq Compute Engine; or a network with random weights, unless --checkpoint has"
+        " its own: FILE.py:NAME, or the name of an architecture",
     )
     add_network_options(parser)
     parser.add_argument(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sbn_deploy.engines.onnx import stock_engine
-from sbn_runtime import Session, TensorInfo
+from sbn_runtime import ModelError, Session, TensorInfo
 from sbn_runtime.executor import DOMAIN
 from sbn_runtime.modelfile import imported_domains
 
@@ -26,12 +26,31 @@ class Loaded:
     path: Path
     metadata: Mapping[str, Any]
     inputs: Sequence[TensorInfo]
-    engine: Literal["sbn", "onnxruntime"]
+    engine: Literal["sbn", "onnxruntime", "lce"]
 
 
 def load(path: Path) -> Loaded:
-    """Looks into an ONNX file. Raises ModelError if it cannot be used."""
+    """Looks into an ONNX or TFLite file.
+
+    Raises ModelError if it cannot be used, and MissingDependencyError if what runs it is missing.
+    """
+    if path.suffix == ".tflite":
+        return Loaded(path, {}, _tflite_inputs(path), "lce")
     if DOMAIN in imported_domains(path):
         session = Session(path, threads=1)
         return Loaded(path, session.metadata, session.inputs, "sbn")
     return Loaded(path, {}, stock_engine(path, threads=1).inputs, "onnxruntime")
+
+
+def _tflite_inputs(path: Path) -> Sequence[TensorInfo]:
+    """Read here: LCE's interpreter does not check a file, and a damaged one can end the process."""
+    from sbn_converters.tflite.read import read
+    from sbn_deploy.lce.interpreter import check_installed
+
+    check_installed()
+    try:
+        model = read(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    tensors = [model.tensors[index] for index in model.inputs]
+    return [TensorInfo(each.name, each.dtype.name, tuple(each.shape)) for each in tensors]

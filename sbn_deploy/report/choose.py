@@ -226,7 +226,8 @@ def _of_evaluations(evaluations: Sequence[Evaluated]) -> Iterator[Choice]:
             (
                 "accuracy",
                 percent(scores.accuracy),
-                f"{percent_interval(scores.confidence_low, scores.confidence_high)}, {count(images)} images of {data}",
+                f"{percent_interval(scores.confidence_low, scores.confidence_high)},"
+                f" {count(images)} images of {data}",
             )
         ]
         if scores.ece is not None:

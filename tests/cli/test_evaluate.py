@@ -348,7 +348,7 @@ def test_a_killed_run_goes_on(numbered: Path, tmp_path: Path, noise: bool) -> No
         driven(log, *arguments, "-o", killed), capture_output=True, text=True, check=False
     )
     assert last_run.returncode == 0, last_run
-    assert "classifying 200 images of npz:numbered.npz, 128 of them before: going on" in (
+    assert "classifying 200 images of npz:numbered.npz, resuming after 128 of them" in (
         last_run.stderr
     )
     # Each image with a label of the model was classified, and once only.
@@ -382,7 +382,7 @@ def test_an_interrupted_run_says_how_to_go_on(model: Path, numbered: Path, tmp_p
         "sbn: error: interrupted",
     ]
     assert not output.exists()
-    assert "before: going on" in sbn(*arguments).stderr
+    assert "resuming after" in sbn(*arguments).stderr
 
 
 def test_answers_of_another_run_are_not_taken(numbered: Path, tmp_path: Path) -> None:
@@ -394,7 +394,7 @@ def test_answers_of_another_run_are_not_taken(numbered: Path, tmp_path: Path) ->
         subprocess.run(stop, capture_output=True, check=False)
         outcome = sbn(*arguments, *other)
         assert ("starting over" in outcome.stderr) == bool(other)
-        assert ("going on" in outcome.stderr) == (not other)
+        assert ("resuming after" in outcome.stderr) == (not other)
 
 
 @pytest.mark.parametrize(

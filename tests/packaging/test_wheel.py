@@ -114,7 +114,7 @@ def test_wheel_holds_every_file_and_the_library(names: set[str]) -> None:
         for path in folder.rglob("*")
         if path.is_file() and path.suffix not in (".pyc", ".so")
     }
-    assert {"sbn_deploy/measure/remote/keeper.sh", "sbn_deploy/py.typed"} < files
+    assert {"sbn_deploy/remote/agent.sh", "sbn_deploy/py.typed"} < files
     missing = (files | {"sbn_runtime/libsbn.so"}) - names
     assert not missing
 

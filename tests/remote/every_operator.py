@@ -75,7 +75,7 @@ def inputs_of(name: str, rng: np.random.Generator) -> tuple[dict[str, Array], di
     return cases[name]
 
 
-def write(path: Path) -> Array:
+def write(path: Path) -> dict[str, Array]:
     """Writes the model and returns what it takes."""
     rng = np.random.default_rng(0)
     nodes, initializers, changing, outputs = [], [], [], []
@@ -112,4 +112,4 @@ def write(path: Path) -> Array:
         ir_version=ops.IR_VERSION,
     )
     path.write_bytes(model.SerializeToString())
-    return np.zeros((1, 3), np.float32)
+    return {"input": np.zeros((1, 3), np.float32)}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = files("sbn_deploy.remote").joinpath("keeper.sh").read_text()
+SCRIPT = files("sbn_deploy.remote").joinpath("agent.sh").read_text()
 SHELLS = (["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"], ["mksh"])
 WAIT_S = 20
 LOOK = ("1", "2")
@@ -27,7 +27,7 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.fixture
-def keeper(shell: list[str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def agent(shell: list[str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The script after it named its folder, in a session of its own as sshd starts it."""
     with start(shell, tmp_path) as process:
         yield process
@@ -66,58 +66,58 @@ def ended_cleanly(process: subprocess.Popen[str], folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_end_of_input(keeper: subprocess.Popen[str]) -> None:
-    folder = named_folder(keeper)
-    assert keeper.stdin
-    keeper.stdin.close()
-    ended_cleanly(keeper, folder)
+def test_end_of_input(agent: subprocess.Popen[str]) -> None:
+    folder = named_folder(agent)
+    assert agent.stdin
+    agent.stdin.close()
+    ended_cleanly(agent, folder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
-def test_signals(keeper: subprocess.Popen[str], number: signal.Signals) -> None:
-    folder = named_folder(keeper)
-    keeper.send_signal(number)
-    ended_cleanly(keeper, folder)
+def test_signals(agent: subprocess.Popen[str], number: signal.Signals) -> None:
+    folder = named_folder(agent)
+    agent.send_signal(number)
+    ended_cleanly(agent, folder)
 
 
-def test_silence(keeper: subprocess.Popen[str]) -> None:
+def test_silence(agent: subprocess.Popen[str]) -> None:
     """Input stays open, but no more beats come."""
-    folder = named_folder(keeper)
-    assert keeper.stdin
-    keeper.stdin.write("\n")
-    keeper.stdin.flush()
-    ended_cleanly(keeper, folder)
+    folder = named_folder(agent)
+    assert agent.stdin
+    agent.stdin.write("\n")
+    agent.stdin.flush()
+    ended_cleanly(agent, folder)
 
 
-def test_what_still_runs_is_ended(keeper: subprocess.Popen[str]) -> None:
-    folder = named_folder(keeper)
+def test_what_still_runs_is_ended(agent: subprocess.Popen[str]) -> None:
+    folder = named_folder(agent)
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as step:
         (folder / "step.group").write_text(f"{step.pid}\n")
-        keeper.terminate()
-        ended_cleanly(keeper, folder)
+        agent.terminate()
+        ended_cleanly(agent, folder)
         assert step.wait(WAIT_S) == -signal.SIGKILL
 
 
-def test_reader_that_went_away(keeper: subprocess.Popen[str]) -> None:
+def test_reader_that_went_away(agent: subprocess.Popen[str]) -> None:
     """Nobody takes the last word, as when the connection broke."""
-    folder = named_folder(keeper)
-    assert keeper.stdin
-    assert keeper.stdout
-    keeper.stdout.close()
-    keeper.stdin.close()
-    keeper.wait(WAIT_S)
+    folder = named_folder(agent)
+    assert agent.stdin
+    assert agent.stdout
+    agent.stdout.close()
+    agent.stdin.close()
+    agent.wait(WAIT_S)
     assert not folder.exists()
 
 
-def test_nothing_runs_on(keeper: subprocess.Popen[str]) -> None:
-    named_folder(keeper)
-    assert keeper.stdin
-    keeper.stdin.close()
-    keeper.wait(WAIT_S)
+def test_nothing_runs_on(agent: subprocess.Popen[str]) -> None:
+    named_folder(agent)
+    assert agent.stdin
+    agent.stdin.close()
+    agent.wait(WAIT_S)
     end = time.monotonic() + WAIT_S
-    while str(keeper.pid) in (groups := process_groups()) and time.monotonic() < end:
+    while str(agent.pid) in (groups := process_groups()) and time.monotonic() < end:
         time.sleep(0.1)
-    assert str(keeper.pid) not in groups
+    assert str(agent.pid) not in groups
 
 
 def process_groups() -> list[str]:

@@ -71,7 +71,7 @@ def test_connection_lost_half_way(
         if way == "connection":
             device.cut()
         else:
-            stopped.append(connection._keeper.pid)
+            stopped.append(connection._agent.pid)
             os.kill(stopped[0], signal.SIGSTOP)
         assert device.left_behind() == []
         end = time.monotonic() + WAIT_S

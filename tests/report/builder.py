@@ -259,12 +259,15 @@ def profile(
 
 def write(folder: Path, **measurements: Measurement) -> list[Path]:
     """Saves measurements under their names."""
+    return sorted(write_all(folder, measurements).glob("*.json"))
+
+
+def write_all(folder: Path, measurements: Mapping[str, Measurement]) -> Path:
+    """Saves measurements under their names; returns their folder."""
     folder.mkdir(exist_ok=True)
-    paths = []
-    for name, content in measurements.items():
-        paths.append(folder / f"{name}.json")
-        save(paths[-1], content)
-    return paths
+    for name, record in measurements.items():
+        save(folder / f"{name}.json", record)
+    return folder
 
 
 def _base(cases: Sequence[Case], case: Case) -> int | None:

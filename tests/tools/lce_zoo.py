@@ -21,7 +21,8 @@ from typing import Any
 from unittest.mock import MagicMock
 
 from sbn_runtime.files import write_atomically
-from tests.tools.lce_models import randomise_batch_norms
+
+from .lce_models import randomise_batch_norms
 
 NETWORKS = (
     "BiRealNet",

@@ -1,258 +1,237 @@
-"""Whole networks against rivals on this machine: docs/benchmarks.md and its JSON.
+"""Whole networks against baselines on this machine: docs/benchmarks.md and docs/benchmarks/.
 
     python -m tests.tools.networks
 
-Every network is measured in this process: each engine in turns, pinned to one
-core, batch 1. The networks are untrained, on which latency does not depend.
-Rivals have the same architecture and get the same images:
+All is measured by `sbn benchmark` and `sbn profile` as anyone would run them; their files are in
+docs/benchmarks/, and `sbn report docs/benchmarks` makes a page of them. The networks are
+untrained: latency does not depend on the weights.
 
-- onnxruntime, float32 and 8 bits (static QDQ), batch-norms folded, rectifiers
-  in place of signs;
-- torch, float32, the same network;
-- Larq Compute Engine, the same binary network, with and without XNNPACK, if
-  larq-compute-engine is installed. Its files are written by `lce_models` if
-  TensorFlow is there too; otherwise NAME.tflite is looked for in --files; where
-  there is none, our own file is translated. The report says which was used.
-
-Files of `lce_zoo` in --files are imported and measured too.
+A file of LCE's own converter, NAME.tflite of `lce_models` in the folder of --files, is measured
+too, and files of `lce_zoo` there are imported and measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
-from statistics import median
-from time import perf_counter, strftime
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from sbn_deploy.benchmark import lce
-from sbn_deploy.benchmark.float_baselines import export_fp32, quantise_int8
-from sbn_deploy.benchmark.fold import fold_batchnorm
-from sbn_deploy.benchmark.timing import Timing, measure, measure_each, pinned
-from sbn_deploy.benchmark.torch_network import torch_engine
-from sbn_deploy.engines.onnx import Engine, sbn_engine, stock_engine
 from sbn_deploy.lce.interpreter import is_installed
-from sbn_deploy.machine.describe import describe, version_of
-from sbn_deploy.measure import lce_zoo, networks_report
-from sbn_deploy.nn import models
-from sbn_deploy.nn.models import Network
-from sbn_deploy.profile.node_times import NodeTime, node_times
-from sbn_deploy.untrained import export_untrained
+from sbn_deploy.records.benchmark import Benchmark, Timing
+from sbn_deploy.records.files import load
+from sbn_deploy.records.profile import Profile
 from sbn_runtime import available_isas
-from sbn_runtime.errors import ModelError, SbnError
 from sbn_runtime.files import write_atomically
-from tests.tools.imported import measure_imported
+from sbn_runtime.native import ISA_VARIABLE
+
+from .lce_zoo import NETWORKS as ZOO
 
 NETWORKS = ("cifar-vgg", "birealnet18", "quicknet-small", "quicknet", "quicknet-large")
-GENERATOR_PACKAGES = ("larq_compute_engine", "larq", "tensorflow", "tf_keras")
-# Where the file that LCE runs comes from.
-LCE_FILES = ("LCE's converter", "our translation")
-CALIBRATION_IMAGES = 16
 LARGE_BATCH = 32
+ENGINES = ("lce", "onnxruntime-int8", "onnxruntime-fp32", "torch")
+TITLES = {"onnxruntime-int8": "int8", "onnxruntime-fp32": "fp32", "lce": "LCE"}
+METHOD = """\
+Whole networks, one image, one thread, one core, by `sbn benchmark`: engines take turns in
+processes of their own, one at a time, and are started again in each session. Intervals are 95 %
+prediction intervals: where the figure of the next measurement falls. Our times include everything
+that `Session.run` does in Python; the others' are of the bare call.
+
+The networks are untrained: latency does not depend on the weights. onnxruntime gets the same
+architecture with real weights, rectifiers in place of signs and batch-norms folded into
+convolutions; torch the binary network; LCE the same binary network with every sign packed, our
+file translated to TFLite, in the faster of its modes (indirect kernels, with or without XNNPACK).
+
+Made by `python -m tests.tools.networks{options}`, which runs the commands below. All figures are
+in [benchmarks/](https://github.com/sbn-deploy/sbn-deploy/tree/main/docs/benchmarks), files that
+`sbn report` reads.
+"""
 
 
-@dataclass(frozen=True)
-class NetworkResult:
-    """What was measured of one network.
-
-    `timings` are of batch 1 on one thread, first ours for each ISA, fastest
-    first; `scaling` of our fastest with more threads and larger batches.
-    `file_bytes` has the names of `timings` as keys. `lce_file` is one of
-    `LCE_FILES`, empty if LCE was not measured. `translation_ms` is what it takes to
-    make a TFLite file of the ONNX file.
-    """
-
-    network: str
-    timings: list[Timing]
-    scaling: list[Timing]
-    file_bytes: dict[str, int]
-    nodes: list[NodeTime]
-    lce_file: str
-    translation_ms: float
-
-
-@dataclass(frozen=True)
-class Files:
-    """One network in every form; `lce` is None where LCE is not installed."""
-
-    sbn: Path
-    fp32: Path
-    int8: Path
-    lce: Path | None
-    lce_file: str
-    twin: Network
-
-
-def prepare(name: str, folder: Path) -> Files:
-    """Writes the files of a network into `folder`. A TFLite file that is there is kept."""
-    torch.manual_seed(0)
-    twin = models.create_twin(name)
-    shape = models.input_shape(twin.config)
-    sbn = folder / f"{name}.onnx"
-    export_untrained(name, sbn)
-    files = Files(
-        sbn,
-        folder / f"{name}.fp32.onnx",
-        folder / f"{name}.int8.onnx",
-        *_lce_file(name, sbn),
-        twin,
+def sbn(*words: object, isa: str | None = None) -> None:
+    """Runs a verb and shows it."""
+    arguments = list(map(str, words))
+    print(
+        f"$ {f'{ISA_VARIABLE}={isa} ' if isa else ''}{shlex.join(['sbn', *arguments])}", flush=True
     )
-    export_fp32(twin, shape, files.fp32)
-    quantise_int8(files.fp32, files.int8, images(CALIBRATION_IMAGES, twin))
-    return files
-
-
-def images(count: int, network: Network) -> NDArray[np.float32]:
-    """Uniform noise of the network's size: float32 [count, C, H, W], pixels from -1 to 1."""
-    shape = count, *models.input_shape(network.config)
-    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
-    return (pixels * 2 - 255) / 255
-
-
-def measure_network(name: str, files: Files, *, runs: int) -> NetworkResult:
-    """Measures one network in every engine."""
-    x = images(1, files.twin)
-    warmup = max(3, runs // 10)
-    with pinned(1):
-        engines = list(_engines(files))
-        timings = measure(engines, x, runs=runs, warmup=warmup)
-        sbn = sbn_engine("sbn", files.sbn, threads=1)
-        nodes = node_times(files.sbn, sbn.adapt(x), runs=max(10, runs // 4))
-    sizes = {
-        "sbn": files.sbn.stat().st_size,
-        "onnxruntime fp32": files.fp32.stat().st_size,
-        "onnxruntime int8": files.int8.stat().st_size,
-    }
-    if files.lce is not None:
-        sizes["LCE"] = files.lce.stat().st_size
-    return NetworkResult(
-        name,
-        timings,
-        _scaling(files, runs),
-        sizes,
-        nodes,
-        files.lce_file,
-        _translation_ms(files.sbn),
+    subprocess.run(
+        [sys.executable, "-m", "sbn_deploy.cli", *arguments],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | ({ISA_VARIABLE: isa} if isa else {}),
     )
 
 
-def _translation_ms(path: Path) -> float:
-    """The median of a few translations to TFLite."""
-    taken = []
-    for _ in range(5):
-        begin = perf_counter()
-        lce.translated(path)
-        taken.append((perf_counter() - begin) * 1e3)
-    return median(taken)
+def measure(name: str, files: Path, records: Path, more: Sequence[str]) -> None:
+    """Measures one network: baselines, kernel sets, threads and batches, layers."""
+    model, theirs = files / f"{name}.onnx", files / f"{name}.tflite"
+    if not model.is_file():
+        sbn("export", name, "--untrained", "-o", model)
+    fastest, *others = reversed(available_isas())
+    compare = "fp32,int8,torch" + (",lce" if is_installed() else "")
+    models = [model] + ([theirs] if theirs.is_file() and is_installed() else [])
+    output = ("-o", records / f"{name}.baselines.json")
+    sbn("benchmark", *models, "--compare", compare, *more, *output)
+    for isa in others:
+        output = ("-o", records / f"{name}.{isa}.json")
+        sbn("benchmark", model, "--compare", "fp32", *more, *output, isa=isa)
+    threads = "1,2" if len(os.sched_getaffinity(0)) > 1 else "1"
+    sizes = ("--threads", threads, "--batch", f"1,{LARGE_BATCH}")
+    sbn("benchmark", model, *sizes, *more, "-o", records / f"{name}.sizes.json", isa=fastest)
+    sbn("profile", model, "-o", records / f"{name}.layers.json")
 
 
-def _engines(files: Files) -> list[Engine]:
-    engines: list[Engine] = [
-        sbn_engine(f"sbn {isa}", files.sbn, threads=1, isa=isa)
-        for isa in reversed(available_isas())
-    ]
-    engines += [
-        stock_engine("onnxruntime int8", files.int8, threads=1),
-        stock_engine("onnxruntime fp32", files.fp32, threads=1),
-        torch_engine("torch fp32", fold_batchnorm(files.twin), threads=1),
-    ]
-    if files.lce is not None:
-        engines += [
-            lce.lce_engine("LCE", files.lce, threads=1, xnnpack=False),
-            lce.lce_engine("LCE with XNNPACK", files.lce, threads=1, xnnpack=True),
+def measure_imported(name: str, files: Path, records: Path, more: Sequence[str]) -> None:
+    """Imports a file of LCE's converter, and measures both."""
+    source, model = files / f"{name}.tflite", files / f"{name}.imported.onnx"
+    sbn("import", source, "-o", model)
+    sbn("benchmark", model, source, *more, "-o", records / f"{name}.imported.json")
+
+
+def markdown(records: Path, options: str) -> str:
+    """The page of all measurements in a folder."""
+    found = {path.name.removesuffix(".json"): load(path) for path in sorted(records.glob("*.json"))}
+    benchmarks = {name: record for name, record in found.items() if isinstance(record, Benchmark)}
+    profiles = {name: record for name, record in found.items() if isinstance(record, Profile)}
+    names = [name for name in NETWORKS if f"{name}.baselines" in benchmarks]
+    machine = benchmarks[f"{names[0]}.baselines"].machine
+    parts = ["# Benchmarks", METHOD.format(options=options), "## Machine"]
+    parts.append(
+        f"{machine.cpu}, {machine.cores} cores, {', '.join(machine.extensions)}; {machine.system},"
+        f" Python {machine.python}, onnxruntime {machine.onnxruntime}, sbn-deploy"
+        f" {machine.sbn_deploy}."
+    )
+    parts += ["## Times faster than", _ratios(names, benchmarks)]
+    parts += ["## Kernel sets", _kernel_sets(names, benchmarks)]
+    imported = [name for name in ZOO if f"{name}.imported" in benchmarks]
+    if imported:
+        parts += ["## Imported from LCE's files", _imported(imported, benchmarks)]
+    for name in names:
+        compared, sizes = benchmarks[f"{name}.baselines"], benchmarks[f"{name}.sizes"]
+        parts += [f"## {name}", _timings(compared.results), f"`{compared.command}`"]
+        parts += ["With more threads and larger batches:", _timings(sizes.results)]
+        parts += ["Where our time goes:", _operators(profiles[f"{name}.layers"])]
+    commands = [record.command for record in found.values()]
+    parts += ["## Commands", "```sh\n" + "\n".join(commands) + "\n```"]
+    unsteady = {f"{name}: {why}" for name, r in benchmarks.items() for why in r.unstable}
+    if unsteady:
+        parts += [
+            "## The machine was not steady",
+            "\n".join(f"- {why}" for why in sorted(unsteady)),
         ]
-    return engines
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _scaling(files: Files, runs: int) -> list[Timing]:
-    """One thread, two threads, and a large batch on one thread, in turns."""
-    one, many = images(1, files.twin), images(LARGE_BATCH, files.twin)
-    cores = min(2, len(os.sched_getaffinity(0)))
-    with pinned(cores):
-        single = sbn_engine("sbn", files.sbn, threads=1)
-        cases: list[tuple[Engine, NDArray[np.float32]]] = [(single, one)]
-        if cores > 1:
-            cases.append((sbn_engine("sbn", files.sbn, threads=cores), one))
-        cases.append((single, many))
-        return measure_each(cases, runs=max(5, runs // 10), warmup=2)
+def _ratios(names: Iterable[str], benchmarks: dict[str, Benchmark]) -> str:
+    rows = []
+    for name in names:
+        record = benchmarks[f"{name}.baselines"]
+        found = {
+            ratio.engine: f"{ratio.ratio:.1f}× ({ratio.prediction_low:.1f} to"
+            f" {ratio.prediction_high:.1f})"
+            for ratio in record.ratios
+            if ratio.model == record.models[0].name and ratio.prediction_low is not None
+        }
+        rows.append([name, record.machine.isa, *(found.get(engine, "–") for engine in ENGINES)])
+    return table(["network", "kernels", *(TITLES.get(e, e) for e in ENGINES)], rows, text=2)
 
 
-def _lce_file(name: str, sbn: Path) -> tuple[Path | None, str]:
-    """The network's file for LCE, and which of `LCE_FILES` it is."""
-    if not is_installed():
-        return None, ""
-    path = _tflite(name, sbn.with_suffix(".tflite"))
-    if path is not None:
-        return path, LCE_FILES[0]
-    translated = sbn.with_suffix(".translated.tflite")
-    write_atomically(translated, lce.translated(sbn))
-    return translated, LCE_FILES[1]
+def _kernel_sets(names: Iterable[str], benchmarks: dict[str, Benchmark]) -> str:
+    """Times faster than fp32, each measured in the same run."""
+    columns: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, (key, record) in product(names, benchmarks.items()):
+        for ratio in record.ratios:
+            whole = key.startswith(f"{name}.") and ratio.model == record.models[0].name
+            if whole and ratio.engine == "onnxruntime-fp32":
+                columns[record.machine.isa][name] = f"{ratio.ratio:.1f}×"
+    rows = [[name, *(column.get(name, "–") for column in columns.values())] for name in names]
+    return "Times faster than fp32:\n\n" + table(["network", *columns], rows)
 
 
-def _tflite(name: str, path: Path) -> Path | None:
-    """The file of LCE's converter: as found, or written if the packages are installed."""
-    if not path.is_file():
-        if any(find_spec(package) is None for package in GENERATOR_PACKAGES):
-            return None
-        command = [sys.executable, "-m", "tests.tools.lce_models", name, "-o", str(path)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1:]
-            raise ModelError(f"LCE's converter failed on {name}: {' '.join(reason)}")
-    return path
+def _imported(names: Iterable[str], benchmarks: dict[str, Benchmark]) -> str:
+    rows = []
+    for name in names:
+        record = benchmarks[f"{name}.imported"]
+        ours, theirs = record.results
+        rows.append(
+            [
+                name,
+                f"{ours.p50_ms:.2f}",
+                f"{theirs.p50_ms:.2f}",
+                f"{record.ratios[0].ratio:.1f}×",
+                *(f"{(timing.file_bytes or 0) / 1000:,.0f}" for timing in (theirs, ours)),
+            ]
+        )
+    header = ["network of larq_zoo", "sbn ms", "LCE ms", "faster", "TFLite kB", "ONNX kB"]
+    return table(header, rows)
+
+
+def _timings(timings: Iterable[Timing]) -> str:
+    rows = [
+        [
+            timing.engine + (f", {timing.mode}" if timing.mode else ""),
+            str(timing.threads),
+            str(timing.batch),
+            f"{timing.p50_ms:.3f}",
+            f"{timing.prediction_low_ms or 0:.3f} to {timing.prediction_high_ms or 0:.3f}",
+            f"{timing.p99_ms:.3f}",
+            f"{timing.images_per_s:,.0f}",
+            "–" if timing.file_bytes is None else f"{timing.file_bytes / 1000:,.0f}",
+        ]
+        for timing in timings
+    ]
+    header = ["engine", "threads", "batch", "p50 ms", "95 % prediction interval"]
+    return table([*header, "p99 ms", "images/s", "file kB"], rows)
+
+
+def _operators(profile: Profile) -> str:
+    count: dict[str, int] = defaultdict(int)
+    total: dict[str, float] = defaultdict(float)
+    for layer in profile.layers:
+        count[layer.op] += 1
+        total[layer.op] += layer.us
+    whole = sum(total.values())
+    rows = [
+        [f"`{op}`", str(count[op]), f"{us:,.0f}", f"{us / whole:.0%}"]
+        for op, us in sorted(total.items(), key=lambda item: -item[1])
+        if us / whole > 0.005
+    ]
+    return table(["operator", "nodes", "µs", "share"], rows)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1) -> str:
+    """A Markdown table whose first `text` columns are aligned to the left."""
+    rule = ["---"] * text + ["---:"] * (len(header) - text)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
 
 
 def main() -> None:
-    """Measures, and writes the report."""
-    parser = argparse.ArgumentParser(
-        description="Measures whole networks against other engines, and writes the report.",
-    )
+    """Measures, and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
-    parser.add_argument("--runs", type=int, default=100, help="timed calls of each engine")
+    parser.add_argument("--max-seconds", help="for each command (default: as sbn benchmark)")
     parser.add_argument(
         "--files", type=Path, default=Path("runs/networks"), help="folder for the models"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("docs/benchmarks.md"), help="report to write"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/benchmarks.md"))
     options = parser.parse_args()
-    try:
-        _run(options.networks, options.runs, options.files, options.output)
-    except SbnError as error:
-        parser.exit(2, f"error: {error}\n")
-
-
-def _run(names: Sequence[str], runs: int, folder: Path, output: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    machine = describe() | {
-        "torch": torch.__version__,
-        "larq_compute_engine": version_of("larq-compute-engine"),
-        "date": strftime("%Y-%m-%d"),
-    }
-    results = []
-    for name in names:
-        print(f"{name}: writing the files", file=sys.stderr, flush=True)
-        files = prepare(name, folder)
-        print(f"{name}: measuring", file=sys.stderr, flush=True)
-        results.append(measure_network(name, files, runs=runs))
-    imported = []
-    for name in lce_zoo.NETWORKS if is_installed() else ():
-        source = folder / f"{name}.tflite"
-        if source.is_file():
-            print(f"{name}: importing and measuring", file=sys.stderr, flush=True)
-            imported.append(measure_imported(source, source.with_suffix(".onnx"), runs=runs))
-    command = f"python -m tests.tools.networks --runs {runs}"
-    for path in networks_report.write(output, results, imported, machine, command):
-        print(path)
+    more = ["--max-seconds", options.max_seconds] if options.max_seconds else []
+    records = options.output.with_suffix("")
+    for folder in (options.files, records):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in options.networks:
+        measure(name, options.files, records, more)
+    for name in ZOO if is_installed() else ():
+        if (options.files / f"{name}.tflite").is_file():
+            measure_imported(name, options.files, records, more)
+    text = markdown(records, f" {shlex.join(more)}" if more else "")
+    write_atomically(options.output, text.encode())
+    print(options.output)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def _float_session(built: Built, example: torch.Tensor, path: Path) -> onnxrunti
 
 def report(rows: list[Row]) -> str:
     """The table, and what is to be said about single layers."""
-    machine = f"{describe()['cpu']} with {', '.join(available_isas())}"
+    machine = f"{describe().cpu} with {', '.join(available_isas())}"
     lines = [HEADER.format(machine=machine).rstrip(), *(row.cells() for row in rows), ""]
     lines += ["What was said of them:", ""]
     for row in rows:

@@ -16,23 +16,26 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+
+from sbn_deploy.records.benchmark import Benchmark, Ratio, Timing
+from sbn_deploy.records.files import parse
 
 WANTED = 0.9
 KEY = ("model", "engine", "threads", "batch")
 
 Figure = tuple[float, float, float]
-"""A figure with its interval."""
+"""A figure with its prediction interval."""
 
 
-def figures(record: Mapping[str, Any]) -> tuple[dict[str, Figure], dict[str, Figure]]:
+def figures(record: Benchmark) -> tuple[dict[str, Figure], dict[str, Figure]]:
     """Ratios, and medians in milliseconds, of a benchmark by what they are of."""
     ratios = {
-        _name(entry): (entry["ratio"], entry["low"], entry["high"]) for entry in record["ratios"]
+        _name(entry): (entry.ratio, entry.prediction_low or 0, entry.prediction_high or 0)
+        for entry in record.ratios
     }
     medians = {
-        _name(entry): (entry["p50_ms"], entry["p50_low_ms"], entry["p50_high_ms"])
-        for entry in record["results"]
+        _name(entry): (entry.p50_ms, entry.prediction_low_ms or 0, entry.prediction_high_ms or 0)
+        for entry in record.results
     }
     return ratios, medians
 
@@ -63,7 +66,7 @@ def main() -> int:
         ratios.append(found[0])
         medians.append(found[1])
         print(f"run {index + 1}: {_text(found[0])}", flush=True)
-        for reason in record["unstable"]:
+        for reason in record.unstable:
             print(f"    unstable: {reason}", flush=True)
     held = {}
     for name, values in (("ratios", ratios), ("medians", medians)):
@@ -77,17 +80,17 @@ def main() -> int:
     return 0 if held["ratios"] >= WANTED else 1
 
 
-def _runs(arguments: Sequence[str], count: int) -> Iterator[dict[str, Any]]:
+def _runs(arguments: Sequence[str], count: int) -> Iterator[Benchmark]:
     command = [sys.executable, "-m", "sbn_deploy.cli", "benchmark", *arguments, "--json"]
     for _ in range(count):
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stderr)
-        yield json.loads(done.stdout)
+        yield parse(Benchmark, json.loads(done.stdout), "what sbn benchmark wrote")
 
 
-def _name(entry: Mapping[str, Any]) -> str:
-    return " ".join(str(entry[field]) for field in KEY)
+def _name(entry: Ratio | Timing) -> str:
+    return " ".join(str(getattr(entry, field)) for field in KEY)
 
 
 def _text(ratios: Mapping[str, Figure]) -> str:

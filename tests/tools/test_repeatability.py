@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tools.repeatability import agree, figures
+from ..report import builder
+from .repeatability import agree, figures
 
 
 @pytest.mark.parametrize(
@@ -23,12 +24,11 @@ def test_each_must_lie_in_the_others_interval(
 
 
 def test_figures_are_known_by_what_they_are_of() -> None:
-    key = {"model": "m", "engine": "fp32", "threads": 1, "batch": 8}
-    ratios, medians = figures(
-        {
-            "ratios": [key | {"ratio": 3.0, "low": 2.0, "high": 4.0}],
-            "results": [key | {"p50_ms": 1.0, "p50_low_ms": 0.9, "p50_high_ms": 1.1}],
-        }
-    )
-    assert ratios == {"m fp32 1 8": (3.0, 2.0, 4.0)}
-    assert medians == {"m fp32 1 8": (1.0, 0.9, 1.1)}
+    model = builder.model("m")
+    record = builder.benchmark([builder.Case(model, 1.0), builder.Case(model, 3.0, "torch")])
+    ratios, medians = figures(record)
+    (ratio,) = record.ratios
+    found = (ratio.ratio, ratio.prediction_low, ratio.prediction_high)
+    assert ratios == {"m torch 1 1": found}
+    assert medians.keys() == {"m sbn 1 1", "m torch 1 1"}
+    assert medians["m sbn 1 1"][0] == record.results[0].p50_ms
