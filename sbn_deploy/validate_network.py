@@ -22,7 +22,7 @@ from sbn_deploy.lce.interpreter import check_installed
 from sbn_deploy.materialize import draws_of
 from sbn_deploy.networks import example, loading, trial
 from sbn_deploy.validate import EngineResult, ValidationReport, validate_lce, validate_members
-from sbn_deploy.validate.report import LOGITS_TOLERANCE
+from sbn_deploy.validate.report import TOLERANCE
 from sbn_runtime.errors import ConfigError, ModelError
 from sbn_runtime.preprocess import preprocess_from
 
@@ -67,7 +67,7 @@ def validate_network(
     members = fixed(built, said["weights"], said["members"], said["seed"])
     draws = draws_of(built.module) if said["activations"] == "stochastic" else {}
     results = file.compare(members, inputs, draws)
-    return ValidationReport(str(model), reference, what, LOGITS_TOLERANCE, results)
+    return ValidationReport(str(model), reference, what, TOLERANCE, results)
 
 
 @dataclass(frozen=True)

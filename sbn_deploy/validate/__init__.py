@@ -31,7 +31,7 @@ from sbn_runtime.errors import ArtifactError, ModelError
 
 from .lce_engines import validate_lce
 from .onnx_engines import validate_members
-from .report import LOGITS_TOLERANCE, EngineResult, ValidationReport
+from .report import TOLERANCE, EngineResult, ValidationReport
 
 __all__ = ["EngineResult", "ValidationReport", "validate", "validate_lce", "validate_members"]
 
@@ -60,7 +60,7 @@ def validate(
     """
     compare = _validate_tflite if model.suffix == ".tflite" else _validate_onnx
     inputs, results = compare(model, checkpoint, samples, seed)
-    return ValidationReport(str(model), str(checkpoint), inputs, LOGITS_TOLERANCE, results)
+    return ValidationReport(str(model), str(checkpoint), inputs, TOLERANCE, results)
 
 
 def _validate_onnx(

@@ -23,13 +23,6 @@ from .onnx_engines import as_pixels
 from .reference import Output, Reference
 from .report import EngineResult
 
-# Sums of products of whole numbers stay exact in floats through these, given such constants.
-_EXACT = (
-    *("CAST", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"),
-    *("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "RELU", "RELU_N1_TO_1", "RELU6", "MAX_POOL_2D"),
-    *("PAD", "PADV2", "CONCATENATION", "SPLIT", "RESHAPE", "TRANSPOSE"),
-)
-
 
 @dataclass(frozen=True)
 class _Signs:
@@ -154,24 +147,12 @@ def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
 
 
 def _exact(model: Model) -> set[int]:
-    """Tensors computed from whole numbers without rounding, and signs of such; no ties there."""
-    exact = set()
-    for index, tensor in enumerate(model.tensors):
-        if tensor.dtype != np.float32:
-            if tensor.data is not None or index in model.inputs:
-                exact.add(index)
-        elif tensor.data is not None:
-            numbers = tensor.data[np.isfinite(tensor.data)].astype(np.float64)
-            if not (numbers * 4 % 1).any():
-                exact.add(index)
+    """Signs of integers, whatever torch computes of these: there are no ties."""
+    exact: set[int] = set()
     for operator in model.operators:
-        packed = model.tensors[operator.outputs[0]].dtype != np.float32
-        whole = {index for index in operator.inputs if index >= 0}
-        if operator.name in ("LceBconv2d", "LceDequantize"):
-            # Signs are whole numbers, whatever they are the signs of.
-            whole = {index for index in whole if model.tensors[index].data is not None}
-        elif operator.name not in _EXACT and not packed:
+        if model.tensors[operator.outputs[0]].dtype != np.int32 or operator.name == "LceQuantize":
             continue
-        if whole <= exact:
+        packed = {i for i in operator.inputs if i >= 0 and model.tensors[i].data is None}
+        if operator.name == "LceBconv2d" or packed <= exact:
             exact.update(operator.outputs)
     return exact

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from sbn_runtime.errors import ModelError
 
-# Relative to the largest logit. Float stages differ in the order of sums only.
-LOGITS_TOLERANCE = 1e-4
-# How many times as far from torch as torch is from itself in float64.
+# By how much floats may differ from torch's, relative to the largest answer or, where a sign
+# is taken of them, to the root mean square of its arguments. Engines add in different orders:
+# a sum of n float32 terms moves by about sqrt(n) 2^-24 of its size, 1e-5 for the 30,000 terms
+# of the largest layers; ten times that leaves room for what layers in a row add up.
+TOLERANCE = 1e-4
+# Beyond that, how many times as far from torch as torch is from itself in float64.
 _OWN_ROUNDINGS = 4
 
 
@@ -22,7 +25,7 @@ class EngineResult:
 
     Signs are compared given those that the file has before them. `tied_samples` are
     those with a sign that differs where its argument is zero but for the order of
-    sums. `tied_draws` are drawn signs that the error of the noise's table decided.
+    sums. `tied_draws` are sampled signs that the error of the noise's table decided.
     `logits_difference` is the largest absolute difference of floats; `first_layer`
     names the first layer with a wrong sign, empty if there is none; `first_difference`
     says in words where signs differ first, ties included.
@@ -123,7 +126,7 @@ def _differing_labels(
 
 def tolerance(reference: NDArray[np.float32]) -> float:
     """How far floats may be from torch's because sums are added in another order."""
-    return LOGITS_TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
+    return TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
 
 
 def within_tolerance(found: NDArray[np.float32], reference: NDArray[np.float32]) -> bool:
