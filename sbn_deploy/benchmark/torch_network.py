@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sbn_deploy.engines.torch import TorchEngine
-from sbn_deploy.export_network import fixed
+from sbn_deploy.export.network import fixed
 from sbn_deploy.networks import build
 
 

@@ -189,7 +189,7 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
         "noise_seed": options.noise_seed,
     }
     if _is_own(options):
-        from sbn_deploy.export_network import export_network
+        from sbn_deploy.export.network import export_network
         from sbn_deploy.networks import preprocessing
 
         if options.checkpoint and options.untrained:
@@ -216,7 +216,7 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
             f" sbn export FILE.py:NAME --checkpoint {options.network}"
         )
     if options.untrained:
-        from sbn_deploy.untrained import export_untrained
+        from sbn_deploy.export.untrained import export_untrained
 
         return export_untrained(options.network, output, **draw)
     from sbn_deploy.export import export_checkpoint

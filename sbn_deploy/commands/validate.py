@@ -84,7 +84,7 @@ def _validate(options: argparse.Namespace) -> ValidationReport:
 
     against = options.against
     if options.checkpoint or names_code(against) or is_offered(against):
-        from sbn_deploy.validate_network import validate_network
+        from sbn_deploy.validate import validate_network
 
         return validate_network(
             options.model,

@@ -57,7 +57,7 @@ def export_checkpoint(
     be written, UnsupportedLayerError if the network cannot be traced or
     translated, ConfigError for another suffix and for noise in TFLite.
     """
-    from sbn_deploy.materialize import materialize_checkpoint
+    from .from_checkpoint import materialize_checkpoint
 
     checkpoint, output = Path(checkpoint), Path(output)
     check_target(output, activations)

@@ -20,10 +20,13 @@ from sbn_converters.onnx.lower import Lowered
 from sbn_converters.onnx.pixels import PIXEL_MAX
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
 from sbn_converters.onnx.working_set import working_set
-from sbn_deploy.validate import validate_members
-from sbn_deploy.validate.onnx_engines import as_feed
-from sbn_deploy.validate.reference import answers_of
-from sbn_deploy.validate.report import within_tolerance
+from sbn_deploy.oracle import validate_members
+from sbn_deploy.oracle.onnx_engines import as_feed
+from sbn_deploy.oracle.reference import answers_of
+from sbn_deploy.oracle.report import within_tolerance
+from sbn_deploy.tracing.observed import observe
+from sbn_deploy.tracing.run import state_of
+from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime import __version__
 from sbn_runtime.errors import ModelError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess, preprocess_from
@@ -31,9 +34,6 @@ from sbn_runtime.session import session_options
 from sbn_runtime.tasks import find
 
 from .noise import Noise, check_drawn
-from .observed import observe
-from .run import state_of
-from .trace import Traced, trace
 
 _log = logging.getLogger(__name__)
 

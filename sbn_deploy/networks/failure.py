@@ -6,14 +6,13 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-import sbn_deploy
 from sbn_runtime.errors import ConfigError
 
 LONGEST = 200
 # Python's own code, installed packages, and this one.
 FOREIGN = (
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
-    Path(sbn_deploy.__file__).parent,
+    Path(__file__).parents[1],
 )
 
 

@@ -164,7 +164,7 @@ class Sweep:
 
     def _export_network(self, form: Form) -> None:
         from sbn_deploy.data import load
-        from sbn_deploy.export_network import export_network
+        from sbn_deploy.export.network import export_network
         from sbn_deploy.networks import preprocessing
 
         images = load(self.config.data, "test")

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import sbn_deploy
 from sbn_deploy.networks import Built, loading
 from sbn_deploy.nn import models, storage
 from sbn_deploy.nn.models import Network
+from sbn_runtime import __version__
 
 FORMAT = "sbn-checkpoint"
 VERSION = 1
@@ -43,7 +43,7 @@ def save(
         **meta,
         "format": FORMAT,
         "version": VERSION,
-        "sbn_deploy": sbn_deploy.__version__,
+        "sbn_deploy": __version__,
         "arch": model.reference,
         "config": model.config,
         "kind": model.kind,

@@ -13,7 +13,7 @@ from sbn_converters.tflite.write import write
 from sbn_deploy.benchmark.timing import Timing, measure_each, pinned
 from sbn_deploy.engines.lce import lce_engine
 from sbn_deploy.engines.onnx import Engine, sbn_engine
-from sbn_deploy.import_model import import_file
+from sbn_deploy.importing import import_file
 from sbn_deploy.lce.interpreter import interpreter
 from sbn_runtime import Session
 

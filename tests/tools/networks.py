@@ -46,7 +46,7 @@ from sbn_deploy.measure import lce_zoo, networks_report
 from sbn_deploy.nn import models
 from sbn_deploy.nn.models import Network
 from sbn_deploy.profile.node_times import NodeTime, node_times
-from sbn_deploy.untrained import export_untrained
+from sbn_deploy.export.untrained import export_untrained
 from sbn_runtime import available_isas
 from sbn_runtime.errors import ModelError, SbnError
 from sbn_runtime.files import write_atomically

@@ -1,4 +1,4 @@
-"""Checkpoints and artifacts come back as they were, or not at all."""
+"""Checkpoints come back as they were, or not at all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sbn_deploy.materialize import artifact, materialize
 from sbn_deploy.nn import models
 from sbn_deploy.nn.models import Network
 from sbn_deploy.nn.storage import HEADER_KEY
 from sbn_deploy.train import checkpoint
-from sbn_runtime.errors import ArtifactError, ConfigError, OutputError
+from sbn_runtime.errors import ArtifactError, OutputError
 
 META = {"data": "digits", "classes": ["0", "1"], "seed": 3}
 
@@ -84,8 +83,6 @@ def test_foreign_files(saved: Path, tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, foreign)
     with pytest.raises(ArtifactError, match="no sbn-checkpoint file"):
         checkpoint.load(foreign)
-    with pytest.raises(ArtifactError, match="no sbn-artifact file"):
-        artifact.load(saved)
 
 
 @pytest.mark.parametrize(
@@ -123,20 +120,3 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="choose a folder"):
         checkpoint.save(tmp_path / "file" / "x.safetensors", small(), {})
-
-
-def test_artifact_round_trip(tmp_path: Path) -> None:
-    members = materialize(small(), weights="sample", members=3, seed=5)
-    path = tmp_path / "ensemble.safetensors"
-    artifact.save(path, members, {"seed": 5})
-    loaded, header = artifact.load(path)
-    assert (header["seed"], header["members"], header["arch"]) == (5, 3, "digits-cnn")
-    x = torch.randn(4, 1, 8, 8)
-    for member, other in zip(members, loaded, strict=True):
-        assert torch.equal(member(x), other(x))
-
-
-def test_artifact_of_unregistered_modules(tmp_path: Path) -> None:
-    for members in ([], [torch.nn.Linear(1, 1)]):
-        with pytest.raises(ConfigError, match="registered architecture"):
-            artifact.save(tmp_path / "x.safetensors", members, {})

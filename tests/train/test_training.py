@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from sbn_deploy.commands import train as verb
-from sbn_deploy.materialize import materialize_checkpoint
+from sbn_deploy.export.from_checkpoint import materialize_checkpoint
 from sbn_deploy.train import checkpoint, curves, state
 from sbn_deploy.train.diagnose import bad_gradient
 from sbn_deploy.train.logs import HISTORY

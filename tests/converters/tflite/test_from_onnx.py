@@ -19,8 +19,8 @@ from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
 from sbn_deploy.export import export_members, export_onnx
+from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.process import run_lce
-from sbn_deploy.untrained import export_untrained
 from sbn_runtime.errors import UnsupportedLayerError
 from sbn_runtime.session import session_options
 from tests.converters.random_networks import (

@@ -18,7 +18,7 @@ from sbn_converters.onnx.last_activation import before_activation
 from sbn_converters.onnx.noise import Draw, random_bits
 from sbn_converters.onnx.packing import unpack_signs
 from sbn_converters.onnx.samples import COUNT, SEED
-from sbn_deploy.export.trace import Traced
+from sbn_deploy.tracing.trace import Traced
 from sbn_runtime.tasks import Task, find, member_name
 
 from .forced import Forced, Held, Verdict, mismatch

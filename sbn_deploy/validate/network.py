@@ -17,12 +17,12 @@ from sbn_converters.onnx.inspect import metadata as onnx_metadata
 from sbn_converters.tflite.metadata import metadata as tflite_metadata
 from sbn_converters.tflite.read import read
 from sbn_deploy import data
-from sbn_deploy.export_network import fixed
+from sbn_deploy.export.network import fixed
 from sbn_deploy.lce.interpreter import check_installed
 from sbn_deploy.materialize import draws_of
 from sbn_deploy.networks import example, loading, trial
-from sbn_deploy.validate import EngineResult, ValidationReport, validate_lce, validate_members
-from sbn_deploy.validate.report import TOLERANCE
+from sbn_deploy.oracle import EngineResult, ValidationReport, validate_lce, validate_members
+from sbn_deploy.oracle.report import TOLERANCE
 from sbn_runtime.errors import ConfigError, ModelError
 from sbn_runtime.preprocess import preprocess_from
 

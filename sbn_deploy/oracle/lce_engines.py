@@ -14,9 +14,9 @@ from sbn_converters.tflite.metadata import metadata
 from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.words32 import to_words64
 from sbn_converters.tflite.write import write
-from sbn_deploy.export.trace import Traced, trace
 from sbn_deploy.lce.interpreter import KERNELS, Kernels
 from sbn_deploy.lce.process import run_lce
+from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime.errors import ModelError
 
 from .onnx_engines import as_pixels

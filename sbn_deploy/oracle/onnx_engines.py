@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sbn_converters.onnx.inspect import metadata
 from sbn_converters.onnx.noise import Draw
-from sbn_deploy.export.trace import Traced, trace
+from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime import available_isas, native
 from sbn_runtime.errors import MissingDependencyError
 from sbn_runtime.session import session_options

@@ -20,8 +20,8 @@ from torch import Tensor, fx
 
 from sbn_converters.onnx.graph import source_line
 from sbn_converters.onnx.noise import CODES, Draw
-from sbn_deploy.export.observed import OFTEN
-from sbn_deploy.export.straight_through import equal_nodes
+from sbn_deploy.tracing.observed import OFTEN
+from sbn_deploy.tracing.straight_through import equal_nodes
 from sbn_runtime.errors import ModelError
 
 from .report import TOLERANCE
