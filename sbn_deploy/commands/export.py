@@ -18,6 +18,7 @@ from .own_network import (
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
+    from sbn_deploy.materialize import Form
 
     from .common import Subparsers
 
@@ -177,17 +178,8 @@ def _say_what_is_packed(report: ExportReport) -> None:
 
 
 def _export(options: argparse.Namespace, output: Path) -> ExportReport:
-    stochastic = options.activations == "stochastic"
-    if options.samples is not None and not stochastic:
-        raise ConfigError("--samples needs --activations stochastic: nothing else is drawn")
-    draw = {
-        "weights": options.weights,
-        "members": options.members,
-        "seed": options.seed,
-        "activations": options.activations,
-        "samples": options.samples or (DEFAULT_SAMPLES if stochastic else 1),
-        "noise_seed": options.noise_seed,
-    }
+    if options.samples is not None and options.activations != "stochastic":
+        raise ConfigError("--samples needs --activations stochastic: nothing else is sampled")
     if _is_own(options):
         from sbn_deploy.export.network import export_network
         from sbn_deploy.networks import preprocessing
@@ -199,13 +191,13 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
         return export_network(
             options.network,
             output,
+            _form(options),
             checkpoint=options.checkpoint,
             untrained=options.untrained,
             shapes=options.input,
             task=options.task,
             classes=class_names(options.classes),
             preprocess=preprocessing.parse(options.preprocess, options.input),
-            **draw,
         )
     for name in ("input", "task", "classes", "preprocess"):
         if getattr(options, name):
@@ -218,10 +210,10 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
     if options.untrained:
         from sbn_deploy.export.untrained import export_untrained
 
-        return export_untrained(options.network, output, **draw)
+        return export_untrained(options.network, output, _form(options))
     from sbn_deploy.export import export_checkpoint
 
-    return export_checkpoint(Path(options.network), output, **draw)
+    return export_checkpoint(Path(options.network), output, _form(options))
 
 
 def _is_own(options: argparse.Namespace) -> bool:
@@ -230,3 +222,17 @@ def _is_own(options: argparse.Namespace) -> bool:
 
     network = options.network
     return bool(options.checkpoint) or names_code(network) or is_offered(network)
+
+
+def _form(options: argparse.Namespace) -> Form:
+    """Which networks the file shall hold."""
+    from sbn_deploy.materialize import Form
+
+    return Form(
+        options.weights,
+        options.members,
+        options.seed,
+        options.activations,
+        options.samples or (DEFAULT_SAMPLES if options.activations == "stochastic" else 1),
+        options.noise_seed,
+    )

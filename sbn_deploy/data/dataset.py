@@ -72,10 +72,8 @@ class Dataset:
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def evenly(self, count: int) -> Dataset:
-        """`count` evenly spaced images; at most all."""
-        if count >= len(self):
-            return self
-        return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
+        """`count` evenly spaced examples; at most all."""
+        return self if count >= len(self) else self.take(evenly_spaced(len(self), count))
 
     def for_task(self, task: str) -> Dataset:
         """The same data for another task that its targets allow.
@@ -134,6 +132,11 @@ def eight_bit(
         tuple(classes),
         Preprocess(channels, height, width, pixel_max=255, mean=half, std=half),
     )
+
+
+def evenly_spaced(size: int, count: int) -> NDArray[np.int64]:
+    """`count` evenly spaced indices below `size`, the first and last among them; at most all."""
+    return np.linspace(0, size - 1, min(count, size)).round().astype(np.int64)
 
 
 def every(labels: NDArray[np.int64], period: int) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.data.dataset import TEST_EVERY, Dataset, every
+from sbn_deploy.data.dataset import TEST_EVERY, Dataset, evenly_spaced, every
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 
@@ -65,10 +65,8 @@ class Stream:
         )
 
     def evenly(self, count: int) -> Stream:
-        """`count` images, evenly spread; at most all."""
-        if count >= len(self):
-            return self
-        return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
+        """`count` evenly spaced images; at most all."""
+        return self if count >= len(self) else self.take(evenly_spaced(len(self), count))
 
     def test_part(self) -> Stream:
         """Each fifth image of every class: what a set without a test part is tested on.

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from sbn_converters.onnx.noise import Draw
 from sbn_deploy import data, tasks
-from sbn_deploy.materialize.draws import draws_of
-from sbn_deploy.materialize.materialize import Activations, Weights, materialize
+from sbn_deploy.materialize import Form, draws_of, materialize
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
@@ -104,11 +103,7 @@ class Materialized:
 
 def materialize_checkpoint(
     path: str | Path,
-    *,
-    weights: Weights = "threshold",
-    members: int = 1,
-    seed: int = 0,
-    activations: Activations = "deterministic",
+    form: Form = Form(),  # noqa: B008 (frozen)
 ) -> Materialized:
     """`materialize` for the network of a checkpoint file.
 
@@ -122,24 +117,28 @@ def materialize_checkpoint(
     """
     model, meta, images = checkpoint.load_all(path)
     calibration = None
-    if images is not None and activations == "deterministic":
+    if images is not None and not form.stochastic:
         preprocess = preprocess_from(meta["preprocess"])
         calibration = torch.from_numpy(preprocess.apply(images))  # type: ignore[arg-type]
-    made = materialize(model, weights=weights, members=members, seed=seed, calibration=calibration)
-    draws = draws_of(model) if activations == "stochastic" else {}
-    return Materialized(made, meta, _recorded(meta, weights, members, seed), draws)
+    made = materialize(
+        model,
+        weights=form.weights,
+        members=form.members,
+        seed=form.seed,
+        calibration=calibration,
+    )
+    draws = draws_of(model) if form.stochastic else {}
+    return Materialized(made, meta, _recorded(meta, form), draws)
 
 
-def _recorded(
-    meta: dict[str, Any], weights: Weights, members: int, seed: int
-) -> dict[str, float] | None:
+def _recorded(meta: dict[str, Any], form: Form) -> dict[str, float] | None:
     """The scores in the header of a checkpoint for the very same members."""
     scores = meta.get("metrics", {})
-    if weights == "threshold":
+    if form.weights == "threshold":
         found = scores.get("thresholded", scores.get("fp32"))
     else:
         found = scores.get("ensemble")
-        if found and (found["members"], meta.get("seed")) != (members, seed):
+        if found and (found["members"], meta.get("seed")) != (form.members, form.seed):
             found = None
     if not found:
         return None

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from sbn_deploy.export import Noise, check_target, export_members
-from sbn_deploy.materialize import draws_of, materialize
+from sbn_deploy.materialize import Form, draws_of, materialize
 from sbn_deploy.nn import models
 from sbn_runtime.preprocess import Preprocess, Standardize
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
-    from sbn_deploy.materialize import Activations, Weights
 
 CALIBRATION_INPUTS = 4
 
@@ -24,13 +23,7 @@ CALIBRATION_INPUTS = 4
 def export_untrained(
     arch: str,
     output: Path,
-    *,
-    weights: Weights = "threshold",
-    members: int = 1,
-    seed: int = 0,
-    activations: Activations = "deterministic",
-    samples: int = 1,
-    noise_seed: int = 0,
+    form: Form = Form(),  # noqa: B008 (frozen)
     **config: object,
 ) -> ExportReport:
     """Exports an architecture of the registry with random weights.
@@ -42,35 +35,36 @@ def export_untrained(
 
     Args:
         arch: name in the registry.
-        seed: of the weights and inputs.
-        activations, samples, noise_seed: as `export_checkpoint` takes them.
+        form: which networks the file holds. Its seed is that of all weights and inputs, too.
         config: settings of the architecture, where not the defaults.
 
     Raises:
         ConfigError: unknown architecture or settings, or no such file can be.
         ModelError: the file cannot be written.
     """
-    check_target(output, activations)
+    check_target(output, stochastic=form.stochastic)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(form.seed)
         network = models.create(arch, **config)
         _randomise_batchnorm(network)
         inputs = random_inputs(network.config)
-    made = materialize(network, weights=weights, members=members, seed=seed, calibration=inputs)
+    made = materialize(
+        network, weights=form.weights, members=form.members, seed=form.seed, calibration=inputs
+    )
     metadata: dict[str, object] = {
         "arch": arch,
         "config": network.config,
         "data": None,
-        "weights": weights,
-        "seed": seed,
+        "weights": form.weights,
+        "seed": form.seed,
         "preprocess": preprocess_of(network.config).to_json(),
         "classes": [str(index) for index in range(network.config["classes"])],
         "test_accuracy": None,
         "untrained": True,
     }
     noise = None
-    if activations == "stochastic":
-        noise = Noise(draws_of(network), samples, noise_seed)
+    if form.stochastic:
+        noise = Noise(draws_of(network), form.samples, form.noise_seed)
     return export_members(made, inputs[:2], output, metadata=metadata, noise=noise)
 
 

@@ -2,10 +2,11 @@
 
 from sbn_deploy.materialize.batchnorm import reestimate
 from sbn_deploy.materialize.draws import draws_of
-from sbn_deploy.materialize.materialize import Activations, Weights, materialize
+from sbn_deploy.materialize.materialize import Activations, Form, Weights, materialize
 
 __all__ = [
     "Activations",
+    "Form",
     "Weights",
     "draws_of",
     "materialize",

@@ -203,8 +203,8 @@ def _in_module(path: str, name: str) -> _Found:
 
 
 def _offered(name: str) -> _Found:
+    from sbn_deploy.names import suggest
     from sbn_deploy.nn import models
-    from sbn_deploy.settings import suggest
 
     offers = importlib.metadata.entry_points(group=GROUP)
     folders = [Path.cwd()]
@@ -221,7 +221,7 @@ def _offered(name: str) -> _Found:
 
 
 def _attribute(module: ModuleType, name: str, where: str) -> Any:
-    from sbn_deploy.settings import suggest
+    from sbn_deploy.names import suggest
 
     value: Any = module
     for part in name.split("."):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,8 +72,3 @@ class TrainingImages:
             images = random_flip(images)
         targets = self.labels[indices]
         return images if self.normalize is None else self.normalize(images), targets
-
-    def evenly(self, count: int) -> Dataset:
-        """`count` inputs spread evenly over the data; at most all."""
-        chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).round().long()
-        return self.dataset.take(chosen.numpy().astype(np.int64))

@@ -104,7 +104,7 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     if not group.first:
         return TrainResult(path, {})
     model.cpu().eval()
-    calibration = trainer.images.evenly(config.calibration) if config.calibration else None
+    calibration = images.evenly(config.batchnorm_images) if config.batchnorm_images else None
     scores = score(
         model,
         _load(config, "test"),

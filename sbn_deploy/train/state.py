@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sbn_deploy.nn import models, storage
+from sbn_deploy.settings import RenamedWarning
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.ema import Ema
 from sbn_runtime.errors import ArtifactError, ConfigError
@@ -109,7 +111,10 @@ class Saved:
         Raises:
             ConfigError: a setting that `asked` names differs from the run's.
         """
-        found = TrainConfig(**(self.config | {"out": asked.out}))
+        with warnings.catch_warnings():
+            # It may have been written when settings had other names.
+            warnings.simplefilter("ignore", RenamedWarning)
+            found = TrainConfig(**(self.config | {"out": asked.out}))
         for key in sorted(asked.model_fields_set - {"out"}):
             if getattr(asked, key) != getattr(found, key):
                 raise ConfigError(

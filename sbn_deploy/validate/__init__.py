@@ -16,6 +16,7 @@ from sbn_converters.tflite.metadata import metadata as tflite_metadata
 from sbn_converters.tflite.read import read
 from sbn_deploy.export.from_checkpoint import Materialized, materialize_checkpoint
 from sbn_deploy.lce.interpreter import check_installed
+from sbn_deploy.materialize import Form
 from sbn_deploy.oracle import EngineResult, ValidationReport, validate_lce, validate_members
 from sbn_deploy.oracle.report import TOLERANCE
 from sbn_runtime.errors import ArtifactError, ModelError
@@ -83,13 +84,8 @@ def _materialise(meta: Mapping[str, Any], model: Path, checkpoint: Path) -> Mate
                 f"{model} has damaged metadata: {key!r} is {meta.get(key)!r};"
                 f" export it again from {checkpoint}"
             )
-    made = materialize_checkpoint(
-        checkpoint,
-        weights=meta["weights"],
-        members=meta["members"],
-        seed=meta["seed"],
-        activations=meta["activations"],
-    )
+    form = Form(meta["weights"], meta["members"], meta["seed"], meta["activations"])
+    made = materialize_checkpoint(checkpoint, form)
     if (made.meta["arch"], made.meta["config"]) != (meta["arch"], meta["config"]):
         raise ArtifactError(
             f"{checkpoint} holds {made.meta['arch']} {made.meta['config']}, but {model} was"

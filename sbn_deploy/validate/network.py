@@ -19,7 +19,7 @@ from sbn_converters.tflite.read import read
 from sbn_deploy import data
 from sbn_deploy.export.network import fixed
 from sbn_deploy.lce.interpreter import check_installed
-from sbn_deploy.materialize import draws_of
+from sbn_deploy.materialize import Form, draws_of
 from sbn_deploy.networks import example, loading, trial
 from sbn_deploy.oracle import EngineResult, ValidationReport, validate_lce, validate_members
 from sbn_deploy.oracle.report import TOLERANCE
@@ -64,7 +64,7 @@ def validate_network(
     built = loading.load(reference, checkpoint, seed=said["seed"])
     inputs, what = _inputs(file, model, images, count, seed)
     trial.answer(built, [torch.from_numpy(x[:1]) for x in inputs])
-    members = fixed(built, said["weights"], said["members"], said["seed"])
+    members = fixed(built, Form(said["weights"], said["members"], said["seed"]))
     draws = draws_of(built.module) if said["activations"] == "stochastic" else {}
     results = file.compare(members, inputs, draws)
     return ValidationReport(str(model), reference, what, TOLERANCE, results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -144,7 +145,7 @@ def sbn(capsys: pytest.CaptureFixture[str]) -> Sbn:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with networks and the weights of one; what they register is forgotten."""
-    monkeypatch.setattr(network, "_REGISTRY", dict(network._REGISTRY))
+    monkeypatch.setattr(network, "_REGISTRY", copy.copy(network._REGISTRY))
     monkeypatch.chdir(tmp_path)
     Path("net.py").write_text(NET, encoding="utf-8")
     Path("stochastic.py").write_text(STOCHASTIC, encoding="utf-8")
@@ -260,7 +261,7 @@ def test_sampled_members_and_noise(sbn: Sbn) -> None:
     assert outcome.status == 0, outcome
     assert Session("n.onnx").stochastic
     message = sbn("export", "net.py:Net", *SHAPE, "--weights", "sample", "-o", "x.onnx").refusal
-    assert "net.py:Net has no stochastic weights to draw from" in message
+    assert "net.py:Net has no stochastic weights to sample" in message
     message = sbn(
         *("export", "net.py:Net", *SHAPE, "--activations", "stochastic", "-o", "x.onnx")
     ).refusal

@@ -17,7 +17,7 @@ from sbn_converters.onnx.noise import Draw
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED
 from sbn_deploy.export import Noise, export_onnx
 from sbn_deploy.export.untrained import export_untrained
-from sbn_deploy.materialize import materialize
+from sbn_deploy.materialize import Form, materialize
 from sbn_deploy.materialize.draws import draws_of, noise_table
 from sbn_deploy.nn import StochasticSign, models
 from sbn_deploy.nn import noise as noises
@@ -62,10 +62,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_untrained(
         "cifar-vgg-s",
         path,
-        weights="sample",
-        members=2,
-        activations="stochastic",
-        samples=3,
+        Form("sample", 2, activations="stochastic", samples=3),
         size=8,
         width=8,
     )
@@ -117,7 +114,8 @@ def test_a_sample_is_the_same_network_for_every_image(model: Path) -> None:
 
 def test_a_shortcut_from_before_the_noise_is_repeated(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    export_untrained("birealnet18", path, activations="stochastic", samples=2, size=32, width=8)
+    form = Form(activations="stochastic", samples=2)
+    export_untrained("birealnet18", path, form, size=32, width=8)
     assert "Tile" in {node.op_type for node in onnx.load(path).graph.node}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import json
 import os
@@ -69,7 +70,7 @@ class Own(Network, arch="own"):
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with the files; what they register is forgotten."""
-    monkeypatch.setattr(network, "_REGISTRY", dict(network._REGISTRY))
+    monkeypatch.setattr(network, "_REGISTRY", copy.copy(network._REGISTRY))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets").mkdir()
     (tmp_path / "nets/plain.py").write_text(PLAIN, encoding="utf-8")

@@ -24,7 +24,7 @@ from sbn_runtime.errors import ArtifactError, ConfigError
 
 EPOCHS = 12
 # Everything that has a state: moments of two kinds, a running mean, noise, order.
-RECIPE = {"epochs": EPOCHS, "ema": 0.9, "calibration": 50, "members": 2, "model": {"width": 4}}
+RECIPE = {"epochs": EPOCHS, "ema": 0.9, "batchnorm_images": 50, "members": 2, "model": {"width": 4}}
 
 
 @pytest.fixture(scope="module")

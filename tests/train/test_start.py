@@ -138,7 +138,7 @@ def test_training_starts_there_and_says_so(tmp_path: Path) -> None:
         distill=True,
         epochs=1,
         members=1,
-        latent_step=1e-9,
+        latent_lr=1e-9,
         model={"width": 4},
     )
     result = train(config)

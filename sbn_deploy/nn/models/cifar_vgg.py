@@ -6,9 +6,8 @@ from typing import get_args
 
 from torch import Tensor, nn
 
-from sbn_deploy.nn.models.network import First, Last, Layers, Network, check_choice
+from sbn_deploy.nn.models.network import First, Last, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
-from sbn_runtime.errors import ConfigError
 
 
 class CifarVgg(Network, arch="cifar-vgg"):
@@ -41,11 +40,7 @@ class CifarVgg(Network, arch="cifar-vgg"):
     ) -> None:
         super().__init__()
         sides = height_width(size, least=8, multiple=8)
-        if min(channels, classes, width) < 1:
-            raise ConfigError(
-                f"{self.arch} needs at least one channel, class and unit; "
-                f"got channels={channels}, classes={classes}, width={width}"
-            )
+        check_counts(self.arch, channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(First))
         check_choice("last", last, get_args(Last))
 
@@ -90,26 +85,5 @@ class CifarVgg(Network, arch="cifar-vgg"):
         return logits
 
 
-class CifarVggSmall(CifarVgg, arch="cifar-vgg-s"):
+class CifarVggSmall(CifarVgg, arch="cifar-vgg-s", width=43):
     """`cifar-vgg` at a third of its width, for training on a CPU."""
-
-    def __init__(
-        self,
-        layers: Layers,
-        *,
-        channels: int = 3,
-        size: Size = 32,
-        classes: int = 10,
-        width: int = 43,
-        first: First = "int8",
-        last: Last = "binary",
-    ) -> None:
-        super().__init__(
-            layers,
-            channels=channels,
-            size=size,
-            classes=classes,
-            width=width,
-            first=first,
-            last=last,
-        )

@@ -6,9 +6,8 @@ from typing import get_args
 
 from torch import Tensor, nn
 
-from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice
+from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
-from sbn_runtime.errors import ConfigError
 
 
 class DigitsCnn(Network, arch="digits-cnn"):
@@ -37,11 +36,7 @@ class DigitsCnn(Network, arch="digits-cnn"):
     ) -> None:
         super().__init__()
         sides = height_width(size, least=4)
-        if min(channels, classes, width) < 1:
-            raise ConfigError(
-                "digits-cnn needs at least one channel, class and unit; "
-                f"got channels={channels}, classes={classes}, width={width}"
-            )
+        check_counts(self.arch, channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(Last))
         check_choice("last", last, get_args(Last))
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 from torch import Tensor, nn
 
-from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice
+from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice, check_counts
 from sbn_runtime.errors import ConfigError
 
 
@@ -34,11 +34,9 @@ class SignalsCnn(Network, arch="signals-cnn"):
         last: Last = "binary",
     ) -> None:
         super().__init__()
-        if length < 8 or min(channels, classes, width) < 1:
-            raise ConfigError(
-                "signals-cnn needs length >= 8 and at least one channel, class and unit; "
-                f"got length={length}, channels={channels}, classes={classes}, width={width}"
-            )
+        check_counts(self.arch, channels=channels, classes=classes, width=width)
+        if length < 8:
+            raise ConfigError(f"{self.arch} needs a length of at least 8; got {length}")
         check_choice("last", last, get_args(Last))
 
         def stage(layer: nn.Module, outputs: int, *, pool: bool = False) -> nn.Sequential:
