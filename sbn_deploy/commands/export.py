@@ -76,7 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--weights",
         choices=("threshold", "sample"),
         default="threshold",
-        help="threshold: each weight's more probable sign (default); sample: drawn from the"
+        help="threshold: each weight's more probable sign (default); sample: sampled from the"
         " weight's probability",
     )
     parser.add_argument(
@@ -84,17 +84,17 @@ def add_parser(subparsers: Subparsers) -> None:
         type=at_least(1),
         default=1,
         metavar="M",
-        help="with `--weights sample`: networks drawn, whose probabilities are averaged"
+        help="with `--weights sample`: sampled networks, whose probabilities are averaged"
         " (default: 1)",
     )
     parser.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="S", help="seed of the draw (default: 0)"
+        "--seed", type=at_least(0), default=0, metavar="S", help="seed of sampling (default: 0)"
     )
     parser.add_argument(
         "--activations",
         choices=("deterministic", "stochastic"),
         default="deterministic",
-        help="deterministic: plain signs (default); stochastic: signs drawn with the noise of"
+        help="deterministic: plain signs (default); stochastic: signs sampled with the noise of"
         " training, on the device (ONNX only)",
     )
     parser.add_argument(
@@ -102,7 +102,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=at_least(1),
         default=None,
         metavar="S",
-        help="with stochastic activations: networks drawn from each member, whose probabilities"
+        help="with stochastic activations: noise samples of each member, whose probabilities"
         " are averaged; whoever runs the file may ask for more or fewer"
         f" (default: {DEFAULT_SAMPLES})",
     )
@@ -111,7 +111,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=at_least(0),
         default=0,
         metavar="S",
-        help="with stochastic activations: seed of the draws, which may be changed too"
+        help="with stochastic activations: seed of the noise, which may be changed too"
         " (default: 0)",
     )
 
@@ -201,10 +201,10 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
         )
     for name in ("input", "task", "classes", "preprocess"):
         if getattr(options, name):
-            raise ConfigError(f"--{name} goes with FILE.py:NAME; {options.network} says it itself")
+            raise ConfigError(f"--{name} is for FILE.py:NAME; {options.network} already defines it")
     if Path(options.network).suffix in TORCH_FILES:
         raise ConfigError(
-            f"{options.network} has weights only; name their network:"
+            f"{options.network} holds only weights; give their network too:"
             f" sbn export FILE.py:NAME --checkpoint {options.network}"
         )
     if options.untrained:
@@ -217,7 +217,7 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
 
 
 def _is_own(options: argparse.Namespace) -> bool:
-    """Whether a network is named, rather than a checkpoint or an architecture to draw."""
+    """Whether a network is named, rather than a checkpoint or an architecture."""
     from sbn_deploy.networks import is_offered, names_code
 
     network = options.network

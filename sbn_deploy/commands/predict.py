@@ -56,7 +56,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--until",
         type=share,
         metavar="CONFIDENCE",
-        help="draw noise samples of each image only until more, up to --samples"
+        help="take noise samples of each image only until more, up to --samples"
         f" (default: {MOST_SAMPLES}), would not change its class at this confidence, as 0.99",
     )
     parser.add_argument(

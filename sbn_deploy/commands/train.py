@@ -77,7 +77,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="train the fp32 twin of the same shape instead",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in DIR, if there is one"
+        "--resume", action="store_true", help="resume the run in DIR, if there is one"
     )
 
 

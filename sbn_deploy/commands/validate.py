@@ -111,7 +111,7 @@ def _validate(options: argparse.Namespace) -> ValidationReport:
             seed=options.seed,
         )
     if options.data:
-        raise ConfigError(f"--data goes with FILE.py:NAME; {against} says it itself")
+        raise ConfigError(f"--data is for FILE.py:NAME; {against} already defines it")
     from sbn_deploy.validate import validate
 
     return validate(options.model, Path(against), samples=options.inputs, seed=options.seed)

@@ -76,9 +76,9 @@ class Stream:
         chosen = np.flatnonzero(every(self.labels, TEST_EVERY))
         if len(self) and not len(chosen):
             raise ConfigError(
-                f"{self.name} has no class of {TEST_EVERY} images, and without a part for testing"
-                f" each {TEST_EVERY}th of a class is for testing; give images to test on a part of"
-                " their own: PATH/test/CLASS in a folder, test_images and test_labels in an npz"
+                f"{self.name} has no test part, and no class has the {TEST_EVERY} images of which"
+                f" every {TEST_EVERY}th would be used for testing; give test images separately:"
+                " PATH/test/CLASS in a folder, test_images and test_labels in an npz"
             )
         return self.take(chosen)
 

@@ -95,10 +95,10 @@ class Budget:
 
     Args:
         networks: random networks a setting; scores are medians over them.
-        samples: draws of an estimator that is not enumerated, from 2 up.
-        reference: draws of the unbiased reference where the network is too wide
+        samples: of an estimator that is not enumerated, from 2 up.
+        reference: samples of the unbiased reference where the network is too wide
             for the exact gradient, from 2 up.
-        seed: seed of networks and draws.
+        seed: seed of networks and samples.
     """
 
     networks: int = 10

@@ -66,7 +66,7 @@ def export_checkpoint(
         "test_accuracy": made.test_accuracy if not form.stochastic else None,
         "test_scores": made.test_scores if not form.stochastic else None,
     }
-    noise = Noise(made.draws, form.samples, form.noise_seed) if form.stochastic else None
+    noise = Noise(made.stochastic, form.samples, form.noise_seed) if form.stochastic else None
     return export_members(
         made.members, made.example, output, task=made.task, metadata=metadata, noise=noise
     )

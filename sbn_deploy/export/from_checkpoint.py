@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sbn_converters.onnx.noise import Draw
 from sbn_deploy import data, tasks
-from sbn_deploy.materialize import Form, draws_of, materialize
+from sbn_deploy.materialize import Form, materialize, stochastic_signs
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
@@ -28,14 +28,14 @@ class Materialized:
     """Members of an ensemble and the header of the checkpoint they come from.
 
     `recorded_scores` are the test scores that training found for the same members,
-    if it tried them, by the keys of the task's metrics. `draws` says how the signs of which
-    modules are drawn; empty for deterministic activations.
+    if it tried them, by the keys of the task's metrics. `stochastic` says how the signs of which
+    modules are sampled; empty for deterministic activations.
     """
 
     members: list[nn.Module]
     meta: dict[str, Any]
     recorded_scores: dict[str, float] | None = None
-    draws: dict[str, Draw] = field(default_factory=dict)
+    stochastic: dict[str, Draw] = field(default_factory=dict)
 
     @property
     def example(self) -> Tensor:
@@ -60,7 +60,7 @@ class Materialized:
     def test_scores(self) -> dict[str, float] | None:
         """The metrics of the averaged answers on the test split, by their keys.
 
-        Where the data is not at hand: what training recorded, or None.
+        Where the data is not available: what training recorded, or None.
         """
         test = self._test_images()
         if test is None:
@@ -72,7 +72,7 @@ class Materialized:
     def sample_inputs(self, samples: int, seed: int) -> tuple[NDArray[np.float32], str]:
         """Inputs float32 [N, C, H, W] or [N, ...], N <= samples, and what they are.
 
-        Test images chosen by `seed`, or random ones where the data is not at hand.
+        Test images chosen by `seed`, or random ones where the data is not available.
         """
         test = self._test_images()
         if test is None:
@@ -112,7 +112,7 @@ def materialize_checkpoint(
     with which they were estimated in training.
 
     Raises:
-        ArtifactError: missing, damaged or foreign file.
+        ArtifactError: a file that is missing, damaged, or not a checkpoint.
         ConfigError: an argument is out of range.
     """
     model, meta, images = checkpoint.load_all(path)
@@ -127,8 +127,8 @@ def materialize_checkpoint(
         seed=form.seed,
         calibration=calibration,
     )
-    draws = draws_of(model) if form.stochastic else {}
-    return Materialized(made, meta, _recorded(meta, form), draws)
+    stochastic = stochastic_signs(model) if form.stochastic else {}
+    return Materialized(made, meta, _recorded(meta, form), stochastic)
 
 
 def _recorded(meta: dict[str, Any], form: Form) -> dict[str, float] | None:

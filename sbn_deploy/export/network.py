@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from sbn_deploy.export import Noise, check_target, export_model
-from sbn_deploy.materialize import Form, draws_of, materialize
+from sbn_deploy.materialize import Form, materialize, stochastic_signs
 from sbn_deploy.networks import example, loading, trial
 from sbn_deploy.networks.cuda import without_cuda
 from sbn_deploy.networks.reference import Built
@@ -42,13 +42,13 @@ def export_network(
         form: which networks the file holds; other than the default, it needs layers of
             `sbn_deploy.nn`.
         checkpoint: its weights; without one, they are as the reference gives them.
-        untrained: say in the file that these weights are of no use but to measure speed.
+        untrained: say in the file that these weights are only good for measuring speed.
         shapes: of the inputs, batch first; not needed where the network says them.
         task, classes, preprocess: what the network answers and takes, for the metadata.
 
     Raises:
         ConfigError: the reference names no network, or arguments contradict it.
-        ArtifactError: the checkpoint cannot be read, or is of another network.
+        ArtifactError: the checkpoint cannot be read, or belongs to another network.
         UnsupportedLayerError, ModelError, OutputError: as `export_model`.
     """
     check_target(output, stochastic=form.stochastic)
@@ -63,7 +63,7 @@ def export_network(
     made = fixed(built, form)
     noise = None
     if form.stochastic:
-        noise = Noise(draws_of(built.module), form.samples, form.noise_seed)
+        noise = Noise(stochastic_signs(built.module), form.samples, form.noise_seed)
     return export_model(
         made,
         inputs,
@@ -105,7 +105,8 @@ def _check_classes(found: object, classes: Sequence[str] | None, reference: str)
         return
     if found.ndim < 2 or found.shape[1] != len(classes):
         raise ConfigError(
-            f"{len(classes)} classes are named, but {reference} answers {list(found.shape)}"
+            f"{len(classes)} class names were given, but the output of {reference} has shape"
+            f" {list(found.shape)}"
         )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sbn_deploy.export import Noise, check_target, export_members
-from sbn_deploy.materialize import Form, draws_of, materialize
+from sbn_deploy.materialize import Form, materialize, stochastic_signs
 from sbn_deploy.nn import models
 from sbn_runtime.preprocess import Preprocess, Standardize
 
@@ -64,7 +64,7 @@ def export_untrained(
     }
     noise = None
     if form.stochastic:
-        noise = Noise(draws_of(network), form.samples, form.noise_seed)
+        noise = Noise(stochastic_signs(network), form.samples, form.noise_seed)
     return export_members(made, inputs[:2], output, metadata=metadata, noise=noise)
 
 

@@ -82,7 +82,7 @@ def import_file(source: Path, output: Path) -> ImportReport:
             return import_tflite(converted.read_bytes(), output, name=name)
     if is_onnx(data):
         return import_onnx(data, output, name=name, folder=source.parent)
-    raise ModelError(f"{name}: not a TFLite file, nor ONNX or a larq Keras model, or damaged")
+    raise ModelError(f"{name} is damaged, or not a TFLite file, an ONNX file or a larq Keras model")
 
 
 def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -> ImportReport:
@@ -172,7 +172,7 @@ def _write(standard: _Standard, data: bytes, output: Path, name: str) -> ImportR
         raise ModelError(f"{name} cannot be computed: {first}") from error
     if not same:
         raise ModelError(
-            f"{name}: the packed network computes other numbers than the file; nothing was"
+            f"{name}: the packed network gives different results from the file; nothing was"
             " written; `sbn doctor` shows the kernels in use"
         )
     write.save(proto, output)

@@ -71,7 +71,7 @@ def run_lce(
             )
         except subprocess.TimeoutExpired as error:
             raise ModelError(
-                f"{name}: LCE did not finish within {time_limit_s:g} s; give fewer samples"
+                f"{name}: LCE did not finish within {time_limit_s:g} s; give fewer inputs"
             ) from error
         if done.returncode:
             raise ModelError(f"{name}: {_reason(done.returncode, done.stderr)}")

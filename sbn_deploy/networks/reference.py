@@ -188,7 +188,9 @@ def _in_file(file: Path, name: str, trusted: bool) -> _Found:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     value = _attribute(module, name, str(file))
     if not trusted and not _is_defined_in(module, value):
-        raise ConfigError(f"{file} does not define {name} itself; name the network yourself")
+        raise ConfigError(
+            f"{file} imports {name} instead of defining it; give the network that you mean"
+        )
     return _Found(value, folders, digest)
 
 

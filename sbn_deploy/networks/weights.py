@@ -70,7 +70,7 @@ def load_into(module: nn.Module, path: str | Path) -> None:
     problems = differences(state, expected)
     if problems:
         raise ArtifactError(
-            f"{path} is of another network than {type(module).__name__}: it"
+            f"{path} belongs to another network than {type(module).__name__}: it"
             f" {' and '.join(problems)}"
         )
     try:

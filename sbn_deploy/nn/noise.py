@@ -1,4 +1,4 @@
-"""Noises of the stochastic sign, x = sign(a - z) with z drawn from the noise.
+"""Noises of the stochastic sign, x = sign(a - z) with z sampled from the noise.
 
 A noise with cdf F and density p gives P(x = +1 | a) = F(a), the mean
 m(a) = E[x | a] = 2F(a) - 1 and its derivative, the slope, m'(a) = 2p(a)
@@ -72,7 +72,7 @@ class Noise(ABC):
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Independent finite draws of z, shape `shape`, from `generator` or torch's default."""
+        """Independent finite samples of z, shape `shape`, from `generator` or torch's default."""
         u = torch.rand(tuple(shape), generator=generator, dtype=dtype)
         return self.quantile(u.clamp_min_(torch.finfo(dtype).eps / 2))
 

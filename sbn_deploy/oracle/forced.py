@@ -46,7 +46,7 @@ class Held:
 
     signs: +1 or -1, [N, elements] in the order of the traced value; `turned` signs are
         +1 for arguments up to zero, others from zero on. exact: whether the file takes
-        them from integers as torch does, so that there are no ties. draw: how they are
+        them from integers as torch does, so that there are no ties. noise: how they are
         sampled and with which random numbers [elements], if they are. edge: for a value
         that is rounded, the number halfway from which it is rounded up.
     """
@@ -56,7 +56,7 @@ class Held:
     turned: bool = False
     edge: float = 0.0
     exact: bool = False
-    draw: tuple[Draw, NDArray[np.uint16]] | None = None
+    noise: tuple[Draw, NDArray[np.uint16]] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Forced(fx.Interpreter):
             differs = signs != expected
             known = self.verdicts.get(one.layer)
             wrong, ties = differs & ~close, differs & close
-            if len(found) == 1 and not keep_zeros and not one.turned and one.draw is None:
+            if len(found) == 1 and not keep_zeros and not one.turned and one.noise is None:
                 ties |= is_zero
             spread = float(np.sqrt(np.square(a).mean())) or 1.0
             farthest = float(np.abs(a[differs]).max(initial=0.0)) / spread
@@ -216,8 +216,8 @@ def _expected(
     a: NDArray[np.float64], held: Held, exact: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which signs are +1, and where either may be."""
-    if held.draw is not None:
-        return _sampled(a, *held.draw)
+    if held.noise is not None:
+        return _sampled(a, *held.noise)
     up = a <= 0 if held.turned else ~(a < 0)
     if exact:
         return up, np.zeros(a.shape, np.bool_)
@@ -225,12 +225,12 @@ def _expected(
 
 
 def _sampled(
-    a: NDArray[np.float64], draw: Draw, numbers: NDArray[np.uint16]
+    a: NDArray[np.float64], noise: Draw, numbers: NDArray[np.uint16]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The exact sampled signs, and which of them the table may sample differently."""
     r = numbers.reshape(1, -1).astype(np.float64)
-    scaled = a * draw.scale
-    table = draw.table
+    scaled = a * noise.scale
+    table = noise.table
     bound = np.minimum(np.abs(scaled), CODES / table.codes * 2)
     upper = table.cdf(bound)
     limit = np.where(scaled < 0, 1 - upper, upper)

@@ -25,7 +25,7 @@ class EngineResult:
 
     Signs are compared given those that the file has before them. `tied_samples` are
     those with a sign that differs where its argument is zero but for the order of
-    sums. `tied_draws` are sampled signs that the error of the noise's table decided.
+    sums. `tied_stochastic` are sampled signs that the error of the noise's table decided.
     `logits_difference` is the largest absolute difference of floats; `first_layer`
     names the first layer with a wrong sign, empty if there is none; `first_difference`
     says in words where signs differ first, ties included.
@@ -37,7 +37,7 @@ class EngineResult:
     differing_bits: int
     differing_labels: int
     tied_samples: int
-    tied_draws: int
+    tied_stochastic: int
     logits_difference: float
     first_layer: str
     ok: bool
@@ -76,7 +76,7 @@ def verdict(
     axis: int | None,
     ties: int,
     tied_samples: int,
-    drawn: bool,
+    stochastic: bool,
     first_difference: str,
 ) -> EngineResult:
     """The verdict on one engine.
@@ -89,8 +89,8 @@ def verdict(
     for index, (found, reference) in enumerate(zip(answers, references, strict=True)):
         if found.shape != reference.shape:
             raise ModelError(
-                f"the file answers {list(found.shape)}, the network {list(reference.shape)};"
-                " export it again"
+                f"the file's answers have shape {list(found.shape)}, the network's"
+                f" {list(reference.shape)}; export it again"
             )
         difference = max(difference, float(np.abs(found - reference).max(initial=0.0)))
         limit = max(tolerance(reference), _OWN_ROUNDINGS * moved[index])
@@ -106,8 +106,8 @@ def verdict(
         compared,
         differing,
         labels,
-        0 if drawn else tied_samples,
-        ties if drawn else 0,
+        0 if stochastic else tied_samples,
+        ties if stochastic else 0,
         difference,
         first or ("" if ok else "logits"),
         ok,

@@ -59,7 +59,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """The network, in evaluation mode, and the whole header.
 
     Raises:
-        ArtifactError: missing, damaged or foreign file, or another architecture.
+        ArtifactError: a file that is missing, damaged or not a checkpoint, or another architecture.
     """
     model, header, _ = load_all(path)
     return model, header
@@ -69,7 +69,7 @@ def load_all(path: str | Path) -> tuple[nn.Module, dict[str, Any], NDArray[np.ui
     """The network, in evaluation mode, the whole header, and the calibration images.
 
     Raises:
-        ArtifactError: missing, damaged or foreign file, or another architecture.
+        ArtifactError: a file that is missing, damaged or not a checkpoint, or another architecture.
     """
     tensors, header = storage.read(Path(path), format=FORMAT, version=VERSION)
     images = tensors.pop(storage.CALIBRATION, None)

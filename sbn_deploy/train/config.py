@@ -121,7 +121,7 @@ class TrainConfig(Settings):
     shift: int = Field(
         default=1,
         ge=0,
-        description="8-bit images are shifted by up to so many pixels, unless targets are maps",
+        description="shift 8-bit images by up to this many pixels, unless targets are maps",
     )
     flip: bool = Field(default=False, description="half of the images are mirrored left to right")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the other labels")
@@ -209,7 +209,7 @@ class TrainConfig(Settings):
                 self.distill and self.teacher is not None
             ),
             "teacher_arch needs a teacher": bool(self.teacher_arch) and self.taught_by is None,
-            f"a batch of {self.batch_size} in {parts} parts leaves less than two "
+            f"a batch of {self.batch_size} in {parts} parts leaves fewer than two "
             "images in a part; batch-norm needs two": self.batch_size < 2 * parts,
             f"batch_size {self.batch_size} is not a multiple of gradient_accumulation {parts}": (
                 self.batch_size % parts != 0

@@ -65,7 +65,7 @@ def ranks(config: TrainConfig) -> Iterator[Ranks]:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda', but torch finds none; use 'cpu' or 'auto'")
+        raise ConfigError("device is 'cuda', but torch finds no CUDA device; use 'cpu' or 'auto'")
     cuda = config.device != "cpu" and torch.cuda.is_available()
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu")
     parts = config.gradient_accumulation
@@ -76,7 +76,7 @@ def ranks(config: TrainConfig) -> Iterator[Ranks]:
         )
     if config.batch_size < 2 * count * parts:
         raise ConfigError(
-            f"batch_size {config.batch_size} leaves less than two images to a part of each of "
+            f"batch_size {config.batch_size} leaves fewer than two images in each part of "
             f"{count} processes; batch-norm needs two"
         )
     if count == 1:

@@ -1,4 +1,4 @@
-"""An unfinished training run on disk: enough to go on as if nothing had happened."""
+"""An unfinished training run on disk: enough to resume as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Live:
 def save(
     path: Path, live: Live, position: Position, config: TrainConfig, random: Sequence[Tensor]
 ) -> None:
-    """Write the state, whole or not at all.
+    """Write the state, atomically.
 
     Args:
         random: the random state of each process.
@@ -91,7 +91,7 @@ class Saved:
     """The state of an unfinished run, read from a file.
 
     Raises:
-        ArtifactError: missing, damaged or foreign file.
+        ArtifactError: a file that is missing, damaged, or not a training state.
     """
 
     def __init__(self, path: Path) -> None:
@@ -133,7 +133,7 @@ class Saved:
         if count != self.processes:
             raise ConfigError(
                 f"{self.path} belongs to a run of {self.processes} processes, not {count}; "
-                "start as many"
+                "start the same number"
             )
         models.load_state(live.model, self._under("model."), self.path)
         try:

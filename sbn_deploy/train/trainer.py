@@ -46,7 +46,7 @@ class Trainer:
     """Trains a network in place.
 
     Args:
-        model: new, on the CPU, drawn from the same seed in every process.
+        model: new, on the CPU, initialised with the same seed in every process.
         head: what its output means.
         images: to train on.
         validation: to score after each epoch, if any.
@@ -166,7 +166,7 @@ class Trainer:
                 self._save()
                 raise Stopped(
                     f"stopped in epoch {position.epoch + 1} after step {position.step} of "
-                    f"{self.steps}; go on with --resume"
+                    f"{self.steps}; continue with --resume"
                 )
         position.seconds = time.perf_counter() - start
 

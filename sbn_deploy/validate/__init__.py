@@ -59,7 +59,9 @@ def _validate_onnx(
     proto = load_model(model)
     made = _materialise(onnx_metadata(proto), model, checkpoint)
     images, inputs = made.sample_inputs(samples, seed)
-    results = validate_members(proto, made.members, images, draws=made.draws, name=str(model))
+    results = validate_members(
+        proto, made.members, images, stochastic=made.stochastic, name=str(model)
+    )
     return inputs, results
 
 

@@ -19,7 +19,7 @@ from sbn_converters.tflite.read import read
 from sbn_deploy import data
 from sbn_deploy.export.network import fixed
 from sbn_deploy.lce.interpreter import check_installed
-from sbn_deploy.materialize import Form, draws_of
+from sbn_deploy.materialize import Form, stochastic_signs
 from sbn_deploy.networks import example, loading, trial
 from sbn_deploy.oracle import EngineResult, ValidationReport, validate_lce, validate_members
 from sbn_deploy.oracle.report import TOLERANCE
@@ -65,8 +65,8 @@ def validate_network(
     inputs, what = _inputs(file, model, images, count, seed)
     trial.answer(built, [torch.from_numpy(x[:1]) for x in inputs])
     members = fixed(built, Form(said["weights"], said["members"], said["seed"]))
-    draws = draws_of(built.module) if said["activations"] == "stochastic" else {}
-    results = file.compare(members, inputs, draws)
+    stochastic = stochastic_signs(built.module) if said["activations"] == "stochastic" else {}
+    results = file.compare(members, inputs, stochastic)
     return ValidationReport(str(model), reference, what, TOLERANCE, results)
 
 
@@ -89,9 +89,9 @@ def _onnx(path: Path) -> _File:
     ]
 
     def compare(
-        members: list[nn.Module], inputs: Inputs, draws: Mapping[str, Draw]
+        members: list[nn.Module], inputs: Inputs, stochastic: Mapping[str, Draw]
     ) -> list[EngineResult]:
-        return validate_members(proto, members, inputs, draws=draws, name=str(path))
+        return validate_members(proto, members, inputs, stochastic=stochastic, name=str(path))
 
     return _File(onnx_metadata(proto), shapes, compare)
 

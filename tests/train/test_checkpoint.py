@@ -65,7 +65,7 @@ def test_missing_file(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "nothing")
 
 
-def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError):
         checkpoint.load(tmp_path)
 
@@ -78,11 +78,11 @@ def test_truncated_file(saved: Path, kept: float) -> None:
         checkpoint.load(saved)
 
 
-def test_foreign_files(saved: Path, tmp_path: Path) -> None:
-    foreign = tmp_path / "foreign.safetensors"
-    save_file({"x": torch.zeros(1)}, foreign)
-    with pytest.raises(ArtifactError, match="no sbn-checkpoint file"):
-        checkpoint.load(foreign)
+def test_other_files(saved: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(1)}, other)
+    with pytest.raises(ArtifactError, match="not a file of the format sbn-checkpoint"):
+        checkpoint.load(other)
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,11 @@ def test_one_recipe_explains_every_setting() -> None:
         ("optimizer = 'bop'", "needs weights 'deterministic'"),
         ("optimizer = 'projected'\nlatent_decay = 0.1", "needs optimizer 'mirror'"),
         ("teacher_arch = 'digits-cnn'", "teacher_arch needs a teacher"),
-        ("batch_size = 64\ngradient_accumulation = 33", "less than two images in a part"),
-        ("batch_size = 64\ngradient_accumulation = 3", "is not a multiple of gradient_accumulation"),
+        ("batch_size = 64\ngradient_accumulation = 33", "fewer than two images in a part"),
+        (
+            "batch_size = 64\ngradient_accumulation = 3",
+            "not a multiple of gradient_accumulation",
+        ),
         ("twin = true\nweights = 'mean'", "weights does not concern the fp32 twin"),
     ],
 )

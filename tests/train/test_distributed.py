@@ -83,8 +83,8 @@ def test_torchrun_with_two_processes(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"batch_size": 63}, r"batch_size 63 does not divide among 2 processes"),
-        ({"batch_size": 2}, r"less than two images"),
-        ({"batch_size": 64, "gradient_accumulation": 32}, r"less than two images"),
+        ({"batch_size": 2}, r"fewer than two images"),
+        ({"batch_size": 64, "gradient_accumulation": 32}, r"fewer than two images"),
     ],
 )
 def test_batches_that_cannot_be_shared(
@@ -99,7 +99,7 @@ def test_batches_that_cannot_be_shared(
 def test_cuda_is_asked_for_but_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with (
-        pytest.raises(ConfigError, match="torch finds none"),
+        pytest.raises(ConfigError, match="torch finds no CUDA device"),
         ranks(TrainConfig(out=tmp_path, device="cuda")),
     ):
         pass

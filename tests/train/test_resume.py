@@ -87,7 +87,7 @@ def test_sigterm_finishes_the_step_and_saves(tmp_path: Path, whole: bytes) -> No
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 143, errors
-    assert "go on with --resume" in errors
+    assert "continue with --resume" in errors
     saved = state.Saved(tmp_path / state.STATE)
     assert 0 < saved.position.epoch < EPOCHS
     result = train(TrainConfig(out=tmp_path), resume=True)

@@ -214,7 +214,7 @@ def test_missing_things_in_parquet(tmp_path: Path) -> None:
 def test_too_few_images_to_test_on(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     np.savez(path, images=random_images(4, 3, 3), labels=np.zeros(4, int))
-    with pytest.raises(ConfigError, match="has no class of 5 images"):
+    with pytest.raises(ConfigError, match="has no test part, and no class has the 5 images"):
         data.stream_test(f"npz:{path}")
     np.savez(path, images=random_images(0, 3, 3), labels=np.zeros(0, int))
     with pytest.raises(ConfigError, match="holds no images to test on"):

@@ -246,7 +246,7 @@ def settings(arch: str) -> set[str]:
 
 
 def create(arch: str, **config: Any) -> Network:
-    """A new stochastic binary network, its latents drawn from torch's generator.
+    """A new stochastic binary network, its latents sampled with torch's generator.
 
     Args:
         config: fields of `BinaryOptions`, and settings of the architecture.
