@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from sbn_converters.onnx.noise import Draw
 from sbn_deploy import data, tasks
 from sbn_deploy.materialize import Form, materialize, stochastic_signs
+from sbn_deploy.networks import example
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
 from sbn_runtime.errors import ConfigError, MissingDependencyError
-from sbn_runtime.preprocess import Standardize, preprocess_from
+from sbn_runtime.preprocess import preprocess_from
 from sbn_runtime.tasks import CLASSIFICATION
 
 
@@ -40,7 +41,7 @@ class Materialized:
     @property
     def example(self) -> Tensor:
         """Two valid inputs, float32 [2, C, H, W] or [2, ...]."""
-        return torch.from_numpy(self._random_inputs(2, seed=0))
+        return self._random_inputs(2, seed=0)
 
     @property
     def task(self) -> str:
@@ -76,9 +77,9 @@ class Materialized:
         """
         test = self._test_images()
         if test is None:
-            return self._random_inputs(samples, seed), f"{samples} random images"
-        chosen = np.random.default_rng(seed).permutation(len(test))[:samples]
-        return test.inputs()[chosen], f"{len(chosen)} test images of {test.name}"
+            return self._random_inputs(samples, seed).numpy(), f"{samples} random images"
+        chosen = test.sample(samples, seed)
+        return chosen.inputs(), f"{len(chosen)} test images of {test.name}"
 
     def _test_images(self) -> data.Dataset | None:
         try:
@@ -86,19 +87,11 @@ class Materialized:
         except (ConfigError, MissingDependencyError):
             return None
 
-    def _random_inputs(self, samples: int, seed: int) -> NDArray[np.float32]:
-        shape = preprocess_from(self.meta["preprocess"])
-        if isinstance(shape, Standardize):
-            numbers = np.random.default_rng(seed).standard_normal((samples, *shape.shape))
-            return numbers.astype(np.float32)
-        pixels = np.random.default_rng(seed).integers(
-            0,
-            shape.pixel_max,
-            (samples, shape.height, shape.width, shape.channels),
-            dtype=np.uint8,
-            endpoint=True,
-        )
-        return shape.apply(pixels)
+    def _random_inputs(self, count: int, seed: int) -> Tensor:
+        preprocess = preprocess_from(self.meta["preprocess"])
+        shapes = example.shapes_of_inputs(preprocess)
+        (inputs,) = example.inputs(shapes, preprocess, count=count, seed=seed)
+        return inputs
 
 
 def materialize_checkpoint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -60,23 +60,67 @@ def export_network(
     shapes = shapes or example.shapes_of(built, preprocess)
     inputs = example.inputs(shapes, preprocess)
     _check_classes(trial.answer(built, inputs), classes, reference)
-    made = fixed(built, form)
-    noise = None
-    if form.stochastic:
-        noise = Noise(stochastic_signs(built.module), form.samples, form.noise_seed)
-    return export_model(
-        made,
+    metadata: dict[str, object] = {"untrained": True} if untrained else {}
+    if checkpoint is not None:
+        metadata["checkpoint_sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return export_built(
+        built,
         inputs,
         output,
+        form,
         task=task or header.get("task"),
         classes=classes,
         preprocess=preprocess,
-        metadata=_metadata(built, checkpoint, form) | ({"untrained": True} if untrained else {}),
+        metadata=metadata,
+    )
+
+
+def export_built(
+    built: Built,
+    inputs: Sequence[Tensor],
+    output: Path,
+    form: Form,
+    *,
+    task: str | None = None,
+    classes: Sequence[str] | None = None,
+    preprocess: Preprocess | Standardize | None = None,
+    calibration: Tensor | None = None,
+    metadata: Mapping[str, object],
+) -> ExportReport:
+    """`export_network` of a network that is built and checked already.
+
+    Args:
+        inputs: examples.
+        calibration: inputs from which batch-norm statistics are estimated again.
+        metadata: what the file says besides the network's name, its settings and `form`.
+    """
+    members = fixed(built, form, calibration)
+    noise = None
+    if form.stochastic:
+        noise = Noise(stochastic_signs(built.module), form.samples, form.noise_seed)
+    said: dict[str, object] = {
+        "arch": built.reference,
+        "config": built.config,
+        "data": None,
+        "weights": form.weights,
+        "seed": form.seed,
+        "test_accuracy": None,
+        **({"source_sha256": built.sha256} if built.sha256 else {}),
+        **metadata,
+    }
+    return export_model(
+        members,
+        inputs,
+        output,
+        task=task,
+        classes=classes,
+        preprocess=preprocess,
+        metadata=said,
         noise=noise,
     )
 
 
-def fixed(built: Built, form: Form) -> list[nn.Module]:
+def fixed(built: Built, form: Form, calibration: Tensor | None = None) -> list[nn.Module]:
     """The network with its stochastic layers fixed; itself where it has none.
 
     Raises:
@@ -85,7 +129,11 @@ def fixed(built: Built, form: Form) -> list[nn.Module]:
     if has_our_layers(built.module):
         with without_cuda():
             return materialize(
-                built.module, weights=form.weights, members=form.members, seed=form.seed
+                built.module,
+                weights=form.weights,
+                members=form.members,
+                seed=form.seed,
+                calibration=calibration,
             )
     if form.weights == "sample":
         raise ConfigError(
@@ -108,19 +156,3 @@ def _check_classes(found: object, classes: Sequence[str] | None, reference: str)
             f"{len(classes)} class names were given, but the output of {reference} has shape"
             f" {list(found.shape)}"
         )
-
-
-def _metadata(built: Built, checkpoint: Path | None, form: Form) -> dict[str, object]:
-    said: dict[str, Any] = {
-        "arch": built.reference,
-        "config": built.config,
-        "data": None,
-        "weights": form.weights,
-        "seed": form.seed,
-        "test_accuracy": None,
-    }
-    if built.sha256:
-        said["source_sha256"] = built.sha256
-    if checkpoint is not None:
-        said["checkpoint_sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return said

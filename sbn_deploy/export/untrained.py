@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sbn_deploy.export import Noise, check_target, export_members
-from sbn_deploy.materialize import Form, materialize, stochastic_signs
+from sbn_deploy.data.dataset import of_pixels
+from sbn_deploy.export import check_target
+from sbn_deploy.materialize import Form
+from sbn_deploy.networks import example
+from sbn_deploy.networks.reference import Built
 from sbn_deploy.nn import models
 from sbn_runtime.preprocess import Preprocess, Standardize
+
+from .network import export_built
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
 
-CALIBRATION_INPUTS = 4
+BATCHNORM_INPUTS = 4
 
 
 def export_untrained(
@@ -47,51 +52,28 @@ def export_untrained(
         torch.manual_seed(form.seed)
         network = models.create(arch, **config)
         _randomise_batchnorm(network)
-        inputs = random_inputs(network.config)
-    made = materialize(
-        network, weights=form.weights, members=form.members, seed=form.seed, calibration=inputs
+    preprocess = _preprocess(network.config)
+    (inputs,) = example.inputs(
+        example.shapes_of_inputs(preprocess), preprocess, count=BATCHNORM_INPUTS, seed=form.seed
     )
-    metadata: dict[str, object] = {
-        "arch": arch,
-        "config": network.config,
-        "data": None,
-        "weights": form.weights,
-        "seed": form.seed,
-        "preprocess": preprocess_of(network.config).to_json(),
-        "classes": [str(index) for index in range(network.config["classes"])],
-        "test_accuracy": None,
-        "untrained": True,
-    }
-    noise = None
-    if form.stochastic:
-        noise = Noise(stochastic_signs(network), form.samples, form.noise_seed)
-    return export_members(made, inputs[:2], output, metadata=metadata, noise=noise)
+    return export_built(
+        Built(network, arch, network.kind, network.config),
+        [inputs],
+        output,
+        form,
+        calibration=inputs,
+        classes=[str(index) for index in range(network.config["classes"])],
+        preprocess=preprocess,
+        metadata={"untrained": True},
+    )
 
 
-def preprocess_of(config: Mapping[str, Any]) -> Preprocess | Standardize:
-    """What makes the inputs that a network's config states.
-
-    8-bit images become (2 pixel - 255) / 255, signals stay as they are.
-    """
+def _preprocess(config: Mapping[str, Any]) -> Preprocess | Standardize:
+    """What makes the inputs that a network's config states: signals stay as they are."""
     channels, *sizes = shape = models.input_shape(config)
     if len(sizes) == 1:
         return Standardize(shape, mean=(0.0,) * channels, std=(1.0,) * channels)
-    height, width = sizes
-    half = (0.5,) * channels
-    return Preprocess(channels, height, width, pixel_max=255, mean=half, std=half)
-
-
-def random_inputs(config: Mapping[str, Any]) -> Tensor:
-    """Noise as a network takes it: float32 [CALIBRATION_INPUTS, C, H, W] or [..., C, L].
-
-    Images are uniform noise in 8 bits, signals normally distributed.
-    """
-    preprocess = preprocess_of(config)
-    if isinstance(preprocess, Standardize):
-        return torch.randn(CALIBRATION_INPUTS, *preprocess.shape)
-    shape = CALIBRATION_INPUTS, preprocess.height, preprocess.width, preprocess.channels
-    pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
-    return torch.from_numpy(preprocess.apply(pixels.numpy()))
+    return of_pixels(channels, *sizes)
 
 
 def _randomise_batchnorm(network: nn.Module) -> None:

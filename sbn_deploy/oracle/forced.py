@@ -44,7 +44,7 @@ _COMPARISONS = (
 class Held:
     """The signs that a file holds of one traced value.
 
-    signs: +1 or -1, [N, elements] in the order of the traced value; `turned` signs are
+    signs: +1 or -1, [N, elements] in the order of the traced value; `negated` signs are
         +1 for arguments up to zero, others from zero on. exact: whether the file takes
         them from integers as torch does, so that there are no ties. noise: how they are
         sampled and with which random numbers [elements], if they are. edge: for a value
@@ -53,7 +53,7 @@ class Held:
 
     layer: str
     signs: NDArray[np.float32]
-    turned: bool = False
+    negated: bool = False
     edge: float = 0.0
     exact: bool = False
     noise: tuple[Draw, NDArray[np.uint16]] | None = None
@@ -143,7 +143,7 @@ class Forced(fx.Interpreter):
             differs = signs != expected
             known = self.verdicts.get(one.layer)
             wrong, ties = differs & ~close, differs & close
-            if len(found) == 1 and not keep_zeros and not one.turned and one.noise is None:
+            if len(found) == 1 and not keep_zeros and not one.negated and one.noise is None:
                 ties |= is_zero
             spread = float(np.sqrt(np.square(a).mean())) or 1.0
             farthest = float(np.abs(a[differs]).max(initial=0.0)) / spread
@@ -151,7 +151,7 @@ class Forced(fx.Interpreter):
                 wrong, ties = wrong | known.wrong, ties | known.ties
                 farthest = max(farthest, known.farthest)
             self.verdicts[one.layer] = Verdict(wrong, ties, _place(node), farthest)
-            if one.turned:
+            if one.negated:
                 up = ~signs
             else:
                 at_least = signs
@@ -218,7 +218,7 @@ def _expected(
     """Which signs are +1, and where either may be."""
     if held.noise is not None:
         return _sampled(a, *held.noise)
-    up = a <= 0 if held.turned else ~(a < 0)
+    up = a <= 0 if held.negated else ~(a < 0)
     if exact:
         return up, np.zeros(a.shape, np.bool_)
     return up, np.abs(a) <= TOLERANCE * np.sqrt(np.square(a).mean())

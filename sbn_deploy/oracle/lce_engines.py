@@ -26,10 +26,10 @@ from .report import EngineResult
 
 @dataclass(frozen=True)
 class _Signs:
-    """A layer's signs in the file: by the file's own words which are turned, int32 [words]."""
+    """A layer's signs in the file: and which of them the file negates, int32 [words]."""
 
     output: Output
-    turned: NDArray[np.int32] | None
+    negated: NDArray[np.int32] | None
 
 
 def validate_lce(
@@ -110,7 +110,7 @@ def _words(
     """What the file holds of a layer's signs of each image, uint64 [N, pixels, words]."""
     held = values[found.output.value]
     try:
-        words = to_words64(held if found.turned is None else held ^ found.turned)
+        words = to_words64(held if found.negated is None else held ^ found.negated)
         return words.reshape(count, -1, words.shape[-1])
     except ValueError as error:
         raise ModelError(
@@ -132,13 +132,13 @@ def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
                     continue
                 held = meta["packed"][node]
                 index = tensors[held["tensor"]]
-                turned = None
+                negated = None
                 if "turned" in held:
-                    turned = np.frombuffer(bytes.fromhex(held["turned"]), "<i4")
+                    negated = np.frombuffer(bytes.fromhex(held["turned"]), "<i4")
                 if model.tensors[index].dtype != np.int32:
                     raise ValueError(f"{held['tensor']} is not packed")
                 output = Output(node, held["tensor"], member, layer["source"], index in exact)
-                found[node] = _Signs(output, turned)
+                found[node] = _Signs(output, negated)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{name} does not hold the layers that its metadata names ({error}); export it again"

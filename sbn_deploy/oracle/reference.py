@@ -191,7 +191,7 @@ class Reference:
             if made.member != member:
                 continue
             packed = values[made.value]
-            turned = made.source.startswith("-")
+            negated = made.source.startswith("-")
             for source in made.source.removeprefix("-").split(","):
                 name, _, edge = source.partition("@")
                 signs, pixels = self._unpacked(packed, name, count, noise)
@@ -201,7 +201,7 @@ class Reference:
                     numbers = random_bits(noise[0], made.layer, noise[1], pixels, channels)
                     ordered = numbers.T if packed.ndim > 2 else numbers
                     sampled = stochastic[made.name], np.ascontiguousarray(ordered).reshape(-1)
-                one = Held(node, signs, turned, float(edge or 0), made.exact, sampled)
+                one = Held(node, signs, negated, float(edge or 0), made.exact, sampled)
                 held.setdefault(name, []).append(one)
         return held
 

@@ -126,5 +126,5 @@ def _inputs(
             " leave out --data"
         )
     test = data.load(images, "test")
-    chosen = np.random.default_rng(seed).permutation(len(test))[:count]
-    return [preprocess.apply(test.images[chosen])], f"{len(chosen)} test images of {test.name}"
+    chosen = test.sample(count, seed)
+    return [preprocess.apply(chosen.images)], f"{len(chosen)} test images of {test.name}"
