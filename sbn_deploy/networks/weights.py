@@ -188,10 +188,10 @@ def _read_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     # torch raises whatever its parsers meet in a damaged file, OSError too.
     except Exception as error:
-        foreign = re.search(r"GLOBAL (\S+)", str(error))
-        if foreign:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if named:
             raise ArtifactError(
-                f"{path} holds {foreign[1]}, which only running code from the file could"
+                f"{path} holds {named[1]}, which only running code from the file could"
                 f" restore; nothing of it was run; where it was made, save {SAFE}"
             ) from error
         raise ArtifactError(
