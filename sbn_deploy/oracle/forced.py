@@ -128,18 +128,18 @@ class Forced(fx.Interpreter):
 
     def _forced(self, node: fx.Node, result: Tensor, found: Sequence[Held]) -> Tensor:
         argument = self._argument(node, found[0].edge)
-        exact = self._inputs_are_whole(node) or all(one.exact for one in found)
+        whole = self._inputs_are_whole(node)
         # Not one row for each of the first axis, where a network makes more rows of an image.
         a = argument.double().numpy().reshape(len(found[0].signs), -1)
         # torch.sign of zero is 0, which one bit cannot hold. A zero that is one by chance is a
         # tie; others keep their 0 here, so that what the file makes of them shows.
         is_zero = (a == 0) & (node.target is aten.sign.default)
-        keep_zeros = exact or bool(is_zero.mean() > OFTEN)
+        keep_zeros = whole or bool(is_zero.mean() > OFTEN)
         up: NDArray[np.bool_] | None = None
         at_least: NDArray[np.bool_] | None = None
         for one in found:
             signs = one.signs.reshape(a.shape) > 0
-            expected, close = _expected(a, one, exact)
+            expected, close = _expected(a, one, whole or one.exact)
             differs = signs != expected
             known = self.verdicts.get(one.layer)
             wrong, ties = differs & ~close, differs & close

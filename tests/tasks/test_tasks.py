@@ -270,7 +270,7 @@ def test_answers_of_another_shape(tmp_path: Path) -> None:
     config = settings(tmp_path / "run", f"npz:{tmp_path / 'data.npz'}", "TwoAnswers")
     assert train(config.model_copy(update={"epochs": 1})).metrics["task"] == "regression"
     np.savez(tmp_path / "data.npz", x=rows, y=np.stack([rows[:, :2]] * 2, axis=2))
-    assert "answers [2, 2] to [2, 12]; training on" in refusal(config)
+    assert "gives [2, 2] for inputs [2, 12]; training on" in refusal(config)
 
 
 def test_what_is_for_classes_only_says_so(
