@@ -1,4 +1,4 @@
-"""What a bundle says of a model that is no classifier of images."""
+"""What a bundle says of a model that does not classify images."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def _is_own(options: argparse.Namespace) -> bool:
 
 
 def _form(options: argparse.Namespace) -> Form:
-    """Which networks the file shall hold."""
+    """Which networks the file holds."""
     from sbn_deploy.materialize import Form
 
     return Form(

@@ -1,4 +1,4 @@
-"""Data sets of a NumPy archive whose inputs are numbers, or whose targets are no classes."""
+"""Data sets of a NumPy archive whose inputs are numbers, or whose targets are not classes."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sbn_runtime.errors import ConfigError, InputError, MissingDependencyError
 
 GREY = ("1", "L")
-UNREADABLE = "no image that can be read"
+UNREADABLE = "not a readable image"
 # 32 bits without a known range.
 UNSCALED = ("I", "F")
 

@@ -31,7 +31,7 @@ class Stream:
 
     Attributes:
         name: of the set, for people.
-        labels: int64 [N] as the data says them; they may be no class at all.
+        labels: int64 [N] as the data says them; they may not be classes at all.
         classes: names of the classes; None where the data does not name them.
         pixel_max: the pixel value that stands for full intensity.
         shape: height, width and channels of all images; None for encoded ones.
@@ -84,7 +84,7 @@ class Stream:
 
 
 def of_memory(dataset: Dataset) -> Stream:
-    """The images of a data set in memory. Raises ConfigError where they are no 8-bit images."""
+    """The images of a data set in memory. Raises ConfigError where they are not 8-bit images."""
     if not isinstance(dataset.preprocess, Preprocess):
         raise ConfigError(f"{dataset.name} has no images, but inputs of {dataset.input_shape}")
     _, height, width, channels = dataset.images.shape

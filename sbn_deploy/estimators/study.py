@@ -57,7 +57,7 @@ class Score:
         estimator: its name.
         layer: "1", "2", ... for hidden layers, "output", or "hidden" for all hidden ones.
         uncertainty: standard error of the means that `bias` compares, relative to the
-            gradient; 0 if all is exact. A bias below it cannot be told from zero.
+            gradient; 0 if all is exact. A bias below it cannot be distinguished from zero.
     """
 
     estimator: str

@@ -154,7 +154,7 @@ def _check(built: Built, members: Sequence[nn.Module], noise: Noise | None) -> N
     inputs = [x.numpy() for x in built.traced.recording.example]
     if noise is None and _answers_alike(built, members, inputs):
         return
-    # Float layers may decide a tie the other way; a close look tells.
+    # Float layers may decide a tie the other way; a closer look shows.
     (result,) = validate_members(
         built.proto,
         list(members),

@@ -1,4 +1,4 @@
-"""What an export tells."""
+"""What an export reports."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def import_onnx(
 
 @dataclass(frozen=True)
 class _Standard:
-    """A model in standard ONNX that is to be packed, and what is said of it."""
+    """A model in standard ONNX to be packed, and its description."""
 
     model: ir.Model
     task: str

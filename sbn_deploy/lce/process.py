@@ -80,7 +80,7 @@ def run_lce(
 
 
 def _check_input(data: bytes, inputs: NDArray[Any], name: str) -> None:
-    """Reads the file first: what is damaged, or fits not, is told better than LCE would."""
+    """Reads the file first: the errors are clearer than those of LCE."""
     model = read(data, name)
     if len(model.inputs) != 1:
         raise ModelError(f"{name} takes {len(model.inputs)} inputs; only one can be given")

@@ -113,7 +113,7 @@ def _member(model: nn.Module, form: Form, index: int, calibration: Tensor | None
     # wherever the network refers to it.
     memo = {id(old): new for old, new in replacements.items()}
     member = copy.deepcopy(model, memo).eval().requires_grad_(False)
-    # Training may have used another layout; results shall not depend on it.
+    # Training may have used another layout; results must not depend on it.
     member.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     if calibration is not None:
         reestimate(member, calibration)

@@ -24,7 +24,7 @@ def shapes_of(built: Built, preprocess: Preprocess | Standardize | None = None) 
         preprocess: what a checkpoint says of its inputs.
 
     Raises:
-        ConfigError: nothing tells the shapes, so that they must be given.
+        ConfigError: the shapes are not known and must be given.
     """
     if preprocess is not None:
         return shapes_of_inputs(preprocess)

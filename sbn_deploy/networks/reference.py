@@ -275,7 +275,7 @@ def _arguments(
     """The keyword arguments to call it with. Raises ConfigError if it takes others."""
     try:
         signature = inspect.signature(maker)
-    except (TypeError, ValueError):  # it is built in; calling it tells
+    except (TypeError, ValueError):  # it is built in; calling it will show
         return dict(config)
     parameters = signature.parameters
     arguments = {name: value for name, value in offered.items() if name in parameters}

@@ -201,7 +201,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _plain_values() -> list[Any]:
-    """What training scripts store beside weights and is no code: options, paths, numpy numbers."""
+    """What training scripts store beside weights, without code: options, paths, numpy numbers."""
     from argparse import Namespace
     from pathlib import PosixPath
 

@@ -7,7 +7,7 @@ computed from weights alone) is a constant with the value it had when it was use
 
 The module runs twice, with two batch sizes and different numbers. A whole number
 that differs between the runs is a multiple of the batch size; anything else that
-differs came out of the activations by a way that no graph can follow, and is an
+differs came out of the activations in a way that no graph can express, and is an
 error that names the line.
 """
 

@@ -134,7 +134,7 @@ _Key = tuple[Any, ...]
 
 
 def _key(tensor: Tensor) -> _Key:
-    """What tells a view of memory from every other; `.data` and aliases share it."""
+    """What distinguishes a view of memory from every other; `.data` and aliases share it."""
     return (
         tensor.untyped_storage().data_ptr(),
         tensor.storage_offset(),

@@ -58,7 +58,7 @@ class Trainer:
 
     Raises:
         ArtifactError, ConfigError, MissingDependencyError: the teacher or
-            TensorBoard cannot be had.
+            TensorBoard is not available.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Trainer:
         )
 
     def restore(self, saved: state.Saved) -> None:
-        """Go on where a saved run was.
+        """Continue a saved run.
 
         Raises:
             ArtifactError, ConfigError: it does not fit.
@@ -113,7 +113,7 @@ class Trainer:
         self._set_random_state(random)
 
     def fit(self) -> None:
-        """Train to the end; the model then has the parameters that are to be kept.
+        """Train to the end; the model then has the final parameters.
 
         Raises:
             ConfigError: numbers that are no longer finite, or a full disk.

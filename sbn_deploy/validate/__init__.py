@@ -43,7 +43,7 @@ def validate(
 
     A file whose name ends in .tflite is read as TFLite, any other as ONNX. Inputs
     are `samples` images of the checkpoint's test data, or random ones where the
-    data is not at hand.
+    data is not available.
 
     Raises ModelError or ArtifactError for files that cannot be compared,
     MissingDependencyError for TFLite without larq-compute-engine.

@@ -153,7 +153,7 @@ def test_folders_that_hold_something_else(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"large\.png has 4x5 pixels, but .*000\.png 4x4"):
         data.load(spec, "train")
     (tmp_path / "class1" / "large.png").write_text("no image")
-    with pytest.raises(ConfigError, match=r"large\.png is no image that can be read"):
+    with pytest.raises(ConfigError, match=r"large\.png is not a readable image"):
         data.load(spec, "train")
 
 
