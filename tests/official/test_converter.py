@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from sbn_deploy.export import export_members
+from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.process import run_lce
 from sbn_deploy.measure import lce_models
-from sbn_deploy.export.untrained import export_untrained
 from tests.tools.networks import GENERATOR_PACKAGES
 
 from . import torch_network

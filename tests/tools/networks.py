@@ -40,13 +40,13 @@ from sbn_deploy.benchmark.fold import fold_batchnorm
 from sbn_deploy.benchmark.timing import Timing, measure, measure_each, pinned
 from sbn_deploy.benchmark.torch_network import torch_engine
 from sbn_deploy.engines.onnx import Engine, sbn_engine, stock_engine
+from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.machine.describe import describe, version_of
 from sbn_deploy.measure import lce_zoo, networks_report
 from sbn_deploy.nn import models
 from sbn_deploy.nn.models import Network
 from sbn_deploy.profile.node_times import NodeTime, node_times
-from sbn_deploy.export.untrained import export_untrained
 from sbn_runtime import available_isas
 from sbn_runtime.errors import ModelError, SbnError
 from sbn_runtime.files import write_atomically
