@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sbn_deploy.names import now_called, suggest
 from sbn_runtime.errors import ConfigError
 
 
-class Settings(BaseModel):
-    """Named settings with their ranges.
+class RenamedWarning(FutureWarning):
+    """A setting was given under its old name, which goes away in the next version."""
 
-    Raises ConfigError for an unknown setting or a value out of range.
+
+class Settings(BaseModel):
+    """Named settings with their ranges. `renamed` has the new names of old ones.
+
+    Raises ConfigError for an unknown setting or a value out of range, and for a setting that
+    is given under its old and new name. Warns with RenamedWarning of an old name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **settings: Any) -> None:
+        for old in settings.keys() & self.renamed.keys():
+            new = self.renamed[old]
+            if new in settings:
+                raise ConfigError(f"{old} is the old name of {new}; leave it out")
+            warnings.warn(now_called(old, new), RenamedWarning, stacklevel=2)
+            settings[new] = settings.pop(old)
         try:
             super().__init__(**settings)
         except ValidationError as error:
@@ -29,19 +42,13 @@ class Settings(BaseModel):
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The contents of a TOML file. Raises ConfigError if it cannot be read or is none."""
+    """The contents of a TOML file. Raises ConfigError if it cannot be read or is not valid."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The known name that looks like `name`, as an ending of a message."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
 def _explain(error: ValidationError, known: Iterable[str]) -> str:

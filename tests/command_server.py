@@ -24,7 +24,7 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from sbn_deploy import export, train, validate
 from sbn_deploy.cli import VERBS, command, main
-from sbn_deploy.export.trace import _one_registry
+from sbn_deploy.tracing.trace import _one_registry
 
 # Imported so that the commands need not do it.
 PRELOADED = (

@@ -10,10 +10,11 @@ from typing import Any
 
 import onnx_ir as ir
 
-from sbn_deploy.export.trace import trace
-from sbn_deploy.export_network import export_network, fixed
+from sbn_deploy.export.network import export_network, fixed
+from sbn_deploy.export.untrained import export_untrained
+from sbn_deploy.materialize import Form
 from sbn_deploy.networks import example, loading
-from sbn_deploy.untrained import export_untrained
+from sbn_deploy.tracing.trace import trace
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def export_own(
     file = _free(folder, reference.rpartition(":")[2])
     export_network(reference, file, checkpoint=checkpoint, shapes=shapes)
     built = loading.load(reference, checkpoint)
-    (module,) = fixed(built, "threshold", 1, 0)
+    (module,) = fixed(built, Form())
     shapes = shapes or example.shapes_of(built)
     inputs = example.inputs(shapes)
     plain = file.with_suffix(".plain.onnx")

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from sbn_deploy.engines.torch import TorchEngine
-from sbn_deploy.export_network import fixed
+from sbn_deploy.export.network import fixed
+from sbn_deploy.materialize import Form
 from sbn_deploy.networks import build
 
 
@@ -20,5 +21,5 @@ def torch_engine(
     Raises ConfigError for an unknown architecture or settings.
     """
     torch.manual_seed(0)
-    (network,) = fixed(build(arch, config), "threshold", 1, 0)
+    (network,) = fixed(build(arch, config), Form())
     return TorchEngine(network, [tuple(shape) for shape in shapes], threads=threads)

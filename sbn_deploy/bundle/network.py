@@ -1,4 +1,4 @@
-"""What a bundle says of a model that is no classifier of images."""
+"""What a bundle says of a model that does not classify images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Network:
         outputs: those that are worth reading, the answer first.
         preprocess: what makes the first input; None where the model does not say.
         classes: names of classes or labels, if it has any.
-        samples: noise samples drawn for an input; 0 for a model without noise.
+        samples: noise samples of each input; 0 for a model without noise.
     """
 
     file: str

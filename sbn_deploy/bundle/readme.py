@@ -21,7 +21,7 @@ class Facts:
         takes_pixels: the input is uint8 [N, H, W, C]; else float32 [N, C, H, W], normalised.
         image: size and normalisation of its images.
         classes: names of the classes, in the order of the probabilities.
-        samples: noise samples drawn for an image; 0 for a model without noise.
+        samples: noise samples of each image; 0 for a model without noise.
     """
 
     file: str

@@ -87,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
     from sbn_deploy.benchmark import float_baselines
     from sbn_deploy.export import export_checkpoint
     from sbn_deploy.machine.describe import describe
+    from sbn_deploy.materialize import Form
     from sbn_deploy.train import checkpoint
     from sbn_deploy.train.loop import TrainConfig, train
     from sbn_deploy.validate import validate
@@ -141,10 +142,9 @@ def run(options: argparse.Namespace) -> int:
     float_baselines.export_fp32(checkpoint.load(twin)[0], images.input_shape, fp32)
     float_baselines.quantise_int8(fp32, int8, images.inputs()[:256])
     export_checkpoint(binary, threshold)
-    export_checkpoint(binary, ensemble, weights="sample", members=MEMBERS, seed=options.seed)
-    export_checkpoint(
-        binary, noisy, activations="stochastic", samples=SAMPLES, noise_seed=options.seed
-    )
+    export_checkpoint(binary, ensemble, Form("sample", MEMBERS, options.seed))
+    stochastic = Form(activations="stochastic", samples=SAMPLES, noise_seed=options.seed)
+    export_checkpoint(binary, noisy, stochastic)
     for file in files.values():
         say(f"{file}  {file.stat().st_size / 1000:,.0f} kB")
 

@@ -73,8 +73,8 @@ def add_parser(subparsers: Subparsers) -> None:
     numbers = (
         ("--average", 1, 100, "estimates that an update averages over, which the answer assumes"),
         ("--networks", 1, 20, "random networks; figures are medians over them"),
-        ("--samples", 2, 10_000, "draws of an estimator that cannot be enumerated"),
-        ("--reference-samples", 2, 200_000, "draws of the reference for wide networks"),
+        ("--samples", 2, 10_000, "samples of an estimator that cannot be enumerated"),
+        ("--reference-samples", 2, 200_000, "samples of the reference for wide networks"),
         ("--seed", 0, 0, "random seed"),
     )
     for name, minimum, default, text in numbers:
@@ -254,5 +254,7 @@ def _sweeps(text: str) -> tuple[str, ...]:
     names = () if text == "none" else tuple(dict.fromkeys(text.split(",")))
     for name in names:
         if name not in SWEEPS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SWEEPS)}")
+            raise argparse.ArgumentTypeError(
+                f"unknown sweep {name!r}; choose one of {', '.join(SWEEPS)}"
+            )
     return names

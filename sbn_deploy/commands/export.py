@@ -18,6 +18,7 @@ from .own_network import (
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
+    from sbn_deploy.materialize import Form
 
     from .common import Subparsers
 
@@ -75,7 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--weights",
         choices=("threshold", "sample"),
         default="threshold",
-        help="threshold: each weight's more probable sign (default); sample: drawn from the"
+        help="threshold: each weight's more probable sign (default); sample: sampled from the"
         " weight's probability",
     )
     parser.add_argument(
@@ -83,17 +84,17 @@ def add_parser(subparsers: Subparsers) -> None:
         type=at_least(1),
         default=1,
         metavar="M",
-        help="with `--weights sample`: networks drawn, whose probabilities are averaged"
+        help="with `--weights sample`: sampled networks, whose probabilities are averaged"
         " (default: 1)",
     )
     parser.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="S", help="seed of the draw (default: 0)"
+        "--seed", type=at_least(0), default=0, metavar="S", help="seed of sampling (default: 0)"
     )
     parser.add_argument(
         "--activations",
         choices=("deterministic", "stochastic"),
         default="deterministic",
-        help="deterministic: plain signs (default); stochastic: signs drawn with the noise of"
+        help="deterministic: plain signs (default); stochastic: signs sampled with the noise of"
         " training, on the device (ONNX only)",
     )
     parser.add_argument(
@@ -101,7 +102,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=at_least(1),
         default=None,
         metavar="S",
-        help="with stochastic activations: networks drawn from each member, whose probabilities"
+        help="with stochastic activations: noise samples of each member, whose probabilities"
         " are averaged; whoever runs the file may ask for more or fewer"
         f" (default: {DEFAULT_SAMPLES})",
     )
@@ -110,7 +111,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=at_least(0),
         default=0,
         metavar="S",
-        help="with stochastic activations: seed of the draws, which may be changed too"
+        help="with stochastic activations: seed of the noise, which may be changed too"
         " (default: 0)",
     )
 
@@ -177,19 +178,10 @@ def _say_what_is_packed(report: ExportReport) -> None:
 
 
 def _export(options: argparse.Namespace, output: Path) -> ExportReport:
-    stochastic = options.activations == "stochastic"
-    if options.samples is not None and not stochastic:
-        raise ConfigError("--samples needs --activations stochastic: nothing else is drawn")
-    draw = {
-        "weights": options.weights,
-        "members": options.members,
-        "seed": options.seed,
-        "activations": options.activations,
-        "samples": options.samples or (DEFAULT_SAMPLES if stochastic else 1),
-        "noise_seed": options.noise_seed,
-    }
+    if options.samples is not None and options.activations != "stochastic":
+        raise ConfigError("--samples needs --activations stochastic: nothing else is sampled")
     if _is_own(options):
-        from sbn_deploy.export_network import export_network
+        from sbn_deploy.export.network import export_network
         from sbn_deploy.networks import preprocessing
 
         if options.checkpoint and options.untrained:
@@ -199,34 +191,48 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
         return export_network(
             options.network,
             output,
+            _form(options),
             checkpoint=options.checkpoint,
             untrained=options.untrained,
             shapes=options.input,
             task=options.task,
             classes=class_names(options.classes),
             preprocess=preprocessing.parse(options.preprocess, options.input),
-            **draw,
         )
     for name in ("input", "task", "classes", "preprocess"):
         if getattr(options, name):
-            raise ConfigError(f"--{name} goes with FILE.py:NAME; {options.network} says it itself")
+            raise ConfigError(f"--{name} is for FILE.py:NAME; {options.network} already defines it")
     if Path(options.network).suffix in TORCH_FILES:
         raise ConfigError(
-            f"{options.network} has weights only; name their network:"
+            f"{options.network} holds only weights; give their network too:"
             f" sbn export FILE.py:NAME --checkpoint {options.network}"
         )
     if options.untrained:
-        from sbn_deploy.untrained import export_untrained
+        from sbn_deploy.export.untrained import export_untrained
 
-        return export_untrained(options.network, output, **draw)
+        return export_untrained(options.network, output, _form(options))
     from sbn_deploy.export import export_checkpoint
 
-    return export_checkpoint(Path(options.network), output, **draw)
+    return export_checkpoint(Path(options.network), output, _form(options))
 
 
 def _is_own(options: argparse.Namespace) -> bool:
-    """Whether a network is named, rather than a checkpoint or an architecture to draw."""
+    """Whether a network is named, rather than a checkpoint or an architecture."""
     from sbn_deploy.networks import is_offered, names_code
 
     network = options.network
     return bool(options.checkpoint) or names_code(network) or is_offered(network)
+
+
+def _form(options: argparse.Namespace) -> Form:
+    """Which networks the file holds."""
+    from sbn_deploy.materialize import Form
+
+    return Form(
+        options.weights,
+        options.members,
+        options.seed,
+        options.activations,
+        options.samples or (DEFAULT_SAMPLES if options.activations == "stochastic" else 1),
+        options.noise_seed,
+    )

@@ -34,7 +34,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Imports, and reports what each layer became."""
-    from sbn_deploy.import_model import import_file
+    from sbn_deploy.importing import import_file
 
     output = writable(options.output)
     say(f"importing {options.model}")

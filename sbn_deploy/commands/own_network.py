@@ -48,7 +48,7 @@ def add_meaning_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         metavar="LIST",
-        help="names of its classes: a text file with one in a line, or a list as cat,dog",
+        help="names of its classes: a text file with one per line, or a list as cat,dog",
     )
     parser.add_argument(
         "--preprocess",
@@ -89,9 +89,9 @@ def class_names(text: str | None) -> list[str] | None:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise InputError(
-                f"--classes {text}: {reason}; give a file with a class in each line, or cat,dog"
+                f"--classes {text}: {reason}; give a file with one class per line, or cat,dog"
             ) from error
     names = [line.strip() for line in lines if line.strip()]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"--classes {text}: give each class once, one in a line or as cat,dog")
+        raise InputError(f"--classes {text}: give each class once, one per line or as cat,dog")
     return names

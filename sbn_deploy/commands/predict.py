@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .common import add_noise_options, at_least, new_parser, share, show_json, show_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sbn_runtime import Prediction, Session
+    from sbn_runtime import Estimate, Prediction, Session
 
     from .common import Subparsers
 
 MOST_SAMPLES = 32
-FIGURES = ("entropy", "mutual_information", "agreement")
 REJECTED = "rejected"
 
 
@@ -56,7 +55,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--until",
         type=share,
         metavar="CONFIDENCE",
-        help="draw noise samples of each image only until more, up to --samples"
+        help="take noise samples of each image only until more, up to --samples"
         f" (default: {MOST_SAMPLES}), would not change its class at this confidence, as 0.99",
     )
     parser.add_argument(
@@ -66,129 +65,54 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Answers every input in every file."""
-    from sbn_runtime import Session
-
-    session = Session(options.model, threads=options.threads)
-    return (_classify if session.task == "classification" else _answer_all)(session, options)
-
-
-def _answer_all(session: Session, options: argparse.Namespace) -> int:
-    """What a model with another task than classification answers."""
-    from sbn_runtime import InputError
+    from sbn_runtime import InputError, Session
 
     from .images import read_input
-    from .predict_answers import SHOWN
+    from .predict_answers import FIGURES, SHOWN
 
-    for option, value in (("--min-confidence", options.min_confidence), ("--until", options.until)):
-        if value is not None:
-            raise InputError(f"{option} chooses between classes; the task here is {session.task}")
+    session = Session(options.model, threads=options.threads)
+    if session.task != "classification":
+        for name in ("min_confidence", "until"):
+            if getattr(options, name) is not None:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is for classes; the task here is {session.task}"
+                )
     records: list[dict[str, Any]] = []
     classes = session.metadata.get("classes", ())
     for file in options.files:
         x = read_input(file, session)
         try:
-            answer = session.predict(
-                x, return_uncertainty=True, samples=options.samples, seed=options.seed
-            )
+            answer = _predict(session, x, options)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        record = SHOWN[session.task].record
+        shown = SHOWN[session.task]
         records += [
-            {
-                "file": file,
-                "index": index,
-                **record(answer, index, classes, options.top, options.uncertainty),
-            }
+            {"file": file, "index": index, **shown.record(answer, index, classes, options)}
             for index in range(len(x))
         ]
     if options.json:
         show_json(records)
-    else:
-        shown = SHOWN[session.task]
-        figures = [name for name in FIGURES if name in records[0]]
-        show_table(
-            ("file", "index", *shown.columns, *(_words(name) for name in figures)),
+        return 0
+    figures = [name for name in FIGURES if name in records[0]]
+    show_table(
+        ("file", "index", *shown.columns, *(name.replace("_", " ") for name in figures)),
+        [
             [
-                [row["file"], row["index"], *shown.cells(row), *(row[name] for name in figures)]
-                for row in records
-            ],
-        )
+                *(row["file"], row["index"], *shown.cells(row)),
+                *(f"{row[n]:.1%}" if n == "agreement" else row[n] for n in figures),
+            ]
+            for row in records
+        ],
+    )
     return 0
 
 
-def _classify(session: Session, options: argparse.Namespace) -> int:
-    """The classes of every image of every file."""
-    from sbn_runtime import InputError
-
-    from .images import read_input
-
-    answers: list[dict[str, Any]] = []
-    for file in options.files:
-        x = read_input(file, session)
-        try:
-            prediction = _predict(session, x, options)
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from error
-        classes = session.metadata.get("classes", ())
-        answers += [
-            {"file": file, "index": index, **_answer(prediction, index, classes, options)}
-            for index in range(len(prediction.label))
-        ]
-    if options.json:
-        show_json(answers)
-    else:
-        figures = [name for name in (*FIGURES, "samples_used") if name in answers[0]]
-        show_table(
-            ("file", "index", "class", "probability", "next", *(_words(name) for name in figures)),
-            [_cells(answer, figures) for answer in answers],
-        )
-    return 0
-
-
-def _predict(session: Session, x: NDArray[Any], options: argparse.Namespace) -> Prediction:
-    draw = {"seed": options.seed}
+def _predict(
+    session: Session, x: NDArray[Any], options: argparse.Namespace
+) -> Prediction | Estimate:
     if options.until is None:
-        found = session.predict(x, return_uncertainty=True, samples=options.samples, **draw)
-        return cast("Prediction", found)
+        return session.predict(
+            x, return_uncertainty=True, samples=options.samples, seed=options.seed
+        )
     most = MOST_SAMPLES if options.samples is None else options.samples
-    return session.predict_until(x, confidence=options.until, max_samples=most, **draw)
-
-
-def _answer(
-    prediction: Prediction, index: int, classes: Any, options: argparse.Namespace
-) -> dict[str, Any]:
-    answer: dict[str, Any] = {"top": _top(prediction.probabilities[index], options.top, classes)}
-    if options.min_confidence is not None:
-        best = answer["top"][0]
-        accepted = best["probability"] >= options.min_confidence
-        answer["class"] = best["class"] if accepted else None
-    names = FIGURES if options.uncertainty else ()
-    for name in (*names, *(["samples_used"] if options.until is not None else [])):
-        answer[name] = getattr(prediction, name)[index].item()
-    return answer
-
-
-def _cells(answer: dict[str, Any], figures: list[str]) -> list[object]:
-    best, *others = answer["top"]
-    following = ", ".join(f"{entry['class']} {entry['probability']:.1%}" for entry in others)
-    name = answer.get("class", best["class"]) or REJECTED
-    shown = [
-        f"{answer[figure]:.1%}" if figure == "agreement" else answer[figure] for figure in figures
-    ]
-    probability = f"{best['probability']:.1%}"
-    return [answer["file"], answer["index"], name, probability, following, *shown]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _top(probabilities: Any, count: int, classes: Any) -> list[dict[str, Any]]:
-    best = probabilities.argsort()[::-1][:count]
-    return [
-        {
-            "class": classes[label] if label < len(classes) else str(label),
-            "probability": float(probabilities[label]),
-        }
-        for label in best
-    ]
+    return session.predict_until(x, confidence=options.until, max_samples=most, seed=options.seed)

@@ -1,16 +1,22 @@
-"""What `sbn predict` says of an answer, for each task but classification."""
+"""What `sbn predict` says of an answer, for each task."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sbn_runtime import Estimate, Prediction
+from sbn_runtime import Anytime, Estimate, Prediction
+
+from .predict import REJECTED
 
 NUMBERS = 6
+UNCERTAINTY = ("entropy", "mutual_information", "agreement")
+# What a table shows last, where a record has it.
+FIGURES = (*UNCERTAINTY, "samples_used")
 
 
 @dataclass(frozen=True)
@@ -19,34 +25,45 @@ class Shown:
 
     Attributes:
         columns: titles of the table's columns behind the file and the index.
-        record: (answer, index, names of classes, --top, --uncertainty) to JSON.
+        record: (answer, index, names of classes, options) to JSON.
         cells: JSON to the cells of the columns.
     """
 
     columns: tuple[str, ...]
-    record: Callable[[Any, int, Sequence[str], int, bool], dict[str, Any]]
+    record: Callable[[Any, int, Sequence[str], argparse.Namespace], dict[str, Any]]
     cells: Callable[[dict[str, Any]], tuple[str, ...]]
 
 
-def _labels(
-    answer: Prediction, index: int, classes: Sequence[str], top: int, uncertain: bool
+def _classes(
+    answer: Prediction, index: int, classes: Sequence[str], options: argparse.Namespace
 ) -> dict[str, Any]:
-    best = answer.probabilities[index].argsort()[::-1]
-    holding = int(answer.label[index].sum())
-    found: dict[str, Any] = {
-        "labels": [_name(classes, label) for label in best[:holding]],
-        "top": [
-            {
-                "label": _name(classes, label),
-                "probability": float(answer.probabilities[index, label]),
-            }
-            for label in best[:top]
-        ],
-    }
-    if uncertain:
-        for name in ("entropy", "mutual_information", "agreement"):
-            found[name] = float(getattr(answer, name)[index].mean())
+    top = _most_probable(answer, index, classes, options.top, "class")
+    found: dict[str, Any] = {"top": top}
+    if options.min_confidence is not None:
+        accepted = top[0]["probability"] >= options.min_confidence
+        found["class"] = top[0]["class"] if accepted else None
+    found |= _uncertainty(answer, index, options)
+    if isinstance(answer, Anytime):
+        found["samples_used"] = int(answer.samples_used[index])
     return found
+
+
+def _class_cells(record: dict[str, Any]) -> tuple[str, ...]:
+    best, *others = record["top"]
+    following = ", ".join(f"{entry['class']} {entry['probability']:.1%}" for entry in others)
+    name = record.get("class", best["class"]) or REJECTED
+    return name, f"{best['probability']:.1%}", following
+
+
+def _labels(
+    answer: Prediction, index: int, classes: Sequence[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    holding = _most_probable(answer, index, classes, int(answer.label[index].sum()), "label")
+    found: dict[str, Any] = {
+        "labels": [entry["label"] for entry in holding],
+        "top": _most_probable(answer, index, classes, options.top, "label"),
+    }
+    return found | _uncertainty(answer, index, options)
 
 
 def _label_cells(record: dict[str, Any]) -> tuple[str, ...]:
@@ -55,10 +72,10 @@ def _label_cells(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _numbers(
-    answer: Estimate, index: int, _: Sequence[str], __: int, uncertain: bool
+    answer: Estimate, index: int, _: Sequence[str], options: argparse.Namespace
 ) -> dict[str, Any]:
     found = {"prediction": answer.mean[index].tolist()}
-    if uncertain:
+    if options.uncertainty:
         found["standard_deviation"] = answer.standard_deviation[index].tolist()
     return found
 
@@ -75,21 +92,18 @@ def _number_cells(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _areas(
-    answer: Prediction, index: int, classes: Sequence[str], top: int, uncertain: bool
+    answer: Prediction, index: int, classes: Sequence[str], options: argparse.Namespace
 ) -> dict[str, Any]:
     counts = np.bincount(answer.label[index].ravel(), minlength=answer.probabilities.shape[1])
     shares = counts / counts.sum()
     found: dict[str, Any] = {
         "areas": [
             {"class": _name(classes, label), "share": float(shares[label])}
-            for label in np.argsort(-shares, kind="stable")[:top]
+            for label in np.argsort(-shares, kind="stable")[: options.top]
             if shares[label]
         ]
     }
-    if uncertain:
-        for name in ("entropy", "mutual_information", "agreement"):
-            found[name] = float(getattr(answer, name)[index].mean())
-    return found
+    return found | _uncertainty(answer, index, options)
 
 
 def _area_cells(record: dict[str, Any]) -> tuple[str, ...]:
@@ -97,14 +111,14 @@ def _area_cells(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _image(
-    answer: Estimate, index: int, _: Sequence[str], __: int, uncertain: bool
+    answer: Estimate, index: int, _: Sequence[str], options: argparse.Namespace
 ) -> dict[str, Any]:
     image = answer.mean[index]
     found: dict[str, Any] = {
         "shape": list(image.shape),
         **{name: float(getattr(image, name)()) for name in ("min", "mean", "max")},
     }
-    if uncertain:
+    if options.uncertainty:
         found["standard_deviation"] = float(answer.standard_deviation[index].mean())
     return found
 
@@ -114,11 +128,27 @@ def _image_cells(record: dict[str, Any]) -> tuple[str, ...]:
     return shape, f"{record['min']:.4g}", f"{record['mean']:.4g}", f"{record['max']:.4g}"
 
 
+def _most_probable(
+    answer: Prediction, index: int, classes: Sequence[str], count: int, what: str
+) -> list[dict[str, Any]]:
+    probabilities = answer.probabilities[index]
+    return [
+        {what: _name(classes, label), "probability": float(probabilities[label])}
+        for label in probabilities.argsort()[::-1][:count]
+    ]
+
+
+def _uncertainty(answer: Prediction, index: int, options: argparse.Namespace) -> dict[str, float]:
+    names = UNCERTAINTY if options.uncertainty else ()
+    return {name: float(getattr(answer, name)[index].mean()) for name in names}
+
+
 def _name(classes: Sequence[str], label: int) -> str:
     return classes[label] if label < len(classes) else str(label)
 
 
 SHOWN = {
+    "classification": Shown(("class", "probability", "next"), _classes, _class_cells),
     "multilabel": Shown(("labels", "most probable"), _labels, _label_cells),
     "regression": Shown(("prediction",), _numbers, _number_cells),
     "segmentation": Shown(("area",), _areas, _area_cells),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,28 +77,33 @@ def add_parser(subparsers: Subparsers) -> None:
         help="train the fp32 twin of the same shape instead",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in DIR, if there is one"
+        "--resume", action="store_true", help="resume the run in DIR, if there is one"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Trains, and shows the scores."""
+    from sbn_deploy.settings import RenamedWarning
     from sbn_deploy.tasks import find
     from sbn_deploy.train import config
     from sbn_deploy.train.loop import Stopped, train
 
-    recipe = config.load(
-        options.config,
-        options.set,
-        arch=options.arch,
-        data=options.data,
-        out=options.out,
-        seed=options.seed,
-        epochs=options.epochs,
-        twin=options.twin,
-        start_from=options.start_from,
-        distill=options.distill,
-    )
+    with warnings.catch_warnings(record=True) as old_names:
+        warnings.simplefilter("always", RenamedWarning)
+        recipe = config.load(
+            options.config,
+            options.set,
+            arch=options.arch,
+            data=options.data,
+            out=options.out,
+            seed=options.seed,
+            epochs=options.epochs,
+            twin=options.twin,
+            start_from=options.start_from,
+            distill=options.distill,
+        )
+    for warning in old_names:
+        say(f"warning: {warning.message}")
     try:
         result = train(recipe, resume=options.resume)
     except Stopped as stopped:

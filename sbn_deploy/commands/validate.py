@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_deploy.names import now_called
 from sbn_runtime.errors import ConfigError
 
 from .common import at_least, new_parser, say, show_json, show_table
@@ -47,16 +48,31 @@ def add_parser(subparsers: Subparsers) -> None:
         " random ones)",
     )
     parser.add_argument(
-        "--inputs",
-        "--samples",
+        *("--inputs", "--samples"),
+        action=_Inputs,
         type=at_least(1),
         default=32,
         metavar="N",
-        help="number of inputs (default: 32); --samples is its old name and will go",
+        help="number of inputs (default: 32); --samples is its old name",
     )
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="S", help="seed of the inputs (default: 0)"
     )
+
+
+class _Inputs(argparse.Action):
+    """Says that an option was given under its old name."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        options: argparse.Namespace,
+        value: object,
+        name: str | None = None,
+    ) -> None:
+        if name == "--samples":
+            say(f"warning: {now_called(name, '--inputs')}")
+        options.inputs = value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,7 +100,7 @@ def _validate(options: argparse.Namespace) -> ValidationReport:
 
     against = options.against
     if options.checkpoint or names_code(against) or is_offered(against):
-        from sbn_deploy.validate_network import validate_network
+        from sbn_deploy.validate import validate_network
 
         return validate_network(
             options.model,
@@ -95,7 +111,7 @@ def _validate(options: argparse.Namespace) -> ValidationReport:
             seed=options.seed,
         )
     if options.data:
-        raise ConfigError(f"--data goes with FILE.py:NAME; {against} says it itself")
+        raise ConfigError(f"--data is for FILE.py:NAME; {against} already defines it")
     from sbn_deploy.validate import validate
 
     return validate(options.model, Path(against), samples=options.inputs, seed=options.seed)

@@ -1,4 +1,4 @@
-"""Data sets of a NumPy archive whose inputs are numbers, or whose targets are no classes."""
+"""Data sets of a NumPy archive whose inputs are numbers, or whose targets are not classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy import tasks
-from sbn_deploy.data.dataset import NAMED, Dataset, Split, of_training_part, of_whole
+from sbn_deploy.data.dataset import NAMED, Dataset, Split, of_pixels, of_training_part, of_whole
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess, Standardize
 
@@ -86,8 +86,7 @@ def _preprocess(arrays: Arrays, path: Path, training: Dataset) -> Preprocess | S
     x = training.images
     if x.dtype == np.uint8:
         _, height, width, channels = x.shape
-        half = (0.5,) * channels
-        return Preprocess(channels, height, width, pixel_max=255, mean=half, std=half)
+        return of_pixels(channels, height, width)
     over = (0, *range(2, x.ndim))
     found = {"mean": x.mean(axis=over, dtype=np.float64), "std": x.std(axis=over, dtype=np.float64)}
     found["std"][found["std"] == 0] = 1

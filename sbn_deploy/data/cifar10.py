@@ -72,7 +72,9 @@ def _records(batch: Path) -> NDArray[np.uint8]:
     """Label and pixels of each image, [N, RECORD], in the file."""
     size = batch.stat().st_size
     if size == 0 or size % RECORD:
-        raise ConfigError(f"{batch} has {size} bytes, no multiple of {RECORD}; download it again")
+        raise ConfigError(
+            f"{batch} has {size} bytes, not a multiple of {RECORD}; download it again"
+        )
     return np.memmap(batch, np.uint8, mode="r").reshape(-1, RECORD)
 
 

@@ -71,11 +71,13 @@ class Dataset:
         """The images and labels at `indices`."""
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
+    def sample(self, count: int, seed: int) -> Dataset:
+        """`count` examples chosen by `seed`; at most all."""
+        return self.take(np.random.default_rng(seed).permutation(len(self))[:count])
+
     def evenly(self, count: int) -> Dataset:
-        """`count` evenly spaced images; at most all."""
-        if count >= len(self):
-            return self
-        return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
+        """`count` evenly spaced examples; at most all."""
+        return self if count >= len(self) else self.take(evenly_spaced(len(self), count))
 
     def for_task(self, task: str) -> Dataset:
         """The same data for another task that its targets allow.
@@ -126,14 +128,19 @@ def eight_bit(
             f"{name}: image {wrong} has label {labels[wrong]}; with {len(classes)} classes "
             f"labels go from 0 to {len(classes) - 1}"
         )
+    preprocess = of_pixels(channels, height, width)
+    return Dataset(name, images, labels.astype(np.int64), tuple(classes), preprocess)
+
+
+def of_pixels(channels: int, height: int, width: int) -> Preprocess:
+    """The normalisation x = (2 pixel - 255) / 255 of 8-bit images."""
     half = (0.5,) * channels
-    return Dataset(
-        name,
-        images,
-        labels.astype(np.int64),
-        tuple(classes),
-        Preprocess(channels, height, width, pixel_max=255, mean=half, std=half),
-    )
+    return Preprocess(channels, height, width, pixel_max=255, mean=half, std=half)
+
+
+def evenly_spaced(size: int, count: int) -> NDArray[np.int64]:
+    """`count` evenly spaced indices below `size`, the first and last among them; at most all."""
+    return np.linspace(0, size - 1, min(count, size)).round().astype(np.int64)
 
 
 def every(labels: NDArray[np.int64], period: int) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sbn_runtime.errors import ConfigError, InputError, MissingDependencyError
 
 GREY = ("1", "L")
-UNREADABLE = "no image that can be read"
+UNREADABLE = "not a readable image"
 # 32 bits without a known range.
 UNSCALED = ("I", "F")
 
@@ -42,7 +42,7 @@ def decode(sources: Iterable[tuple[str, bytes | Path]], name: str) -> NDArray[np
         elif array.shape[:2] != size:
             raise ConfigError(
                 f"{name}: {title} has {array.shape[0]}x{array.shape[1]} pixels, but {first} "
-                f"{size[0]}x{size[1]}; bring all images to one size first"
+                f"{size[0]}x{size[1]}; resize all images to one size first"
             )
         arrays.append(array)
     if not arrays:
@@ -57,7 +57,7 @@ def decode_one(source: bytes | Path) -> NDArray[np.uint8]:
 
     Of 16 bits the upper 8 are taken, of an animation the first picture.
 
-    Raises InputError if the file is no image that can be read; Pillow must be there.
+    Raises InputError if the file is not a readable image; Pillow must be there.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -66,7 +66,7 @@ def decode_one(source: bytes | Path) -> NDArray[np.uint8]:
             if image.mode.startswith("I;16"):
                 return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
             if image.mode in UNSCALED:
-                raise ValueError("its pixels have 32 bits, bring them to 8")
+                raise ValueError("its pixels have 32 bits; convert them to 8")
             return np.asarray(image.convert("L" if image.mode in GREY else "RGB"))
     except MemoryError:
         raise

@@ -40,7 +40,7 @@ def load(folder: Path, split: Split) -> Dataset:
 def stream(folder: Path) -> Stream:
     """The test split, each file read when it is its turn.
 
-    Raises what `load` raises, but not for files that are no images or of any size.
+    Raises what `load` raises, but not for files that are not images or differ in size.
     """
     check_pillow()
     classes, parted = _classes(folder, "test")
@@ -51,7 +51,7 @@ def stream(folder: Path) -> Stream:
         classes=tuple(classes),
         pixel_max=255,
         shape=None,
-        # A name that is no text must not keep what is said of it from being written.
+        # A name that is not valid text can still be written in a message.
         title=lambda index: os.fsencode(files[index]).decode(errors="replace"),
         read=lambda wanted: _images(files, wanted),
         fingerprint=digest(states(files, folder), labels.tobytes()),

@@ -73,7 +73,7 @@ def stream(path: Path) -> Stream:
     """The test split, its images read from the archive as they are needed.
 
     Only an array in Fortran's order is read whole. Raises what `load` raises, but not for
-    labels that are no class.
+    labels that are not classes.
     """
     with _opened(path) as archive:
         keys = archive.files

@@ -193,7 +193,7 @@ def _holds_images(kind: Any) -> bool:
 
 
 def _classes(metadata: dict[bytes, bytes] | None, column: str) -> tuple[str, ...] | None:
-    """Class names where the file tells them."""
+    """Class names where the file names them."""
     try:
         described = json.loads((metadata or {})[b"huggingface"])
         return tuple(map(str, described["info"]["features"][column]["names"]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.data.dataset import TEST_EVERY, Dataset, every
+from sbn_deploy.data.dataset import TEST_EVERY, Dataset, evenly_spaced, every
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 
@@ -31,7 +31,7 @@ class Stream:
 
     Attributes:
         name: of the set, for people.
-        labels: int64 [N] as the data says them; they may be no class at all.
+        labels: int64 [N] as the data says them; they may not be classes at all.
         classes: names of the classes; None where the data does not name them.
         pixel_max: the pixel value that stands for full intensity.
         shape: height, width and channels of all images; None for encoded ones.
@@ -65,10 +65,8 @@ class Stream:
         )
 
     def evenly(self, count: int) -> Stream:
-        """`count` images, evenly spread; at most all."""
-        if count >= len(self):
-            return self
-        return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
+        """`count` evenly spaced images; at most all."""
+        return self if count >= len(self) else self.take(evenly_spaced(len(self), count))
 
     def test_part(self) -> Stream:
         """Each fifth image of every class: what a set without a test part is tested on.
@@ -78,15 +76,15 @@ class Stream:
         chosen = np.flatnonzero(every(self.labels, TEST_EVERY))
         if len(self) and not len(chosen):
             raise ConfigError(
-                f"{self.name} has no class of {TEST_EVERY} images, and without a part for testing"
-                f" each {TEST_EVERY}th of a class is for testing; give images to test on a part of"
-                " their own: PATH/test/CLASS in a folder, test_images and test_labels in an npz"
+                f"{self.name} has no test part, and no class has the {TEST_EVERY} images of which"
+                f" every {TEST_EVERY}th would be used for testing; give test images separately:"
+                " PATH/test/CLASS in a folder, test_images and test_labels in an npz"
             )
         return self.take(chosen)
 
 
 def of_memory(dataset: Dataset) -> Stream:
-    """The images of a data set in memory. Raises ConfigError where they are no 8-bit images."""
+    """The images of a data set in memory. Raises ConfigError where they are not 8-bit images."""
     if not isinstance(dataset.preprocess, Preprocess):
         raise ConfigError(f"{dataset.name} has no images, but inputs of {dataset.input_shape}")
     _, height, width, channels = dataset.images.shape

@@ -14,7 +14,7 @@ from .moments import Accumulator, Gradient, Moments
 from .network import Network, Problem, Trajectories, sample_trajectories
 
 CHUNK = 4096
-"""Most samples drawn at a time."""
+"""Most samples taken at a time."""
 
 CHUNK_NUMBERS = 2**22
 """About the most numbers in one temporary, to bound memory."""
@@ -36,7 +36,7 @@ class Estimator(ABC):
     extra_cost: ClassVar[str] = ""
 
     @abstractmethod
-    def draw(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
+    def sample(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
         """Independent estimates, `samples` rows."""
 
     def exact_moments(self, problem: Problem) -> Moments | None:
@@ -44,16 +44,16 @@ class Estimator(ABC):
         return None
 
     def moments(self, problem: Problem, samples: int, generator: torch.Generator) -> Moments:
-        """Exact moments if they can be had, else those of `samples` draws."""
+        """Exact moments if they can be had, else those of `samples` samples."""
         return self.exact_moments(problem) or self.sampled_moments(problem, samples, generator)
 
     def sampled_moments(
         self, problem: Problem, samples: int, generator: torch.Generator
     ) -> Moments:
-        """Moments of `samples` draws, at least 2."""
+        """Moments of `samples` samples, at least 2."""
         total = Accumulator()
         for count in chunks(samples, problem.network):
-            total.add(self.draw(problem, count, generator))
+            total.add(self.sample(problem, count, generator))
         return total.moments(samples)
 
 
@@ -68,7 +68,7 @@ class TrajectoryEstimator(Estimator):
     def gradient(self, problem: Problem, trajectories: Trajectories) -> Gradient:
         """The estimate for each trajectory."""
 
-    def draw(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
+    def sample(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
         return self.gradient(problem, sample_trajectories(problem, samples, generator))
 
     def exact_moments(self, problem: Problem) -> Moments | None:

@@ -79,14 +79,14 @@ def total_variance(
 def average(moments: Iterable[Moments]) -> Moments:
     """Moments for the mean loss of several examples that have the given moments.
 
-    A single estimate is now one draw for one example: n of them, spread evenly over
+    A single estimate is now one sample for one example: n of them, spread evenly over
     the examples, have the variance / n, as in a batch.
     """
     parts = list(moments)
     count = len(parts)
-    drawn = [part.samples for part in parts if part.samples is not None]
+    taken = [part.samples for part in parts if part.samples is not None]
     return Moments(
         tuple(torch.stack(means).mean(0) for means in zip(*(p.mean for p in parts), strict=True)),
         tuple(sum(v) / count for v in zip(*(p.variance for p in parts), strict=True)),
-        sum(drawn) if drawn else None,
+        sum(taken) if taken else None,
     )

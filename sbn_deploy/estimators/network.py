@@ -129,7 +129,7 @@ class Trajectories:
         inputs: what weight layer k = 0 .. H reads, [S, n_k]; `inputs[0]` is the example.
         preactivations: a_k of the hidden layers, [S, n_k], from the unit outcomes before.
         probabilities: [S] if the rows are all possible outcomes, None if they are
-            independent draws.
+            independent samples.
     """
 
     inputs: tuple[Tensor, ...]
@@ -148,16 +148,16 @@ def follow(problem: Problem, rows: int, unit: Callable[[int, Tensor], Tensor]) -
     return Trajectories(tuple(inputs), tuple(preactivations))
 
 
-def draw(a: Tensor, noise: Noise, generator: torch.Generator) -> Tensor:
+def sample_signs(a: Tensor, noise: Noise, generator: torch.Generator) -> Tensor:
     """Independent x in {-1, +1} with P(x = +1) = F(a); shape and dtype of a."""
     u = torch.rand(a.shape, dtype=a.dtype, generator=generator)
     return torch.where(u < noise.cdf(a), 1.0, -1.0).to(a.dtype)
 
 
 def sample_trajectories(problem: Problem, rows: int, generator: torch.Generator) -> Trajectories:
-    """Independent draws of all units."""
+    """Independent samples of all units."""
     noise = problem.network.noise
-    return follow(problem, rows, lambda _, a: draw(a, noise, generator))
+    return follow(problem, rows, lambda _, a: sample_signs(a, noise, generator))
 
 
 def deterministic_trajectory(problem: Problem) -> Trajectories:

@@ -85,7 +85,7 @@ class DeterministicStraightThrough(StraightThrough):
         super().__init__(surrogate)
         self.name = f"det-{self.name}"
 
-    def draw(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
+    def sample(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
         (one,) = [self.gradient(problem, deterministic_trajectory(problem))]
         return [(delta.expand(samples, -1), x.expand(samples, -1)) for delta, x in one]
 
@@ -121,7 +121,7 @@ class GumbelSoftmax(Estimator):
         self.hard = hard
         self.name = "gumbel-st" if hard else "gumbel"
 
-    def draw(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
+    def sample(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
         noise = problem.network.noise
         factors: list[Tensor] = []
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sbn_runtime.errors import ConfigError
+from sbn_deploy.names import Registry
 
 from .base import Estimator
 from .pathwise import DeterministicStraightThrough, GumbelSoftmax, StraightThrough
 from .psa import PathSampleAnalytic
 from .score import Arm, Reinforce
 
-_MAKERS: dict[str, Callable[[float], Estimator]] = {
+_MAKERS: Registry[Callable[[float], Estimator]] = Registry("an estimator")
+_MAKERS |= {
     "st": lambda _: StraightThrough(),
     "st-identity": lambda _: StraightThrough("identity"),
     "st-hardtanh": lambda _: StraightThrough("hardtanh"),
@@ -37,7 +38,4 @@ def create(chosen: Sequence[str], temperature: float = 0.5) -> list[Estimator]:
     Raises:
         ConfigError: no estimator has that name, or the temperature is not above 0.
     """
-    for name in chosen:
-        if name not in _MAKERS:
-            raise ConfigError(f"unknown estimator {name!r}; choose of {', '.join(names())}")
-    return [_MAKERS[name](temperature) for name in chosen]
+    return [_MAKERS.find(name)(temperature) for name in chosen]

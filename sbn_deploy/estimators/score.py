@@ -8,7 +8,7 @@ from torch import Tensor
 from .base import Estimator, TrajectoryEstimator, output_gradient
 from .exact import MAX_ARM_WIDTH, cost_to_go, reachable, state_index, transition
 from .moments import Accumulator, Gradient, Moments, total_variance
-from .network import Problem, Trajectories, draw, sample_trajectories
+from .network import Problem, Trajectories, sample_signs, sample_trajectories
 
 
 class Reinforce(TrajectoryEstimator):
@@ -16,7 +16,7 @@ class Reinforce(TrajectoryEstimator):
 
     Williams, "Simple statistical gradient-following algorithms", 1992. The baseline
     b is E[L] where all trajectories are enumerated, and the mean loss of the other
-    samples (independent of this one, hence unbiased) where they are drawn.
+    samples (independent of this one, hence unbiased) where they are sampled.
     The output layer has its usual gradient.
     """
 
@@ -62,7 +62,7 @@ class Arm(Estimator):
     unbiased = True
     extra_cost = "two more forward passes for every hidden layer"
 
-    def draw(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
+    def sample(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
         noise = problem.network.noise
         trajectories = sample_trajectories(problem, samples, generator)
         layers = []
@@ -85,7 +85,7 @@ class Arm(Estimator):
     def _rollout(problem: Problem, layer: int, x: Tensor, generator: torch.Generator) -> Tensor:
         network = problem.network
         for k in range(layer + 1, len(network.hidden)):
-            x = draw(network.affine(k, x), network.noise, generator)
+            x = sample_signs(network.affine(k, x), network.noise, generator)
         return problem.loss_of(x)
 
     def exact_moments(self, problem: Problem) -> Moments | None:

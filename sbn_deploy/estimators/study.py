@@ -57,7 +57,7 @@ class Score:
         estimator: its name.
         layer: "1", "2", ... for hidden layers, "output", or "hidden" for all hidden ones.
         uncertainty: standard error of the means that `bias` compares, relative to the
-            gradient; 0 if all is exact. A bias below it cannot be told from zero.
+            gradient; 0 if all is exact. A bias below it cannot be distinguished from zero.
     """
 
     estimator: str
@@ -95,10 +95,10 @@ class Budget:
 
     Args:
         networks: random networks a setting; scores are medians over them.
-        samples: draws of an estimator that is not enumerated, from 2 up.
-        reference: draws of the unbiased reference where the network is too wide
+        samples: of an estimator that is not enumerated, from 2 up.
+        reference: samples of the unbiased reference where the network is too wide
             for the exact gradient, from 2 up.
-        seed: seed of networks and draws.
+        seed: seed of networks and samples.
     """
 
     networks: int = 10

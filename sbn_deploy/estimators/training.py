@@ -36,7 +36,7 @@ class Moment:
         loss: mean training loss of the sampled network.
         accuracy: share of training examples that the sampled network has right.
         scores: of the gradient of the mean loss of a few fixed examples; an
-            estimate is one draw for one of them.
+            estimate is one sample for one of them.
         reference: how the true gradient was found.
     """
 
@@ -109,7 +109,7 @@ def along(
     generator = torch.Generator().manual_seed(budget.seed)
     chosen = torch.randperm(len(task.inputs), generator=generator)[:EXAMPLES]
     # Apart from the training's generator: what is measured does not change the path.
-    draws = torch.Generator().manual_seed(budget.seed)
+    sampling = torch.Generator().manual_seed(budget.seed)
     moments = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(budget.seed)
@@ -118,7 +118,7 @@ def along(
             if step in steps:
                 fixed = _detached(network)
                 problems = [Problem(fixed, task.inputs[i], task.targets[i], loss) for i in chosen]
-                scores, truth = measure(problems, estimators, budget, draws)
+                scores, truth = measure(problems, estimators, budget, sampling)
                 value, accuracy = _evaluate(fixed, task, loss)
                 moments.append(Moment(step, value, accuracy, tuple(scores), truth.method))
                 report(f"step {step}, training loss {value:.3f}")

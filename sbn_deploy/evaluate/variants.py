@@ -33,6 +33,7 @@ def export_variants(
     Raises what `export_checkpoint` and `Session` raise.
     """
     from sbn_deploy.export import export_checkpoint
+    from sbn_deploy.materialize import Form
 
     together = min(members, networks)
     sampled: dict[str, Any] = {"weights": "sample", "seed": seed}
@@ -47,6 +48,6 @@ def export_variants(
     for name, form in forms.items():
         report(f"exporting: {name}")
         path = folder / f"{name.replace(' ', '-')}.onnx"
-        export_checkpoint(checkpoint, path, **form)
+        export_checkpoint(checkpoint, path, Form(**form))
         variants.append(Variant(name, Session(path, threads=threads)))
     return variants

@@ -17,7 +17,7 @@ from .report import ExportReport
 if TYPE_CHECKING:
     import torch
 
-    from sbn_deploy.materialize import Activations, Weights
+    from sbn_deploy.materialize import Form
     from sbn_runtime.preprocess import Preprocess, Standardize
 
     from .onnx_model import Built
@@ -36,64 +36,52 @@ __all__ = [
 def export_checkpoint(
     checkpoint: str | Path,
     output: str | Path,
-    *,
-    weights: Weights = "threshold",
-    members: int = 1,
-    seed: int = 0,
-    activations: Activations = "deterministic",
-    samples: int = 1,
-    noise_seed: int = 0,
+    form: Form | None = None,
 ) -> ExportReport:
     """Exports a trained checkpoint as one file with bit-packed operators.
 
     The suffix of `output` says which: .onnx, or .tflite for Larq Compute Engine.
-    weights: "threshold" takes the more probable sign of each weight, "sample"
-    draws `members` networks from the trained probabilities with `seed`.
-    activations: "stochastic" keeps the noise that signs were trained with; the
-    file then draws `samples` networks from each member with `noise_seed`, which
-    are defaults that whoever runs it may change.
+    form: which networks the file holds; by default the one thresholded network.
 
     Raises ArtifactError for a broken checkpoint, OutputError if the file cannot
     be written, UnsupportedLayerError if the network cannot be traced or
     translated, ConfigError for another suffix and for noise in TFLite.
     """
-    from sbn_deploy.materialize import materialize_checkpoint
+    from sbn_deploy.materialize import Form
 
-    checkpoint, output = Path(checkpoint), Path(output)
-    check_target(output, activations)
-    made = materialize_checkpoint(
-        checkpoint, weights=weights, members=members, seed=seed, activations=activations
-    )
+    from .from_checkpoint import materialize_checkpoint
+
+    checkpoint, output, form = Path(checkpoint), Path(output), form or Form()
+    check_target(output, stochastic=form.stochastic)
+    made = materialize_checkpoint(checkpoint, form)
     metadata = {
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         "arch": made.meta["arch"],
         "config": made.meta["config"],
         "data": made.meta.get("data"),
-        "weights": weights,
-        "seed": seed,
+        "weights": form.weights,
+        "seed": form.seed,
         "preprocess": made.meta["preprocess"],
         "classes": made.meta["classes"],
-        "test_accuracy": made.test_accuracy if activations == "deterministic" else None,
-        "test_scores": made.test_scores if activations == "deterministic" else None,
+        "test_accuracy": made.test_accuracy if not form.stochastic else None,
+        "test_scores": made.test_scores if not form.stochastic else None,
     }
-    noise = None
-    if activations == "stochastic":
-        noise = Noise(made.draws, samples, noise_seed)
+    noise = Noise(made.stochastic, form.samples, form.noise_seed) if form.stochastic else None
     return export_members(
         made.members, made.example, output, task=made.task, metadata=metadata, noise=noise
     )
 
 
-def check_target(output: Path, activations: Activations) -> None:
+def check_target(output: Path, *, stochastic: bool) -> None:
     """Raises ConfigError, before long work, if there can be no such file."""
     if output.suffix not in (".onnx", ".tflite"):
         raise ConfigError(
             f"{output}: its name must end in .onnx, for onnxruntime,"
             " or in .tflite, for Larq Compute Engine"
         )
-    if output.suffix == ".tflite" and activations == "stochastic":
+    if output.suffix == ".tflite" and stochastic:
         raise ConfigError(
-            "Larq Compute Engine has no operator that draws noise; export deterministic"
+            "Larq Compute Engine has no operator that samples noise; export deterministic"
             " activations, or to a name that ends in .onnx"
         )
 
@@ -128,7 +116,7 @@ def export_model(
         classes: names of the classes, in order.
         preprocess: how images, or other numbers, become the input.
         metadata: anything else that the file should say, JSON-able.
-        noise: what to draw signs with, if with anything.
+        noise: what to sample signs with, if they are stochastic.
 
     Raises:
         OutputError: the file cannot be written.
@@ -155,7 +143,7 @@ def export_members(
     noise: Noise | None = None,
 ) -> ExportReport:
     """`export_model` of the members of an ensemble, with the metadata as it is given."""
-    check_target(output, "stochastic" if noise is not None else "deterministic")
+    check_target(output, stochastic=noise is not None)
     if output.suffix == ".onnx":
         return export_onnx(members, example, output, task=task, metadata=metadata, noise=noise)
     return _export_tflite(members, example, output, task, metadata)

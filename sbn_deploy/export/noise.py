@@ -1,4 +1,4 @@
-"""What the signs of a file are drawn with."""
+"""How a file samples its signs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ MAX_SAMPLES = 65536
 
 @dataclass(frozen=True)
 class Noise:
-    """What signs are drawn with: by module name how, and the defaults of the file.
+    """How a file samples its signs: those of which modules how, and its defaults.
 
-    `samples` networks are drawn with `seed`, 0 to 2^63 - 1.
+    signs: by module name, see `sbn_deploy.materialize.stochastic_signs`. samples: of each
+    member. seed: 0 to 2^63 - 1.
     """
 
-    draws: dict[str, Draw]
+    signs: dict[str, Draw]
     samples: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.draws:
+        if not self.signs:
             raise ConfigError(
                 "this network has no noise on its activations;"
                 " export it with deterministic activations"
@@ -35,12 +36,12 @@ class Noise:
             raise ConfigError(f"the noise's seed is {self.seed}; it must be 0 to 2^63 - 1")
 
 
-def check_drawn(draws: dict[str, Draw], layers: list[Layer]) -> None:
+def check_stochastic(signs: dict[str, Draw], layers: list[Layer]) -> None:
     """Raises UnsupportedLayerError if the noise of a module found no operator."""
-    drawn = {layer.name for layer in layers if layer.kind == "draw"}
-    missing = sorted(set(draws) - drawn)
+    found = {layer.name for layer in layers if layer.kind == "draw"}
+    missing = sorted(set(signs) - found)
     if missing:
         raise UnsupportedLayerError(
-            f"the noise of {missing[0]} cannot be exported: it follows no value of shape [N, C]"
-            " or [N, C, H, W]; export with deterministic activations"
+            f"the noise of {missing[0]} cannot be exported: it does not follow a value of shape"
+            " [N, C] or [N, C, H, W]; export with deterministic activations"
         )

@@ -20,20 +20,20 @@ from sbn_converters.onnx.lower import Lowered
 from sbn_converters.onnx.pixels import PIXEL_MAX
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
 from sbn_converters.onnx.working_set import working_set
-from sbn_deploy.validate import validate_members
-from sbn_deploy.validate.onnx_engines import as_feed
-from sbn_deploy.validate.reference import answers_of
-from sbn_deploy.validate.report import within_tolerance
+from sbn_deploy.oracle import validate_members
+from sbn_deploy.oracle.onnx_engines import as_feed
+from sbn_deploy.oracle.reference import answers_of
+from sbn_deploy.oracle.report import within_tolerance
+from sbn_deploy.tracing.observed import observe
+from sbn_deploy.tracing.run import state_of
+from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime import __version__
 from sbn_runtime.errors import ModelError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess, preprocess_from
 from sbn_runtime.session import session_options
 from sbn_runtime.tasks import find
 
-from .noise import Noise, check_drawn
-from .observed import observe
-from .run import state_of
-from .trace import Traced, trace
+from .noise import Noise, check_stochastic
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def build(
     """Lowers deterministic modules of one architecture to one model.
 
     The arguments and errors are those of `export_members`; ModelError if the
-    model answers the example otherwise than torch.
+    model does not answer the example as torch does.
     """
     for member in members:
         _check_numbers(member)
@@ -67,21 +67,21 @@ def build(
     if task is None:
         task = task_of(traced.model.graph.outputs)
     samples = Samples()
-    draws = noise.draws if noise is not None else {}
+    stochastic = noise.signs if noise is not None else {}
     models = [traced.onnx(member) for member in members]
     observed = observe(traced)
     _check_activation(traced, observed.answers[0], task)
     _log.info("finding and packing the binary layers")
     pixels = _are_pixels((metadata or {}).get("preprocess"))
     lowered, *_ = [
-        lower.lower(model, draws, samples, observed.zeros, pixels=pixels) for model in models
+        lower.lower(model, stochastic, samples, observed.zeros, pixels=pixels) for model in models
     ]
     names = [f"member{index}" for index in range(len(members))]
     recorded = [layer.to_json() for layer in lowered.layers]
     if len(members) > 1:
         for entry in recorded:
             entry["node"] = f"{names[0]}/{entry['node']}"
-    check_drawn(draws, lowered.layers)
+    check_stochastic(stochastic, lowered.layers)
     model = ensemble.with_answers(models, names, samples, task)
     count = noise.samples if noise is not None else 1
     said = {
@@ -106,7 +106,7 @@ def build(
 
 
 def _check_numbers(member: nn.Module) -> None:
-    """Raises ModelError for weights that are no numbers, as of training that diverged."""
+    """Raises ModelError for NaN weights, as of training that diverged."""
     for name, value in state_of(member).items():
         if torch.nn.parameter.is_lazy(value):
             raise ModelError(
@@ -154,19 +154,19 @@ def _check(built: Built, members: Sequence[nn.Module], noise: Noise | None) -> N
     inputs = [x.numpy() for x in built.traced.recording.example]
     if noise is None and _answers_alike(built, members, inputs):
         return
-    # Float layers may decide a tie the other way; a close look tells.
+    # Float layers may decide a tie the other way; a closer look shows.
     (result,) = validate_members(
         built.proto,
         list(members),
         inputs,
-        draws=noise.draws if noise is not None else {},
+        stochastic=noise.signs if noise is not None else {},
         every_engine=False,
         traced=built.traced,
     )
     if not result.ok:
         raise ModelError(
-            f"the exported network answers otherwise than torch from {result.first_layer} on,"
-            f" by up to {result.logits_difference:.2g}; no file was written. This is a fault of"
+            f"the exported network differs from torch, first at {result.first_layer},"
+            f" by up to {result.logits_difference:.2g}; no file was written. This is a bug in"
             " sbn-deploy: please report it with the network"
         )
 

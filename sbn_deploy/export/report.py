@@ -1,4 +1,4 @@
-"""What an export tells."""
+"""What an export reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKED = ("binary", "pixels")
 class ExportReport:
     """What was written.
 
-    `samples` is how many networks are drawn from each member by default, 1
+    `samples` is how many noise samples are taken of each member by default, 1
     where activations are deterministic. `layers` lists each layer of one member
     and what it became; `float_layers` names those that stayed float and why.
     `notes` says what holds but for rounding, or costs time. `has_signs` is whether the

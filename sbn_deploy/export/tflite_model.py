@@ -11,12 +11,11 @@ from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
 from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.lce.process import run_lce
-from sbn_deploy.validate import validate_lce
-from sbn_deploy.validate.lce_engines import as_tflite_input, logits_of
-from sbn_deploy.validate.report import within_tolerance
+from sbn_deploy.oracle import validate_lce
+from sbn_deploy.oracle.lce_engines import as_tflite_input, logits_of
+from sbn_deploy.oracle.report import within_tolerance
+from sbn_deploy.tracing.trace import Traced
 from sbn_runtime.errors import ModelError
-
-from .trace import Traced
 
 ENGINE = "Larq Compute Engine"
 

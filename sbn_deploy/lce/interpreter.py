@@ -20,7 +20,7 @@ from sbn_runtime.errors import MissingDependencyError
 
 MODULE = "interpreter_wrapper_lite"
 
-# "optimized" is what LCE takes unless told otherwise, "indirect" its fastest on x86.
+# "optimized" is the default of LCE, "indirect" its fastest on x86.
 Kernels = Literal["optimized", "indirect", "reference"]
 KERNELS: tuple[Kernels, ...] = get_args(Kernels)
 

@@ -71,7 +71,7 @@ def run_lce(
             )
         except subprocess.TimeoutExpired as error:
             raise ModelError(
-                f"{name}: LCE did not finish within {time_limit_s:g} s; give fewer samples"
+                f"{name}: LCE did not finish within {time_limit_s:g} s; give fewer inputs"
             ) from error
         if done.returncode:
             raise ModelError(f"{name}: {_reason(done.returncode, done.stderr)}")
@@ -80,7 +80,7 @@ def run_lce(
 
 
 def _check_input(data: bytes, inputs: NDArray[Any], name: str) -> None:
-    """Reads the file first: what is damaged, or fits not, is told better than LCE would."""
+    """Reads the file first: the errors are clearer than those of LCE."""
     model = read(data, name)
     if len(model.inputs) != 1:
         raise ModelError(f"{name} takes {len(model.inputs)} inputs; only one can be given")

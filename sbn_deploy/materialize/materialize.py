@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,6 +19,53 @@ Weights = Literal["threshold", "sample"]
 Activations = Literal["deterministic", "stochastic"]
 
 
+@dataclass(frozen=True)
+class Form:
+    """The form in which a stochastic binary network is deployed.
+
+    Attributes:
+        weights: "threshold" takes the more probable sign of each weight, "sample" samples
+            w = +1 with the trained probability F(eta), independently for each member.
+        members: how many networks, at least 1; only 1 for "threshold".
+        seed: of sampled weights, 0 to 2^64 - 1. Member k of one seed is the same network
+            whatever `members` is.
+        activations: "stochastic" keeps the noise that signs were trained with.
+        samples: of the noise, averaged over for each member.
+        noise_seed: of the noise. Whoever runs the file may change it, and `samples`.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    weights: Weights = "threshold"
+    members: int = 1
+    seed: int = 0
+    activations: Activations = "deterministic"
+    samples: int = 1
+    noise_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, literal in (("weights", Weights), ("activations", Activations)):
+            if getattr(self, name) not in get_args(literal):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}; choose one of"
+                    f" {', '.join(get_args(literal))}"
+                )
+        if self.members < 1:
+            raise ConfigError(f"members is {self.members}; it must be at least 1")
+        if self.weights == "threshold" and self.members > 1:
+            raise ConfigError(
+                "thresholded weights give one network; use sampled ones for an ensemble"
+            )
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed is {self.seed}; it must be between 0 and 2^64 - 1")
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether signs are sampled on the device."""
+        return self.activations == "stochastic"
+
+
 def materialize(
     model: nn.Module,
     *,
@@ -31,11 +79,7 @@ def materialize(
     Args:
         model: any module built from our layers; it is left as it was. A module
             without binary layers gives copies of itself.
-        weights: "threshold" takes the mode sign(eta) of every weight; "sample"
-            draws w = +1 with probability F(eta), independently per member.
-        members: how many networks, at least 1; only 1 for "threshold".
-        seed: 0 to 2^64 - 1. Member k of one seed is the same network whatever
-            `members` is.
+        weights, members, seed: see `Form`.
         calibration: normalised training inputs [N, C, H, W] from which the
             batch-norm statistics of each member are estimated again; without
             it they stay as trained.
@@ -44,22 +88,11 @@ def materialize(
         ConfigError: an argument is out of range.
         ArtifactError: latent weights are not finite.
     """
-    if weights not in get_args(Weights):
-        raise ConfigError(
-            f"weights is {weights!r}; it must be one of {', '.join(get_args(Weights))}"
-        )
-    if members < 1:
-        raise ConfigError(f"members is {members}; it must be at least 1")
-    if weights == "threshold" and members > 1:
-        raise ConfigError("thresholded weights give one network; use sampled ones for an ensemble")
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"seed is {seed}; it must be between 0 and 2^64 - 1")
-    return [_member(model, weights, seed, index, calibration) for index in range(members)]
+    form = Form(weights, members, seed)
+    return [_member(model, form, index, calibration) for index in range(members)]
 
 
-def _member(
-    model: nn.Module, weights: Weights, seed: int, index: int, calibration: Tensor | None
-) -> nn.Module:
+def _member(model: nn.Module, form: Form, index: int, calibration: Tensor | None) -> nn.Module:
     replacements: dict[nn.Module, nn.Module] = {}
     layers = 0
     for name, module in model.named_modules():
@@ -69,10 +102,10 @@ def _member(
             latent = module.latent.detach()
             if not latent.isfinite().all():
                 raise ArtifactError(f"latent weights of layer {name!r} are not finite; train again")
-            if weights == "threshold":
+            if form.weights == "threshold":
                 weight = sign(latent)
             else:
-                weight = _sample(module, seed, index, layers)
+                weight = _sample(module, form.seed, index, layers)
             replacements[module] = module.fixed(weight)
             layers += 1
 
@@ -80,7 +113,7 @@ def _member(
     # wherever the network refers to it.
     memo = {id(old): new for old, new in replacements.items()}
     member = copy.deepcopy(model, memo).eval().requires_grad_(False)
-    # Training may have used another layout; results shall not depend on it.
+    # Training may have used another layout; results must not depend on it.
     member.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     if calibration is not None:
         reestimate(member, calibration)
@@ -88,7 +121,7 @@ def _member(
 
 
 def _sample(layer: BinaryLayer, seed: int, member: int, index: int) -> Tensor:
-    """One draw of the weights of a layer, a function of (seed, member, layer, element)."""
+    """One sample of the weights of a layer, a function of (seed, member, layer, element)."""
     latent = layer.latent.detach()
     probability = layer.noise.cdf(latent.double())
     key = np.array([seed, member], dtype=np.uint64)

@@ -24,12 +24,10 @@ def shapes_of(built: Built, preprocess: Preprocess | Standardize | None = None) 
         preprocess: what a checkpoint says of its inputs.
 
     Raises:
-        ConfigError: nothing tells the shapes, so that they must be given.
+        ConfigError: the shapes are not known and must be given.
     """
-    if isinstance(preprocess, Standardize):
-        return [(1, *preprocess.shape)]
     if preprocess is not None:
-        return [(1, preprocess.channels, preprocess.height, preprocess.width)]
+        return shapes_of_inputs(preprocess)
     try:
         return [(1, *input_shape(built.config))]
     except KeyError:
@@ -37,6 +35,13 @@ def shapes_of(built: Built, preprocess: Preprocess | Standardize | None = None) 
             f"what {built.reference} takes is not known; give the shape of one input, batch"
             " first, as in --input 1x3x32x32"
         ) from None
+
+
+def shapes_of_inputs(preprocess: Preprocess | Standardize) -> list[Shape]:
+    """The shape of the one input of which a checkpoint says how it is normalised."""
+    if isinstance(preprocess, Standardize):
+        return [(1, *preprocess.shape)]
+    return [(1, preprocess.channels, preprocess.height, preprocess.width)]
 
 
 def inputs(

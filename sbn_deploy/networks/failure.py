@@ -6,14 +6,13 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-import sbn_deploy
 from sbn_runtime.errors import ConfigError
 
 LONGEST = 200
 # Python's own code, installed packages, and this one.
-FOREIGN = (
+NOT_THE_USERS = (
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
-    Path(sbn_deploy.__file__).parent,
+    Path(__file__).parents[1],
 )
 
 
@@ -43,7 +42,7 @@ def _place(error: BaseException) -> str:
         frame
         for frame in frames
         if frame.filename[0] != "<"
-        and not any(Path(frame.filename).is_relative_to(folder) for folder in FOREIGN)
+        and not any(Path(frame.filename).is_relative_to(folder) for folder in NOT_THE_USERS)
     ]
     last = (own or frames)[-1:]
     return "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in last)

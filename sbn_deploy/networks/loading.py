@@ -80,7 +80,9 @@ def _check_file(arch: str, header: Mapping[str, Any], path: str | Path) -> None:
     left, _, _ = arch.rpartition(":")
     file = Path(left)
     if not _is_of_this_folder(file):
-        raise ArtifactError(f"{path} was trained from {arch}, which is not below here; {advice}")
+        raise ArtifactError(
+            f"{path} was trained from {arch}, which is not below the current folder; {advice}"
+        )
     if hashlib.sha256(file.read_bytes()).hexdigest() != header.get("source_sha256"):
         raise ArtifactError(
             f"{file} has changed since {path} was trained; if it still fits, {advice}"

@@ -21,7 +21,7 @@ def parse(texts: Sequence[str], inputs: Sequence[Shape]) -> Preprocess | None:
     may be fractions.
 
     Raises:
-        ConfigError: an unknown key, a value that is none, or an input of other channels.
+        ConfigError: an unknown key, an invalid value, or an input of other channels.
     """
     if not texts:
         return None

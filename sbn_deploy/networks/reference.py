@@ -188,7 +188,9 @@ def _in_file(file: Path, name: str, trusted: bool) -> _Found:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     value = _attribute(module, name, str(file))
     if not trusted and not _is_defined_in(module, value):
-        raise ConfigError(f"{file} does not define {name} itself; name the network yourself")
+        raise ConfigError(
+            f"{file} imports {name} instead of defining it; give the network that you mean"
+        )
     return _Found(value, folders, digest)
 
 
@@ -203,8 +205,8 @@ def _in_module(path: str, name: str) -> _Found:
 
 
 def _offered(name: str) -> _Found:
+    from sbn_deploy.names import suggest
     from sbn_deploy.nn import models
-    from sbn_deploy.settings import suggest
 
     offers = importlib.metadata.entry_points(group=GROUP)
     folders = [Path.cwd()]
@@ -221,7 +223,7 @@ def _offered(name: str) -> _Found:
 
 
 def _attribute(module: ModuleType, name: str, where: str) -> Any:
-    from sbn_deploy.settings import suggest
+    from sbn_deploy.names import suggest
 
     value: Any = module
     for part in name.split("."):
@@ -273,7 +275,7 @@ def _arguments(
     """The keyword arguments to call it with. Raises ConfigError if it takes others."""
     try:
         signature = inspect.signature(maker)
-    except (TypeError, ValueError):  # it is built in; calling it tells
+    except (TypeError, ValueError):  # it is built in; calling it will show
         return dict(config)
     parameters = signature.parameters
     arguments = {name: value for name, value in offered.items() if name in parameters}

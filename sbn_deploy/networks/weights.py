@@ -70,7 +70,7 @@ def load_into(module: nn.Module, path: str | Path) -> None:
     problems = differences(state, expected)
     if problems:
         raise ArtifactError(
-            f"{path} is of another network than {type(module).__name__}: it"
+            f"{path} belongs to another network than {type(module).__name__}: it"
             f" {' and '.join(problems)}"
         )
     try:
@@ -188,10 +188,10 @@ def _read_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     # torch raises whatever its parsers meet in a damaged file, OSError too.
     except Exception as error:
-        foreign = re.search(r"GLOBAL (\S+)", str(error))
-        if foreign:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if named:
             raise ArtifactError(
-                f"{path} holds {foreign[1]}, which only running code from the file could"
+                f"{path} holds {named[1]}, which only running code from the file could"
                 f" restore; nothing of it was run; where it was made, save {SAFE}"
             ) from error
         raise ArtifactError(
@@ -201,7 +201,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _plain_values() -> list[Any]:
-    """What training scripts store beside weights and is no code: options, paths, numpy numbers."""
+    """What training scripts store beside weights, without code: options, paths, numpy numbers."""
     from argparse import Namespace
     from pathlib import PosixPath
 

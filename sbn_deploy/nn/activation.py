@@ -59,7 +59,7 @@ class SignActivation(nn.Module):
 
 
 class StochasticSign(SignActivation):
-    """x = sign(a - T z), z drawn from `noise`, with backward factor 2p(a / T) / T.
+    """x = sign(a - T z), z sampled from `noise`, with backward factor 2p(a / T) / T.
 
     With `train_forward="deterministic"` this is the usual sign activation whose
     surrogate gradient is the slope of the noise (tanh for logistic, hard-tanh

@@ -28,7 +28,7 @@ Estimator = Literal["identity", "proxy"]
 
 
 class LatentOptions(TypedDict, total=False):
-    """How the weights of a `BinaryLayer` are drawn and trained, with the defaults.
+    """How the weights of a `BinaryLayer` are sampled and trained, with the defaults.
 
     noise ("logistic"): weight noise, or its name; F is its cdf.
     estimator ("identity"): "identity" passes the weight gradient on as the
@@ -37,8 +37,8 @@ class LatentOptions(TypedDict, total=False):
     init_std (2.0): latents start as N(0, init_std^2).
     train_forward ("sampled"), eval_forward ("deterministic"): how weights are
         evaluated in each mode.
-    local_reparametrization (False): in training, draw the layer's outputs from
-        the normal distribution with their mean and variance instead of drawing
+    local_reparametrization (False): in training, sample the layer's outputs from
+        the normal distribution with their mean and variance instead of sampling
         weights (arXiv 1506.02557): less variance, and real-valued outputs.
     """
 
@@ -70,7 +70,7 @@ class BinaryLayer(nn.Module, ABC):
     Attributes:
         latent: eta, of the shape of the weight.
         scale: factor of each output channel [O], or None.
-        generator: where weights are drawn from; None is torch's default.
+        generator: what weights are sampled with; None is torch's default.
         channel_axis: axis of the output that holds the O channels.
 
     Raises:
@@ -146,7 +146,7 @@ class BinaryLayer(nn.Module, ABC):
         """The layer's linear map of x with the given weight."""
 
     def _sums_reparametrized(self, x: Tensor) -> Tensor:
-        """A draw from the normal distribution with the mean and variance of the sums."""
+        """A sample of the normal distribution with the mean and variance of the sums."""
         mean = straight_through(
             self.latent, self.noise, "mean", identity=self.estimator == "identity"
         ).to(x.dtype)

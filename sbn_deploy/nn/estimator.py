@@ -45,7 +45,7 @@ def sign(a: Tensor) -> Tensor:
 def sample_sign(mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Independent x in {-1, +1} with E[x] = mean, for mean in [-1, 1].
 
-    Draws 16 random bits per element, four elements from one 64-bit draw, and
+    Takes 16 random bits per element, four elements from one 64-bit number, and
     compares in 16-bit integers: several times faster than `torch.rand`.
     Probabilities are rounded towards 1/2 to a multiple of 2^-15; means of -1
     and +1 are certain. A mean that is not a number gives -1 or +1.
@@ -110,7 +110,7 @@ def straight_through(
         forward: sampled, deterministic or mean.
         identity: pass gradients unchanged (with respect to the mean) instead
             of multiplying them by the slope 2p(a) (with respect to a).
-        generator: where samples are drawn from; None is torch's default.
+        generator: what to sample with; None is torch's default.
     """
     x = _StraightThrough.apply(a, noise, forward, identity, generator)  # type: ignore[no-untyped-call]
     return cast(Tensor, x)

@@ -12,7 +12,7 @@ def latents_of(weight: Tensor, std: float) -> Tensor:
     """Latents with the signs of `weight`, their root mean square scaled to `std`.
 
     Thresholding them gives the signs of the float weights; sampling prefers to
-    flip the small ones. A weight of zeros gives zeros, fair coins.
+    flip the small ones. Weights that are all zero give zeros: probabilities of one half.
 
     Args:
         weight: real weights of one layer, any shape, floating point.
@@ -27,6 +27,6 @@ def latents_of(weight: Tensor, std: float) -> Tensor:
     """
     weight = weight.detach()
     if not weight.isfinite().all():
-        raise ConfigError("weights are not finite numbers; start from other ones")
+        raise ConfigError("some weights are NaN or infinite; start from other weights")
     spread = weight.double().square().mean().sqrt()
     return (weight * (std / spread)).to(weight.dtype) if spread > 0 else torch.zeros_like(weight)

@@ -21,11 +21,7 @@ def set_train_forward(
     Raises:
         ConfigError: unknown forward.
     """
-    for module in model.modules():
-        if activations is not None and isinstance(module, StochasticSign):
-            module.train_forward = check_forward(activations)
-        if weights is not None and isinstance(module, BinaryLayer):
-            module.train_forward = check_forward(weights)
+    _set(model, "train_forward", activations, weights)
 
 
 def set_eval_forward(
@@ -36,15 +32,19 @@ def set_eval_forward(
     Raises:
         ConfigError: unknown forward.
     """
-    for module in model.modules():
-        if activations is not None and isinstance(module, StochasticSign):
-            module.eval_forward = check_forward(activations)
-        if weights is not None and isinstance(module, BinaryLayer):
-            module.eval_forward = check_forward(weights)
+    _set(model, "eval_forward", activations, weights)
 
 
 def set_weight_generator(model: nn.Module, generator: torch.Generator | None) -> None:
-    """Choose where all layers draw their weights from; None is torch's default generator."""
+    """Choose where all layers sample their weights with; None is torch's default generator."""
     for module in model.modules():
         if isinstance(module, BinaryLayer):
             module.generator = generator
+
+
+def _set(model: nn.Module, name: str, activations: Forward | None, weights: Forward | None) -> None:
+    for module in model.modules():
+        if activations is not None and isinstance(module, StochasticSign):
+            setattr(module, name, check_forward(activations))
+        if weights is not None and isinstance(module, BinaryLayer):
+            setattr(module, name, check_forward(weights))

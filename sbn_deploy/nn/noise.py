@@ -1,4 +1,4 @@
-"""Noises of the stochastic sign, x = sign(a - z) with z drawn from the noise.
+"""Noises of the stochastic sign, x = sign(a - z) with z sampled from the noise.
 
 A noise with cdf F and density p gives P(x = +1 | a) = F(a), the mean
 m(a) = E[x | a] = 2F(a) - 1 and its derivative, the slope, m'(a) = 2p(a)
@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sbn_runtime.errors import ConfigError
+from sbn_deploy.names import Registry
 
 
 class Noise(ABC):
@@ -38,12 +38,8 @@ class Noise(ABC):
 
     def __init_subclass__(cls, *, name: str, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        taken = _REGISTRY.get(name)
-        # Running a notebook cell again defines the same class again.
-        if taken and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ConfigError(f"a noise named {name!r} exists already; choose another name")
+        _REGISTRY.register(name, cls)
         cls.name = name
-        _REGISTRY[name] = cls
 
     @abstractmethod
     def cdf(self, a: Tensor) -> Tensor:
@@ -76,7 +72,7 @@ class Noise(ABC):
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Independent finite draws of z, shape `shape`, from `generator` or torch's default."""
+        """Independent finite samples of z, shape `shape`, from `generator` or torch's default."""
         u = torch.rand(tuple(shape), generator=generator, dtype=dtype)
         return self.quantile(u.clamp_min_(torch.finfo(dtype).eps / 2))
 
@@ -90,7 +86,7 @@ class Noise(ABC):
         return f"{type(self).__name__}()"
 
 
-_REGISTRY: dict[str, type[Noise]] = {}
+_REGISTRY: Registry[type[Noise]] = Registry("a noise")
 
 
 def names() -> tuple[str, ...]:
@@ -106,9 +102,7 @@ def get(noise: str | Noise) -> Noise:
     """
     if isinstance(noise, Noise):
         return noise
-    if noise not in _REGISTRY:
-        raise ConfigError(f"unknown noise {noise!r}; choose one of {', '.join(names())}")
-    return _REGISTRY[noise]()
+    return _REGISTRY.find(noise)()
 
 
 class Logistic(Noise, name="logistic"):

@@ -1,4 +1,4 @@
-"""safetensors files with one JSON header, written whole or not at all.
+"""safetensors files with one JSON header, written atomically.
 
 The header is the JSON text under the key "sbn" of the safetensors metadata.
 """
@@ -53,9 +53,11 @@ def read(path: Path, *, format: str, version: int) -> tuple[dict[str, Tensor], d
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError) as error:
-        raise ArtifactError(f"{path} is damaged or no safetensors file: {error}") from error
+        raise ArtifactError(f"{path} is damaged or not a safetensors file: {error}") from error
     if not isinstance(header, dict) or header.get("format") != format:
-        raise ArtifactError(f"{path} is no {format} file; `sbn train` and `sbn export` write them")
+        raise ArtifactError(
+            f"{path} is not a file of the format {format}; `sbn train` writes checkpoints"
+        )
     if header.get("version") != version:
         raise ArtifactError(
             f"{path} has format version {header.get('version')}; this sbn-deploy reads {version}"

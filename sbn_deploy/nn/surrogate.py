@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from sbn_deploy.names import Registry
 from sbn_deploy.nn import noise as noises
-from sbn_runtime.errors import ConfigError
 
 
 class Surrogate(ABC):
@@ -37,19 +37,15 @@ class Surrogate(ABC):
 
     def __init_subclass__(cls, *, name: str, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        taken = _REGISTRY.get(name)
-        # Running a notebook cell again defines the same class again.
-        if taken and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ConfigError(f"a surrogate named {name!r} exists already; choose another name")
+        _REGISTRY.register(name, cls)
         cls.name = name
-        _REGISTRY[name] = cls
 
     @abstractmethod
     def slope(self, a: Tensor) -> Tensor:
         """What gradients are multiplied with, elementwise; keeps shape and dtype."""
 
 
-_REGISTRY: dict[str, type[Surrogate]] = {}
+_REGISTRY: Registry[type[Surrogate]] = Registry("a surrogate")
 
 
 def names() -> tuple[str, ...]:
@@ -65,9 +61,7 @@ def get(surrogate: str | Surrogate) -> Surrogate:
     """
     if isinstance(surrogate, Surrogate):
         return surrogate
-    if surrogate not in _REGISTRY:
-        raise ConfigError(f"unknown surrogate {surrogate!r}; choose one of {', '.join(names())}")
-    return _REGISTRY[surrogate]()
+    return _REGISTRY.find(surrogate)()
 
 
 class Identity(Surrogate, name="identity"):

@@ -158,13 +158,17 @@ class Sweep:
         if self.config.network:
             self._export_network(form)
             return
+        from sbn_deploy import materialize
         from sbn_deploy.export import export_checkpoint
 
-        export_checkpoint(self.config.checkpoint, self._model(form.name), **form.options)
+        export_checkpoint(
+            self.config.checkpoint, self._model(form.name), materialize.Form(**form.options)
+        )
 
     def _export_network(self, form: Form) -> None:
+        from sbn_deploy import materialize
         from sbn_deploy.data import load
-        from sbn_deploy.export_network import export_network
+        from sbn_deploy.export.network import export_network
         from sbn_deploy.networks import preprocessing
 
         images = load(self.config.data, "test")
@@ -172,11 +176,11 @@ class Sweep:
         export_network(
             self.config.network,
             self._model(form.name),
+            materialize.Form(**form.options),
             checkpoint=self.config.checkpoint,
             shapes=shapes,
             classes=images.classes,
             preprocess=preprocessing.parse(self.config.preprocess, shapes) or images.preprocess,
-            **form.options,
         )
 
     def _export_twin(self) -> None:

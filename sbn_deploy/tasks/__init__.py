@@ -35,7 +35,7 @@ def find(name: str) -> Objective:
 
 
 def of_targets(y: Array, name: str) -> str:
-    """The task that targets speak of.
+    """The task that targets are for.
 
     Integers [N] are classes, zeros and ones (uint8 or bool) [N, K] labels, integers
     [N, H, W] classes of pixels; floats [N, C, H, W] are images, others numbers.
@@ -51,6 +51,6 @@ def of_targets(y: Array, name: str) -> str:
     if rank == 2 and (kind == "b" or y.dtype == "uint8"):
         return "multilabel"
     raise ConfigError(
-        f"{name}: targets are {y.dtype} {list(y.shape)}, which says no task; give integers [N] or"
-        " [N, H, W], zeros and ones as uint8 [N, K], or floats"
+        f"{name}: targets are {y.dtype} {list(y.shape)}, which does not tell the task; give"
+        " integers [N] or [N, H, W], zeros and ones as uint8 [N, K], or floats"
     )

@@ -83,7 +83,7 @@ class Objective(ABC):
             name: of the data, for messages.
 
         Raises:
-            ConfigError: they are no targets of this task.
+            ConfigError: they are not targets of this task.
         """
 
     @abstractmethod

@@ -22,7 +22,7 @@ from sbn_deploy.nn.threads import threads
 from sbn_deploy.train.optim import MirrorDescent, split_parameters
 
 MEMORY_STEPS = 3
-# Kibibytes of the largest resident size so far, and of now, as Linux tells them.
+# Kibibytes of the largest resident size so far, and of now, as Linux reports them.
 PEAK, NOW = "VmHWM", "VmRSS"
 
 

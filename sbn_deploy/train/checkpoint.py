@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import sbn_deploy
 from sbn_deploy.networks import Built, loading
 from sbn_deploy.nn import models, storage
 from sbn_deploy.nn.models import Network
+from sbn_runtime import __version__
 
 FORMAT = "sbn-checkpoint"
 VERSION = 1
@@ -43,7 +43,7 @@ def save(
         **meta,
         "format": FORMAT,
         "version": VERSION,
-        "sbn_deploy": sbn_deploy.__version__,
+        "sbn_deploy": __version__,
         "arch": model.reference,
         "config": model.config,
         "kind": model.kind,
@@ -59,7 +59,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """The network, in evaluation mode, and the whole header.
 
     Raises:
-        ArtifactError: missing, damaged or foreign file, or another architecture.
+        ArtifactError: a file that is missing, damaged or not a checkpoint, or another architecture.
     """
     model, header, _ = load_all(path)
     return model, header
@@ -69,7 +69,7 @@ def load_all(path: str | Path) -> tuple[nn.Module, dict[str, Any], NDArray[np.ui
     """The network, in evaluation mode, the whole header, and the calibration images.
 
     Raises:
-        ArtifactError: missing, damaged or foreign file, or another architecture.
+        ArtifactError: a file that is missing, damaged or not a checkpoint, or another architecture.
     """
     tensors, header = storage.read(Path(path), format=FORMAT, version=VERSION)
     images = tensors.pop(storage.CALIBRATION, None)

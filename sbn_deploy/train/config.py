@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,12 +17,19 @@ from sbn_runtime.errors import ConfigError
 class TrainConfig(Settings):
     """The settings of a training run. The defaults train a small network on the digits.
 
-    `latent_step` and `step` fall from their value as `schedule` says.
+    `latent_lr`, `weight_lr` and `step` fall from their value as `schedule` says.
 
     Raises:
         ConfigError: an unknown setting, a value out of range, or settings that
             contradict each other.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "accumulate": "gradient_accumulation",
+        "calibration": "batchnorm_images",
+        "latent_step": "latent_lr",
+        "weight_step": "weight_lr",
+    }
 
     out: Path = Field(description="folder for the results; made if it does not exist")
     arch: str = Field(default="digits-cnn", description="architecture, or FILE.py:NAME")
@@ -59,8 +66,8 @@ class TrainConfig(Settings):
     batch_size: int = Field(
         default=64, ge=2, description="images in a step; the last incomplete batch is left out"
     )
-    accumulate: int = Field(
-        default=1, ge=1, description="parts in which a batch is computed, to save memory"
+    gradient_accumulation: int = Field(
+        default=1, ge=1, description="micro-batches whose gradients make one step, to save memory"
     )
 
     optimizer: Literal["mirror", "projected", "bop"] = Field(
@@ -71,8 +78,8 @@ class TrainConfig(Settings):
     moments: Literal["adam", "sgd"] = Field(
         default="adam", description="of the latents' gradients; sgd has a momentum of 0.9"
     )
-    latent_step: float = Field(
-        default=1.0, gt=0, allow_inf_nan=False, description="step on the latents"
+    latent_lr: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="learning rate of the latents"
     )
     latent_decay: float = Field(
         default=0.0,
@@ -80,11 +87,14 @@ class TrainConfig(Settings):
         allow_inf_nan=False,
         description="weight of KL(theta, 1/2) in the loss, for mirror descent",
     )
-    weight_step: float = Field(
-        default=1e-3, gt=0, allow_inf_nan=False, description="Adam step on real weights"
+    weight_lr: float = Field(
+        default=1e-3, gt=0, allow_inf_nan=False, description="learning rate of real weights (Adam)"
     )
     step: float = Field(
-        default=0.01, gt=0, allow_inf_nan=False, description="Adam step on the rest (batch-norm)"
+        default=0.01,
+        gt=0,
+        allow_inf_nan=False,
+        description="learning rate of the rest (Adam): batch-norm",
     )
     schedule: Literal["cosine", "step", "constant"] = Field(
         default="cosine", description="how steps fall: half a cosine to zero, at milestones, or not"
@@ -111,7 +121,7 @@ class TrainConfig(Settings):
     shift: int = Field(
         default=1,
         ge=0,
-        description="8-bit images are shifted by up to so many pixels, unless targets are maps",
+        description="shift 8-bit images by up to this many pixels, unless targets are maps",
     )
     flip: bool = Field(default=False, description="half of the images are mirrored left to right")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the other labels")
@@ -142,7 +152,7 @@ class TrainConfig(Settings):
         description="decay of the running mean of parameters that is kept; 0: off",
     )
 
-    calibration: int = Field(
+    batchnorm_images: int = Field(
         default=0,
         ge=0,
         description="training images kept in the checkpoint, from which batch-norm statistics "
@@ -176,6 +186,7 @@ class TrainConfig(Settings):
 
     def _contradiction(self) -> str | None:
         """The first pair of settings that exclude each other."""
+        parts = self.gradient_accumulation
         problems = {
             f"warmup of {self.warmup} epochs leaves none of {self.epochs} to train": (
                 self.warmup >= self.epochs
@@ -198,10 +209,10 @@ class TrainConfig(Settings):
                 self.distill and self.teacher is not None
             ),
             "teacher_arch needs a teacher": bool(self.teacher_arch) and self.taught_by is None,
-            f"a batch of {self.batch_size} in {self.accumulate} parts leaves less than two "
-            "images in a part; batch-norm needs two": self.batch_size < 2 * self.accumulate,
-            f"batch_size {self.batch_size} is no multiple of accumulate {self.accumulate}": (
-                self.batch_size % self.accumulate != 0
+            f"a batch of {self.batch_size} in {parts} parts leaves fewer than two "
+            "images in a part; batch-norm needs two": self.batch_size < 2 * parts,
+            f"batch_size {self.batch_size} is not a multiple of gradient_accumulation {parts}": (
+                self.batch_size % parts != 0
             ),
         }
         for key in ("weights", "activations", "latent_decay", "deterministic_epochs"):
@@ -232,7 +243,7 @@ def load(path: Path | None, assignments: Sequence[str] = (), **explicit: Any) ->
         for name in tables:
             table = table.setdefault(name, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"cannot set {key.strip()}: {name} is no table")
+                raise ConfigError(f"cannot set {key.strip()}: {name} is not a table")
         table[last] = _value(value.strip())
     settings |= {key: value for key, value in explicit.items() if value is not None}
     if "out" not in settings:

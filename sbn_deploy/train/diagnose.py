@@ -11,7 +11,7 @@ from torch import Tensor, nn
 def bad_gradient(model: nn.Module) -> str | None:
     """The last layer with a gradient that is not finite: the one nearest to the loss."""
     named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
-    # One number tells whether there is anything to look for.
+    # One number shows whether there is anything to look for.
     norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
     if norms.isfinite().all():
         return None

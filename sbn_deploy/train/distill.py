@@ -67,7 +67,7 @@ def load_teacher(config: TrainConfig, images: Dataset, device: torch.device) -> 
         raise ConfigError(f"the teacher {path} does not take {images.name}: {reason}") from error
     if images.task == "classification" and len(found) == 1 and found[0] != len(images.classes):
         raise ConfigError(
-            f"the teacher {path} tells {found[0]} classes apart, {images.name} has "
+            f"the teacher {path} has {found[0]} classes, {images.name} has "
             f"{len(images.classes)}; use a teacher trained on the same classes"
         )
     if found.numel() != math.prod(images.output_shape):
@@ -85,7 +85,7 @@ def _teacher(path: Path, config: TrainConfig, images: Dataset) -> nn.Module:
         return checkpoint.load(path)[0]
     if not arch and config.arch not in models.names():
         raise ConfigError(
-            f"{path} does not say of which network it is; say so with teacher_arch, for example"
+            f"{path} does not say which network it belongs to; give teacher_arch, for example"
             " FILE.py:NAME"
         )
     teacher = _built(arch or config.arch, config, images)

@@ -65,17 +65,18 @@ def ranks(config: TrainConfig) -> Iterator[Ranks]:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda', but torch finds none; use 'cpu' or 'auto'")
+        raise ConfigError("device is 'cuda', but torch finds no CUDA device; use 'cpu' or 'auto'")
     cuda = config.device != "cpu" and torch.cuda.is_available()
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu")
-    if config.batch_size % (count * config.accumulate):
+    parts = config.gradient_accumulation
+    if config.batch_size % (count * parts):
         raise ConfigError(
             f"batch_size {config.batch_size} does not divide among {count} processes with "
-            f"{config.accumulate} parts each; make it a multiple of {count * config.accumulate}"
+            f"{parts} parts each; make it a multiple of {count * parts}"
         )
-    if config.batch_size < 2 * count * config.accumulate:
+    if config.batch_size < 2 * count * parts:
         raise ConfigError(
-            f"batch_size {config.batch_size} leaves less than two images to a part of each of "
+            f"batch_size {config.batch_size} leaves fewer than two images in each part of "
             f"{count} processes; batch-norm needs two"
         )
     if count == 1:

@@ -34,7 +34,7 @@ class Head:
     def of(cls, run: Callable[[], Any], objective: Objective) -> Head:
         """The head of a network, of which `run` is one run.
 
-        Raises TypeError where it answers no tensor, and what `run` raises.
+        Raises TypeError where its answer is not a tensor, and what `run` raises.
         """
         with torch.random.fork_rng(devices=[]), torch.no_grad(), _Steps() as steps:
             output = first(run())
@@ -61,7 +61,7 @@ class Head:
 def first(output: Any) -> Tensor:
     """The first output of a network that may have several.
 
-    Raises TypeError where that is no tensor.
+    Raises TypeError where that is not a tensor.
     """
     if isinstance(output, Mapping):
         output = next(iter(output.values()), None)

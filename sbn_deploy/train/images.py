@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,14 +38,14 @@ class TrainingImages:
         shift, flip: see `TrainConfig`.
 
     Raises:
-        ConfigError: inputs are to be mirrored that cannot be.
+        ConfigError: flip is set for inputs that cannot be mirrored.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device, *, shift: int, flip: bool) -> None:
         augmented = dataset.pixels and tasks.find(dataset.task).sample_wise
         if flip and not augmented:
             raise ConfigError(
-                f"flip is for 8-bit images whose targets are no maps, and {dataset.name} has"
+                f"flip is for 8-bit images whose targets are not maps, and {dataset.name} has"
                 f" {'images with maps' if dataset.pixels else 'other inputs'}; leave it out"
             )
         self.normalize: Normalize | None = None
@@ -66,15 +65,10 @@ class TrainingImages:
         return len(self.labels)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs float32 [N, ...], augmented anew, and their targets [N, ...]."""
+        """Inputs float32 [N, ...], newly augmented, and their targets [N, ...]."""
         indices = indices.to(self.labels.device)
         images = random_shift(self.images[indices], self.shift)
         if self.flip:
             images = random_flip(images)
         targets = self.labels[indices]
         return images if self.normalize is None else self.normalize(images), targets
-
-    def evenly(self, count: int) -> Dataset:
-        """`count` inputs spread evenly over the data; at most all."""
-        chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).round().long()
-        return self.dataset.take(chosen.numpy().astype(np.int64))

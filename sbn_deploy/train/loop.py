@@ -46,13 +46,13 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
     """Train, and score on the test images.
 
     Writes `checkpoint.safetensors`, `metrics.json` and `history.csv` to
-    `config.out`; while training goes on, its state is there too, renewed after
+    `config.out`; during training its state is there too, saved atomically after
     each epoch. On a CPU the same configuration gives the same checkpoint, bit for
     bit, whether or not training was stopped and resumed in between. The
     caller's random generator is left as it was.
 
     Args:
-        resume: go on with the run in `config.out`; settings that are not given
+        resume: continue the run in `config.out`; settings that are not given
             are taken from it. Where there is none, training starts; where it has
             finished, its result is returned.
 
@@ -104,7 +104,7 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     if not group.first:
         return TrainResult(path, {})
     model.cpu().eval()
-    calibration = trainer.images.evenly(config.calibration) if config.calibration else None
+    calibration = images.evenly(config.batchnorm_images) if config.batchnorm_images else None
     scores = score(
         model,
         _load(config, "test"),
@@ -187,7 +187,7 @@ def _head(built: Built, images: data.Dataset) -> Head:
     if found != wanted and not (images.task == "regression" and _squeezed(found, wanted)):
         what = objective.task.raw or "an answer"
         raise ConfigError(
-            f"{built.reference} answers {found} to {list(example.shape)}; training on"
+            f"{built.reference} gives {found} for inputs {list(example.shape)}; training on"
             f" {images.name} needs {what} {wanted}"
         )
     return Head.of(lambda: trial.answer(built, [example]), objective)

@@ -27,7 +27,7 @@ def start_from(model: nn.Module, path: Path) -> None:
         path: see `sbn_deploy.networks.read_state`.
 
     Raises:
-        ArtifactError: the checkpoint cannot be read, or is of another network; the
+        ArtifactError: the checkpoint cannot be read, or belongs to another network; the
             message lists what is missing, left over, or of another shape.
     """
     binary = {name: m for name, m in model.named_modules() if isinstance(m, BinaryLayer)}
@@ -44,7 +44,7 @@ def start_from(model: nn.Module, path: Path) -> None:
     problems = differences({n: t for n, t in state.items() if n not in spare}, wanted)
     if problems:
         raise ArtifactError(
-            f"{path} is not of the float form of {type(model).__name__}: it"
+            f"{path} does not hold the float form of {type(model).__name__}: it"
             f" {' and '.join(problems)}"
         )
     with torch.no_grad():

@@ -1,8 +1,9 @@
-"""An unfinished training run on disk: enough to go on as if nothing had happened."""
+"""An unfinished training run on disk: enough to resume as if nothing had happened."""
 
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sbn_deploy.nn import models, storage
+from sbn_deploy.settings import RenamedWarning
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.ema import Ema
 from sbn_runtime.errors import ArtifactError, ConfigError
@@ -54,7 +56,7 @@ class Live:
 def save(
     path: Path, live: Live, position: Position, config: TrainConfig, random: Sequence[Tensor]
 ) -> None:
-    """Write the state, whole or not at all.
+    """Write the state, atomically.
 
     Args:
         random: the random state of each process.
@@ -89,7 +91,7 @@ class Saved:
     """The state of an unfinished run, read from a file.
 
     Raises:
-        ArtifactError: missing, damaged or foreign file.
+        ArtifactError: a file that is missing, damaged, or not a training state.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,7 +111,10 @@ class Saved:
         Raises:
             ConfigError: a setting that `asked` names differs from the run's.
         """
-        found = TrainConfig(**(self.config | {"out": asked.out}))
+        with warnings.catch_warnings():
+            # It may have been written when settings had other names.
+            warnings.simplefilter("ignore", RenamedWarning)
+            found = TrainConfig(**(self.config | {"out": asked.out}))
         for key in sorted(asked.model_fields_set - {"out"}):
             if getattr(asked, key) != getattr(found, key):
                 raise ConfigError(
@@ -128,7 +133,7 @@ class Saved:
         if count != self.processes:
             raise ConfigError(
                 f"{self.path} belongs to a run of {self.processes} processes, not {count}; "
-                "start as many"
+                "start the same number"
             )
         models.load_state(live.model, self._under("model."), self.path)
         try:

@@ -46,7 +46,7 @@ class Trainer:
     """Trains a network in place.
 
     Args:
-        model: new, on the CPU, drawn from the same seed in every process.
+        model: new, on the CPU, initialised with the same seed in every process.
         head: what its output means.
         images: to train on.
         validation: to score after each epoch, if any.
@@ -58,7 +58,7 @@ class Trainer:
 
     Raises:
         ArtifactError, ConfigError, MissingDependencyError: the teacher or
-            TensorBoard cannot be had.
+            TensorBoard is not available.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Trainer:
         )
 
     def restore(self, saved: state.Saved) -> None:
-        """Go on where a saved run was.
+        """Continue a saved run.
 
         Raises:
             ArtifactError, ConfigError: it does not fit.
@@ -113,7 +113,7 @@ class Trainer:
         self._set_random_state(random)
 
     def fit(self) -> None:
-        """Train to the end; the model then has the parameters that are to be kept.
+        """Train to the end; the model then has the final parameters.
 
         Raises:
             ConfigError: numbers that are no longer finite, or a full disk.
@@ -166,7 +166,7 @@ class Trainer:
                 self._save()
                 raise Stopped(
                     f"stopped in epoch {position.epoch + 1} after step {position.step} of "
-                    f"{self.steps}; go on with --resume"
+                    f"{self.steps}; continue with --resume"
                 )
         position.seconds = time.perf_counter() - start
 
@@ -178,7 +178,7 @@ class Trainer:
         order = torch.randperm(len(self.images), generator=generator)
         order = order[: self.steps * config.batch_size]
         own = order.view(self.steps, group.count, -1)[:, group.rank]
-        return own.reshape(self.steps, config.accumulate, -1)
+        return own.reshape(self.steps, config.gradient_accumulation, -1)
 
     def _step(self, wrapped: nn.Module, order: Tensor) -> tuple[float, float]:
         """One step; the loss of its batch and how many answers were right, in this process."""
@@ -256,8 +256,8 @@ class Trainer:
         applied = self.live.ema.applied() if self.live.ema else contextlib.nullcontext()
         random = self._random_state()
         calibration = None
-        if self.config.calibration:
-            chosen = self.images.evenly(self.config.calibration)
+        if self.config.batchnorm_images:
+            chosen = self.images.dataset.evenly(self.config.batchnorm_images)
             calibration = torch.from_numpy(chosen.inputs()).to(self.device)
         with applied:
             members = materialize(self.model, calibration=calibration)
@@ -291,7 +291,7 @@ def _optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     vectors = [parameter for parameter in others if parameter.ndim <= 1]
     groups = [
         {"params": parameters, "lr": rate}
-        for parameters, rate in ((weights, config.weight_step), (vectors, config.step))
+        for parameters, rate in ((weights, config.weight_lr), (vectors, config.step))
         if parameters
     ]
     adam: list[Optimizer] = [Adam(groups)] if groups else []
@@ -303,7 +303,7 @@ def _optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
             return [
                 MirrorDescent(
                     latents,
-                    lr=config.latent_step,
+                    lr=config.latent_lr,
                     moments=config.moments,
                     betas=betas,
                     decay=config.latent_decay,
@@ -313,12 +313,12 @@ def _optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
         case "projected":
             return [
                 ProjectedGradient(
-                    latents, lr=config.latent_step, moments=config.moments, betas=betas
+                    latents, lr=config.latent_lr, moments=config.moments, betas=betas
                 ),
                 *adam,
             ]
         case "bop":
-            return [Bop(latents, lr=config.latent_step), *adam]
+            return [Bop(latents, lr=config.latent_lr), *adam]
 
 
 @contextlib.contextmanager

@@ -1,18 +1,7 @@
-"""Proving that an exported file computes what the trained network computes.
+"""Whether an exported file computes what the network that it came from computes.
 
-torch and every engine that runs the file get the same inputs: for ONNX our
-kernels under every instruction set of this machine, stock onnxruntime (which
-runs the embedded functions) and onnx's own reference evaluator; for TFLite each
-kind of kernels of Larq Compute Engine. Packed tensors are compared bit for bit
-with the signs inside torch, labels exactly, logits to a stated tolerance.
-
-Where a network has float layers, engines may add in different orders, and a
-sum that is zero but for rounding may get either sign. A sample in which nothing
-but such ties differ at first is counted as tied, and what follows from the
-other sign is not compared. Signs of whole-number sums are never ties.
-
-Where signs are drawn, torch draws with the same random numbers, see `replay`; the
-file may differ only where the stated error of its table decides a draw.
+The comparison itself is in `sbn_deploy.oracle`; here is what it compares: a file with the
+checkpoint of `sbn train` that it was exported from, or with the network of a reference.
 """
 
 from __future__ import annotations
@@ -25,15 +14,16 @@ from sbn_converters.onnx.inspect import load_model
 from sbn_converters.onnx.inspect import metadata as onnx_metadata
 from sbn_converters.tflite.metadata import metadata as tflite_metadata
 from sbn_converters.tflite.read import read
+from sbn_deploy.export.from_checkpoint import Materialized, materialize_checkpoint
 from sbn_deploy.lce.interpreter import check_installed
-from sbn_deploy.materialize import Materialized, materialize_checkpoint
+from sbn_deploy.materialize import Form
+from sbn_deploy.oracle import EngineResult, ValidationReport, validate_lce, validate_members
+from sbn_deploy.oracle.report import TOLERANCE
 from sbn_runtime.errors import ArtifactError, ModelError
 
-from .lce_engines import validate_lce
-from .onnx_engines import validate_members
-from .report import LOGITS_TOLERANCE, EngineResult, ValidationReport
+from .network import validate_network
 
-__all__ = ["EngineResult", "ValidationReport", "validate", "validate_lce", "validate_members"]
+__all__ = ["EngineResult", "ValidationReport", "validate", "validate_network"]
 
 _NEEDED = {
     "activations": str,
@@ -53,14 +43,14 @@ def validate(
 
     A file whose name ends in .tflite is read as TFLite, any other as ONNX. Inputs
     are `samples` images of the checkpoint's test data, or random ones where the
-    data is not at hand.
+    data is not available.
 
     Raises ModelError or ArtifactError for files that cannot be compared,
     MissingDependencyError for TFLite without larq-compute-engine.
     """
     compare = _validate_tflite if model.suffix == ".tflite" else _validate_onnx
     inputs, results = compare(model, checkpoint, samples, seed)
-    return ValidationReport(str(model), str(checkpoint), inputs, LOGITS_TOLERANCE, results)
+    return ValidationReport(str(model), str(checkpoint), inputs, TOLERANCE, results)
 
 
 def _validate_onnx(
@@ -69,7 +59,9 @@ def _validate_onnx(
     proto = load_model(model)
     made = _materialise(onnx_metadata(proto), model, checkpoint)
     images, inputs = made.sample_inputs(samples, seed)
-    results = validate_members(proto, made.members, images, draws=made.draws, name=str(model))
+    results = validate_members(
+        proto, made.members, images, stochastic=made.stochastic, name=str(model)
+    )
     return inputs, results
 
 
@@ -94,13 +86,8 @@ def _materialise(meta: Mapping[str, Any], model: Path, checkpoint: Path) -> Mate
                 f"{model} has damaged metadata: {key!r} is {meta.get(key)!r};"
                 f" export it again from {checkpoint}"
             )
-    made = materialize_checkpoint(
-        checkpoint,
-        weights=meta["weights"],
-        members=meta["members"],
-        seed=meta["seed"],
-        activations=meta["activations"],
-    )
+    form = Form(meta["weights"], meta["members"], meta["seed"], meta["activations"])
+    made = materialize_checkpoint(checkpoint, form)
     if (made.meta["arch"], made.meta["config"]) != (meta["arch"], meta["config"]):
         raise ArtifactError(
             f"{checkpoint} holds {made.meta['arch']} {made.meta['config']}, but {model} was"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sbn_deploy.cli import main
-from sbn_deploy.untrained import export_untrained
+from sbn_deploy.export.untrained import export_untrained
+from sbn_deploy.materialize import Form
 from sbn_runtime import Session
 from sbn_runtime.errors import ConfigError
 
@@ -40,7 +41,7 @@ def test_small_exports_run(arch: str, tmp_path: Path) -> None:
 def test_the_seed_decides(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.onnx", "b.onnx", "c.onnx")]
     for path, seed in zip(files, (0, 0, 1), strict=True):
-        export_untrained("digits-cnn", path, width=8, seed=seed)
+        export_untrained("digits-cnn", path, Form(seed=seed), width=8)
     first, again, other = (path.read_bytes() for path in files)
     assert first == again != other
 

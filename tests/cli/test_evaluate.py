@@ -229,13 +229,13 @@ def test_images_that_cannot_be_used(model: Path, tmp_path: Path) -> None:
     assert outcome.status == 0, outcome
     lines = outcome.stderr.splitlines()
     at = lines.index("warning: 12 of 42 images were skipped")
-    assert lines[at + 1].startswith(f"  {folder / 'a0.png'}: no image that can be read: ")
+    assert lines[at + 1].startswith(f"  {folder / 'a0.png'}: not a readable image: ")
     assert lines[at + 11 :] == ["  and 2 more"]
     # What is trained on must be whole.
     for part in ("train", "test"):
         (tmp_path / part / CLASSES[0] / "z.png").write_bytes(b"")
     message = sbn("train", "--data", f"folder:{tmp_path}", "--out", tmp_path / "run")
-    assert "is no image that can be read" in message.refused_after_progress()
+    assert "is not a readable image" in message.refused_after_progress()
 
 
 def test_labels_out_of_range(model: Path, numbered: Path) -> None:

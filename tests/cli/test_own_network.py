@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -144,7 +145,7 @@ def sbn(capsys: pytest.CaptureFixture[str]) -> Sbn:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with networks and the weights of one; what they register is forgotten."""
-    monkeypatch.setattr(network, "_REGISTRY", dict(network._REGISTRY))
+    monkeypatch.setattr(network, "_REGISTRY", copy.copy(network._REGISTRY))
     monkeypatch.chdir(tmp_path)
     Path("net.py").write_text(NET, encoding="utf-8")
     Path("stochastic.py").write_text(STOCHASTIC, encoding="utf-8")
@@ -260,7 +261,7 @@ def test_sampled_members_and_noise(sbn: Sbn) -> None:
     assert outcome.status == 0, outcome
     assert Session("n.onnx").stochastic
     message = sbn("export", "net.py:Net", *SHAPE, "--weights", "sample", "-o", "x.onnx").refusal
-    assert "net.py:Net has no stochastic weights to draw from" in message
+    assert "net.py:Net has no stochastic weights to sample" in message
     message = sbn(
         *("export", "net.py:Net", *SHAPE, "--activations", "stochastic", "-o", "x.onnx")
     ).refusal
@@ -335,7 +336,10 @@ def evil(path: str) -> None:
         (("net.py:Net", *SHAPE, "--checkpoint", "plain.pt"), "not a state dict"),
         (("net.py:Net", *SHAPE, "--task", "guess"), "argument --task: invalid choice: 'guess'"),
         (("net.py:Net", *SHAPE, "--task", "segmentation"), "[N, K, H, W]"),
-        (("net.py:Net", *SHAPE, "--classes", "cat,dog"), "2 classes are named, but net.py:Net"),
+        (
+            ("net.py:Net", *SHAPE, "--classes", "cat,dog"),
+            "2 class names were given, but the output of net.py:Net",
+        ),
         (("net.py:Net", *SHAPE, "--classes", "a,b,a"), "give each class once"),
         (("net.py:Net", *SHAPE, "--classes", "no.txt"), "--classes no.txt: No such file"),
         (("net.py:Net", *SHAPE, "--classes", "net.pt"), "--classes net.pt: not UTF-8 text"),
@@ -348,7 +352,7 @@ def evil(path: str) -> None:
         (("net.py:Net", *SHAPE, "--preprocess", "size=8x8"), "contradicts the input"),
         (("net.py:Float", "--input", "1x4", "--preprocess", "std=1"), "an input of images"),
         (("net.pt",), "sbn export FILE.py:NAME --checkpoint net.pt"),
-        (("digits-cnn", "--untrained", *SHAPE), "--input goes with FILE.py:NAME"),
+        (("digits-cnn", "--untrained", *SHAPE), "--input is for FILE.py:NAME"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(
@@ -402,7 +406,7 @@ def test_validate_with_another_network(sbn: Sbn) -> None:
     message = sbn("validate", "net.onnx", "--against", "stochastic.py:Net").refusal
     assert "stochastic.py:Net, given [1, 3, 10, 10], raised" in message
     message = sbn("validate", "net.onnx", "--against", "net.pt", "--data", "digits").refusal
-    assert "--data goes with FILE.py:NAME" in message
+    assert "--data is for FILE.py:NAME" in message
 
 
 def test_benchmark(sbn: Sbn) -> None:

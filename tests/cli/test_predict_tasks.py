@@ -73,7 +73,7 @@ def test_options_of_classes(
     model = save(tmp_path / "m.onnx", ROWS, "regression")
     outcome = sbn("predict", model, files[0], *option)
     assert outcome.status == 2
-    assert f"{option[0]} chooses between classes; the task here is regression" in outcome.stderr
+    assert f"{option[0]} is for classes; the task here is regression" in outcome.stderr
 
 
 def test_models_that_cannot_be_asked(tmp_path: Path, files: tuple[Path, Path]) -> None:

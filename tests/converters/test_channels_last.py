@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sbn_converters.onnx.inspect import inspect_model
 from sbn_deploy.export import export_onnx
-from sbn_deploy.validate import validate_members
+from sbn_deploy.oracle import validate_members
 
 from .random_networks import Sign, batch_norm, random_signs
 from .test_lowering import Convolution

@@ -16,12 +16,12 @@ from torch import nn
 from sbn_converters.onnx.noise import Draw
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED
 from sbn_deploy.export import Noise, export_onnx
-from sbn_deploy.materialize import materialize
-from sbn_deploy.materialize.draws import draws_of, noise_table
+from sbn_deploy.export.untrained import export_untrained
+from sbn_deploy.materialize import Form, materialize
+from sbn_deploy.materialize.signs import noise_table, stochastic_signs
 from sbn_deploy.nn import StochasticSign, models
 from sbn_deploy.nn import noise as noises
-from sbn_deploy.untrained import export_untrained
-from sbn_deploy.validate import validate_members
+from sbn_deploy.oracle import validate_members
 from sbn_runtime import Session
 from sbn_runtime.errors import ConfigError, ModelError
 from sbn_runtime.session import session_options
@@ -49,10 +49,10 @@ def test_every_engine_draws_what_torch_draws(
     }
     path = tmp_path / "network.onnx"
     export_onnx([network], x, path, noise=Noise(draws, 2, seed))
-    results = validate_members(onnx.load(path), [network], x.numpy(), draws=draws)
+    results = validate_members(onnx.load(path), [network], x.numpy(), stochastic=draws)
     assert [result for result in results if not result.ok] == []
     # The table decides about one draw in 2^12.
-    assert all(result.tied_draws <= 5 + result.compared_bits / 256 for result in results)
+    assert all(result.tied_stochastic <= 5 + result.compared_bits / 256 for result in results)
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +62,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_untrained(
         "cifar-vgg-s",
         path,
-        weights="sample",
-        members=2,
-        activations="stochastic",
-        samples=3,
+        Form("sample", 2, activations="stochastic", samples=3),
         size=8,
         width=8,
     )
@@ -117,7 +114,8 @@ def test_a_sample_is_the_same_network_for_every_image(model: Path) -> None:
 
 def test_a_shortcut_from_before_the_noise_is_repeated(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    export_untrained("birealnet18", path, activations="stochastic", samples=2, size=32, width=8)
+    form = Form(activations="stochastic", samples=2)
+    export_untrained("birealnet18", path, form, size=32, width=8)
     assert "Tile" in {node.op_type for node in onnx.load(path).graph.node}
 
 
@@ -140,7 +138,7 @@ def test_temperature_scales_the_noise() -> None:
     network = nn.Sequential(
         StochasticSign("uniform", temperature=4.0), StochasticSign(temperature=0.5, learnable=True)
     )
-    found = draws_of(network)
+    found = stochastic_signs(network)
     assert found["0"].scale == 0.25
     assert found["1"].scale == pytest.approx(2.0)
     assert found["0"].table.cdf(np.array([0.5]))[0] == 0.75

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sbn_converters.onnx.inspect import inspect_model, metadata
 from sbn_deploy.export import ExportReport, export_model, export_onnx
-from sbn_deploy.validate import validate_members
+from sbn_deploy.oracle import validate_members
 from sbn_runtime.errors import ModelError, OutputError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sbn_converters.onnx.noise import CODES, NoiseTable, random_bits
-from sbn_deploy.materialize.draws import noise_table
+from sbn_deploy.materialize.signs import noise_table
 from sbn_deploy.nn import noise as noises
 
 STATED = 2.0**-12

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sbn_deploy.export.onnx_model import build
-from sbn_deploy.validate import validate_members
-from sbn_deploy.validate.report import within_tolerance
+from sbn_deploy.oracle import validate_members
+from sbn_deploy.oracle.report import within_tolerance
 from tests.published.catalogue import NETWORKS
 
 

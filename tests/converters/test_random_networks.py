@@ -11,7 +11,7 @@ import onnx
 from hypothesis import HealthCheck, given, settings
 
 from sbn_deploy.export import export_onnx
-from sbn_deploy.validate import validate_members
+from sbn_deploy.oracle import validate_members
 from sbn_runtime import available_isas
 
 from .random_networks import NetworkSpec, build, networks

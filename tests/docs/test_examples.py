@@ -17,6 +17,7 @@ can be checked is: commands are parsed by their own parsers, names of modules ex
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import re
 import tomllib
@@ -51,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for entry in ("models", "docs"):
         (home / entry).symlink_to(ROOT / entry)
     for module in (noise, surrogate, network):
-        monkeypatch.setattr(module, "_REGISTRY", dict(module._REGISTRY))
+        monkeypatch.setattr(module, "_REGISTRY", copy.copy(module._REGISTRY))
     with torch.random.fork_rng(devices=[]), threads(1):
         yield tmp_path
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbn_deploy.export.record import record
-from sbn_deploy.export.straight_through import is_writing
+from sbn_deploy.tracing.record import record
+from sbn_deploy.tracing.straight_through import is_writing
 from sbn_runtime.errors import InputError, UnsupportedLayerError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import json
 import os
@@ -69,7 +70,7 @@ class Own(Network, arch="own"):
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with the files; what they register is forgotten."""
-    monkeypatch.setattr(network, "_REGISTRY", dict(network._REGISTRY))
+    monkeypatch.setattr(network, "_REGISTRY", copy.copy(network._REGISTRY))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets").mkdir()
     (tmp_path / "nets/plain.py").write_text(PLAIN, encoding="utf-8")
@@ -192,7 +193,7 @@ def test_installed_packages_are_not_the_users_own(place: str) -> None:
     evil = with_header(
         path, arch=f"{file}:run", config={"command": "touch ran"}, source_sha256=digest(file)
     )
-    with pytest.raises(ArtifactError, match="which is not below here"):
+    with pytest.raises(ArtifactError, match="which is not below the current folder"):
         checkpoint.load(evil)
     assert not Path("ran").exists()
 
@@ -214,9 +215,12 @@ def test_headers_that_do_not_fit(change: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("nets/plain.py:twelve", r"answers \[2, 12\] to \[2, 1, 8, 8\]; .* needs logits \[2, 10\]"),
+        (
+            "nets/plain.py:twelve",
+            r"gives \[2, 12\] for inputs \[2, 1, 8, 8\]; .* needs logits \[2, 10\]",
+        ),
         ("nets/plain.py:colour", r"colour, given \[2, 1, 8, 8\], raised RuntimeError"),
-        ("nets/plain.py:pair", r"answers \[2, 1, 8, 8\] to"),
+        ("nets/plain.py:pair", r"gives \[2, 1, 8, 8\] for inputs"),
         ("nets/plain.py:Nett", r"did you mean Net\?"),
     ],
 )

@@ -81,7 +81,7 @@ if __name__ == "__main__":
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten."""
-    monkeypatch.setattr(network, "_REGISTRY", dict(network._REGISTRY))
+    monkeypatch.setattr(network, "_REGISTRY", copy.copy(network._REGISTRY))
 
 
 @pytest.fixture

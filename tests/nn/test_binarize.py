@@ -390,7 +390,9 @@ def test_networks_that_cannot_be_binarized_are_errors() -> None:
     model, _ = made("vgg")
     with torch.no_grad():
         model.features[4].weight[0, 0, 0, 0] = torch.inf
-    with pytest.raises(ConfigError, match=r"cannot binarize features\.4: weights are not finite"):
+    with pytest.raises(
+        ConfigError, match=r"cannot binarize features\.4: some weights are NaN or infinite"
+    ):
         binarize(model)
     with pytest.raises(ConfigError, match=r"cannot binarize 4: unknown noise 'pink'"):
         binarize(signals(), noise="pink")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sbn_deploy.export import ExportReport, Noise, export_model
-from sbn_deploy.materialize import draws_of, materialize
+from sbn_deploy.materialize import materialize, stochastic_signs
 from sbn_deploy.nn import Binarized, binarize
 from sbn_runtime import Session
 from tests.nn.float_networks import Bottleneck, MobileNet, ResNet, Vgg, signals
@@ -57,7 +57,7 @@ def test_every_binary_layer_is_packed(name: str, padding_value: float, tmp_path:
 def test_noise_and_members_of_a_binarized_network(tmp_path: Path) -> None:
     result, x = made("resnet")
     members = materialize(result.model, weights="sample", members=2)
-    noise = Noise(draws_of(result.model), samples=3)
+    noise = Noise(stochastic_signs(result.model), samples=3)
     path = tmp_path / "net.onnx"
     check_packed(result, export_model(members, x[:2], path, noise=noise))
     outputs = Session(path).run(x.numpy())

@@ -19,17 +19,16 @@ import torch
 from numpy.typing import NDArray
 
 from sbn_deploy.export import export_members
+from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.process import run_lce
-from sbn_deploy.untrained import export_untrained
 from tests.tools import lce_models
-from tests.tools.networks import GENERATOR_PACKAGES
 
 from . import torch_network
 from .cases import AGREED, MISPLACED, TIED
 from .description import Network, Residual
 
 pytestmark = pytest.mark.skipif(
-    any(find_spec(package) is None for package in GENERATOR_PACKAGES),
+    any(find_spec(package) is None for package in lce_models.PACKAGES),
     reason="needs TensorFlow and larq, the extra tflite: make test-lce",
 )
 

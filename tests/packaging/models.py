@@ -12,6 +12,7 @@ import onnx
 from sbn_converters import ops
 from sbn_deploy import data
 from sbn_deploy.export import export_checkpoint
+from sbn_deploy.materialize import Form
 
 from ..runtime import test_kernels, test_stochastic_sign
 from .wheels import ROOT
@@ -42,7 +43,7 @@ def golden_words() -> dict[str, list[str]]:
 
 def _network(model: str, path: Path, images: np.ndarray, options: dict[str, Any]) -> None:
     """Exports a trained network; what passes between its layers becomes an output too."""
-    export_checkpoint(ROOT / "models" / model / "checkpoint.safetensors", path, **options)
+    export_checkpoint(ROOT / "models" / model / "checkpoint.safetensors", path, Form(**options))
     proto = onnx.load(path)
     present = {output.name for output in proto.graph.output}
     for node in proto.graph.node:

@@ -15,6 +15,7 @@ from torch import nn
 
 from sbn_deploy import cli, data, tasks
 from sbn_deploy.export import export_checkpoint, export_model
+from sbn_deploy.materialize import Form
 from sbn_deploy.train import curves
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.head import Head
@@ -70,8 +71,8 @@ def test_files_answer_as_training_measured(
     monkeypatch.chdir(trained.checkpoint.parent)
     shutil.copytree(Path(task_data.__file__).parent, Path.cwd() / HERE.parent, dirs_exist_ok=True)
     path = tmp_path / "model.onnx"
-    sampled = {"weights": "sample", "members": members} if members > 1 else {}
-    report = export_checkpoint(trained.checkpoint, path, **sampled)  # type: ignore[arg-type]
+    form = Form("sample", members) if members > 1 else Form()
+    report = export_checkpoint(trained.checkpoint, path, form)
     assert any(layer.kind == "binary" for layer in report.layers)
     session = Session(path)
     assert session.task == session.metadata["task"] == trained.task
@@ -95,7 +96,7 @@ def test_files_answer_as_training_measured(
 
 def test_noise_is_averaged_by_task(trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    export_checkpoint(trained.checkpoint, path, activations="stochastic", samples=4)
+    export_checkpoint(trained.checkpoint, path, Form(activations="stochastic", samples=4))
     session = Session(path)
     x = session.preprocess(trained.test.images[:6])
     outputs = session.run(x, samples=5)
@@ -269,7 +270,7 @@ def test_answers_of_another_shape(tmp_path: Path) -> None:
     config = settings(tmp_path / "run", f"npz:{tmp_path / 'data.npz'}", "TwoAnswers")
     assert train(config.model_copy(update={"epochs": 1})).metrics["task"] == "regression"
     np.savez(tmp_path / "data.npz", x=rows, y=np.stack([rows[:, :2]] * 2, axis=2))
-    assert "answers [2, 2] to [2, 12]; training on" in refusal(config)
+    assert "gives [2, 2] for inputs [2, 12]; training on" in refusal(config)
 
 
 def test_what_is_for_classes_only_says_so(

@@ -27,6 +27,8 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 CALIBRATION_IMAGES = 4
+# What this needs, as it is imported.
+PACKAGES = ("larq_compute_engine", "larq", "tensorflow", "tf_keras")
 
 
 def convert(name: str) -> bytes:

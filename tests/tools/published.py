@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from sbn_deploy.export.onnx_model import Built, build
 from sbn_deploy.machine.describe import describe
-from sbn_deploy.validate import validate_members
+from sbn_deploy.oracle import validate_members
 from sbn_runtime import Session, available_isas
 from sbn_runtime.errors import SbnError
 from sbn_runtime.files import write_atomically

@@ -1,4 +1,4 @@
-"""Checkpoints and artifacts come back as they were, or not at all."""
+"""Checkpoints come back as they were, or not at all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sbn_deploy.materialize import artifact, materialize
 from sbn_deploy.nn import models
 from sbn_deploy.nn.models import Network
 from sbn_deploy.nn.storage import HEADER_KEY
 from sbn_deploy.train import checkpoint
-from sbn_runtime.errors import ArtifactError, ConfigError, OutputError
+from sbn_runtime.errors import ArtifactError, OutputError
 
 META = {"data": "digits", "classes": ["0", "1"], "seed": 3}
 
@@ -66,7 +65,7 @@ def test_missing_file(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "nothing")
 
 
-def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError):
         checkpoint.load(tmp_path)
 
@@ -79,13 +78,11 @@ def test_truncated_file(saved: Path, kept: float) -> None:
         checkpoint.load(saved)
 
 
-def test_foreign_files(saved: Path, tmp_path: Path) -> None:
-    foreign = tmp_path / "foreign.safetensors"
-    save_file({"x": torch.zeros(1)}, foreign)
-    with pytest.raises(ArtifactError, match="no sbn-checkpoint file"):
-        checkpoint.load(foreign)
-    with pytest.raises(ArtifactError, match="no sbn-artifact file"):
-        artifact.load(saved)
+def test_other_files(saved: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(1)}, other)
+    with pytest.raises(ArtifactError, match="not a file of the format sbn-checkpoint"):
+        checkpoint.load(other)
 
 
 @pytest.mark.parametrize(
@@ -123,20 +120,3 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="choose a folder"):
         checkpoint.save(tmp_path / "file" / "x.safetensors", small(), {})
-
-
-def test_artifact_round_trip(tmp_path: Path) -> None:
-    members = materialize(small(), weights="sample", members=3, seed=5)
-    path = tmp_path / "ensemble.safetensors"
-    artifact.save(path, members, {"seed": 5})
-    loaded, header = artifact.load(path)
-    assert (header["seed"], header["members"], header["arch"]) == (5, 3, "digits-cnn")
-    x = torch.randn(4, 1, 8, 8)
-    for member, other in zip(members, loaded, strict=True):
-        assert torch.equal(member(x), other(x))
-
-
-def test_artifact_of_unregistered_modules(tmp_path: Path) -> None:
-    for members in ([], [torch.nn.Linear(1, 1)]):
-        with pytest.raises(ConfigError, match="registered architecture"):
-            artifact.save(tmp_path / "x.safetensors", members, {})

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sbn_deploy.nn import models
+from sbn_deploy.settings import RenamedWarning
 from sbn_deploy.train.config import TrainConfig, load
 from sbn_deploy.train.schedule import factor
 from sbn_runtime.errors import ConfigError
@@ -60,7 +61,7 @@ def test_one_recipe_explains_every_setting() -> None:
         ("epochs = 'many'", r"setting epochs is 'many'"),
         ("step = nan", r"setting step is nan"),
         ("schedule = 'linear'", r"setting schedule is 'linear': input should be 'cosine'"),
-        ("epochs = ", r"recipe\.toml is no TOML"),
+        ("epochs = ", r"recipe\.toml is not valid TOML"),
         ("warmup = 100", "warmup of 100 epochs leaves none of 100"),
         ("milestones = [3]", "milestones need schedule 'step'"),
         ("schedule = 'step'", "milestones need schedule 'step'"),
@@ -68,8 +69,11 @@ def test_one_recipe_explains_every_setting() -> None:
         ("optimizer = 'bop'", "needs weights 'deterministic'"),
         ("optimizer = 'projected'\nlatent_decay = 0.1", "needs optimizer 'mirror'"),
         ("teacher_arch = 'digits-cnn'", "teacher_arch needs a teacher"),
-        ("batch_size = 64\naccumulate = 33", "less than two images in a part"),
-        ("batch_size = 64\naccumulate = 3", "no multiple of accumulate"),
+        ("batch_size = 64\ngradient_accumulation = 33", "fewer than two images in a part"),
+        (
+            "batch_size = 64\ngradient_accumulation = 3",
+            "not a multiple of gradient_accumulation",
+        ),
         ("twin = true\nweights = 'mean'", "weights does not concern the fp32 twin"),
     ],
 )
@@ -84,12 +88,22 @@ def test_wrong_recipes(tmp_path: Path, text: str, message: str) -> None:
     [
         ("epochs", "write key=value"),
         ("=3", "write key=value"),
-        ("epochs.first=3", "epochs is no table"),
+        ("epochs.first=3", "epochs is not a table"),
     ],
 )
 def test_wrong_assignments(tmp_path: Path, assignment: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(written(tmp_path, "epochs = 2"), [assignment], out=tmp_path)
+
+
+@pytest.mark.parametrize("old", TrainConfig.renamed)
+def test_old_names(tmp_path: Path, old: str) -> None:
+    new = TrainConfig.renamed[old]
+    with pytest.warns(RenamedWarning, match=f"{old} is now called {new}"):
+        config = load(written(tmp_path, f"{old} = 2"), out=tmp_path)
+    assert getattr(config, new) == 2
+    with pytest.raises(ConfigError, match=f"{old} is the old name of {new}"):
+        load(written(tmp_path, f"{old} = 2\n{new} = 2"), out=tmp_path)
 
 
 def test_missing_recipe(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_folders_that_hold_something_else(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"large\.png has 4x5 pixels, but .*000\.png 4x4"):
         data.load(spec, "train")
     (tmp_path / "class1" / "large.png").write_text("no image")
-    with pytest.raises(ConfigError, match=r"large\.png is no image that can be read"):
+    with pytest.raises(ConfigError, match=r"large\.png is not a readable image"):
         data.load(spec, "train")
 
 
@@ -302,7 +302,7 @@ def test_cifar10_in_its_binary_layout(tmp_path: Path, folder: str) -> None:
     assert test.classes[3] == "cat"
     assert np.array_equal(test.images, images[300:])
     (inside / "test_batch.bin").write_bytes(bytes(3000))
-    with pytest.raises(ConfigError, match="3000 bytes, no multiple of 3073"):
+    with pytest.raises(ConfigError, match="3000 bytes, not a multiple of 3073"):
         data.load(f"cifar10:{tmp_path}", "test")
 
 

@@ -52,7 +52,7 @@ def test_weights_of_a_step_are_the_same_or_not_by_choice(tmp_path: Path, same: b
 
 def test_processes_share_every_batch_of_an_epoch(tmp_path: Path) -> None:
     alone = trainers(tmp_path, 1, batch_size=48)[0]._order()
-    parts = [t._order() for t in trainers(tmp_path, 3, batch_size=48, accumulate=2)]
+    parts = [t._order() for t in trainers(tmp_path, 3, batch_size=48, gradient_accumulation=2)]
     assert parts[0].shape == (alone.shape[0], 2, 8)
     for step, batch in enumerate(alone):
         together = torch.cat([part[step].flatten() for part in parts])
@@ -64,7 +64,7 @@ def test_torchrun_with_two_processes(tmp_path: Path) -> None:
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *("-m", "sbn_deploy.cli", "train", "--out", str(tmp_path), "--epochs", "6", "--json"),
         *("--set", "same_weights=true", "--set", "model.width=16", "--set", "members=2"),
-        *("--set", "device=cpu", "--set", "accumulate=2"),
+        *("--set", "device=cpu", "--set", "gradient_accumulation=2"),
     ]
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
@@ -83,8 +83,8 @@ def test_torchrun_with_two_processes(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"batch_size": 63}, r"batch_size 63 does not divide among 2 processes"),
-        ({"batch_size": 2}, r"less than two images"),
-        ({"batch_size": 64, "accumulate": 32}, r"less than two images"),
+        ({"batch_size": 2}, r"fewer than two images"),
+        ({"batch_size": 64, "gradient_accumulation": 32}, r"fewer than two images"),
     ],
 )
 def test_batches_that_cannot_be_shared(
@@ -99,7 +99,7 @@ def test_batches_that_cannot_be_shared(
 def test_cuda_is_asked_for_but_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with (
-        pytest.raises(ConfigError, match="torch finds none"),
+        pytest.raises(ConfigError, match="torch finds no CUDA device"),
         ranks(TrainConfig(out=tmp_path, device="cuda")),
     ):
         pass

@@ -53,7 +53,7 @@ def test_signals_of_any_length() -> None:
         model = models.create("signals-cnn", channels=2, length=length, classes=3, width=4)
         assert models.input_shape(model.config) == (2, length)
         assert model(torch.randn(2, 2, length)).shape == (2, 3)
-    with pytest.raises(ConfigError, match="length >= 8"):
+    with pytest.raises(ConfigError, match="length of at least 8"):
         models.create("signals-cnn", length=7)
 
 

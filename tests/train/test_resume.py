@@ -24,7 +24,7 @@ from sbn_runtime.errors import ArtifactError, ConfigError
 
 EPOCHS = 12
 # Everything that has a state: moments of two kinds, a running mean, noise, order.
-RECIPE = {"epochs": EPOCHS, "ema": 0.9, "calibration": 50, "members": 2, "model": {"width": 4}}
+RECIPE = {"epochs": EPOCHS, "ema": 0.9, "batchnorm_images": 50, "members": 2, "model": {"width": 4}}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_sigterm_finishes_the_step_and_saves(tmp_path: Path, whole: bytes) -> No
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 143, errors
-    assert "go on with --resume" in errors
+    assert "continue with --resume" in errors
     saved = state.Saved(tmp_path / state.STATE)
     assert 0 < saved.position.epoch < EPOCHS
     result = train(TrainConfig(out=tmp_path), resume=True)

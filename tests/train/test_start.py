@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_listed(tmp_path: Path) -> None:
     twin.pop("stage2.conv.bias")
     twin["stage3.conv.weight"][0] = torch.nan
     save_file(twin, path)
-    with pytest.raises(ArtifactError, match=r"stage3\.conv: weights are not finite"):
+    with pytest.raises(ArtifactError, match=r"stage3\.conv: some weights are NaN or infinite"):
         start_from(models.create("digits-cnn", width=4), path)
     with pytest.raises(ArtifactError, match="cannot read"):
         start_from(models.create("digits-cnn", width=4), tmp_path / "nothing.pt")
@@ -138,7 +138,7 @@ def test_training_starts_there_and_says_so(tmp_path: Path) -> None:
         distill=True,
         epochs=1,
         members=1,
-        latent_step=1e-9,
+        latent_lr=1e-9,
         model={"width": 4},
     )
     result = train(config)

@@ -171,13 +171,13 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
     assert readable == [(4, 6, 3), (4, 6, 3), (4, 6, 3), (4, 6, 3), (4, 6), (4, 6)]
     assert [isinstance(image, Unreadable) for image in found] == [False] * 6 + [True] * 7
     reasons = [image.reason for image in found if isinstance(image, Unreadable)]
-    assert all(reason.startswith("no image that can be read: ") for reason in reasons)
+    assert all(reason.startswith("not a readable image: ") for reason in reasons)
     assert "it is empty or of an unknown format" in reasons[0]
     assert "32 bits" in reasons[4]
     assert reasons[5].endswith("Is a directory")
     assert reasons[6].endswith("No such file or directory")
     # Training does not go on without them.
-    with pytest.raises(ConfigError, match=r"6-empty\.jpg is no image that can be read"):
+    with pytest.raises(ConfigError, match=r"6-empty\.jpg is not a readable image"):
         data.load(f"folder:{tmp_path}", "test")
 
 
@@ -214,7 +214,7 @@ def test_missing_things_in_parquet(tmp_path: Path) -> None:
 def test_too_few_images_to_test_on(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     np.savez(path, images=random_images(4, 3, 3), labels=np.zeros(4, int))
-    with pytest.raises(ConfigError, match="has no class of 5 images"):
+    with pytest.raises(ConfigError, match="has no test part, and no class has the 5 images"):
         data.stream_test(f"npz:{path}")
     np.savez(path, images=random_images(0, 3, 3), labels=np.zeros(0, int))
     with pytest.raises(ConfigError, match="holds no images to test on"):

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from sbn_deploy.commands import train as verb
-from sbn_deploy.materialize import materialize_checkpoint
+from sbn_deploy.export.from_checkpoint import materialize_checkpoint
+from sbn_deploy.materialize import Form
 from sbn_deploy.train import checkpoint, curves, state
 from sbn_deploy.train.diagnose import bad_gradient
 from sbn_deploy.train.logs import HISTORY
@@ -67,7 +68,7 @@ def test_checkpoint_gives_the_reported_accuracy(run: Path) -> None:
     threshold = materialize_checkpoint(run / CHECKPOINT)
     assert threshold.test_accuracy == scores["thresholded"]["accuracy"]
     ensemble = materialize_checkpoint(
-        run / CHECKPOINT, weights="sample", members=scores["ensemble"]["members"], seed=meta["seed"]
+        run / CHECKPOINT, Form("sample", scores["ensemble"]["members"], meta["seed"])
     )
     assert ensemble.test_accuracy == scores["ensemble"]["accuracy"]
     assert threshold.recorded_scores == scores["thresholded"]
@@ -79,7 +80,7 @@ def test_accuracy_without_the_data_is_the_recorded_one(run: Path) -> None:
     threshold = materialize_checkpoint(run / CHECKPOINT)
     threshold.meta["data"] = "elsewhere"
     assert threshold.test_accuracy == threshold.meta["metrics"]["thresholded"]["accuracy"]
-    other = materialize_checkpoint(run / CHECKPOINT, weights="sample", members=2, seed=9)
+    other = materialize_checkpoint(run / CHECKPOINT, Form("sample", 2, 9))
     other.meta["data"] = "elsewhere"
     assert other.test_accuracy is None
 
@@ -163,7 +164,7 @@ def test_verb_needs_a_folder() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [{"epochs": 0}, {"seed": -1}, {"batch_size": 1}, {"step": 0.0}, {"latent_step": float("nan")}],
+    [{"epochs": 0}, {"seed": -1}, {"batch_size": 1}, {"step": 0.0}, {"latent_lr": float("nan")}],
 )
 def test_config_refuses_numbers_out_of_range(tmp_path: Path, setting: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(setting))):
@@ -230,16 +231,16 @@ def test_settings_of_the_data_cannot_be_contradicted(tmp_path: Path) -> None:
     [
         {
             "optimizer": "projected",
-            "latent_step": 0.3,
+            "latent_lr": 0.3,
             "model": {"weight_noise": "uniform", "init_std": 0.5},
         },
-        {"optimizer": "bop", "weights": "deterministic", "latent_step": 1e-3},
-        {"moments": "sgd", "latent_step": 300.0, "latent_decay": 1e-5},
+        {"optimizer": "bop", "weights": "deterministic", "latent_lr": 1e-3},
+        {"moments": "sgd", "latent_lr": 300.0, "latent_decay": 1e-5},
         {"model": {"surrogate": "approx-sign"}, "weights": "deterministic"},
         {"model": {"first": "real", "last": "real"}, "deterministic_epochs": 2},
-        {"model": {"local_reparametrization": True, "estimator": "proxy"}, "latent_step": 0.2},
-        {"accumulate": 2, "ema": 0.9, "label_smoothing": 0.1, "calibration": 300},
-        {"precision": "bfloat16", "channels_last": True, "calibration": 300, "warmup": 1},
+        {"model": {"local_reparametrization": True, "estimator": "proxy"}, "latent_lr": 0.2},
+        {"gradient_accumulation": 2, "ema": 0.9, "label_smoothing": 0.1, "batchnorm_images": 300},
+        {"precision": "bfloat16", "channels_last": True, "batchnorm_images": 300, "warmup": 1},
         {"schedule": "step", "milestones": (4,), "activations": "mean"},
     ],
 )

@@ -1,28 +1,30 @@
-"""Validation finds faults that are planted, and tells ties from them."""
+"""Validation finds planted faults, and tells ties from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sbn_converters.tflite.from_onnx import translate
 from sbn_deploy.export import export_model, onnx_model
-from sbn_deploy.export.observed import Observed
-from sbn_deploy.validate import EngineResult, validate_members
+from sbn_deploy.oracle import EngineResult, validate_lce, validate_members
+from sbn_deploy.tracing.observed import Observed
 from sbn_runtime import Session
 from sbn_runtime.errors import ModelError
-
-Change = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]
+from tests.converters.tflite.lce import needs_lce
 
 
 class Network(nn.Module):
-    """Sums of whole numbers, exactly 0 often, and a sign of float sums."""
+    """Signs of sums of integers, exactly 0 often, of batch-norms of them, and of float sums."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,19 +33,21 @@ class Network(nn.Module):
         def signs(*shape: int) -> Tensor:
             return torch.where(torch.randn(shape, generator=generator) < 0, -1.0, 1.0)
 
-        self.register_buffer("first", signs(16, 8, 3, 3))
-        self.register_buffer("second", signs(16, 16, 3, 3))
-        self.real = nn.Conv2d(16, 8, 3)
-        self.register_buffer("last", signs(4, 8))
+        for name in ("first", "second", "third", "fourth"):
+            self.register_buffer(name, signs(32, 32, 3, 3))
+        self.norm = nn.BatchNorm2d(32)
+        self.real = nn.Conv2d(32, 32, 3)
+        self.register_buffer("last", signs(4, 32))
 
     def sign(self, x: Tensor) -> Tensor:
         return torch.where(x < 0, -1.0, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.sign(functional.conv2d(self.sign(x), self.first))
-        y = functional.conv2d(y, self.second)
-        y = self.sign(self.real(y)).amax((2, 3))
-        return functional.linear(y, self.last)
+        y = functional.conv2d(y, self.second) + functional.conv2d(y, self.third)
+        y = functional.conv2d(self.sign(y), self.fourth)
+        y = self.sign(self.real(self.sign(self.norm(y))))
+        return functional.linear(y.mean((2, 3)), self.last)
 
 
 @pytest.fixture(scope="module")
@@ -53,65 +57,135 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def path(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("oracle") / "model.onnx"
-    return export_model(network, torch.randn(2, 8, 9, 9), file).path
+def proto(network: Network) -> onnx.ModelProto:
+    return onnx_model.build([network], torch.randn(2, 32, 14, 14)).proto
 
 
-def _validated(path: Path, network: Network, change: Change) -> EngineResult:
-    model = onnx.load(path)
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        change(node, tensors)
-    inputs = np.random.default_rng(0).standard_normal((6, 8, 9, 9)).astype(np.float32)
-    (result,) = validate_members(model, [network], inputs, every_engine=False)
+# One whose sums of two convolutions can be 0: others have an odd number of pairs.
+CHANNEL = 4
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One number of an exported file that is not what it should be.
+
+    op, input: in the ONNX file, the last operator of this type and which of its inputs;
+    lce: in the TFLite file, the operator's place and which of its inputs. by: what is
+    added to the number of CHANNEL, or what packed weights are xored with.
+    """
+
+    op: str
+    input: int
+    lce: tuple[int, int]
+    by: float
+
+    def plant(self, array: NDArray[Any]) -> NDArray[Any]:
+        changed = array.copy()
+        if self.input == 1:
+            changed.flat[CHANNEL] ^= changed.dtype.type(self.by)
+        else:
+            changed.flat[CHANNEL] += changed.dtype.type(self.by)
+        return changed
+
+
+# Both binary layers that end in thresholds have the same ones here.
+THRESHOLD = Fault("ConvThreshold", 2, (1, 4), 1)
+SUM_OF_INTEGERS = Fault("ConvResidual", 3, (3, 3), -0.5)
+WEIGHT = Fault("ConvResidual", 1, (3, 1), 1)
+FLOAT_BIAS = Fault("Conv", 2, (8, 2), 0.1)
+ROUNDING = Fault("Conv", 2, (8, 2), 3e-5)
+FAULTS = pytest.mark.parametrize(
+    ("fault", "layer"),
+    [
+        pytest.param(THRESHOLD, "first", id="threshold"),
+        pytest.param(SUM_OF_INTEGERS, "second", id="exact zeros of a sum"),
+        pytest.param(WEIGHT, "second", id="weight"),
+        pytest.param(FLOAT_BIAS, "node_where_4", id="float bias"),
+    ],
+)
+
+
+def _inputs() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((6, 32, 14, 14)).astype(np.float32)
+
+
+def _onnx_result(
+    proto: onnx.ModelProto, network: Network, fault: Fault | None = None
+) -> EngineResult:
+    model = onnx.ModelProto()
+    model.CopyFrom(proto)
+    if fault is not None:
+        node = [node for node in model.graph.node if node.op_type == fault.op][-1]
+        name = node.input[fault.input]
+        (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+        changed = fault.plant(onnx.numpy_helper.to_array(tensor))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(changed, name))
+    (result,) = validate_members(model, [network], _inputs(), every_engine=False)
     return result
 
 
-def _edit(tensor: onnx.TensorProto, change: Callable[[np.ndarray], None]) -> None:
-    array = onnx.numpy_helper.to_array(tensor).copy()
-    change(array)
-    tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+def _lce_results(
+    proto: onnx.ModelProto, network: Network, fault: Fault | None = None
+) -> list[EngineResult]:
+    model = translate(proto)
+    if fault is not None:
+        operator, place = fault.lce
+        tensor = model.tensors[model.operators[operator].inputs[place]]
+        assert tensor.data is not None
+        tensor.data = fault.plant(tensor.data)
+    return validate_lce(model, [network], _inputs(), name="the file")
 
 
-def test_the_file_as_it_is_agrees(path: Path, network: Network) -> None:
-    result = _validated(path, network, lambda *_: None)
-    assert result.ok
-    assert result.first_difference == ""
-
-
-def test_a_wrong_sign_of_an_exact_zero_is_no_tie(path: Path, network: Network) -> None:
-    def raise_threshold(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
-        if node.op_type == "ConvThreshold":
-            _edit(tensors[node.input[2]], lambda array: array.__iadd__(1))
-
-    result = _validated(path, network, raise_threshold)
+def _assert_found(result: EngineResult, layer: str) -> None:
     assert not result.ok
+    assert result.first_layer == layer
     assert result.differing_bits > 0
     assert result.tied_samples == 0
     assert "signs differ" in result.first_difference
     assert "test_oracle.py" in result.first_difference
 
 
-def test_a_flipped_weight_shows_in_the_signs_after_it(path: Path, network: Network) -> None:
-    def flip(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
-        if node.op_type == "ConvScale":
-            one = np.uint64(1)
-            _edit(tensors[node.input[1]], lambda array: array.__ixor__(one))
-
-    result = _validated(path, network, flip)
-    assert not result.ok
-    assert result.differing_bits > 0
+def test_the_file_as_it_is_agrees(proto: onnx.ModelProto, network: Network) -> None:
+    result = _onnx_result(proto, network)
+    assert result.ok
+    assert result.first_difference == ""
 
 
-def test_floats_moved_by_less_than_a_rounding_are_ties(path: Path, network: Network) -> None:
-    def move(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
-        if node.op_type in ("Conv", "Gemm") and len(node.input) > 2:
-            _edit(tensors[node.input[2]], lambda array: array.__iadd__(3e-5))
+@FAULTS
+def test_one_wrong_number_is_found(
+    proto: onnx.ModelProto, network: Network, fault: Fault, layer: str
+) -> None:
+    _assert_found(_onnx_result(proto, network, fault), layer)
 
-    result = _validated(path, network, move)
+
+def test_floats_moved_by_less_than_a_rounding_are_ties(
+    proto: onnx.ModelProto, network: Network
+) -> None:
+    result = _onnx_result(proto, network, ROUNDING)
     assert result.differing_bits == 0
     assert result.ok
+
+
+@needs_lce
+class TestTflite:
+    """The same faults in the file for Larq Compute Engine, under each of its kernel sets."""
+
+    def test_the_file_as_it_is_agrees(self, proto: onnx.ModelProto, network: Network) -> None:
+        assert all(result.ok for result in _lce_results(proto, network))
+
+    @FAULTS
+    def test_one_wrong_number_is_found(
+        self, proto: onnx.ModelProto, network: Network, fault: Fault, layer: str
+    ) -> None:
+        for result in _lce_results(proto, network, fault):
+            _assert_found(result, layer)
+
+    def test_floats_moved_by_less_than_a_rounding_are_ties(
+        self, proto: onnx.ModelProto, network: Network
+    ) -> None:
+        for result in _lce_results(proto, network, ROUNDING):
+            assert result.differing_bits == 0
+            assert result.ok
 
 
 class Points(nn.Module):
@@ -173,7 +247,7 @@ def test_a_file_that_takes_common_zeros_as_ones_is_wrong(
     torch.manual_seed(0)
     blind = Observed(frozenset(), (torch.zeros(2, 16, 64),))
     monkeypatch.setattr(onnx_model, "observe", lambda traced: blind)
-    with pytest.raises(ModelError, match="answers otherwise than torch"):
+    with pytest.raises(ModelError, match="differs from torch"):
         export_model(Attention().eval(), torch.randn(2, 16, 64), tmp_path / "model.onnx")
 
 

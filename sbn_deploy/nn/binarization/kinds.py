@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 import torch
@@ -97,45 +98,6 @@ class Kinds:
         """The module that the node calls, if it calls one."""
         return self.modules[str(node.target)] if node.op == "call_module" else None
 
-    def weighted(self, node: fx.Node) -> bool:
-        return self._is(node, WEIGHTED, WEIGHTED_FUNCTIONS)
-
-    def norm(self, node: fx.Node) -> bool:
-        return self._is(node, NORMS)
-
-    def batch_norm(self, node: fx.Node) -> bool:
-        return self._is(node, (_BatchNorm,))
-
-    def dropout(self, node: fx.Node) -> bool:
-        return self._is(node, DROPOUTS)
-
-    def activation(self, node: fx.Node) -> bool:
-        return self._is(node, ACTIVATIONS, ACTIVATION_FUNCTIONS, ACTIVATION_METHODS)
-
-    def pool(self, node: fx.Node) -> bool:
-        return self._is(node, POOLS, POOL_FUNCTIONS)
-
-    def max_pool(self, node: fx.Node) -> bool:
-        return self._is(node, MAX_POOLS, MAX_POOL_FUNCTIONS)
-
-    def global_mean(self, node: fx.Node) -> bool:
-        return self._is(node, (_AdaptiveAvgPoolNd,), MEAN_FUNCTIONS, frozenset({"mean"}))
-
-    def gate(self, node: fx.Node) -> bool:
-        return self._is(node, GATES, GATE_FUNCTIONS, frozenset({"sigmoid"}))
-
-    def multiplication(self, node: fx.Node) -> bool:
-        return self._is(node, (), MUL_FUNCTIONS, frozenset({"mul", "mul_"}))
-
-    def move(self, node: fx.Node) -> bool:
-        return self._is(node, MOVES, MOVE_FUNCTIONS, MOVE_METHODS)
-
-    def size(self, node: fx.Node) -> bool:
-        return self._is(node, (), frozenset({getattr}), frozenset({"size"}))
-
-    def add(self, node: fx.Node) -> bool:
-        return self._is(node, (), ADD_FUNCTIONS, ADD_METHODS)
-
     def _is(
         self,
         node: fx.Node,
@@ -152,3 +114,17 @@ class Kinds:
                 return node.target in methods
             case _:
                 return False
+
+    weighted = partialmethod(_is, WEIGHTED, WEIGHTED_FUNCTIONS)
+    norm = partialmethod(_is, NORMS)
+    batch_norm = partialmethod(_is, (_BatchNorm,))
+    dropout = partialmethod(_is, DROPOUTS)
+    activation = partialmethod(_is, ACTIVATIONS, ACTIVATION_FUNCTIONS, ACTIVATION_METHODS)
+    pool = partialmethod(_is, POOLS, POOL_FUNCTIONS)
+    max_pool = partialmethod(_is, MAX_POOLS, MAX_POOL_FUNCTIONS)
+    global_mean = partialmethod(_is, (_AdaptiveAvgPoolNd,), MEAN_FUNCTIONS, frozenset({"mean"}))
+    gate = partialmethod(_is, GATES, GATE_FUNCTIONS, frozenset({"sigmoid"}))
+    multiplication = partialmethod(_is, (), MUL_FUNCTIONS, frozenset({"mul", "mul_"}))
+    move = partialmethod(_is, MOVES, MOVE_FUNCTIONS, MOVE_METHODS)
+    size = partialmethod(_is, (), frozenset({getattr}), frozenset({"size"}))
+    add = partialmethod(_is, (), ADD_FUNCTIONS, ADD_METHODS)

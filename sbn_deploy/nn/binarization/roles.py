@@ -17,7 +17,7 @@ DEPTHWISE = "a depthwise convolution: each output sums too few signs"
 
 
 def reasons(graph: fx.Graph, kinds: Kinds) -> dict[str, str]:
-    """By name of each module that shall stay float unless it is asked for, the reason."""
+    """By name of each module that stays float unless it is asked for, the reason."""
     found: dict[str, str] = {}
     for role, nodes in (
         (FIRST, _first(graph, kinds)),

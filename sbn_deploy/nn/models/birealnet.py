@@ -6,9 +6,8 @@ from typing import get_args
 
 from torch import Tensor, nn
 
-from sbn_deploy.nn.models.network import First, Layers, Network, check_choice
+from sbn_deploy.nn.models.network import First, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
-from sbn_runtime.errors import ConfigError
 
 
 class BiRealNet18(Network, arch="birealnet18"):
@@ -41,11 +40,7 @@ class BiRealNet18(Network, arch="birealnet18"):
     ) -> None:
         super().__init__()
         height_width(size, least=32, multiple=32)
-        if min(channels, classes, width) < 1:
-            raise ConfigError(
-                "birealnet18 needs at least one channel, class and unit; "
-                f"got channels={channels}, classes={classes}, width={width}"
-            )
+        check_counts(self.arch, channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(First))
         self.stem = nn.Sequential()
         entry = layers.input_conv2d(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
-from torch import Tensor, nn
+from torch import nn
 
-from sbn_deploy.nn.models.network import First, Last, Layers, Network, check_choice
+from sbn_deploy.nn.models.network import First, Last, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
-from sbn_runtime.errors import ConfigError
+from sbn_deploy.nn.models.stages import InOrder, dense, head, stage
 
 
-class CifarVgg(Network, arch="cifar-vgg"):
+class CifarVgg(InOrder, Network, arch="cifar-vgg"):
     """2 x width - pool - 2 x 2 width - pool - 2 x 4 width - pool - 8 width - 8 width - classes.
 
     3x3 convolutions and linear layers, each followed by batch-norm and sign;
@@ -41,75 +41,28 @@ class CifarVgg(Network, arch="cifar-vgg"):
     ) -> None:
         super().__init__()
         sides = height_width(size, least=8, multiple=8)
-        if min(channels, classes, width) < 1:
-            raise ConfigError(
-                f"{self.arch} needs at least one channel, class and unit; "
-                f"got channels={channels}, classes={classes}, width={width}"
-            )
+        check_counts(self.arch, channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(First))
         check_choice("last", last, get_args(Last))
 
-        def stage(layer: nn.Module, norm: nn.Module, *, pool: bool = False) -> nn.Sequential:
-            made = nn.Sequential()
-            made.add_module("linear" if isinstance(norm, nn.BatchNorm1d) else "conv", layer)
-            if pool:
-                made.add_module("pool", nn.MaxPool2d(2))
-            made.add_module("norm", norm)
-            made.add_module("sign", layers.activation())
-            return made
-
-        def convolution(inputs: int, outputs: int, *, pool: bool) -> nn.Sequential:
+        def convolution(inputs: int, outputs: int, pool: nn.Module | None = None) -> nn.Module:
             layer = layers.conv2d(inputs, outputs, 3, padding=1, padding_value=1.0)
-            return stage(layer, nn.BatchNorm2d(outputs), pool=pool)
-
-        def dense(inputs: int, outputs: int) -> nn.Sequential:
-            return stage(layers.linear(inputs, outputs), nn.BatchNorm1d(outputs))
+            return stage(layers, "conv", layer, nn.BatchNorm2d(outputs), pool)
 
         entry = layers.input_conv2d(
             channels, width, 3, padding=1, padding_value=-1.0, weights=first
         )
-        self.stage1 = stage(entry, nn.BatchNorm2d(width))
-        self.stage2 = convolution(width, width, pool=True)
-        self.stage3 = convolution(width, 2 * width, pool=False)
-        self.stage4 = convolution(2 * width, 2 * width, pool=True)
-        self.stage5 = convolution(2 * width, 4 * width, pool=False)
-        self.stage6 = convolution(4 * width, 4 * width, pool=True)
+        self.stage1 = stage(layers, "conv", entry, nn.BatchNorm2d(width))
+        self.stage2 = convolution(width, width, nn.MaxPool2d(2))
+        self.stage3 = convolution(width, 2 * width)
+        self.stage4 = convolution(2 * width, 2 * width, nn.MaxPool2d(2))
+        self.stage5 = convolution(2 * width, 4 * width)
+        self.stage6 = convolution(4 * width, 4 * width, nn.MaxPool2d(2))
         self.flatten = nn.Flatten()
-        self.stage7 = dense(4 * width * (sides[0] // 8) * (sides[1] // 8), 8 * width)
-        self.stage8 = dense(8 * width, 8 * width)
-        self.head = nn.Sequential()
-        self.head.add_module("linear", layers.output_linear(8 * width, classes, weights=last))
-        self.head.add_module("norm", nn.BatchNorm1d(classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stage2(self.stage1(x))
-        x = self.stage4(self.stage3(x))
-        x = self.stage6(self.stage5(x))
-        x = self.stage8(self.stage7(self.flatten(x)))
-        logits: Tensor = self.head(x)
-        return logits
+        self.stage7 = dense(layers, 4 * width * (sides[0] // 8) * (sides[1] // 8), 8 * width)
+        self.stage8 = dense(layers, 8 * width, 8 * width)
+        self.head = head(layers, 8 * width, classes, last)
 
 
-class CifarVggSmall(CifarVgg, arch="cifar-vgg-s"):
+class CifarVggSmall(CifarVgg, arch="cifar-vgg-s", width=43):
     """`cifar-vgg` at a third of its width, for training on a CPU."""
-
-    def __init__(
-        self,
-        layers: Layers,
-        *,
-        channels: int = 3,
-        size: Size = 32,
-        classes: int = 10,
-        width: int = 43,
-        first: First = "int8",
-        last: Last = "binary",
-    ) -> None:
-        super().__init__(
-            layers,
-            channels=channels,
-            size=size,
-            classes=classes,
-            width=width,
-            first=first,
-            last=last,
-        )

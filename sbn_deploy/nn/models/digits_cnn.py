@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
-from torch import Tensor, nn
+from torch import nn
 
-from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice
+from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
-from sbn_runtime.errors import ConfigError
+from sbn_deploy.nn.models.stages import InOrder, dense, head, stage
 
 
-class DigitsCnn(Network, arch="digits-cnn"):
+class DigitsCnn(InOrder, Network, arch="digits-cnn"):
     """width - width, pool - 2 width - 2 width, pool - 4 width - classes.
 
     3x3 convolutions, each followed by batch-norm and sign; pooling precedes
@@ -37,49 +37,23 @@ class DigitsCnn(Network, arch="digits-cnn"):
     ) -> None:
         super().__init__()
         sides = height_width(size, least=4)
-        if min(channels, classes, width) < 1:
-            raise ConfigError(
-                "digits-cnn needs at least one channel, class and unit; "
-                f"got channels={channels}, classes={classes}, width={width}"
-            )
+        check_counts(self.arch, channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(Last))
         check_choice("last", last, get_args(Last))
 
-        def convolution(inputs: int, outputs: int, *, pool: bool) -> nn.Module:
+        def convolution(inputs: int, outputs: int, pool: nn.Module | None = None) -> nn.Module:
             layer = layers.conv2d(inputs, outputs, 3, padding=1, padding_value=1.0)
-            return stage_of(layer, outputs, pool=pool)
+            return stage(layers, "conv", layer, nn.BatchNorm2d(outputs), pool)
 
-        def stage_of(layer: nn.Module, outputs: int, *, pool: bool) -> nn.Module:
-            stage = nn.Sequential()
-            stage.add_module("conv", layer)
-            if pool:
-                stage.add_module("pool", nn.MaxPool2d(2))
-            stage.add_module("norm", nn.BatchNorm2d(outputs))
-            stage.add_module("sign", layers.activation())
-            return stage
-
-        features = 2 * width * (sides[0] // 4) * (sides[1] // 4)
         entry = (
             layers.conv2d(channels, width, 3, padding=1, padding_value=-1.0)
             if first == "binary"
             else nn.Conv2d(channels, width, 3, padding=1, bias=False)
         )
-        self.stage1 = stage_of(entry, width, pool=False)
-        self.stage2 = convolution(width, width, pool=True)
-        self.stage3 = convolution(width, 2 * width, pool=False)
-        self.stage4 = convolution(2 * width, 2 * width, pool=True)
+        self.stage1 = stage(layers, "conv", entry, nn.BatchNorm2d(width))
+        self.stage2 = convolution(width, width, nn.MaxPool2d(2))
+        self.stage3 = convolution(width, 2 * width)
+        self.stage4 = convolution(2 * width, 2 * width, nn.MaxPool2d(2))
         self.flatten = nn.Flatten()
-        self.stage5 = nn.Sequential()
-        self.stage5.add_module("linear", layers.linear(features, 4 * width))
-        self.stage5.add_module("norm", nn.BatchNorm1d(4 * width))
-        self.stage5.add_module("sign", layers.activation())
-        self.head = nn.Sequential()
-        self.head.add_module("linear", layers.output_linear(4 * width, classes, weights=last))
-        self.head.add_module("norm", nn.BatchNorm1d(classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stage2(self.stage1(x))
-        x = self.stage4(self.stage3(x))
-        x = self.stage5(self.flatten(x))
-        logits: Tensor = self.head(x)
-        return logits
+        self.stage5 = dense(layers, 2 * width * (sides[0] // 4) * (sides[1] // 4), 4 * width)
+        self.head = head(layers, 4 * width, classes, last)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NotRequired, Protocol, TypedDict, Unpack
 
 from torch import nn
 
+from sbn_deploy.names import Registry
 from sbn_deploy.nn.activation import DeterministicSign, StochasticSign
 from sbn_deploy.nn.binary import Estimator, WeightOptions
 from sbn_deploy.nn.conv import BinaryConv1d, BinaryConv2d
@@ -29,34 +30,32 @@ Last = Literal["binary", "real"]
 """Weights of the last layer."""
 
 
+class ConvOptions(TypedDict):
+    """Of convolutions: the border, what it holds in a binary layer, and the stride (1)."""
+
+    padding: int
+    padding_value: float
+    stride: NotRequired[int]
+
+
 class Layers(Protocol):
-    """Makes the layers that differ between a binary network and its twin."""
+    """Makes the layers that differ between a binary network and its twin.
+
+    None has a bias. The twin pads with zeros, whatever the `padding_value`, and all its weights
+    are real.
+    """
 
     kind: Kind
 
     def conv1d(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        *,
-        padding: int,
-        padding_value: float,
-        stride: int = 1,
+        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
     ) -> nn.Module:
-        """A convolution of signals without bias; the twin pads with zeros."""
+        """A convolution of signals."""
 
     def conv2d(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        *,
-        padding: int,
-        padding_value: float,
-        stride: int = 1,
+        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
     ) -> nn.Module:
-        """A convolution of images without bias; the twin pads with zeros."""
+        """A convolution of images."""
 
     def input_conv2d(
         self,
@@ -64,18 +63,16 @@ class Layers(Protocol):
         outputs: int,
         kernel: int,
         *,
-        padding: int,
-        padding_value: float,
         weights: First,
-        stride: int = 1,
+        **options: Unpack[ConvOptions],
     ) -> nn.Module:
-        """The first convolution of images, without bias; the twin's has real weights."""
+        """The first convolution of images."""
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
-        """A linear layer without bias."""
+        """A linear layer."""
 
     def output_linear(self, inputs: int, outputs: int, *, weights: Last) -> nn.Module:
-        """The last linear layer, without bias; the twin's has real weights."""
+        """The last linear layer."""
 
     def activation(self) -> nn.Module:
         """The nonlinearity that follows a batch-norm."""
@@ -117,44 +114,14 @@ class BinaryLayers:
         }
 
     def conv1d(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        *,
-        padding: int,
-        padding_value: float,
-        stride: int = 1,
+        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
     ) -> nn.Module:
-        return BinaryConv1d(
-            inputs,
-            outputs,
-            kernel,
-            stride=stride,
-            padding=padding,
-            padding_value=padding_value,
-            **self.weights,
-        )
+        return BinaryConv1d(inputs, outputs, kernel, **options, **self.weights)
 
     def conv2d(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        *,
-        padding: int,
-        padding_value: float,
-        stride: int = 1,
+        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
     ) -> nn.Module:
-        return BinaryConv2d(
-            inputs,
-            outputs,
-            kernel,
-            stride=stride,
-            padding=padding,
-            padding_value=padding_value,
-            **self.weights,
-        )
+        return BinaryConv2d(inputs, outputs, kernel, **options, **self.weights)
 
     def input_conv2d(
         self,
@@ -162,23 +129,12 @@ class BinaryLayers:
         outputs: int,
         kernel: int,
         *,
-        padding: int,
-        padding_value: float,
         weights: First,
-        stride: int = 1,
+        **options: Unpack[ConvOptions],
     ) -> nn.Module:
         if weights == "real":
-            return nn.Conv2d(inputs, outputs, kernel, stride, padding=padding, bias=False)
-        return InputConv2d(
-            inputs,
-            outputs,
-            kernel,
-            weights=weights,
-            stride=stride,
-            padding=padding,
-            padding_value=padding_value,
-            **self.weights,
-        )
+            return RealLayers().conv2d(inputs, outputs, kernel, **options)
+        return InputConv2d(inputs, outputs, kernel, weights=weights, **options, **self.weights)
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
         return BinaryLinear(inputs, outputs, **self.weights)
@@ -200,28 +156,14 @@ class RealLayers:
     kind: Kind = "fp32"
 
     def conv1d(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        *,
-        padding: int,
-        padding_value: float,
-        stride: int = 1,
+        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
     ) -> nn.Module:
-        return nn.Conv1d(inputs, outputs, kernel, stride, padding=padding, bias=False)
+        return nn.Conv1d(inputs, outputs, kernel, **_of_twin(options), bias=False)
 
     def conv2d(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        *,
-        padding: int,
-        padding_value: float,
-        stride: int = 1,
+        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
     ) -> nn.Module:
-        return nn.Conv2d(inputs, outputs, kernel, stride, padding=padding, bias=False)
+        return nn.Conv2d(inputs, outputs, kernel, **_of_twin(options), bias=False)
 
     def input_conv2d(
         self,
@@ -229,12 +171,10 @@ class RealLayers:
         outputs: int,
         kernel: int,
         *,
-        padding: int,
-        padding_value: float,
         weights: First,
-        stride: int = 1,
+        **options: Unpack[ConvOptions],
     ) -> nn.Module:
-        return nn.Conv2d(inputs, outputs, kernel, stride, padding=padding, bias=False)
+        return self.conv2d(inputs, outputs, kernel, **options)
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
         return nn.Linear(inputs, outputs, bias=False)
@@ -244,6 +184,10 @@ class RealLayers:
 
     def activation(self) -> nn.Module:
         return nn.ReLU()
+
+
+def _of_twin(options: ConvOptions) -> dict[str, Any]:
+    return {"stride": options.get("stride", 1), "padding": options["padding"]}
 
 
 class Network(nn.Module):
@@ -256,28 +200,39 @@ class Network(nn.Module):
         class MyNet(Network, arch="my-net"):
             def __init__(self, layers, *, channels=1, size=8, classes=10): ...
             def forward(self, x): ...
+
+    Other defaults make another architecture of the same class:
+
+        class MyWideNet(MyNet, arch="my-wide-net", width=128): ...
     """
 
     arch: ClassVar[str]
     kind: Kind
     config: dict[str, Any]
 
-    def __init_subclass__(cls, *, arch: str, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        taken = _REGISTRY.get(arch)
-        if taken and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ConfigError(f"an architecture named {arch!r} exists; choose another name")
+    preset: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls, *, arch: str, **preset: Any) -> None:
+        super().__init_subclass__()
+        _REGISTRY.register(arch, cls)
         cls.arch = arch
-        _REGISTRY[arch] = cls
+        cls.preset = cls.preset | preset
 
 
-_REGISTRY: dict[str, type[Network]] = {}
+_REGISTRY: Registry[type[Network]] = Registry("an architecture")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises ConfigError if a setting of an architecture is not among its choices."""
     if value not in choices:
         raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
+
+
+def check_counts(arch: str, **counts: int) -> None:
+    """Raises ConfigError if a number of channels, classes or the like is not at least 1."""
+    if min(counts.values()) < 1:
+        said = ", ".join(f"{name}={count}" for name, count in counts.items())
+        raise ConfigError(f"{arch} needs at least one of each of these; got {said}")
 
 
 def names() -> tuple[str, ...]:
@@ -291,7 +246,7 @@ def settings(arch: str) -> set[str]:
 
 
 def create(arch: str, **config: Any) -> Network:
-    """A new stochastic binary network, its latents drawn from torch's generator.
+    """A new stochastic binary network, its latents sampled with torch's generator.
 
     Args:
         config: fields of `BinaryOptions`, and settings of the architecture.
@@ -319,9 +274,7 @@ def _shape(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build(arch: str, layers: Layers, config: dict[str, Any]) -> Network:
-    if arch not in _REGISTRY:
-        raise ConfigError(f"unknown architecture {arch!r}; choose one of {', '.join(names())}")
-    constructor = _REGISTRY[arch]
+    constructor = _REGISTRY.find(arch)
     parameters = list(inspect.signature(constructor).parameters.values())[1:]
     known = {parameter.name: parameter.default for parameter in parameters}
     unknown = config.keys() - known.keys()
@@ -329,7 +282,7 @@ def _build(arch: str, layers: Layers, config: dict[str, Any]) -> Network:
         raise ConfigError(
             f"{arch} has no setting {', '.join(sorted(unknown))}; it has {', '.join(known)}"
         )
-    settings = known | config
+    settings = known | constructor.preset | config
     missing = [name for name, value in settings.items() if value is inspect.Parameter.empty]
     if missing:
         raise ConfigError(f"{arch} needs {', '.join(missing)}")

@@ -8,7 +8,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from sbn_deploy.nn.models.network import First, Layers, Network, check_choice
+from sbn_deploy.nn.models.network import First, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
 from sbn_runtime.errors import ConfigError
 
@@ -41,11 +41,7 @@ class QuickNet(Network, arch="quicknet"):
     ) -> None:
         super().__init__()
         height_width(size, least=32, multiple=32)
-        if min(channels, classes) < 1:
-            raise ConfigError(
-                f"{self.arch} needs at least one channel and class; "
-                f"got channels={channels}, classes={classes}"
-            )
+        check_counts(self.arch, channels=channels, classes=classes)
         if len(widths) != len(blocks) or not 1 <= len(blocks) <= 4 or min(blocks) < 1:
             raise ConfigError(
                 f"{self.arch} has one to four sections, each with a width and at least one block; "
@@ -77,54 +73,12 @@ class QuickNet(Network, arch="quicknet"):
         return logits
 
 
-class QuickNetSmall(QuickNet, arch="quicknet-small"):
+class QuickNetSmall(QuickNet, arch="quicknet-small", widths=(32, 64, 256, 512)):
     """`quicknet` with narrower early sections."""
 
-    def __init__(
-        self,
-        layers: Layers,
-        *,
-        channels: int = 3,
-        size: Size = 224,
-        classes: int = 1000,
-        widths: Sequence[int] = (32, 64, 256, 512),
-        blocks: Sequence[int] = (4, 4, 4, 4),
-        first: First = "int8",
-    ) -> None:
-        super().__init__(
-            layers,
-            channels=channels,
-            size=size,
-            classes=classes,
-            widths=widths,
-            blocks=blocks,
-            first=first,
-        )
 
-
-class QuickNetLarge(QuickNet, arch="quicknet-large"):
+class QuickNetLarge(QuickNet, arch="quicknet-large", blocks=(6, 8, 12, 6)):
     """`quicknet` with more blocks."""
-
-    def __init__(
-        self,
-        layers: Layers,
-        *,
-        channels: int = 3,
-        size: Size = 224,
-        classes: int = 1000,
-        widths: Sequence[int] = (64, 128, 256, 512),
-        blocks: Sequence[int] = (6, 8, 12, 6),
-        first: First = "int8",
-    ) -> None:
-        super().__init__(
-            layers,
-            channels=channels,
-            size=size,
-            classes=classes,
-            widths=widths,
-            blocks=blocks,
-            first=first,
-        )
 
 
 class _Block(nn.Module):

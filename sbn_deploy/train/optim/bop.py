@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sbn_deploy.train.optim.moments import LatentOptimizer
+from sbn_deploy.train.optim.moments import LatentOptimizer, Latents
 from sbn_runtime.errors import ConfigError
 
 
@@ -29,7 +28,7 @@ class Bop(LatentOptimizer):
 
     def __init__(
         self,
-        latents: Iterable[Tensor] | Iterable[dict[str, Any]],
+        latents: Latents,
         *,
         lr: float = 1e-4,
         threshold: float = 1e-8,

@@ -22,12 +22,11 @@ update is this one with step = alpha N / (1 - alpha) and decay = 1 / N.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor
 
-from sbn_deploy.train.optim.moments import MomentOptimizer, Moments
+from sbn_deploy.train.optim.moments import Latents, MomentOptimizer, MomentOptions
 from sbn_runtime.errors import ConfigError
 
 
@@ -36,7 +35,7 @@ class MirrorDescent(MomentOptimizer):
 
     Args:
         latents: latent parameters, or parameter groups of them.
-        lr: step on the latents, > 0.
+        lr: learning rate of the latents, > 0.
         moments, betas, eps: see `MomentOptimizer`; "sgd" with a first beta of 0
             is plain mirror descent.
         decay: weight of KL(theta, theta_0) in the loss, >= 0.
@@ -48,18 +47,14 @@ class MirrorDescent(MomentOptimizer):
 
     def __init__(
         self,
-        latents: Iterable[Tensor] | Iterable[dict[str, Any]],
+        latents: Latents,
         *,
         lr: float = 1.0,
-        moments: Moments = "adam",
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
         decay: float = 0.0,
         prior: float = 0.0,
+        **options: Unpack[MomentOptions],
     ) -> None:
-        super().__init__(
-            latents, lr=lr, moments=moments, betas=betas, eps=eps, decay=decay, prior=prior
-        )
+        super().__init__(latents, lr=lr, decay=decay, prior=prior, **options)
 
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)

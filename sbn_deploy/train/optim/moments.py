@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, get_args, overload
+from typing import Any, Literal, TypedDict, get_args, overload
 
 import torch
 from torch import Tensor
@@ -13,6 +13,15 @@ from torch.optim import Optimizer
 from sbn_runtime.errors import ConfigError
 
 Moments = Literal["adam", "sgd"]
+Latents = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+class MomentOptions(TypedDict, total=False):
+    """Keyword arguments of every `MomentOptimizer` besides the learning rate."""
+
+    moments: Moments
+    betas: tuple[float, float]
+    eps: float
 
 
 class LatentOptimizer(Optimizer):
@@ -22,9 +31,7 @@ class LatentOptimizer(Optimizer):
     as with any torch optimiser.
     """
 
-    def __init__(
-        self, latents: Iterable[Tensor] | Iterable[dict[str, Any]], defaults: dict[str, Any]
-    ) -> None:
+    def __init__(self, latents: Latents, defaults: dict[str, Any]) -> None:
         super().__init__(latents, defaults)
         for group in self.param_groups:
             self.check(group)
@@ -68,7 +75,7 @@ class MomentOptimizer(LatentOptimizer):
 
     Args:
         latents: latent parameters, or parameter groups of them.
-        lr: step on the latents, > 0.
+        lr: learning rate of the latents, > 0.
         moments: "adam" divides a running mean of the gradients by the root of
             a running mean of their squares; "sgd" adds up plain gradients.
         betas: decay of the first and second moment, each in [0, 1). "sgd" uses
@@ -81,7 +88,7 @@ class MomentOptimizer(LatentOptimizer):
 
     def __init__(
         self,
-        latents: Iterable[Tensor] | Iterable[dict[str, Any]],
+        latents: Latents,
         *,
         lr: float = 1.0,
         moments: Moments = "adam",

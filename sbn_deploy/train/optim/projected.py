@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor
 
-from sbn_deploy.train.optim.moments import MomentOptimizer, Moments
+from sbn_deploy.train.optim.moments import Latents, MomentOptimizer, MomentOptions
 from sbn_runtime.errors import ConfigError
 
 
@@ -30,15 +29,13 @@ class ProjectedGradient(MomentOptimizer):
 
     def __init__(
         self,
-        latents: Iterable[Tensor] | Iterable[dict[str, Any]],
+        latents: Latents,
         *,
         lr: float = 0.01,
-        moments: Moments = "adam",
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
         bound: float = 1.0,
+        **options: Unpack[MomentOptions],
     ) -> None:
-        super().__init__(latents, lr=lr, moments=moments, betas=betas, eps=eps, bound=bound)
+        super().__init__(latents, lr=lr, bound=bound, **options)
 
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)

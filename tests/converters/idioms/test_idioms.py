@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sbn_deploy.export import ExportReport, export_model
-from sbn_deploy.validate import validate_members
+from sbn_deploy.oracle import validate_members
 from sbn_runtime import Session
 
 from .networks import CHANNELS, GROUPS, SIZE, Activation, Branches, Layer, branch

@@ -14,7 +14,7 @@ from sbn_converters.tflite.from_onnx import translate
 from sbn_converters.tflite.model import Model
 from sbn_deploy.export.onnx_model import build
 from sbn_deploy.lce.interpreter import KERNELS, is_installed
-from sbn_deploy.validate import validate_lce
+from sbn_deploy.oracle import validate_lce
 
 needs_lce = pytest.mark.skipif(
     not is_installed(), reason="larq-compute-engine is not installed (extra tflite)"

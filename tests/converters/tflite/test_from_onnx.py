@@ -19,8 +19,9 @@ from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
 from sbn_deploy.export import export_members, export_onnx
+from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.process import run_lce
-from sbn_deploy.untrained import export_untrained
+from sbn_deploy.materialize import Form
 from sbn_runtime.errors import UnsupportedLayerError
 from sbn_runtime.session import session_options
 from tests.converters.random_networks import (
@@ -233,7 +234,7 @@ def test_members_are_one_file(tmp_path: Path) -> None:
     """What members share is computed once; probabilities are averaged in the file."""
     path = tmp_path / "model.tflite"
     config = SMALL["cifar-vgg"]
-    report = export_untrained("cifar-vgg", path, weights="sample", members=3, **config)
+    report = export_untrained("cifar-vgg", path, Form("sample", 3), **config)
     assert report.members == 3
     model = read(path.read_bytes())
     assert operators(model).count("CAST") == 1

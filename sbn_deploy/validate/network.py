@@ -17,12 +17,12 @@ from sbn_converters.onnx.inspect import metadata as onnx_metadata
 from sbn_converters.tflite.metadata import metadata as tflite_metadata
 from sbn_converters.tflite.read import read
 from sbn_deploy import data
-from sbn_deploy.export_network import fixed
+from sbn_deploy.export.network import fixed
 from sbn_deploy.lce.interpreter import check_installed
-from sbn_deploy.materialize import draws_of
+from sbn_deploy.materialize import Form, stochastic_signs
 from sbn_deploy.networks import example, loading, trial
-from sbn_deploy.validate import EngineResult, ValidationReport, validate_lce, validate_members
-from sbn_deploy.validate.report import LOGITS_TOLERANCE
+from sbn_deploy.oracle import EngineResult, ValidationReport, validate_lce, validate_members
+from sbn_deploy.oracle.report import TOLERANCE
 from sbn_runtime.errors import ConfigError, ModelError
 from sbn_runtime.preprocess import preprocess_from
 
@@ -64,10 +64,10 @@ def validate_network(
     built = loading.load(reference, checkpoint, seed=said["seed"])
     inputs, what = _inputs(file, model, images, count, seed)
     trial.answer(built, [torch.from_numpy(x[:1]) for x in inputs])
-    members = fixed(built, said["weights"], said["members"], said["seed"])
-    draws = draws_of(built.module) if said["activations"] == "stochastic" else {}
-    results = file.compare(members, inputs, draws)
-    return ValidationReport(str(model), reference, what, LOGITS_TOLERANCE, results)
+    members = fixed(built, Form(said["weights"], said["members"], said["seed"]))
+    stochastic = stochastic_signs(built.module) if said["activations"] == "stochastic" else {}
+    results = file.compare(members, inputs, stochastic)
+    return ValidationReport(str(model), reference, what, TOLERANCE, results)
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ def _onnx(path: Path) -> _File:
     ]
 
     def compare(
-        members: list[nn.Module], inputs: Inputs, draws: Mapping[str, Draw]
+        members: list[nn.Module], inputs: Inputs, stochastic: Mapping[str, Draw]
     ) -> list[EngineResult]:
-        return validate_members(proto, members, inputs, draws=draws, name=str(path))
+        return validate_members(proto, members, inputs, stochastic=stochastic, name=str(path))
 
     return _File(onnx_metadata(proto), shapes, compare)
 
@@ -126,5 +126,5 @@ def _inputs(
             " leave out --data"
         )
     test = data.load(images, "test")
-    chosen = np.random.default_rng(seed).permutation(len(test))[:count]
-    return [preprocess.apply(test.images[chosen])], f"{len(chosen)} test images of {test.name}"
+    chosen = test.sample(count, seed)
+    return [preprocess.apply(chosen.images)], f"{len(chosen)} test images of {test.name}"

@@ -12,7 +12,7 @@ from sbn_runtime import __version__
 from sbn_runtime.errors import ModelError, UnsupportedLayerError
 from sbn_runtime.files import check_writable
 
-from . import keras_to_tflite
+from . import keras
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -75,14 +75,14 @@ def import_file(source: Path, output: Path) -> ImportReport:
     name = str(source)
     if is_tflite(data):
         return import_tflite(data, output, name=name)
-    if keras_to_tflite.is_keras(data):
+    if keras.is_keras(data):
         with tempfile.TemporaryDirectory() as folder:
             converted = Path(folder, "model.tflite")
-            keras_to_tflite.convert(source, converted)
+            keras.convert(source, converted)
             return import_tflite(converted.read_bytes(), output, name=name)
     if is_onnx(data):
         return import_onnx(data, output, name=name, folder=source.parent)
-    raise ModelError(f"{name}: not a TFLite file, nor ONNX or a larq Keras model, or damaged")
+    raise ModelError(f"{name} is damaged, or not a TFLite file, an ONNX file or a larq Keras model")
 
 
 def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -> ImportReport:
@@ -117,7 +117,7 @@ def import_onnx(
     from sbn_converters.qonnx.read import read
     from sbn_converters.qonnx.to_onnx import to_onnx
 
-    from .import_check import takes_batches
+    from .check import takes_batches
 
     made = to_onnx(read(data, name, folder))
     model = with_free_batch(made.model)
@@ -128,7 +128,7 @@ def import_onnx(
 
 @dataclass(frozen=True)
 class _Standard:
-    """A model in standard ONNX that is to be packed, and what is said of it."""
+    """A model in standard ONNX to be packed, and its description."""
 
     model: ir.Model
     task: str
@@ -144,7 +144,7 @@ def _write(standard: _Standard, data: bytes, output: Path, name: str) -> ImportR
     from sbn_converters.onnx import ensemble, lower, write
     from sbn_converters.onnx.working_set import working_set
 
-    from .import_check import agree
+    from .check import agree
 
     model = standard.model
     original = ir.to_proto(model)
@@ -172,7 +172,7 @@ def _write(standard: _Standard, data: bytes, output: Path, name: str) -> ImportR
         raise ModelError(f"{name} cannot be computed: {first}") from error
     if not same:
         raise ModelError(
-            f"{name}: the packed network computes other numbers than the file; nothing was"
+            f"{name}: the packed network gives different results from the file; nothing was"
             " written; `sbn doctor` shows the kernels in use"
         )
     write.save(proto, output)

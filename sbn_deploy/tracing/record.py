@@ -7,7 +7,7 @@ computed from weights alone) is a constant with the value it had when it was use
 
 The module runs twice, with two batch sizes and different numbers. A whole number
 that differs between the runs is a multiple of the batch size; anything else that
-differs came out of the activations by a way that no graph can follow, and is an
+differs came out of the activations in a way that no graph can express, and is an
 error that names the line.
 """
 
@@ -66,7 +66,7 @@ def record(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Recording:
 
     Raises:
         InputError: no example, or examples of different batch sizes.
-        UnsupportedLayerError: the module raises, draws random numbers, gives something
+        UnsupportedLayerError: the module raises, uses random numbers, gives something
             other than tensors, or what it computes depends on the numbers in the
             input in a way that no graph can express.
     """
@@ -82,7 +82,7 @@ def _as_inputs(example: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
         raise InputError("an example input needs a batch of at least one, [N, ...]")
     if len({len(x) for x in inputs}) > 1:
         sizes = ", ".join(str(list(x.shape)) for x in inputs)
-        raise InputError(f"the inputs of one example have one batch size: {sizes}")
+        raise InputError(f"all inputs of an example must have the same batch size: {sizes}")
     return tuple(x.detach().float() if x.is_floating_point() else x.detach() for x in inputs)
 
 

@@ -3,8 +3,8 @@
 Each sign in torch is compared with the file's, then replaced by it, so that one
 that fell the other way changes nothing later: what follows is compared given the
 file's own signs. A sign may differ only where its argument is zero but for the
-order of sums, or where the error of a noise's table decides a draw; signs of
-whole-number sums may not.
+order of sums, or where the error of a noise's table decides a sample. Signs of
+integers, and of fractions that floats add without rounding, may never differ.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from torch import Tensor, fx
 
 from sbn_converters.onnx.graph import source_line
 from sbn_converters.onnx.noise import CODES, Draw
-from sbn_deploy.export.observed import OFTEN
-from sbn_deploy.export.straight_through import equal_nodes
+from sbn_deploy.tracing.observed import OFTEN
+from sbn_deploy.tracing.straight_through import equal_nodes
 from sbn_runtime.errors import ModelError
+
+from .report import TOLERANCE
 
 aten = torch.ops.aten
 
-# A float's sign is a tie if it is this close to zero, relative to the root mean square.
-TIE_TOLERANCE = 1e-4
+# Multiples of this below this limit are added without rounding in float32, in any order.
+_STEP = 2.0**-8
+_LIMIT = 2.0**14
 # Batch-norms rounded another way move an argument by less than this share of a code.
 _ROUNDING = 0.1
 _COMPARISONS = (
@@ -41,19 +44,19 @@ _COMPARISONS = (
 class Held:
     """The signs that a file holds of one traced value.
 
-    signs: +1 or -1, [N, elements] in the order of the traced value; `turned` signs are
-        +1 for arguments up to zero, others from zero on. exact: whether the argument is
-        computed from whole numbers as torch does, so that there are no ties. draw: how
-        they are drawn and with which random numbers [elements], if they are. edge: for a
-    value that is rounded, the number halfway from which it is rounded up.
+    signs: +1 or -1, [N, elements] in the order of the traced value; `negated` signs are
+        +1 for arguments up to zero, others from zero on. exact: whether the file takes
+        them from integers as torch does, so that there are no ties. noise: how they are
+        sampled and with which random numbers [elements], if they are. edge: for a value
+        that is rounded, the number halfway from which it is rounded up.
     """
 
     layer: str
     signs: NDArray[np.float32]
-    turned: bool = False
+    negated: bool = False
     edge: float = 0.0
     exact: bool = False
-    draw: tuple[Draw, NDArray[np.uint16]] | None = None
+    noise: tuple[Draw, NDArray[np.uint16]] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Forced(fx.Interpreter):
         self.answers = frozenset(answers)
         self.file = file
         self.variable = _variable(network.graph)
+        self.whole: set[fx.Node] = set()
         self.verdicts: dict[str, Verdict] = {}
         self.kept: dict[str, Tensor] = {}
         missing = sorted(set(held) - {node.name for node in network.graph.nodes})
@@ -116,40 +120,49 @@ class Forced(fx.Interpreter):
         found = self.held.get(node.name)
         if found:
             result = self._forced(node, result, found)
+        if found or (self._inputs_are_whole(node) and _is_whole(result)):
+            self.whole.add(node)
         if node.name in self.answers:
             self.kept[node.name] = result
         return result
 
     def _forced(self, node: fx.Node, result: Tensor, found: Sequence[Held]) -> Tensor:
         argument = self._argument(node, found[0].edge)
+        whole = self._inputs_are_whole(node)
         # Not one row for each of the first axis, where a network makes more rows of an image.
         a = argument.double().numpy().reshape(len(found[0].signs), -1)
+        # torch.sign of zero is 0, which one bit cannot hold. A zero that is one by chance is a
+        # tie; others keep their 0 here, so that what the file makes of them shows.
+        is_zero = (a == 0) & (node.target is aten.sign.default)
+        keep_zeros = whole or bool(is_zero.mean() > OFTEN)
         up: NDArray[np.bool_] | None = None
         at_least: NDArray[np.bool_] | None = None
         for one in found:
             signs = one.signs.reshape(a.shape) > 0
-            expected, close = _expected(a, one)
+            expected, close = _expected(a, one, whole or one.exact)
             differs = signs != expected
             known = self.verdicts.get(one.layer)
             wrong, ties = differs & ~close, differs & close
-            if node.target is aten.sign.default and len(found) == 1 and one.draw is None:
-                zero = a == 0  # of which torch.sign is neither +1 nor -1
-                if not one.turned and zero.mean() <= OFTEN:
-                    ties |= zero
+            if len(found) == 1 and not keep_zeros and not one.negated and one.noise is None:
+                ties |= is_zero
             spread = float(np.sqrt(np.square(a).mean())) or 1.0
             farthest = float(np.abs(a[differs]).max(initial=0.0)) / spread
             if known is not None:
                 wrong, ties = wrong | known.wrong, ties | known.ties
                 farthest = max(farthest, known.farthest)
             self.verdicts[one.layer] = Verdict(wrong, ties, _place(node), farthest)
-            if one.turned:
+            if one.negated:
                 up = ~signs
             else:
                 at_least = signs
-        wanted = _result(node, argument, result, at_least, up, found[0].edge)
+        wanted = _result(node, argument, result, at_least, up, found[0].edge, keep_zeros)
         if self._is_reversed(node) and ".eq" not in str(node.target):
             return ~wanted
         return wanted
+
+    def _inputs_are_whole(self, node: fx.Node) -> bool:
+        """Whether what a node is computed from is the same in every order of sums."""
+        return self.whole.issuperset(node.all_input_nodes)
 
     def _argument(self, node: fx.Node, edge: float) -> Tensor:
         """The float whose sign a node takes."""
@@ -181,6 +194,16 @@ def _variable(graph: fx.Graph) -> set[fx.Node]:
     return found
 
 
+def _is_whole(value: Any) -> bool:
+    """Whether floats are such that sums of them are exact in any order."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_whole, value))
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return True
+    steps = value.double() / _STEP
+    return bool(((steps == steps.round()) & (value.abs() < _LIMIT)).all())
+
+
 def _place(node: fx.Node) -> str:
     """The module and line that a node comes from."""
     modules = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values() if path]
@@ -189,23 +212,25 @@ def _place(node: fx.Node) -> str:
     return f"{name} ({line})" if name and line else name or line
 
 
-def _expected(a: NDArray[np.float64], held: Held) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which signs are +1, and where either may be."""
-    if held.draw is not None:
-        return _drawn(a, *held.draw)
-    up = a <= 0 if held.turned else ~(a < 0)
-    if held.exact:
-        return up, np.zeros(a.shape, np.bool_)
-    return up, np.abs(a) <= TIE_TOLERANCE * np.sqrt(np.square(a).mean())
-
-
-def _drawn(
-    a: NDArray[np.float64], draw: Draw, numbers: NDArray[np.uint16]
+def _expected(
+    a: NDArray[np.float64], held: Held, exact: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Signs drawn exactly, and which of them the table may draw otherwise."""
+    """Which signs are +1, and where either may be."""
+    if held.noise is not None:
+        return _sampled(a, *held.noise)
+    up = a <= 0 if held.negated else ~(a < 0)
+    if exact:
+        return up, np.zeros(a.shape, np.bool_)
+    return up, np.abs(a) <= TOLERANCE * np.sqrt(np.square(a).mean())
+
+
+def _sampled(
+    a: NDArray[np.float64], noise: Draw, numbers: NDArray[np.uint16]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The exact sampled signs, and which of them the table may sample differently."""
     r = numbers.reshape(1, -1).astype(np.float64)
-    scaled = a * draw.scale
-    table = draw.table
+    scaled = a * noise.scale
+    table = noise.table
     bound = np.minimum(np.abs(scaled), CODES / table.codes * 2)
     upper = table.cdf(bound)
     limit = np.where(scaled < 0, 1 - upper, upper)
@@ -220,6 +245,7 @@ def _result(
     at_least: NDArray[np.bool_] | None,
     above: NDArray[np.bool_] | None,
     edge: float,
+    keep_zeros: bool,
 ) -> Tensor:
     """What the node gives for an argument that is at least, or above, zero where said."""
 
@@ -230,8 +256,7 @@ def _result(
         if above is None:
             assert at_least is not None
             signs = torch.where(as_tensor(at_least), 1.0, -1.0).to(result.dtype)
-            if float((argument == 0).double().mean()) > OFTEN:
-                # No ties, but what torch.sign of sums of whole numbers is: not +1, but 0.
+            if keep_zeros:
                 return torch.where((argument == 0) & as_tensor(at_least), result, signs)
             return signs
         lower = result.clamp(max=0)

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from sbn_runtime.errors import ModelError
 
-# Relative to the largest logit. Float stages differ in the order of sums only.
-LOGITS_TOLERANCE = 1e-4
-# How many times as far from torch as torch is from itself in float64.
+# By how much floats may differ from torch's, relative to the largest answer or, where a sign
+# is taken of them, to the root mean square of its arguments. Engines add in different orders:
+# a sum of n float32 terms moves by about sqrt(n) 2^-24 of its size, 1e-5 for the 30,000 terms
+# of the largest layers; ten times that leaves room for what layers in a row add up.
+TOLERANCE = 1e-4
+# Beyond that, how many times as far from torch as torch is from itself in float64.
 _OWN_ROUNDINGS = 4
 
 
@@ -22,7 +25,7 @@ class EngineResult:
 
     Signs are compared given those that the file has before them. `tied_samples` are
     those with a sign that differs where its argument is zero but for the order of
-    sums. `tied_draws` are drawn signs that the error of the noise's table decided.
+    sums. `tied_stochastic` are sampled signs that the error of the noise's table decided.
     `logits_difference` is the largest absolute difference of floats; `first_layer`
     names the first layer with a wrong sign, empty if there is none; `first_difference`
     says in words where signs differ first, ties included.
@@ -34,7 +37,7 @@ class EngineResult:
     differing_bits: int
     differing_labels: int
     tied_samples: int
-    tied_draws: int
+    tied_stochastic: int
     logits_difference: float
     first_layer: str
     ok: bool
@@ -73,7 +76,7 @@ def verdict(
     axis: int | None,
     ties: int,
     tied_samples: int,
-    drawn: bool,
+    stochastic: bool,
     first_difference: str,
 ) -> EngineResult:
     """The verdict on one engine.
@@ -86,8 +89,8 @@ def verdict(
     for index, (found, reference) in enumerate(zip(answers, references, strict=True)):
         if found.shape != reference.shape:
             raise ModelError(
-                f"the file answers {list(found.shape)}, the network {list(reference.shape)};"
-                " export it again"
+                f"the file's answers have shape {list(found.shape)}, the network's"
+                f" {list(reference.shape)}; export it again"
             )
         difference = max(difference, float(np.abs(found - reference).max(initial=0.0)))
         limit = max(tolerance(reference), _OWN_ROUNDINGS * moved[index])
@@ -103,8 +106,8 @@ def verdict(
         compared,
         differing,
         labels,
-        0 if drawn else tied_samples,
-        ties if drawn else 0,
+        0 if stochastic else tied_samples,
+        ties if stochastic else 0,
         difference,
         first or ("" if ok else "logits"),
         ok,
@@ -123,7 +126,7 @@ def _differing_labels(
 
 def tolerance(reference: NDArray[np.float32]) -> float:
     """How far floats may be from torch's because sums are added in another order."""
-    return LOGITS_TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
+    return TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
 
 
 def within_tolerance(found: NDArray[np.float32], reference: NDArray[np.float32]) -> bool:

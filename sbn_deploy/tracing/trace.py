@@ -134,7 +134,7 @@ def _one_registry() -> Iterator[None]:
     """Lets exports share torch's table of ONNX forms, which takes seconds to make each time."""
     try:
         from torch.onnx._internal.exporter._registration import ONNXRegistry
-    except ImportError:  # torch's own affair, and only a matter of time
+    except ImportError:  # internal to torch; without it exports are only slower
         yield
         return
     made = ONNXRegistry.__dict__["from_torchlib"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from sbn_deploy.export import Noise, check_target, export_model
-from sbn_deploy.materialize import draws_of, materialize
+from sbn_deploy.materialize import Form, materialize, stochastic_signs
 from sbn_deploy.networks import example, loading, trial
 from sbn_deploy.networks.cuda import without_cuda
 from sbn_deploy.networks.reference import Built
@@ -20,12 +20,12 @@ from sbn_runtime.preprocess import Preprocess, Standardize, preprocess_from
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
-    from sbn_deploy.materialize import Activations, Weights
 
 
 def export_network(
     reference: str,
     output: Path,
+    form: Form = Form(),  # noqa: B008 (frozen)
     *,
     checkpoint: Path | None = None,
     untrained: bool = False,
@@ -33,32 +33,26 @@ def export_network(
     task: str | None = None,
     classes: Sequence[str] | None = None,
     preprocess: Preprocess | Standardize | None = None,
-    weights: Weights = "threshold",
-    members: int = 1,
-    seed: int = 0,
-    activations: Activations = "deterministic",
-    samples: int = 1,
-    noise_seed: int = 0,
 ) -> ExportReport:
     """Exports the network that a reference names.
 
     Args:
         reference: see `sbn_deploy.networks.reference`.
         output: NAME.onnx, or NAME.tflite for Larq Compute Engine.
+        form: which networks the file holds; other than the default, it needs layers of
+            `sbn_deploy.nn`.
         checkpoint: its weights; without one, they are as the reference gives them.
-        untrained: say in the file that these weights are of no use but to measure speed.
+        untrained: say in the file that these weights are only good for measuring speed.
         shapes: of the inputs, batch first; not needed where the network says them.
         task, classes, preprocess: what the network answers and takes, for the metadata.
-        weights, members, seed, activations, samples, noise_seed: as `export_checkpoint`
-            takes them; other than the defaults, they need layers of `sbn_deploy.nn`.
 
     Raises:
         ConfigError: the reference names no network, or arguments contradict it.
-        ArtifactError: the checkpoint cannot be read, or is of another network.
+        ArtifactError: the checkpoint cannot be read, or belongs to another network.
         UnsupportedLayerError, ModelError, OutputError: as `export_model`.
     """
-    check_target(output, activations)
-    built = loading.load(reference, checkpoint, seed=seed)
+    check_target(output, stochastic=form.stochastic)
+    built = loading.load(reference, checkpoint, seed=form.seed)
     header = loading.header_of(checkpoint) if checkpoint is not None else {}
     if preprocess is None and "preprocess" in header:
         preprocess = preprocess_from(header["preprocess"])
@@ -66,35 +60,84 @@ def export_network(
     shapes = shapes or example.shapes_of(built, preprocess)
     inputs = example.inputs(shapes, preprocess)
     _check_classes(trial.answer(built, inputs), classes, reference)
-    made = fixed(built, weights, members, seed)
-    noise = None
-    if activations == "stochastic":
-        noise = Noise(draws_of(built.module), samples, noise_seed)
-    return export_model(
-        made,
+    metadata: dict[str, object] = {"untrained": True} if untrained else {}
+    if checkpoint is not None:
+        metadata["checkpoint_sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return export_built(
+        built,
         inputs,
         output,
+        form,
         task=task or header.get("task"),
         classes=classes,
         preprocess=preprocess,
-        metadata=_metadata(built, checkpoint, weights, seed)
-        | ({"untrained": True} if untrained else {}),
+        metadata=metadata,
+    )
+
+
+def export_built(
+    built: Built,
+    inputs: Sequence[Tensor],
+    output: Path,
+    form: Form,
+    *,
+    task: str | None = None,
+    classes: Sequence[str] | None = None,
+    preprocess: Preprocess | Standardize | None = None,
+    calibration: Tensor | None = None,
+    metadata: Mapping[str, object],
+) -> ExportReport:
+    """`export_network` of a network that is built and checked already.
+
+    Args:
+        inputs: examples.
+        calibration: inputs from which batch-norm statistics are estimated again.
+        metadata: what the file says besides the network's name, its settings and `form`.
+    """
+    members = fixed(built, form, calibration)
+    noise = None
+    if form.stochastic:
+        noise = Noise(stochastic_signs(built.module), form.samples, form.noise_seed)
+    said: dict[str, object] = {
+        "arch": built.reference,
+        "config": built.config,
+        "data": None,
+        "weights": form.weights,
+        "seed": form.seed,
+        "test_accuracy": None,
+        **({"source_sha256": built.sha256} if built.sha256 else {}),
+        **metadata,
+    }
+    return export_model(
+        members,
+        inputs,
+        output,
+        task=task,
+        classes=classes,
+        preprocess=preprocess,
+        metadata=said,
         noise=noise,
     )
 
 
-def fixed(built: Built, weights: Weights, members: int, seed: int) -> list[nn.Module]:
+def fixed(built: Built, form: Form, calibration: Tensor | None = None) -> list[nn.Module]:
     """The network with its stochastic layers fixed; itself where it has none.
 
     Raises:
-        ConfigError: weights are to be drawn, and there are none to draw.
+        ConfigError: weights are to be sampled, and none are stochastic.
     """
     if has_our_layers(built.module):
         with without_cuda():
-            return materialize(built.module, weights=weights, members=members, seed=seed)
-    if weights == "sample":
+            return materialize(
+                built.module,
+                weights=form.weights,
+                members=form.members,
+                seed=form.seed,
+                calibration=calibration,
+            )
+    if form.weights == "sample":
         raise ConfigError(
-            f"{built.reference} has no stochastic weights to draw from (layers of sbn_deploy.nn);"
+            f"{built.reference} has no stochastic weights to sample (layers of sbn_deploy.nn);"
             " export it with --weights threshold"
         )
     return [built.module]
@@ -110,23 +153,6 @@ def _check_classes(found: object, classes: Sequence[str] | None, reference: str)
         return
     if found.ndim < 2 or found.shape[1] != len(classes):
         raise ConfigError(
-            f"{len(classes)} classes are named, but {reference} answers {list(found.shape)}"
+            f"{len(classes)} class names were given, but the output of {reference} has shape"
+            f" {list(found.shape)}"
         )
-
-
-def _metadata(
-    built: Built, checkpoint: Path | None, weights: Weights, seed: int
-) -> dict[str, object]:
-    said: dict[str, Any] = {
-        "arch": built.reference,
-        "config": built.config,
-        "data": None,
-        "weights": weights,
-        "seed": seed,
-        "test_accuracy": None,
-    }
-    if built.sha256:
-        said["source_sha256"] = built.sha256
-    if checkpoint is not None:
-        said["checkpoint_sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return said

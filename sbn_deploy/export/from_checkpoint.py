@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from sbn_converters.onnx.noise import Draw
 from sbn_deploy import data, tasks
-from sbn_deploy.materialize.draws import draws_of
-from sbn_deploy.materialize.materialize import Activations, Weights, materialize
+from sbn_deploy.materialize import Form, materialize, stochastic_signs
+from sbn_deploy.networks import example
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
 from sbn_runtime.errors import ConfigError, MissingDependencyError
-from sbn_runtime.preprocess import Standardize, preprocess_from
+from sbn_runtime.preprocess import preprocess_from
 from sbn_runtime.tasks import CLASSIFICATION
 
 
@@ -29,19 +29,19 @@ class Materialized:
     """Members of an ensemble and the header of the checkpoint they come from.
 
     `recorded_scores` are the test scores that training found for the same members,
-    if it tried them, by the keys of the task's metrics. `draws` says how the signs of which
-    modules are drawn; empty for deterministic activations.
+    if it tried them, by the keys of the task's metrics. `stochastic` says how the signs of which
+    modules are sampled; empty for deterministic activations.
     """
 
     members: list[nn.Module]
     meta: dict[str, Any]
     recorded_scores: dict[str, float] | None = None
-    draws: dict[str, Draw] = field(default_factory=dict)
+    stochastic: dict[str, Draw] = field(default_factory=dict)
 
     @property
     def example(self) -> Tensor:
         """Two valid inputs, float32 [2, C, H, W] or [2, ...]."""
-        return torch.from_numpy(self._random_inputs(2, seed=0))
+        return self._random_inputs(2, seed=0)
 
     @property
     def task(self) -> str:
@@ -61,7 +61,7 @@ class Materialized:
     def test_scores(self) -> dict[str, float] | None:
         """The metrics of the averaged answers on the test split, by their keys.
 
-        Where the data is not at hand: what training recorded, or None.
+        Where the data is not available: what training recorded, or None.
         """
         test = self._test_images()
         if test is None:
@@ -73,13 +73,13 @@ class Materialized:
     def sample_inputs(self, samples: int, seed: int) -> tuple[NDArray[np.float32], str]:
         """Inputs float32 [N, C, H, W] or [N, ...], N <= samples, and what they are.
 
-        Test images chosen by `seed`, or random ones where the data is not at hand.
+        Test images chosen by `seed`, or random ones where the data is not available.
         """
         test = self._test_images()
         if test is None:
-            return self._random_inputs(samples, seed), f"{samples} random images"
-        chosen = np.random.default_rng(seed).permutation(len(test))[:samples]
-        return test.inputs()[chosen], f"{len(chosen)} test images of {test.name}"
+            return self._random_inputs(samples, seed).numpy(), f"{samples} random images"
+        chosen = test.sample(samples, seed)
+        return chosen.inputs(), f"{len(chosen)} test images of {test.name}"
 
     def _test_images(self) -> data.Dataset | None:
         try:
@@ -87,28 +87,16 @@ class Materialized:
         except (ConfigError, MissingDependencyError):
             return None
 
-    def _random_inputs(self, samples: int, seed: int) -> NDArray[np.float32]:
-        shape = preprocess_from(self.meta["preprocess"])
-        if isinstance(shape, Standardize):
-            numbers = np.random.default_rng(seed).standard_normal((samples, *shape.shape))
-            return numbers.astype(np.float32)
-        pixels = np.random.default_rng(seed).integers(
-            0,
-            shape.pixel_max,
-            (samples, shape.height, shape.width, shape.channels),
-            dtype=np.uint8,
-            endpoint=True,
-        )
-        return shape.apply(pixels)
+    def _random_inputs(self, count: int, seed: int) -> Tensor:
+        preprocess = preprocess_from(self.meta["preprocess"])
+        shapes = example.shapes_of_inputs(preprocess)
+        (inputs,) = example.inputs(shapes, preprocess, count=count, seed=seed)
+        return inputs
 
 
 def materialize_checkpoint(
     path: str | Path,
-    *,
-    weights: Weights = "threshold",
-    members: int = 1,
-    seed: int = 0,
-    activations: Activations = "deterministic",
+    form: Form = Form(),  # noqa: B008 (frozen)
 ) -> Materialized:
     """`materialize` for the network of a checkpoint file.
 
@@ -117,29 +105,33 @@ def materialize_checkpoint(
     with which they were estimated in training.
 
     Raises:
-        ArtifactError: missing, damaged or foreign file.
+        ArtifactError: a file that is missing, damaged, or not a checkpoint.
         ConfigError: an argument is out of range.
     """
     model, meta, images = checkpoint.load_all(path)
     calibration = None
-    if images is not None and activations == "deterministic":
+    if images is not None and not form.stochastic:
         preprocess = preprocess_from(meta["preprocess"])
         calibration = torch.from_numpy(preprocess.apply(images))  # type: ignore[arg-type]
-    made = materialize(model, weights=weights, members=members, seed=seed, calibration=calibration)
-    draws = draws_of(model) if activations == "stochastic" else {}
-    return Materialized(made, meta, _recorded(meta, weights, members, seed), draws)
+    made = materialize(
+        model,
+        weights=form.weights,
+        members=form.members,
+        seed=form.seed,
+        calibration=calibration,
+    )
+    stochastic = stochastic_signs(model) if form.stochastic else {}
+    return Materialized(made, meta, _recorded(meta, form), stochastic)
 
 
-def _recorded(
-    meta: dict[str, Any], weights: Weights, members: int, seed: int
-) -> dict[str, float] | None:
+def _recorded(meta: dict[str, Any], form: Form) -> dict[str, float] | None:
     """The scores in the header of a checkpoint for the very same members."""
     scores = meta.get("metrics", {})
-    if weights == "threshold":
+    if form.weights == "threshold":
         found = scores.get("thresholded", scores.get("fp32"))
     else:
         found = scores.get("ensemble")
-        if found and (found["members"], meta.get("seed")) != (members, seed):
+        if found and (found["members"], meta.get("seed")) != (form.members, form.seed):
             found = None
     if not found:
         return None

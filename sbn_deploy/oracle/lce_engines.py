@@ -14,29 +14,22 @@ from sbn_converters.tflite.metadata import metadata
 from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.words32 import to_words64
 from sbn_converters.tflite.write import write
-from sbn_deploy.export.trace import Traced, trace
 from sbn_deploy.lce.interpreter import KERNELS, Kernels
 from sbn_deploy.lce.process import run_lce
+from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime.errors import ModelError
 
 from .onnx_engines import as_pixels
 from .reference import Output, Reference
 from .report import EngineResult
 
-# Sums of products of whole numbers stay exact in floats through these, given such constants.
-_EXACT = (
-    *("CAST", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"),
-    *("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "RELU", "RELU_N1_TO_1", "RELU6", "MAX_POOL_2D"),
-    *("PAD", "PADV2", "CONCATENATION", "SPLIT", "RESHAPE", "TRANSPOSE"),
-)
-
 
 @dataclass(frozen=True)
 class _Signs:
-    """A layer's signs in the file: by the file's own words which are turned, int32 [words]."""
+    """A layer's signs in the file: and which of them the file negates, int32 [words]."""
 
     output: Output
-    turned: NDArray[np.int32] | None
+    negated: NDArray[np.int32] | None
 
 
 def validate_lce(
@@ -117,7 +110,7 @@ def _words(
     """What the file holds of a layer's signs of each image, uint64 [N, pixels, words]."""
     held = values[found.output.value]
     try:
-        words = to_words64(held if found.turned is None else held ^ found.turned)
+        words = to_words64(held if found.negated is None else held ^ found.negated)
         return words.reshape(count, -1, words.shape[-1])
     except ValueError as error:
         raise ModelError(
@@ -139,13 +132,13 @@ def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
                     continue
                 held = meta["packed"][node]
                 index = tensors[held["tensor"]]
-                turned = None
+                negated = None
                 if "turned" in held:
-                    turned = np.frombuffer(bytes.fromhex(held["turned"]), "<i4")
+                    negated = np.frombuffer(bytes.fromhex(held["turned"]), "<i4")
                 if model.tensors[index].dtype != np.int32:
                     raise ValueError(f"{held['tensor']} is not packed")
                 output = Output(node, held["tensor"], member, layer["source"], index in exact)
-                found[node] = _Signs(output, turned)
+                found[node] = _Signs(output, negated)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{name} does not hold the layers that its metadata names ({error}); export it again"
@@ -154,24 +147,12 @@ def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
 
 
 def _exact(model: Model) -> set[int]:
-    """Tensors computed from whole numbers without rounding, and signs of such; no ties there."""
-    exact = set()
-    for index, tensor in enumerate(model.tensors):
-        if tensor.dtype != np.float32:
-            if tensor.data is not None or index in model.inputs:
-                exact.add(index)
-        elif tensor.data is not None:
-            numbers = tensor.data[np.isfinite(tensor.data)].astype(np.float64)
-            if not (numbers * 4 % 1).any():
-                exact.add(index)
+    """Signs of integers, whatever torch computes of these: there are no ties."""
+    exact: set[int] = set()
     for operator in model.operators:
-        packed = model.tensors[operator.outputs[0]].dtype != np.float32
-        whole = {index for index in operator.inputs if index >= 0}
-        if operator.name in ("LceBconv2d", "LceDequantize"):
-            # Signs are whole numbers, whatever they are the signs of.
-            whole = {index for index in whole if model.tensors[index].data is not None}
-        elif operator.name not in _EXACT and not packed:
+        if model.tensors[operator.outputs[0]].dtype != np.int32 or operator.name == "LceQuantize":
             continue
-        if whole <= exact:
+        packed = {i for i in operator.inputs if i >= 0 and model.tensors[i].data is None}
+        if operator.name == "LceBconv2d" or packed <= exact:
             exact.update(operator.outputs)
     return exact

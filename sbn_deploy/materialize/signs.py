@@ -1,4 +1,4 @@
-"""How a network draws its signs, for files that draw them on the device."""
+"""How a network samples its signs, for files that sample them on the device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sbn_deploy.nn import StochasticSign
 from sbn_deploy.nn.noise import Noise
 
 
-def draws_of(model: nn.Module) -> dict[str, Draw]:
+def stochastic_signs(model: nn.Module) -> dict[str, Draw]:
     """By name of each stochastic sign of the model, its noise and temperature."""
     tables: dict[Noise, NoiseTable] = {}
     found: dict[str, Draw] = {}

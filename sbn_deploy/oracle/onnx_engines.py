@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sbn_converters.onnx.inspect import metadata
 from sbn_converters.onnx.noise import Draw
-from sbn_deploy.export.trace import Traced, trace
+from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime import available_isas, native
 from sbn_runtime.errors import MissingDependencyError
 from sbn_runtime.session import session_options
@@ -35,7 +35,7 @@ def validate_members(
     members: list[torch.nn.Module],
     inputs: NDArray[np.float32] | Sequence[NDArray[Any]],
     *,
-    draws: Mapping[str, Draw] = MappingProxyType({}),
+    stochastic: Mapping[str, Draw] = MappingProxyType({}),
     every_engine: bool = True,
     traced: Traced | None = None,
     name: str = "the file",
@@ -43,7 +43,7 @@ def validate_members(
     """Compares an exported model with the modules that it came from.
 
     inputs: float32 [N, C, H, W] or what else the network takes, one array for each input.
-    draws: how the file draws the signs of which modules, if it does; its first samples
+    stochastic: how the file samples the signs of which modules, if it does; its first samples
     are compared. traced: the first member, if it was traced already. name: what errors
     call the file. Without `every_engine` only our kernels run, under the instruction set
     in use.
@@ -55,7 +55,7 @@ def validate_members(
         traced = trace(members[0], [torch.from_numpy(x[:2]) for x in arrays])
     task = str(meta.get("task", "classification"))
     reference = Reference(traced, members, outputs, task, name)
-    noise = limit_samples(instrumented) if draws else None
+    noise = limit_samples(instrumented) if stochastic else None
     several = len(members) > 1 or noise is not None
     feed = as_feed(proto, arrays)
     results = []
@@ -65,7 +65,7 @@ def validate_members(
         values = run({key: x[:count] for key, x in feed.items()})
         answers = answers_of(values, reference.names, reference.task, several=several)
         results.append(
-            reference.compare(name, [x[:count] for x in arrays], values, answers, draws, noise)
+            reference.compare(name, [x[:count] for x in arrays], values, answers, stochastic, noise)
         )
     return results
 

@@ -134,7 +134,7 @@ _Key = tuple[Any, ...]
 
 
 def _key(tensor: Tensor) -> _Key:
-    """What tells a view of memory from every other; `.data` and aliases share it."""
+    """What distinguishes a view of memory from every other; `.data` and aliases share it."""
     return (
         tensor.untyped_storage().data_ptr(),
         tensor.storage_offset(),
@@ -205,8 +205,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         origin = Origin(self.stack[-1], *_caller())
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise UnsupportedLayerError(
-                f"{origin} draws random numbers ({func.name().removeprefix('aten::')}) in"
-                " evaluation mode; leave its noise out, or build it of our stochastic layers"
+                f"{origin} uses random numbers ({func.name().removeprefix('aten::')}) in"
+                " evaluation mode; remove the noise, or use the stochastic layers of sbn_deploy.nn"
             )
         if func is aten._local_scalar_dense.default:
             self.run.decided.setdefault(origin)

@@ -1,6 +1,6 @@
 """A larq Keras model as TFLite, through Larq Compute Engine's own converter.
 
-    python -m sbn_deploy.keras_to_tflite MODEL -o FILE
+    python -m sbn_deploy.importing.keras MODEL -o FILE
 
 It needs the packages of the extra `tflite`. TensorFlow is slow to start and
 cannot be unloaded: run it in a process of its own, as `sbn import` does.
@@ -49,7 +49,7 @@ def convert(source: Path, output: Path) -> None:
     # larq builds on Keras 2.
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "TF_USE_LEGACY_KERAS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "sbn_deploy.keras_to_tflite", str(source), "-o", str(output)],
+        [sys.executable, "-m", "sbn_deploy.importing.keras", str(source), "-o", str(output)],
         env=environment,
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ from sbn_converters.onnx.last_activation import before_activation
 from sbn_converters.onnx.noise import Draw, random_bits
 from sbn_converters.onnx.packing import unpack_signs
 from sbn_converters.onnx.samples import COUNT, SEED
-from sbn_deploy.export.trace import Traced
+from sbn_deploy.tracing.trace import Traced
 from sbn_runtime.tasks import Task, find, member_name
 
 from .forced import Forced, Held, Verdict, mismatch
@@ -34,7 +34,7 @@ class Output:
 
     `name` is that of the layer, `source` as in `Layer`. `exact` says whether the signs are
     those of whole-number sums, computed as torch does; `layer` is the number with which
-    they are drawn, None for signs that are not.
+    they are sampled, None for other signs.
     """
 
     name: str
@@ -97,13 +97,13 @@ class Reference:
         inputs: Sequence[NDArray[Any]],
         values: Mapping[str, NDArray[Any]],
         answers: Sequence[NDArray[np.float32]],
-        draws: Mapping[str, Draw],
+        stochastic: Mapping[str, Draw],
         noise: tuple[int, int] | None,
     ) -> EngineResult:
         """Compares what an engine computed with torch, given the file's own signs.
 
         values: by name, packed signs, uint64. answers: of each output of the network, the
-        rows [M * S, N, ...]. noise: the seed and how many samples are drawn, if any are.
+        rows [M * S, N, ...]. noise: the seed and how many samples there are, if it has noise.
         """
         count = len(inputs[0])
         batch = [torch.from_numpy(x) for x in inputs]
@@ -116,7 +116,7 @@ class Reference:
         for index, network in enumerate(self._networks):
             for sample in range(noise[1] if noise else 1):
                 held = self._held(
-                    index, values, count, draws, (noise[0], sample) if noise else None
+                    index, values, count, stochastic, (noise[0], sample) if noise else None
                 )
                 runs.append((network, held))
                 forced = Forced(network, held, self._answers, self._file)
@@ -144,7 +144,7 @@ class Reference:
             axis=None if self.task is None or self.task.activation != "softmax" else 2,
             ties=ties,
             tied_samples=int(tied.sum()),
-            drawn=noise is not None,
+            stochastic=noise is not None,
             first_difference=first,
         )
 
@@ -182,7 +182,7 @@ class Reference:
         member: int,
         values: Mapping[str, NDArray[Any]],
         count: int,
-        draws: Mapping[str, Draw],
+        stochastic: Mapping[str, Draw],
         noise: tuple[int, int] | None,
     ) -> dict[str, list[Held]]:
         """By traced name, the signs that the file holds of a member."""
@@ -191,17 +191,17 @@ class Reference:
             if made.member != member:
                 continue
             packed = values[made.value]
-            turned = made.source.startswith("-")
+            negated = made.source.startswith("-")
             for source in made.source.removeprefix("-").split(","):
                 name, _, edge = source.partition("@")
                 signs, pixels = self._unpacked(packed, name, count, noise)
-                draw = None
+                sampled = None
                 if made.layer is not None and noise is not None:
                     channels = signs.shape[1] // pixels
                     numbers = random_bits(noise[0], made.layer, noise[1], pixels, channels)
                     ordered = numbers.T if packed.ndim > 2 else numbers
-                    draw = draws[made.name], np.ascontiguousarray(ordered).reshape(-1)
-                one = Held(node, signs, turned, float(edge or 0), made.exact, draw)
+                    sampled = stochastic[made.name], np.ascontiguousarray(ordered).reshape(-1)
+                one = Held(node, signs, negated, float(edge or 0), made.exact, sampled)
                 held.setdefault(name, []).append(one)
         return held
 
@@ -273,7 +273,7 @@ def answers_of(
 
 
 def limit_samples(proto: onnx.ModelProto) -> tuple[int, int]:
-    """Makes the file draw at most a few samples; returns its seed and how many."""
+    """Makes the file take at most a few samples; returns its seed and how many."""
     numbers = {}
     for tensor in proto.graph.initializer:
         if tensor.name in (SEED, COUNT):

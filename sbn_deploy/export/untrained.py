@@ -1,0 +1,83 @@
+"""Architectures with random weights, exported so that speed can be known before training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sbn_deploy.data.dataset import of_pixels
+from sbn_deploy.export import check_target
+from sbn_deploy.materialize import Form
+from sbn_deploy.networks import example
+from sbn_deploy.networks.reference import Built
+from sbn_deploy.nn import models
+from sbn_runtime.preprocess import Preprocess, Standardize
+
+from .network import export_built
+
+if TYPE_CHECKING:
+    from sbn_deploy.export import ExportReport
+
+BATCHNORM_INPUTS = 4
+
+
+def export_untrained(
+    arch: str,
+    output: Path,
+    form: Form = Form(),  # noqa: B008 (frozen)
+    **config: object,
+) -> ExportReport:
+    """Exports an architecture of the registry with random weights.
+
+    The suffix of `output` says as what, see `export_checkpoint`.
+    Batch-norms have the statistics of random inputs, so that each layer's
+    activations are about as spread as in a trained network. The metadata has
+    `untrained` true and says the rest as for a trained network.
+
+    Args:
+        arch: name in the registry.
+        form: which networks the file holds. Its seed is that of all weights and inputs, too.
+        config: settings of the architecture, where not the defaults.
+
+    Raises:
+        ConfigError: unknown architecture or settings, or no such file can be.
+        ModelError: the file cannot be written.
+    """
+    check_target(output, stochastic=form.stochastic)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(form.seed)
+        network = models.create(arch, **config)
+        _randomise_batchnorm(network)
+    preprocess = _preprocess(network.config)
+    (inputs,) = example.inputs(
+        example.shapes_of_inputs(preprocess), preprocess, count=BATCHNORM_INPUTS, seed=form.seed
+    )
+    return export_built(
+        Built(network, arch, network.kind, network.config),
+        [inputs],
+        output,
+        form,
+        calibration=inputs,
+        classes=[str(index) for index in range(network.config["classes"])],
+        preprocess=preprocess,
+        metadata={"untrained": True},
+    )
+
+
+def _preprocess(config: Mapping[str, Any]) -> Preprocess | Standardize:
+    """What makes the inputs that a network's config states: signals stay as they are."""
+    channels, *sizes = shape = models.input_shape(config)
+    if len(sizes) == 1:
+        return Standardize(shape, mean=(0.0,) * channels, std=(1.0,) * channels)
+    return of_pixels(channels, *sizes)
+
+
+def _randomise_batchnorm(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and module.affine:
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)

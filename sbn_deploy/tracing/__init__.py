@@ -1,0 +1,1 @@
+"""What anyone's torch module computes, as a graph: by running it and writing it down."""
