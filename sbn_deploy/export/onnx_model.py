@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from sbn_converters.onnx.lower import Lowered
 from sbn_converters.onnx.pixels import PIXEL_MAX
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
 from sbn_converters.onnx.working_set import working_set
+from sbn_deploy.engines.onnx import kernel_engine
 from sbn_deploy.oracle import validate_members
 from sbn_deploy.oracle.onnx_engines import as_feed
 from sbn_deploy.oracle.reference import answers_of
@@ -30,7 +30,6 @@ from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime import __version__
 from sbn_runtime.errors import ModelError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess, preprocess_from
-from sbn_runtime.session import session_options
 from sbn_runtime.tasks import find
 
 from .noise import Noise, check_stochastic
@@ -175,11 +174,8 @@ def _answers_alike(
     built: Built, members: Sequence[nn.Module], inputs: Sequence[NDArray[Any]]
 ) -> bool:
     """Whether the model's outputs are those of torch, with no closer look."""
-    session = onnxruntime.InferenceSession(
-        built.proto.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
-    answers = dict(zip(names, session.run(names, as_feed(built.proto, inputs)), strict=True))
+    engine = kernel_engine(built.proto.SerializeToString(), threads=1)
+    answers = dict(engine.run(as_feed(built.proto, inputs)))
     recording = built.traced.recording
     task = find(built.metadata["task"])
     found = answers_of(answers, recording.outputs, task, several=len(members) > 1)

@@ -64,30 +64,27 @@ class _Run:
     """A network in onnxruntime."""
 
     def __init__(self, proto: onnx.ModelProto) -> None:
-        import onnxruntime
+        from sbn_deploy.engines.onnx import kernel_engine
 
-        from sbn_runtime.session import session_options
-
-        self._session = onnxruntime.InferenceSession(
-            proto.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"]
-        )
+        self._engine = kernel_engine(proto.SerializeToString(), threads=1)
 
     def __call__(self, names: list[str], inputs: dict[str, Array]) -> list[Array]:
         import numpy as np
 
         # Random numbers may have no logarithm: NaN agrees with NaN.
-        return [np.nan_to_num(array) for array in self._session.run(names, inputs)]
+        found = self._engine.run(inputs)
+        return [np.nan_to_num(found[name]) for name in names]
 
     def as_inputs(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Floats [N, C, H, W] as pixels [N, H, W, C] where the network takes those."""
         import numpy as np
 
         found = dict(inputs)
-        for value in self._session.get_inputs():
-            array = found[value.name]
-            if value.type == "tensor(uint8)" and array.dtype == np.float32:
-                found[value.name] = np.round((255 * array + 255) / 2).astype(np.uint8)
-                found[value.name] = found[value.name].transpose(0, 2, 3, 1)
+        for name, dtype, _ in self._engine.inputs:
+            array = found[name]
+            if dtype == "uint8" and array.dtype == np.float32:
+                pixels = np.round((255 * array + 255) / 2).astype(np.uint8)
+                found[name] = pixels.transpose(0, 2, 3, 1)
         return found
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
 from sbn_converters.onnx.inspect import metadata
 from sbn_converters.onnx.noise import Draw
+from sbn_deploy.engines.engine import Engine
+from sbn_deploy.engines.onnx import kernel_engine, stock_engine
+from sbn_deploy.engines.reference import ReferenceEngine
 from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime import available_isas, native
-from sbn_runtime.errors import MissingDependencyError
-from sbn_runtime.session import session_options
 
 from .reference import Output, Reference, answers_of, limit_samples
 from .report import EngineResult
@@ -25,9 +25,6 @@ from .report import EngineResult
 _SIGNS_OF_FLOATS = ("Pack", "PackThreshold", "ConvResidual", "DenseResidual")
 # onnx's reference evaluator is written for clarity and is very slow.
 _REFERENCE_SAMPLES = 2
-
-_Feed = dict[str, NDArray[Any]]
-_Run = Callable[[_Feed], dict[str, NDArray[Any]]]
 
 
 def validate_members(
@@ -59,18 +56,15 @@ def validate_members(
     several = len(members) > 1 or noise is not None
     feed = as_feed(proto, arrays)
     results = []
-    for name, count, run in _engines(
-        instrumented.SerializeToString(), len(arrays[0]), every_engine
-    ):
-        values = run({key: x[:count] for key, x in feed.items()})
+    for engine, count in _engines(instrumented.SerializeToString(), len(arrays[0]), every_engine):
+        values = dict(engine.run({key: x[:count] for key, x in feed.items()}))
         answers = answers_of(values, reference.names, reference.task, several=several)
-        results.append(
-            reference.compare(name, [x[:count] for x in arrays], values, answers, stochastic, noise)
-        )
+        first = [x[:count] for x in arrays]
+        results.append(reference.compare(engine.name, first, values, answers, stochastic, noise))
     return results
 
 
-def as_feed(proto: onnx.ModelProto, arrays: Sequence[NDArray[Any]]) -> _Feed:
+def as_feed(proto: onnx.ModelProto, arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Inputs of the network as the file takes them, by name."""
     given = {tensor.name for tensor in proto.graph.initializer}
     names = [value.name for value in proto.graph.input if value.name not in given]
@@ -124,31 +118,10 @@ def _instrument(
     return instrumented, found
 
 
-def _engines(data: bytes, samples: int, every: bool) -> Iterator[tuple[str, int, _Run]]:
-    """Each engine's name, how many samples it gets, and how to run it."""
-
-    def session(options: onnxruntime.SessionOptions) -> _Run:
-        options.log_severity_level = 3
-        made = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        names = [output.name for output in made.get_outputs()]
-        return lambda feed: dict(zip(names, made.run(names, feed), strict=True))
-
+def _engines(model: bytes, samples: int, every: bool) -> Iterator[tuple[Engine, int]]:
+    """Each engine, and how many samples it gets."""
     for isa in available_isas() if every else (native.isa(),):
-        with native.forced_isa(isa):
-            run = session(session_options())
-        yield f"sbn {isa}", samples, run
-    if not every:
-        return
-    yield "onnxruntime (functions)", samples, session(onnxruntime.SessionOptions())
-    yield "onnx reference", min(samples, _REFERENCE_SAMPLES), _reference(data)
-
-
-def _reference(data: bytes) -> _Run:
-    try:
-        from onnx.reference import ReferenceEvaluator
-    except ImportError as error:
-        raise MissingDependencyError("onnx has no reference evaluator; update onnx") from error
-    proto = onnx.load_model_from_string(data)
-    evaluator = ReferenceEvaluator(proto)
-    names = [output.name for output in proto.graph.output]
-    return lambda feed: dict(zip(names, evaluator.run(names, feed), strict=True))
+        yield kernel_engine(model, isa=isa, name=f"sbn {isa}"), samples
+    if every:
+        yield stock_engine(model, name="onnxruntime (functions)"), samples
+        yield ReferenceEngine(model), min(samples, _REFERENCE_SAMPLES)
