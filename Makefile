@@ -101,7 +101,7 @@ bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval o
 	$(BIN)/python -m tests.tools.repeatability runs/repeat.onnx
 
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
-	$(BIN)/python -m sbn_deploy.train.benchmark
+	$(BIN)/python -m tests.tools.train_benchmark
 
 published: $(STAMPS)/dev  ## export networks of published methods in full size and time them: docs/published.md (10 minutes)
 	$(BIN)/python -m tests.tools.published -o docs/published.md

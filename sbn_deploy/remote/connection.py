@@ -222,7 +222,7 @@ class Connection(ABC):
         """Ends the connection; whether the device said that it removed the folder."""
         self._ended.set()
         removed = False
-        if hasattr(self, "_keeper"):
+        if hasattr(self, "_agent"):
             try:
                 said, _ = self._agent.communicate(timeout=GOODBYE_S)
                 removed = "sbn-removed" in said

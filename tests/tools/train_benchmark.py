@@ -1,4 +1,4 @@
-"""What a training step costs, against the fp32 twin: `python -m sbn_deploy.train.benchmark`.
+"""What a training step costs, against the fp32 twin: `python -m tests.tools.train_benchmark`.
 
 Time is the median over steps taken in turns in one process; memory is the peak
 of a process of its own, less what it held before its first step.
