@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 FEWEST = 5
-# Numbers drawn at once, for the sake of memory.
+# Numbers sampled at once, to bound memory.
 AT_ONCE = 1_000_000
 NORMAL = 1.960
 # Student's 97.5 % quantile for 1, 2, … degrees of freedom.
@@ -67,7 +67,7 @@ def median_interval(times: Sessions, median: float) -> tuple[float, float] | Non
 def deviations(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """By how much the `location` of resampled values differs from theirs, [RESAMPLES].
 
-    Sessions are drawn with replacement, and from each its rounds.
+    Sessions are sampled with replacement, and from each its rounds.
     """
     random = np.random.default_rng(0)
     count = len(values)

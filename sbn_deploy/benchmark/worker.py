@@ -64,8 +64,8 @@ class Spec:
 class Job:
     """A spec, the threads and batch to run it with, how to warm it up, and the cores to keep to.
 
-    Warming up takes `warmup` calls, but ends after `warmup_s` seconds; then, for `busy_s` seconds
-    from the first call, it goes on.
+    Warming up takes `warmup` calls, but ends after `warmup_s` seconds; it continues until `busy_s`
+    seconds have passed since the first call.
     """
 
     spec: Spec
@@ -186,7 +186,7 @@ def _engine(job: Job) -> Engine:
 
 
 def _forget_peak() -> None:
-    """Has Linux count VmHWM anew; without permission, memory is stated too large, if at all."""
+    """Resets Linux's peak VmHWM; without permission, memory is overstated, if stated at all."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -212,7 +212,7 @@ def serve(kind: Kind, run: Callable[[Kind, TextIO, TextIO], None] = main) -> Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with os.fdopen(os.dup(1), "w") as own:
-        # Whatever a library prints is no answer.
+        # What libraries print must not mix with answers.
         os.dup2(2, 1)
         run(kind, sys.stdin, own)
 

@@ -87,7 +87,7 @@ def share(text: str) -> float:
 
 
 def add_noise_options(parser: argparse.ArgumentParser) -> None:
-    """`--samples` and `--seed` of models that draw noise; `sbn_runtime` checks their range."""
+    """`--samples` and `--seed` of models with noise; `sbn_runtime` checks their range."""
     parser.add_argument(
         "--samples",
         type=int,

@@ -82,7 +82,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does all steps anew; returns 1 when an exported file disagrees with torch."""
+    """Does all steps; returns 1 when an exported file disagrees with torch."""
     from sbn_deploy import data
     from sbn_deploy.benchmark import float_baselines
     from sbn_deploy.export import export_checkpoint
@@ -126,8 +126,8 @@ def run(options: argparse.Namespace) -> int:
     _heading(
         3,
         "Export",
-        "Threshold each probability to one network of signs, draw an ensemble of"
-        f" {MEMBERS} from them, or\nkeep the noise and draw {SAMPLES} samples at run time."
+        "Threshold each probability to one network of signs, sample an ensemble of"
+        f" {MEMBERS} from them, or\nkeep the noise and average {SAMPLES} samples at run time."
         " Batch-norm and sign become integer\nthresholds, 64 weights share a word. The twin goes"
         " to onnxruntime as float32, and quantised to 8 bits.",
     )

@@ -97,13 +97,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--shift",
         metavar="NAME[:STRENGTH]",
-        help="shifted images to tell apart: noise, blur, rotate or contrast, strength 0 to 1"
+        help="shifted images to detect: noise, blur, rotate or contrast, strength 0 to 1"
         f" (default: {SHIFT})",
     )
     parser.add_argument(
         "--ood",
         metavar="SET",
-        help="out-of-distribution images to tell apart instead, any data set",
+        help="out-of-distribution images to detect instead, any data set",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG to write")
     parser.add_argument(
@@ -218,7 +218,7 @@ def _on_images(options: argparse.Namespace) -> Evaluation:
     path = options.models[0]
     data = _data(options)
     with warnings.catch_warnings():
-        # Pillow warns of what it mends; what it cannot mend is listed.
+        # Pillow warns of what it repairs; what it cannot repair is listed.
         warnings.filterwarnings("ignore", module="PIL")
         model = load_classifier(
             path, data, threads=options.threads, samples=options.samples, seed=options.seed

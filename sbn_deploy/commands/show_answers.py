@@ -34,7 +34,7 @@ def warn(data: Data) -> None:
 
 
 def show_evaluation(record: Evaluation) -> None:
-    """The scores first, then the classes, then what is taken for what."""
+    """The scores first, then the classes, then the confusions."""
     names, confusion = record.data.classes, record.confusion
     _show_scores(record.scores, record.aurc)
     _show_classes(record.per_class)
@@ -96,7 +96,7 @@ def _show_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
     rows = names if list(names) == numbers else [f"{i} {name}" for i, name in enumerate(names)]
     print()
     show_table(
-        ("taken for", *numbers),
+        ("predicted", *numbers),
         [
             (row, *(count or None for count in counts))
             for row, counts in zip(rows, confusion, strict=True)
@@ -114,7 +114,7 @@ def _show_mistakes(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
         print()
     for mistake in found:
         print(
-            printable(f"{mistake.true} taken for {mistake.predicted}: {mistake.count:,}")
+            printable(f"{mistake.true} classified as {mistake.predicted}: {mistake.count:,}")
             + f" ({mistake.share:.1%} of its images)"
         )
 

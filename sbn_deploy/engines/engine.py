@@ -27,7 +27,7 @@ class Engine(Protocol):
 
     @property
     def inputs(self) -> Sequence[TensorInfo]:
-        """What it takes; sizes that are no numbers are free, the first of them the batch."""
+        """Its inputs; sizes that are not numbers are free, the first of them the batch."""
 
     def run(self, feed: Feed) -> Mapping[str, NDArray[Any]]:
         """The outputs for a batch, by name. This is what is timed."""

@@ -53,7 +53,7 @@ class Variant:
         return int(self.session.metadata.get("members", 1))
 
     def samples(self, networks: int) -> int:
-        """Noise samples that make at least so many networks; 1 without noise."""
+        """Noise samples needed for at least this many networks; 1 without noise."""
         return -(-networks // self.members) if self.session.stochastic else 1
 
 
@@ -84,7 +84,7 @@ def average(
 
     Raises:
         InputError: `seed` is out of range, there are no images, they do not fit a model,
-            or a label is no class of it.
+            or a label is not one of its classes.
     """
     if not len(images.labels):
         raise InputError("there are no samples to evaluate on")

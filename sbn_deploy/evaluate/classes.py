@@ -28,7 +28,7 @@ def matched_labels(
 ) -> NDArray[np.int64]:
     """The labels of `data`, [N] or [N, H, W], as numbers of the model's classes.
 
-    Labels that are no class of the data stay what they are. Classes with the same names in
+    Labels that are not a class of the data are left unchanged. Classes with the same names in
     another order are matched by name; where one side has numbers only, by number.
 
     Args:

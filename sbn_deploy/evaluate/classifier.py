@@ -106,7 +106,7 @@ def load_classifier(
     else:
         for name, value in ((sampling.SAMPLES, samples), (sampling.SEED, seed)):
             if value is not None:
-                raise InputError(f"{name} does not apply: {path} has no noise to draw")
+                raise InputError(f"{name} does not apply: {path} has no noise")
         model = _stock(path, data, threads)
     if data.shape is not None and data.shape != model.shape:
         raise InputError(

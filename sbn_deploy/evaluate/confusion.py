@@ -14,7 +14,7 @@ from sbn_deploy.records.evaluation import ClassScore
 
 @dataclass(frozen=True)
 class Mistake:
-    """How many images of the class `true` were taken for `predicted`, and their share of it."""
+    """How many images of the class `true` were classified as `predicted`, and their share of it."""
 
     true: str
     predicted: str

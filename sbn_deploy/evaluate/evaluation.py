@@ -81,7 +81,7 @@ class Evaluator:
         self.steps = -(-(len(data) - self.done) // batch)
 
     def run(self, report: Callable[[str], None]) -> Outcome:
-        """Classifies what is left; the next images are read meanwhile.
+        """Classifies what is left, while the next images are read.
 
         Args:
             report: called after each batch, with the speed and the accuracy so far.
@@ -148,7 +148,9 @@ class Evaluator:
             return image
         label = self._labels[index]
         if not 0 <= label < self._classes:
-            return Unreadable(f"label {label} is no class; they go from 0 to {self._classes - 1}")
+            return Unreadable(
+                f"label {label} is not a class; they range from 0 to {self._classes - 1}"
+            )
         height, width, channels = self._model.shape
         if image.shape[:2] != (height, width):
             found = f"{image.shape[0]}x{image.shape[1]}"

@@ -79,7 +79,7 @@ def classified(
     """How well a model classifies images [N, H, W, C], and the label it gives to each, int64 [N].
 
     Raises:
-        InputError: there are no images, they do not fit, or a label is no class of the model.
+        InputError: there are no images, they do not fit, or a label is not a class of the model.
     """
     if not len(images):
         raise InputError("there are no images to classify")
@@ -94,7 +94,7 @@ def classified(
 def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Scores:
     """Compares probabilities [N, K], N at least 1, with labels [N].
 
-    Raises InputError if a label is no class of the model.
+    Raises InputError if a label is not a class of the model.
     """
     classes = probabilities.shape[1]
     check_labels(labels, classes)
@@ -102,7 +102,7 @@ def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Scor
 
 
 def summary(answers: Answers, classes: int) -> Scores:
-    """How well at least one image of so many classes was answered."""
+    """How well answers to at least one image are, with this number of classes."""
     count, correct = len(answers), int(answers.correct.sum())
     low, high = wilson_interval(correct, count)
     top5, top5_low, top5_high = None, None, None

@@ -12,7 +12,7 @@ from sbn_deploy.records.schema import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Record):
-    """One variant of a network, so many of its networks averaged.
+    """One variant of a network, with `networks` of its networks averaged.
 
     Confidence intervals are of 95 %; changes are against the first row, on the same images.
     """
@@ -84,7 +84,7 @@ class Averaging(Measurement):
     data: str
     images: int
     ood: str
-    """The shifted or out-of-distribution images that were told apart."""
+    """The shifted or out-of-distribution images to detect."""
     seed: int | None
     rows: tuple[Row, ...]
     anytime: tuple[AnytimeRow, ...]

@@ -65,7 +65,7 @@ class Timing(Record):
     file_bytes: int | None = None
     """Of the file that the engine runs."""
     joules_per_image: float | None = None
-    """What the processor took meanwhile; null where it does not say."""
+    """Energy of the processor; null where it cannot be read."""
     spread: float | None = None
     """Half the interquartile range, as a share of the median."""
     drift: float | None = None

@@ -42,7 +42,7 @@ class Machine(Record):
     state: CpuState
     """When the measurement began."""
     id: str | None = None
-    """12 digits that tell apart machines with the same CPU: a digest of host name and system."""
+    """12 digits that distinguish machines with the same CPU: a digest of host name and system."""
     cores: int | None = None
     """That this process may use."""
     memory_bytes: int | None = None

@@ -150,7 +150,7 @@ class Connection(ABC):
         table = self._remote(["df", "-Pk", self.folder])
         found = re.search(r"\s(\d+)\s+\d+%\s", table)
         if found is None:
-            raise RemoteError(f"df on {self._name} says {table.strip()!r}, which is no size")
+            raise RemoteError(f"df on {self._name} says {table.strip()!r}, which is not a size")
         return int(found[1]) * 1024
 
     def _connect(self) -> None:

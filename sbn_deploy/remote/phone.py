@@ -110,7 +110,7 @@ def _program() -> Path:
 
 @contextmanager
 def _fastest_kernels_here() -> Iterator[str]:
-    """SBN_ISA, which is meant for the phone, and has no effect here meanwhile."""
+    """SBN_ISA, which is meant for the phone: it has no effect here until the end."""
     wanted = os.environ.pop(ISA_VARIABLE, "")
     try:
         yield wanted

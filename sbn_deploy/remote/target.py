@@ -57,9 +57,9 @@ def parse(text: str) -> Target | Phone:
     found = _SSH.fullmatch(text)
     if found is None:
         raise InputError(
-            f"{text!r} is no device; write {FORM}, as ssh://pi@raspberrypi.local, or {PHONE_FORM}"
+            f"{text!r} is not a device address; write {FORM}, as ssh://pi@raspberrypi.local, or {PHONE_FORM}"
         )
     port = int(found["port"]) if found["port"] else None
     if port is not None and not 0 < port < 65536:
-        raise InputError(f"{text}: there is no port {port}; ports go from 1 to 65535")
+        raise InputError(f"{text}: invalid port {port}; ports range from 1 to 65535")
     return Target(found["user"], found["host"].strip("[]"), port, found["folder"] or None)

@@ -19,7 +19,7 @@ def wheel_for(machine: str, chosen: Path | None) -> Path:
     dist/ is looked for in the current folder, then in the source tree that this runs from.
 
     Raises:
-        InputError: `chosen` is no wheel of ours, or one for another architecture.
+        InputError: `chosen` is not a wheel of sbn-deploy, or is for another architecture.
         RemoteError: there is none.
     """
     if machine not in MACHINES:
@@ -37,7 +37,7 @@ def wheel_for(machine: str, chosen: Path | None) -> Path:
         if fitting:
             return max(fitting, key=lambda path: path.stat().st_mtime)
     raise RemoteError(
-        f"there is no wheel for {machine} in {' or '.join(map(str, folders))};"
+        f"no wheel for {machine} found in {' or '.join(map(str, folders))};"
         " build one with `make wheels`, or name one with --wheel"
     )
 

@@ -29,7 +29,7 @@ def engine_name(engine: str) -> str:
 def form(model: Model) -> str:
     """How weights and activations were made: "thresholded", "4 members, noise × 8"."""
     if model.weights is None and model.members == 1:
-        weights = "real weights" if model.arch is not None else "as it came"
+        weights = "real weights" if model.arch is not None else "as is"
     elif model.weights == "sample" or model.members > 1:
         weights = f"{model.members} sampled member{'s' if model.members > 1 else ''}"
     else:

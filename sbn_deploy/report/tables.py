@@ -250,7 +250,7 @@ def confused_table(entry: Evaluated) -> Table:
     """The pairs of classes most often confused."""
     columns = [
         Column("true class", numeric=False, header=True),
-        Column("taken for", numeric=False),
+        Column("classified as", numeric=False),
         Column("images"),
     ]
     rows = [

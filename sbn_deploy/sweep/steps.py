@@ -1,8 +1,8 @@
 """The steps of a sweep. Each leaves one file, and a step whose file is there is done.
 
 Models are evaluated and timed by `sbn evaluate` and `sbn benchmark` in processes of their own,
-as whoever wants to repeat a figure would run them; they write what they have when all of it is
-there, so a killed sweep goes on with the first unfinished step.
+as anyone who repeats a figure would run them; they write their output when it is complete, so a
+killed sweep resumes with the first unfinished step.
 """
 
 from __future__ import annotations

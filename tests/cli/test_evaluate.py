@@ -126,11 +126,11 @@ def test_a_measurement(trained: Trained, tmp_path: Path) -> None:
         f"{found['scores']['confidence_low']:.2%} to {found['scores']['confidence_high']:.2%}"
         in lines[1]
     )
-    places = [shown.stdout.index(word) for word in ("precision", "taken for", " taken for ")]
+    places = [shown.stdout.index(word) for word in ("precision", "predicted", " classified as ")]
     assert places == sorted(places)
     wrong = confusion - np.diag(np.diag(confusion))
     true, predicted = np.unravel_index(wrong.argmax(), wrong.shape)
-    assert f"\n{true} taken for {predicted}: {wrong.max()} (" in shown.stdout
+    assert f"\n{true} classified as {predicted}: {wrong.max()} (" in shown.stdout
 
 
 def test_many_classes(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_plain_classifier(tmp_path: Path, outputs: tuple[str, ...]) -> None:
     predicted = (dataset.inputs().reshape(len(dataset), -1) @ weights).argmax(axis=1)
     assert found["scores"]["correct"] == (predicted == dataset.labels).sum()
     message = sbn("evaluate", model, "--data", spec, "--seed", "1").refused()
-    assert f"seed does not apply: {model} has no noise to draw" in message
+    assert f"seed does not apply: {model} has no noise" in message
 
 
 def test_the_fp32_twin(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_labels_out_of_range(model: Path, numbered: Path) -> None:
     outcome = sbn("evaluate", model, "--data", f"npz:{numbered}")
     assert outcome.status == 0, outcome
     assert "warning: 2 of 200 images were skipped" in outcome.stderr
-    assert "  image 77: label 9 is no class; they go from 0 to 2" in outcome.stderr
+    assert "  image 77: label 9 is not a class; they range from 0 to 2" in outcome.stderr
     assert "of 198 images" in outcome.stdout
 
 

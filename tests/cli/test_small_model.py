@@ -153,7 +153,7 @@ class TestUnfitModels:
 
     def test_without_our_operators(self, verb: str, tmp_path: Path) -> None:
         path = write_float_model(tmp_path / "float.onnx")
-        reason = "is no classifier of images" if verb == "evaluate" else "has no sbn operators"
+        reason = "not a classifier of images" if verb == "evaluate" else "has no sbn operators"
         assert f"{path}: {reason}" in self.run(verb, path)
 
     def test_unknown_isa(self, verb: str, model: Path) -> None:

@@ -277,7 +277,7 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is no device; write ssh://"),
+        (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is not a device address; write ssh://"),
         (["--remote", "adb:", "--threads", "2"], "--threads does not go with --remote adb:"),
         (["--remote", "ssh://host", "--compare", "lce"], "LCE is compared with here only"),
         (["--wheel", "some.whl"], "--wheel goes with --remote"),

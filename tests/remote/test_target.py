@@ -40,7 +40,7 @@ def test_parse(text: str, target: Target) -> None:
     ],
 )
 def test_no_device(text: str) -> None:
-    with pytest.raises(InputError, match=r"is no device; write ssh://\[USER@\]HOST"):
+    with pytest.raises(InputError, match=r"is not a device address; write ssh://\[USER@\]HOST"):
         parse(text)
 
 
