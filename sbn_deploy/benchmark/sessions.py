@@ -3,8 +3,8 @@
 A program that is started again gets another place in memory and other lines of the caches, and is
 faster or slower for it as long as it runs; rounds within one process do not show that. So each
 engine is started several times. In a session all of them wait in processes of their own, and take
-turns. Engines that wait are held by a signal: their threads keep looking for work after a call, some
-for ever, on the cores that the next one needs.
+turns. Engines that wait are held by a signal: their threads keep looking for work after a
+call, some for ever, on the cores that the next one needs.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def parse(text: str) -> Target | Phone:
     found = _SSH.fullmatch(text)
     if found is None:
         raise InputError(
-            f"{text!r} is not a device address; write {FORM}, as ssh://pi@raspberrypi.local, or {PHONE_FORM}"
+            f"{text!r} is not a device address; write {FORM}, as ssh://pi@raspberrypi.local,"
+            f" or {PHONE_FORM}"
         )
     port = int(found["port"]) if found["port"] else None
     if port is not None and not 0 < port < 65536:

@@ -46,7 +46,6 @@ Run = tuple[Path, Measurement]
 """A measurement and the file that it is in."""
 
 CONFUSED = 5
-NO_DATA: list[tuple[str | None, int | None]] = [(None, None)]
 VERSIONS = ("sbn_deploy", "sbn_kernels", "onnxruntime", "numpy", "python")
 
 
@@ -216,15 +215,22 @@ class _Collection:
         timings = self.timings()
         for machine, _ in Counter(machine for machine, *_ in timings).most_common():
             here = {key: entry for key, entry in timings.items() if key[0] == machine}
-            measured = {digest for _, digest, *_ in here}
-            data = dict.fromkeys(
-                (name, images) for digest, name, images in self.accuracies if digest in measured
-            )
             for batch in sorted({key[-1] for key in here}):
                 entries = [entry for key, entry in here.items() if key[-1] == batch]
-                for name, images in [*data] or NO_DATA:
-                    points = self.points(entries, name, images)
-                    yield Comparison(machine, name, images, batch, points)
+                yield from self.of_each_data(machine, batch, entries)
+
+    def of_each_data(
+        self, machine: str, batch: int, entries: Sequence[tuple[Path, ModelFile, Timing]]
+    ) -> Iterator[Comparison]:
+        """A comparison for each set of images that any of the entries has an accuracy on."""
+        any_known = False
+        for data, images in dict.fromkeys((name, images) for _, name, images in self.accuracies):
+            points = self.points(entries, data, images)
+            if any(point.accuracy for point in points):
+                any_known = True
+                yield Comparison(machine, data, images, batch, points)
+        if not any_known:
+            yield Comparison(machine, None, None, batch, self.points(entries, None, None))
 
     def points(
         self,

@@ -24,7 +24,7 @@ class Decision:
         ship: None if nothing keeps within the limits.
         most_accurate: of those within the limits whose accuracy is known.
         faster: the fastest within the limits whose confidence interval holds the accuracy of
-            `ship`, where that is not the fastest: on these images the difference is not significant.
+            `ship`, where that is not the fastest: on these images they do not differ significantly.
         closest: where nothing keeps within the limits, what comes closest.
     """
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from sbn_deploy.records.evaluation import Evaluation, Skipped
 from sbn_deploy.records.measurement import Model
 from sbn_deploy.records.sweep import Limits, Sweep
-from sbn_deploy.report import Report
+from sbn_deploy.report import Report, write
 
 from . import builder
 from .conftest import Collected
@@ -42,6 +43,19 @@ def test_real_weights_have_another_accuracy(collected: Collected) -> None:
     known = {point.timing.engine for point in comparison.points if point.accuracy}
     assert known == {"sbn", "lce", "onnxruntime"}
     assert [p.timing.engine for p in comparison.points if p.on_front] == ["sbn"]
+
+
+def test_times_of_engines_without_an_accuracy_have_no_chart(
+    collected: Collected, tmp_path: Path
+) -> None:
+    """A phone times operators only: the accuracy of the file is not that of what it timed."""
+    report = collected(
+        here=builder.benchmark([builder.Case(FAST, 1.0)]),
+        phone=builder.benchmark([builder.Case(FAST, 9.0, "sbn operators")], machine=builder.BOARD),
+        accuracy=accuracy(FAST, 3.0),
+    )
+    assert [entry.data for entry in report.comparisons] == ["cifar10", None]
+    write(report, tmp_path / "report.html")
 
 
 def test_machines_batches_and_data_are_not_mixed(collected: Collected) -> None:
