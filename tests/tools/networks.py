@@ -48,8 +48,7 @@ convolutions; torch the binary network; LCE the same binary network with every s
 file translated to TFLite, in the faster of its modes (indirect kernels, with or without XNNPACK).
 
 Made by `python -m tests.tools.networks{options}`, which runs the commands below. All figures are
-in [benchmarks/](https://github.com/sbn-deploy/sbn-deploy/tree/main/docs/benchmarks), files that
-`sbn report` reads.
+in the files of `docs/benchmarks/`, which `sbn report docs/benchmarks` makes a page of.
 """
 
 
