@@ -89,7 +89,7 @@ def test_noise(source: list[str], trained: Trained, tmp_path: Path) -> None:
         *("export", *source, "digits-cnn" if source else trained.checkpoint),
         *("-o", tmp_path / "noisy.tflite", "--activations", "stochastic"),
     ).refused_after_progress()
-    assert "has no operator that draws noise" in message
+    assert "has no operator that samples noise" in message
     assert ".onnx" in message
     assert list(tmp_path.iterdir()) == []
 
