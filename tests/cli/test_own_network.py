@@ -397,6 +397,7 @@ def test_validate_with_another_network(sbn: Sbn) -> None:
     # `--samples` is the old name of `--inputs`.
     outcome = sbn(*against, "--checkpoint", "net.pt", "--samples", "3")
     assert outcome.status == 0, outcome
+    assert "warning: --samples is now called --inputs" in outcome.err
     assert "every engine agrees" in outcome.err
     outcome = sbn(*against, "--inputs", "3")  # other weights
     assert outcome.status == 1, outcome

@@ -119,7 +119,7 @@ def test_validate(tflite: Exported, trained: Trained) -> None:
     results = outcome.json["results"]
     assert [result["engine"] for result in results] == [f"lce {kind}" for kind in KERNELS]
     for result in results:
-        assert result["samples"] == 4
+        assert result["inputs"] == 4
         assert result["compared_bits"] > 0
         assert (result["differing_bits"], result["differing_labels"]) == (0, 0)
 
