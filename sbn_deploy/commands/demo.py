@@ -155,7 +155,7 @@ def run(options: argparse.Namespace) -> int:
         "\nreference must agree: every bit between binary layers, and every label.",
     )
     for file in (threshold, ensemble, noisy):
-        validation = validate(file, binary, samples=16, seed=options.seed)
+        validation = validate(file, binary, count=16, seed=options.seed)
         for result in validation.results:
             verdict = (
                 f"all {result.compared_bits:,} bits agree"

@@ -114,4 +114,4 @@ def _validate(options: argparse.Namespace) -> ValidationReport:
         raise ConfigError(f"--data is for FILE.py:NAME; {against} already defines it")
     from sbn_deploy.validate import validate
 
-    return validate(options.model, Path(against), samples=options.inputs, seed=options.seed)
+    return validate(options.model, Path(against), count=options.inputs, seed=options.seed)

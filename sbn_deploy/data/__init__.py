@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 from sbn_deploy.data.dataset import Dataset, Split
@@ -21,12 +23,14 @@ __all__ = [
     "stream_test",
 ]
 
+# Of scikit-learn, and of a generator.
+GENERATED = ("digits", "signals")
 KINDS = ("cifar10", "folder", "npz", "hf-parquet")
 
 
 def names() -> tuple[str, ...]:
     """What `load` accepts."""
-    return ("digits", "signals", *(f"{kind}:PATH" for kind in KINDS))
+    return (*GENERATED, *(f"{kind}:PATH" for kind in KINDS))
 
 
 def load(spec: str, split: Split) -> Dataset:
@@ -50,32 +54,12 @@ def load(spec: str, split: Split) -> Dataset:
     """
     if split not in get_args(Split):
         raise ConfigError(f"unknown split {split!r}; choose one of {', '.join(get_args(Split))}")
-    if spec == "digits":
-        from sbn_deploy.data import digits
-
-        return digits.load(split)
-    if spec == "signals":
-        from sbn_deploy.data import signals
-
-        return signals.load(split)
+    if spec in GENERATED:
+        dataset: Dataset = _reader(spec).load(split)
+        return dataset
     kind, path = _located(spec)
-    match kind:
-        case "cifar10":
-            from sbn_deploy.data import cifar10
-
-            return cifar10.load(path, split)
-        case "folder":
-            from sbn_deploy.data import folder
-
-            return folder.load(path, split)
-        case "npz":
-            from sbn_deploy.data import npz
-
-            return npz.load(path, split)
-        case _:
-            from sbn_deploy.data import parquet
-
-            return parquet.load(path, split, f"hf-parquet:{path.name}")
+    dataset = _reader(kind).load(path, split)
+    return dataset
 
 
 def is_classified_images(spec: str) -> bool:
@@ -83,7 +67,7 @@ def is_classified_images(spec: str) -> bool:
 
     Raises ConfigError for unknown data, and for a file that cannot be opened.
     """
-    if spec in ("digits", "signals"):
+    if spec in GENERATED:
         return spec == "digits"
     kind, path = _located(spec)
     if kind != "npz":
@@ -100,26 +84,15 @@ def stream_test(spec: str) -> Stream:
 
     Raises what `load` raises for the data as a whole.
     """
-    if spec in ("digits", "signals"):
+    if spec in GENERATED:
         return of_memory(load(spec, "test"))
     kind, path = _located(spec)
-    match kind:
-        case "cifar10":
-            from sbn_deploy.data import cifar10
+    return some(_reader(kind).stream(path))
 
-            return some(cifar10.stream(path))
-        case "folder":
-            from sbn_deploy.data import folder
 
-            return some(folder.stream(path))
-        case "npz":
-            from sbn_deploy.data import npz
-
-            return some(npz.stream(path))
-        case _:
-            from sbn_deploy.data import parquet
-
-            return some(parquet.stream(path, f"hf-parquet:{path.name}"))
+def _reader(kind: str) -> ModuleType:
+    """The module that reads data sets of a kind; they load packages that only they need."""
+    return import_module(f"sbn_deploy.data.{kind.removeprefix('hf-')}")
 
 
 def _located(spec: str) -> tuple[str, Path]:

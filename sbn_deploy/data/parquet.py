@@ -24,7 +24,7 @@ ROWS = 256
 VALIDATION_PARTS = ("validation", "valid", "val", "dev")
 
 
-def load(folder: Path, split: Split, name: str) -> Dataset:
+def load(folder: Path, split: Split, name: str = "") -> Dataset:
     """One split of a folder of `train-*.parquet`, `test-*.parquet` and so on.
 
     A column holds encoded images (`img` or `image`, with `bytes`), another one
@@ -36,6 +36,7 @@ def load(folder: Path, split: Split, name: str) -> Dataset:
         ConfigError: a missing or broken file, or no such columns.
         MissingDependencyError: pyarrow or Pillow is missing.
     """
+    name = name or f"hf-parquet:{folder.name}"
     own_validation = next((part for part in VALIDATION_PARTS if _files(folder, part)), None)
     if split == "test" and _files(folder, "test"):
         return _part(folder, "test", name)
@@ -93,7 +94,7 @@ class _Table:
             base += len(batch)
 
 
-def stream(folder: Path, name: str) -> Stream:
+def stream(folder: Path, name: str = "") -> Stream:
     """The test split, decoded as it is needed; labels that are missing are -1.
 
     Raises what `load` raises, but not for images that cannot be read or of any size.
@@ -110,7 +111,7 @@ def stream(folder: Path, name: str) -> Stream:
                 yield Unreadable(str(error))
 
     whole = Stream(
-        name=name,
+        name=name or f"hf-parquet:{folder.name}",
         labels=table.labels,
         classes=table.classes,
         pixel_max=255,

@@ -20,16 +20,12 @@ if TYPE_CHECKING:
     from sbn_deploy.materialize import Form
     from sbn_runtime.preprocess import Preprocess, Standardize
 
-    from .onnx_model import Built
-
 __all__ = [
     "ExportReport",
     "Noise",
     "check_target",
     "export_checkpoint",
-    "export_members",
     "export_model",
-    "export_onnx",
 ]
 
 
@@ -67,7 +63,7 @@ def export_checkpoint(
         "test_scores": made.test_scores if not form.stochastic else None,
     }
     noise = Noise(made.stochastic, form.samples, form.noise_seed) if form.stochastic else None
-    return export_members(
+    return export_model(
         made.members, made.example, output, task=made.task, metadata=metadata, noise=noise
     )
 
@@ -124,85 +120,44 @@ def export_model(
         ConfigError: an argument that does not fit the network or the kind of file.
         ModelError: the model does not answer as torch does.
     """
+    from sbn_converters.onnx.write import save
+
+    from .onnx_model import build
+
+    output = Path(path)
+    check_target(output, stochastic=noise is not None)
+    check_writable(output.parent)
     said = dict(metadata or {})
     if classes is not None:
         said["classes"] = list(classes)
     if preprocess is not None:
         said["preprocess"] = preprocess.to_json()
-    members = [model] if not isinstance(model, Sequence) else list(model)
-    return export_members(members, example, Path(path), task=task, metadata=said, noise=noise)
-
-
-def export_members(
-    members: list[torch.nn.Module],
-    example: torch.Tensor | Sequence[torch.Tensor],
-    output: Path,
-    *,
-    task: str | None = None,
-    metadata: dict[str, object] | None = None,
-    noise: Noise | None = None,
-) -> ExportReport:
-    """`export_model` of the members of an ensemble, with the metadata as it is given."""
-    check_target(output, stochastic=noise is not None)
+    members = list(model) if isinstance(model, Sequence) else [model]
+    built = build(members, example, task=task, metadata=said, noise=noise)
+    made_with = built.metadata
     if output.suffix == ".onnx":
-        return export_onnx(members, example, output, task=task, metadata=metadata, noise=noise)
-    return _export_tflite(members, example, output, task, metadata)
-
-
-def export_onnx(
-    members: list[torch.nn.Module],
-    example: torch.Tensor | Sequence[torch.Tensor],
-    output: Path,
-    *,
-    task: str | None = None,
-    metadata: dict[str, object] | None = None,
-    noise: Noise | None = None,
-) -> ExportReport:
-    """Like `export_members`, as ONNX whatever the name."""
-    from sbn_converters.onnx.write import save
-
-    from .onnx_model import build
-
-    check_writable(output.parent)
-    built = build(members, example, task=task, metadata=metadata, noise=noise)
-    save(built.proto, output)
-    return _report(output, built, "onnxruntime")
-
-
-def _export_tflite(
-    members: list[torch.nn.Module],
-    example: torch.Tensor | Sequence[torch.Tensor],
-    output: Path,
-    task: str | None,
-    metadata: dict[str, object] | None,
-) -> ExportReport:
-    from .onnx_model import build
-    from .tflite_model import as_tflite, check
-
-    check_writable(output.parent)
-    built = build(members, example, task=task, metadata=metadata)
-    if built.metadata["task"] != CLASSIFICATION:
+        save(built.proto, output)
+        run_in = "onnxruntime"
+    elif made_with["task"] != CLASSIFICATION:
         raise UnsupportedLayerError(
             f"{output}: TFLite files are written for classes, and the task of this network is"
-            f" {built.metadata['task']}; give a name that ends in .onnx"
+            f" {made_with['task']}; give a name that ends in .onnx"
         )
-    data = as_tflite(built.proto)
-    run_in = check(data, members, built.traced)
-    write_atomically(output, data)
-    return _report(output, built, run_in)
+    else:
+        from .tflite_model import as_tflite, check
 
-
-def _report(output: Path, built: Built, run_in: str) -> ExportReport:
-    said = built.metadata
+        data = as_tflite(built.proto)
+        run_in = check(data, members, built.traced)
+        write_atomically(output, data)
     return ExportReport(
         output,
-        said["members"],
-        said["samples"],
-        said["weights"],
+        made_with["members"],
+        made_with["samples"],
+        made_with["weights"],
         output.stat().st_size,
         built.lowered.layers,
         run_in,
-        said["task"],
+        made_with["task"],
         [*built.traced.recording.notes, *built.lowered.notes],
         built.lowered.has_signs,
     )

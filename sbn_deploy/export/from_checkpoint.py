@@ -70,15 +70,15 @@ class Materialized:
         head = Head.of(lambda: self.members[0](inputs[:1]), tasks.find(test.task))
         return evaluate(self.members, inputs, test.labels, head)
 
-    def sample_inputs(self, samples: int, seed: int) -> tuple[NDArray[np.float32], str]:
-        """Inputs float32 [N, C, H, W] or [N, ...], N <= samples, and what they are.
+    def sample_inputs(self, count: int, seed: int) -> tuple[NDArray[np.float32], str]:
+        """Inputs float32 [N, C, H, W] or [N, ...], N <= count, and what they are.
 
         Test images chosen by `seed`, or random ones where the data is not available.
         """
         test = self._test_images()
         if test is None:
-            return self._random_inputs(samples, seed).numpy(), f"{samples} random images"
-        chosen = test.sample(samples, seed)
+            return self._random_inputs(count, seed).numpy(), f"{count} random images"
+        chosen = test.sample(count, seed)
         return chosen.inputs(), f"{len(chosen)} test images of {test.name}"
 
     def _test_images(self) -> data.Dataset | None:

@@ -57,7 +57,7 @@ def build(
 ) -> Built:
     """Lowers deterministic modules of one architecture to one model.
 
-    The arguments and errors are those of `export_members`; ModelError if the
+    The arguments and errors are those of `export_model`; ModelError if the
     model does not answer the example as torch does.
     """
     for member in members:

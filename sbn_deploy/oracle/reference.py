@@ -143,7 +143,7 @@ class Reference:
             moved,
             axis=None if self.task is None or self.task.activation != "softmax" else 2,
             ties=ties,
-            tied_samples=int(tied.sum()),
+            tied_inputs=int(tied.sum()),
             stochastic=noise is not None,
             first_difference=first,
         )

@@ -23,7 +23,7 @@ _OWN_ROUNDINGS = 4
 class EngineResult:
     """One engine against torch on the same inputs.
 
-    Signs are compared given those that the file has before them. `tied_samples` are
+    Signs are compared given those that the file has before them. `tied_inputs` are
     those with a sign that differs where its argument is zero but for the order of
     sums. `tied_stochastic` are sampled signs that the error of the noise's table decided.
     `logits_difference` is the largest absolute difference of floats; `first_layer`
@@ -32,11 +32,11 @@ class EngineResult:
     """
 
     engine: str
-    samples: int
+    inputs: int
     compared_bits: int
     differing_bits: int
     differing_labels: int
-    tied_samples: int
+    tied_inputs: int
     tied_stochastic: int
     logits_difference: float
     first_layer: str
@@ -75,7 +75,7 @@ def verdict(
     *,
     axis: int | None,
     ties: int,
-    tied_samples: int,
+    tied_inputs: int,
     stochastic: bool,
     first_difference: str,
 ) -> EngineResult:
@@ -106,7 +106,7 @@ def verdict(
         compared,
         differing,
         labels,
-        0 if stochastic else tied_samples,
+        0 if stochastic else tied_inputs,
         ties if stochastic else 0,
         difference,
         first or ("" if ok else "logits"),

@@ -36,29 +36,27 @@ _NEEDED = {
 }
 
 
-def validate(
-    model: Path, checkpoint: Path, *, samples: int = 32, seed: int = 0
-) -> ValidationReport:
+def validate(model: Path, checkpoint: Path, *, count: int = 32, seed: int = 0) -> ValidationReport:
     """Compares an exported file with the checkpoint that it came from.
 
     A file whose name ends in .tflite is read as TFLite, any other as ONNX. Inputs
-    are `samples` images of the checkpoint's test data, or random ones where the
+    are `count` images of the checkpoint's test data, or random ones where the
     data is not available.
 
     Raises ModelError or ArtifactError for files that cannot be compared,
     MissingDependencyError for TFLite without larq-compute-engine.
     """
     compare = _validate_tflite if model.suffix == ".tflite" else _validate_onnx
-    inputs, results = compare(model, checkpoint, samples, seed)
+    inputs, results = compare(model, checkpoint, count, seed)
     return ValidationReport(str(model), str(checkpoint), inputs, TOLERANCE, results)
 
 
 def _validate_onnx(
-    model: Path, checkpoint: Path, samples: int, seed: int
+    model: Path, checkpoint: Path, count: int, seed: int
 ) -> tuple[str, list[EngineResult]]:
     proto = load_model(model)
     made = _materialise(onnx_metadata(proto), model, checkpoint)
-    images, inputs = made.sample_inputs(samples, seed)
+    images, inputs = made.sample_inputs(count, seed)
     results = validate_members(
         proto, made.members, images, stochastic=made.stochastic, name=str(model)
     )
@@ -66,13 +64,13 @@ def _validate_onnx(
 
 
 def _validate_tflite(
-    model: Path, checkpoint: Path, samples: int, seed: int
+    model: Path, checkpoint: Path, count: int, seed: int
 ) -> tuple[str, list[EngineResult]]:
     check_installed()
     name = str(model)
     network = read(model.read_bytes(), name)
     made = _materialise(tflite_metadata(network, name), model, checkpoint)
-    images, inputs = made.sample_inputs(samples, seed)
+    images, inputs = made.sample_inputs(count, seed)
     return inputs, validate_lce(network, made.members, images, name=name)
 
 

@@ -331,7 +331,7 @@ def evil(path: str) -> None:
         (("net.py:Net",), "what net.py:Net takes is not known; give the shape"),
         (("net.py:Net", "--input", "3by10"), "argument --input: '3by10' is not a shape"),
         (("net.py:Net", *SHAPE, "--checkpoint", "no.pt"), "cannot read no.pt"),
-        (("net.py:Float", "--input", "1x4", "--checkpoint", "net.pt"), "net.pt is of another"),
+        (("net.py:Float", "--input", "1x4", "--checkpoint", "net.pt"), "net.pt belongs to another"),
         (("net.py:Net", *SHAPE, "--checkpoint", "evil.pt"), "evil.pt holds posix.system"),
         (("net.py:Net", *SHAPE, "--checkpoint", "plain.pt"), "not a state dict"),
         (("net.py:Net", *SHAPE, "--task", "guess"), "argument --task: invalid choice: 'guess'"),
@@ -397,6 +397,7 @@ def test_validate_with_another_network(sbn: Sbn) -> None:
     # `--samples` is the old name of `--inputs`.
     outcome = sbn(*against, "--checkpoint", "net.pt", "--samples", "3")
     assert outcome.status == 0, outcome
+    assert "warning: --samples is now called --inputs" in outcome.err
     assert "every engine agrees" in outcome.err
     outcome = sbn(*against, "--inputs", "3")  # other weights
     assert outcome.status == 1, outcome

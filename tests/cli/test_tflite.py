@@ -89,7 +89,7 @@ def test_noise(source: list[str], trained: Trained, tmp_path: Path) -> None:
         *("export", *source, "digits-cnn" if source else trained.checkpoint),
         *("-o", tmp_path / "noisy.tflite", "--activations", "stochastic"),
     ).refused_after_progress()
-    assert "has no operator that draws noise" in message
+    assert "has no operator that samples noise" in message
     assert ".onnx" in message
     assert list(tmp_path.iterdir()) == []
 
@@ -119,7 +119,7 @@ def test_validate(tflite: Exported, trained: Trained) -> None:
     results = outcome.json["results"]
     assert [result["engine"] for result in results] == [f"lce {kind}" for kind in KERNELS]
     for result in results:
-        assert result["samples"] == 4
+        assert result["inputs"] == 4
         assert result["compared_bits"] > 0
         assert (result["differing_bits"], result["differing_labels"]) == (0, 0)
 

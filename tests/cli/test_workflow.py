@@ -74,11 +74,11 @@ def test_validate_names_the_layer_that_differs(trained: Trained, tmp_path: Path)
     weights.CopyFrom(onnx.numpy_helper.from_array(flipped, weights.name))
     onnx.save(model, tmp_path / "spoilt.onnx")
     arguments = ("validate", tmp_path / "spoilt.onnx", "--against", trained.checkpoint)
-    outcome = sbn(*arguments, "--samples", "4", "--json")
+    outcome = sbn(*arguments, "--inputs", "4", "--json")
     assert outcome.status == 1
     assert "Traceback" not in outcome.stderr
     assert {result["first_layer"] for result in outcome.json["results"]} == {node.name}
-    assert node.name in sbn(*arguments, "--samples", "4").stdout
+    assert node.name in sbn(*arguments, "--inputs", "4").stdout
 
 
 def test_evaluate_agrees_with_training(trained: Trained) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sbn_converters.onnx.inspect import inspect_model
-from sbn_deploy.export import export_onnx
+from sbn_deploy.export import export_model
 from sbn_deploy.oracle import validate_members
 
 from .random_networks import Sign, batch_norm, random_signs
@@ -65,7 +65,7 @@ def _exported(tmp_path: Path, layers: list[nn.Module], size: tuple[int, int]) ->
     network = _region(layers)
     example = torch.randn(2, 3, *size)
     path = tmp_path / "model.onnx"
-    export_onnx([network], example, path)
+    export_model([network], example, path)
     model = onnx.load(path)
     for result in validate_members(model, [network], torch.randn(3, 3, *size).numpy()):
         assert result.ok, result

@@ -15,7 +15,7 @@ from torch import nn
 
 from sbn_converters.onnx.noise import Draw
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED
-from sbn_deploy.export import Noise, export_onnx
+from sbn_deploy.export import Noise, export_model
 from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.materialize import Form, materialize
 from sbn_deploy.materialize.signs import noise_table, stochastic_signs
@@ -48,7 +48,7 @@ def test_every_engine_draws_what_torch_draws(
         if isinstance(module, Sign)
     }
     path = tmp_path / "network.onnx"
-    export_onnx([network], x, path, noise=Noise(draws, 2, seed))
+    export_model([network], x, path, noise=Noise(draws, 2, seed))
     results = validate_members(onnx.load(path), [network], x.numpy(), stochastic=draws)
     assert [result for result in results if not result.ok] == []
     # The table decides about one draw in 2^12.
@@ -148,7 +148,7 @@ def test_temperature_scales_the_noise() -> None:
 def test_members_of_differing_shape(tmp_path: Path) -> None:
     members = [materialize(models.create("digits-cnn", width=width))[0] for width in (8, 16)]
     with pytest.raises(ConfigError, match="members must be of one architecture: stage1"):
-        export_onnx(members, torch.zeros(2, 1, 8, 8), tmp_path / "model.onnx")
+        export_model(members, torch.zeros(2, 1, 8, 8), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 

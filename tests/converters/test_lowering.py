@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbn_converters.onnx.inspect import inspect_model, metadata
-from sbn_deploy.export import ExportReport, export_model, export_onnx
+from sbn_deploy.export import ExportReport, export_model
 from sbn_deploy.oracle import validate_members
 from sbn_runtime.errors import ModelError, OutputError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess
@@ -34,7 +34,7 @@ class Convolution(nn.Module):
 
 def _export(tmp_path: Path, network: nn.Module, shape: tuple[int, ...]) -> ExportReport:
     torch.manual_seed(1)
-    return export_onnx([network.eval()], torch.randn(4, *shape), tmp_path / "model.onnx")
+    return export_model([network.eval()], torch.randn(4, *shape), tmp_path / "model.onnx")
 
 
 def _agrees(path: Path, network: nn.Module, shape: tuple[int, ...]) -> None:
@@ -160,7 +160,7 @@ def test_first_layers_compute_on_pixels(tmp_path: Path, border: float, pool: boo
     ).eval()
     x = _pixels(5, 3, 4, 4)
     path = tmp_path / "model.onnx"
-    report = export_onnx([network], x, path)
+    report = export_model([network], x, path)
     model = onnx.load(path)
     ops = [node.op_type for node in model.graph.node]
     assert ops[0] == "PixelConvThreshold"
@@ -176,7 +176,7 @@ def test_first_layers_on_pixels_give_floats_too(tmp_path: Path) -> None:
     network = nn.Sequential(PixelConvolution(8, -1.0, 2), norm, Residual8(), *_head(32)).eval()
     x = _pixels(3, 3, 4, 4)
     path = tmp_path / "model.onnx"
-    export_onnx([network], x, path)
+    export_model([network], x, path)
     model = onnx.load(path)
     ops = [node.op_type for node in model.graph.node]
     assert ops[:3] == ["PixelConvScale", "Pack", "ConvResidual"]
@@ -263,7 +263,7 @@ def test_ensembles_share_what_members_have_in_common(tmp_path: Path) -> None:
     ]
     x = torch.randn(6, 3, 5, 5)
     path = tmp_path / "ensemble.onnx"
-    export_onnx(members, x, path)
+    export_model(members, x, path)
     model = onnx.load(path)
     ops = [node.op_type for node in model.graph.node]
     assert ops.count("ConvThreshold") == 1

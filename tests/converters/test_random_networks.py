@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 from hypothesis import HealthCheck, given, settings
 
-from sbn_deploy.export import export_onnx
+from sbn_deploy.export import export_model
 from sbn_deploy.oracle import validate_members
 from sbn_runtime import available_isas
 
@@ -25,10 +25,10 @@ from .random_networks import NetworkSpec, build, networks
 def test_every_engine_agrees_with_torch(tmp_path: Path, spec: NetworkSpec) -> None:
     network, x = build(spec)
     path = tmp_path / "network.onnx"
-    export_onnx([network], x, path)
+    export_model([network], x, path)
     results = validate_members(onnx.load(path), [network], x.numpy())
     engines = {result.engine for result in results}
     assert {f"sbn {isa}" for isa in available_isas()} < engines
     assert len(engines) == len(available_isas()) + 2
     assert all(result.compared_bits for result in results)
-    assert [result for result in results if not result.ok or result.tied_samples] == []
+    assert [result for result in results if not result.ok or result.tied_inputs] == []

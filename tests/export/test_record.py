@@ -171,8 +171,8 @@ def test_a_number_that_decides_is_told() -> None:
     [
         (lambda m, x: x * x.abs().max().item(), "a number taken out of activations"),
         (lambda m, x: x + torch.from_numpy(x.numpy().copy()), "cannot follow back to the input"),
-        (lambda m, x: x + torch.randn_like(x), "draws random numbers"),
-        (lambda m, x: functional.dropout(x, training=True), "draws random numbers"),
+        (lambda m, x: x + torch.randn_like(x), "uses random numbers"),
+        (lambda m, x: functional.dropout(x, training=True), "uses random numbers"),
         (lambda m, x: "text", "returns str; it must return a tensor"),
         (lambda m, x: (x * 2, 3), "returns tuple with int as output1"),
         (_experts, "weights of its own"),
@@ -200,5 +200,5 @@ def test_quantised_layers_are_refused() -> None:
 def test_an_example_needs_a_batch() -> None:
     with pytest.raises(InputError, match="a batch of at least one"):
         record(Module(lambda m, x: x), torch.randn(0, 4))
-    with pytest.raises(InputError, match="one batch size"):
+    with pytest.raises(InputError, match="the same batch size"):
         record(Module(lambda m, x: x), [torch.randn(2, 4), torch.randn(3, 4)])

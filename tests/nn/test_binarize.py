@@ -152,7 +152,7 @@ def test_latents_have_the_spread_of_an_initialisation() -> None:
     torch.testing.assert_close(layer.latent.square().mean().sqrt(), torch.tensor(0.5))
     assert layer.noise.name == "uniform"
     assert torch.equal(latents_of(torch.zeros(3), 2.0), torch.zeros(3))
-    with pytest.raises(ConfigError, match="not finite"):
+    with pytest.raises(ConfigError, match="NaN or infinite"):
         latents_of(torch.tensor([1.0, float("nan")]), 2.0)
 
 

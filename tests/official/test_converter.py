@@ -18,7 +18,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sbn_deploy.export import export_members
+from sbn_deploy.export import export_model
 from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.process import run_lce
 from tests.tools import lce_models
@@ -76,7 +76,7 @@ def _convert(network: Network, ours: Path, official: Path) -> Converted:
     images = random.normal(size=(SAMPLES, *network.image)).astype(np.float32)
     images[random.random(images.shape) < 0.05] = 0
     batch = torch.from_numpy(images)
-    export_members([module], batch[:2], ours)
+    export_model([module], batch[:2], ours)
     with torch.no_grad():
         expected = module(batch).numpy()
     fed = np.ascontiguousarray(np.moveaxis(images, 1, -1))

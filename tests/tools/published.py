@@ -133,7 +133,7 @@ def _agreement(built: Built, module: torch.nn.Module, x: torch.Tensor) -> str:
     )
     if not result.ok:
         return f"no: {result.differing_bits} bits from {result.first_layer} on"
-    ties = f", {result.tied_samples} of {result.samples} tied" if result.tied_samples else ""
+    ties = f", {result.tied_inputs} of {result.inputs} tied" if result.tied_inputs else ""
     return f"{result.compared_bits:,} bits{ties}"
 
 

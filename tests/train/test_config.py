@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sbn_deploy.cli import main
 from sbn_deploy.nn import models
 from sbn_deploy.settings import RenamedWarning
 from sbn_deploy.train.config import TrainConfig, load
@@ -104,6 +105,13 @@ def test_old_names(tmp_path: Path, old: str) -> None:
     assert getattr(config, new) == 2
     with pytest.raises(ConfigError, match=f"{old} is the old name of {new}"):
         load(written(tmp_path, f"{old} = 2\n{new} = 2"), out=tmp_path)
+
+
+def test_old_names_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--set", "latent_step=2", "--data", "x", "--out", str(tmp_path)]) == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: latent_step is now called latent_lr;")
+    assert "unknown data set 'x'" in error
 
 
 def test_missing_recipe(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def _assert_found(result: EngineResult, layer: str) -> None:
     assert not result.ok
     assert result.first_layer == layer
     assert result.differing_bits > 0
-    assert result.tied_samples == 0
+    assert result.tied_inputs == 0
     assert "signs differ" in result.first_difference
     assert "test_oracle.py" in result.first_difference
 
@@ -213,7 +213,7 @@ def test_rows_of_points(tmp_path: Path) -> None:
     for result in validate_members(onnx.load(report.path), [points], inputs):
         assert result.ok
         # Sums of 70 signs may be 0, of which torch.sign is 0: two bits each.
-        assert result.compared_bits == (1 + 2) * 9 * 70 * result.samples
+        assert result.compared_bits == (1 + 2) * 9 * 70 * result.inputs
 
 
 class Attention(nn.Module):
@@ -270,5 +270,5 @@ def test_a_single_zero_is_a_tie(tmp_path: Path) -> None:
     x[1, :, 7] = torch.tensor([0.5, -0.5])
     for result in validate_members(onnx.load(report.path), [mean], x.numpy()):
         assert result.ok
-        assert result.tied_samples == (1 if result.samples > 1 else 0)
-        assert "1 of 2,048" in result.first_difference or result.samples < 4
+        assert result.tied_inputs == (1 if result.inputs > 1 else 0)
+        assert "1 of 2,048" in result.first_difference or result.inputs < 4

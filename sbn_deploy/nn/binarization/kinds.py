@@ -115,16 +115,26 @@ class Kinds:
             case _:
                 return False
 
-    weighted = partialmethod(_is, WEIGHTED, WEIGHTED_FUNCTIONS)
-    norm = partialmethod(_is, NORMS)
-    batch_norm = partialmethod(_is, (_BatchNorm,))
-    dropout = partialmethod(_is, DROPOUTS)
-    activation = partialmethod(_is, ACTIVATIONS, ACTIVATION_FUNCTIONS, ACTIVATION_METHODS)
-    pool = partialmethod(_is, POOLS, POOL_FUNCTIONS)
-    max_pool = partialmethod(_is, MAX_POOLS, MAX_POOL_FUNCTIONS)
-    global_mean = partialmethod(_is, (_AdaptiveAvgPoolNd,), MEAN_FUNCTIONS, frozenset({"mean"}))
-    gate = partialmethod(_is, GATES, GATE_FUNCTIONS, frozenset({"sigmoid"}))
-    multiplication = partialmethod(_is, (), MUL_FUNCTIONS, frozenset({"mul", "mul_"}))
-    move = partialmethod(_is, MOVES, MOVE_FUNCTIONS, MOVE_METHODS)
-    size = partialmethod(_is, (), frozenset({getattr}), frozenset({"size"}))
-    add = partialmethod(_is, (), ADD_FUNCTIONS, ADD_METHODS)
+    weighted = partialmethod(_is, modules=WEIGHTED, functions=WEIGHTED_FUNCTIONS)
+    norm = partialmethod(_is, modules=NORMS)
+    batch_norm = partialmethod(_is, modules=(_BatchNorm,))
+    dropout = partialmethod(_is, modules=DROPOUTS)
+    activation = partialmethod(
+        _is, modules=ACTIVATIONS, functions=ACTIVATION_FUNCTIONS, methods=ACTIVATION_METHODS
+    )
+    pool = partialmethod(_is, modules=POOLS, functions=POOL_FUNCTIONS)
+    max_pool = partialmethod(_is, modules=MAX_POOLS, functions=MAX_POOL_FUNCTIONS)
+    global_mean = partialmethod(
+        _is, modules=(_AdaptiveAvgPoolNd,), functions=MEAN_FUNCTIONS, methods=frozenset({"mean"})
+    )
+    gate = partialmethod(
+        _is, modules=GATES, functions=GATE_FUNCTIONS, methods=frozenset({"sigmoid"})
+    )
+    multiplication = partialmethod(
+        _is, modules=(), functions=MUL_FUNCTIONS, methods=frozenset({"mul", "mul_"})
+    )
+    move = partialmethod(_is, modules=MOVES, functions=MOVE_FUNCTIONS, methods=MOVE_METHODS)
+    size = partialmethod(
+        _is, modules=(), functions=frozenset({getattr}), methods=frozenset({"size"})
+    )
+    add = partialmethod(_is, modules=(), functions=ADD_FUNCTIONS, methods=ADD_METHODS)

@@ -38,7 +38,7 @@ def assert_exact(
     assert [result.engine for result in results] == [f"lce {kind}" for kind in KERNELS]
     assert all(result.compared_bits for result in results)
     assert [result for result in results if not result.ok] == []
-    assert may_tie or not any(result.tied_samples for result in results)
+    assert may_tie or not any(result.tied_inputs for result in results)
 
 
 def operators(model: Model) -> list[str]:

@@ -18,12 +18,13 @@ from sbn_converters.tflite.from_onnx import translate
 from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
-from sbn_deploy.export import export_members, export_onnx
+from sbn_deploy.export import export_model
 from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.process import run_lce
 from sbn_deploy.materialize import Form
 from sbn_runtime.errors import UnsupportedLayerError
 from sbn_runtime.session import session_options
+from tests.benchmark.test_untrained import SMALL
 from tests.converters.random_networks import (
     BinaryConv,
     BinaryDense,
@@ -31,7 +32,6 @@ from tests.converters.random_networks import (
     Sign,
     batch_norm,
 )
-from tests.measure.test_untrained import SMALL
 
 from .lce import assert_exact, needs_lce, normal, operators, translated
 
@@ -260,7 +260,7 @@ def test_operators_without_counterpart_are_named(tmp_path: Path) -> None:
             return torch.cumsum(x, 1)
 
     with pytest.raises(UnsupportedLayerError, match=r"CumSum.*\.onnx"):
-        export_members([Odd().eval()], normal(2, 5), tmp_path / "model.tflite")
+        export_model([Odd().eval()], normal(2, 5), tmp_path / "model.tflite")
     assert not list(tmp_path.iterdir())
 
 
@@ -382,7 +382,7 @@ def test_first_layers_on_pixels_are_exact(kernel: int, pad_value: int) -> None:
 
 
 def test_the_batch_is_one_image(tmp_path: Path) -> None:
-    report = export_onnx(
+    report = export_model(
         [nn.Sequential(Sign(), *head(7)).eval()], normal(5, 7), tmp_path / "a.onnx"
     )
     model = translate(load_model(report.path))
