@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
+
+from .built import stale_library
 
 # `pytest --hypothesis-profile=thorough` searches much longer.
 settings.register_profile("quick", max_examples=25, deadline=None)
@@ -10,3 +13,9 @@ settings.register_profile("thorough", max_examples=1000, deadline=None)
 # Under an emulator everything takes far longer.
 settings.register_profile("emulated", max_examples=5, deadline=None)
 settings.load_profile("quick")
+
+
+def pytest_configure() -> None:
+    """Refuses to test an old library."""
+    if why := stale_library():
+        raise pytest.UsageError(why)
