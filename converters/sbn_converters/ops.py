@@ -20,8 +20,9 @@ that with integer arithmetic only, so that every engine draws the same bits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 DOMAIN = "sbn"
 VERSION = 1
@@ -67,6 +68,31 @@ class Operator:
     outputs: tuple[Tensor, ...]
     attributes: tuple[Attribute, ...]
     body: str
+
+    def check(self, attributes: Mapping[str, object]) -> None:
+        """Checks the attributes of a node that is about to be written.
+
+        Raises:
+            TypeError: a value is neither an integer nor a list of as many as there must be.
+            ValueError: one is unknown, missing or out of range.
+        """
+        known = {attribute.name: attribute for attribute in self.attributes}
+        for name in sorted(known.keys() ^ attributes.keys()):
+            problem = "is missing" if name in known else "is unknown"
+            raise ValueError(f"{DOMAIN}.{self.name}: attribute {name} {problem}")
+        for name, value in attributes.items():
+            length = known[name].length
+            numbers: list[Any] = value if isinstance(value, list) else [value]
+            if not all(type(number) is int for number in numbers) or (
+                isinstance(value, list) != (length is not None) or len(numbers) != (length or 1)
+            ):
+                wanted = f"a list of {length} integers" if length else "an integer"
+                raise TypeError(f"{DOMAIN}.{self.name}: attribute {name} is {value}, not {wanted}")
+            low, high = known[name].minimum, known[name].maximum
+            if not all(low <= number <= high for number in numbers):
+                raise ValueError(
+                    f"{DOMAIN}.{self.name}: attribute {name} is {value}, not in [{low}, {high}]"
+                )
 
 
 _CHANNELS = Attribute("channels", 1, MAX_DIM, "number of input channels C")
