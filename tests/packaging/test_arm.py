@@ -74,7 +74,9 @@ def test_every_python_can_install_it(arm_wheel: Path, version: str, tmp_path: Pa
 @pytest.mark.long
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(
-    "tests", sorted(ROOT.glob("tests/runtime/test_*.py")), ids=lambda p: p.stem
+    "tests",
+    [*sorted(ROOT.glob("tests/runtime/test_*.py")), ROOT / "tests/golden/test_golden.py"],
+    ids=lambda p: p.stem,
 )
 def test_runtime(machine: Arm, installed: Path, testing: Path, core: str, tests: Path) -> None:
     options = ["-q", "-p", "no:cacheprovider", "--hypothesis-profile=emulated"]
