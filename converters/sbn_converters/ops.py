@@ -32,6 +32,9 @@ IR_VERSION = 9
 
 DType = Literal["float32", "uint64", "int64", "int32", "int16", "uint8", "int8"]
 MAX_DIM = 1 << 20
+# Products of an 8-bit pixel and an 8-bit weight in a sum: it stays below 2^24, where float32
+# counts exactly. So do the sums of 2 p - 255 that networks are trained with, for weights up to 127.
+MAX_PIXEL_PRODUCTS = ((1 << 24) - 1) // (255 * 128)
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ _THRESHOLD_BODY = """
     Y = sbn.PackBits (below)
 """
 _CLAMP_DOT = "sbn.ClampDot <dot_range: ints = @dot_range> (all)"
+_PIXEL_LIMIT = f"At most {MAX_PIXEL_PRODUCTS} products in a sum."
 _PIXEL_CALL = (
     "sbn.PixelAccumulate <strides: ints = @strides, dilations: ints = @dilations,"
     " pads: ints = @pads, pad_value: int = @pad_value> (X, W)"
@@ -367,7 +371,7 @@ OPERATORS = (
     Operator(
         "PixelConvThreshold",
         "Convolution of an 8-bit image with 8-bit weights and a sign at the end: bit 1 (-1)"
-        " where the sum of pixel * weight < T. At most 514 products in a sum.",
+        f" where the sum of pixel * weight < T. {_PIXEL_LIMIT}",
         (_PIXELS, _PIXEL_W, _PIXEL_THRESHOLD),
         (Tensor("Y", "uint64", "[N, OH, OW, ceil(O/64)]", "packed signs"),),
         _PIXEL_ATTRIBUTES,
@@ -380,7 +384,7 @@ OPERATORS = (
     Operator(
         "PixelConvScale",
         "Convolution of an 8-bit image with 8-bit weights to floats: sum * scale + bias,"
-        " rounded once (fused multiply-add). At most 514 products in a sum.",
+        f" rounded once (fused multiply-add). {_PIXEL_LIMIT}",
         (_PIXELS, _PIXEL_W, _SCALE, _BIAS),
         (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled sums"),),
         _PIXEL_ATTRIBUTES,
@@ -392,8 +396,7 @@ OPERATORS = (
     Operator(
         "PixelConvScaleClamp",
         "Convolution of an 8-bit image with 8-bit weights to floats in an interval:"
-        " v = sum * scale + bias, rounded once, then min(max(v, low), high)."
-        " At most 514 products in a sum.",
+        f" v = sum * scale + bias, rounded once, then min(max(v, low), high). {_PIXEL_LIMIT}",
         (_PIXELS, _PIXEL_W, _SCALE, _BIAS, _LOW, _HIGH),
         (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled sums"),),
         _PIXEL_ATTRIBUTES,
@@ -405,7 +408,7 @@ OPERATORS = (
         "PixelConvQuantize",
         "Convolution of an 8-bit image with 8-bit weights to 16-bit integers:"
         " v = sum * scale + bias, rounded once, then to the nearest integer, ties to even, at"
-        " least -32768 and at most 32767. At most 514 products in a sum.",
+        f" least -32768 and at most 32767. {_PIXEL_LIMIT}",
         (_PIXELS, _PIXEL_W, _SCALE, _BIAS),
         (Tensor("Y", "int16", "[N, OH, OW, O]", "rounded v"),),
         _PIXEL_ATTRIBUTES,

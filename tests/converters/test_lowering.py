@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbn_converters.onnx.inspect import inspect_model, metadata
+from sbn_converters.ops import MAX_PIXEL_PRODUCTS
 from sbn_deploy.export import ExportReport, export_model, export_onnx
 from sbn_deploy.oracle import validate_members
 from sbn_runtime.errors import ModelError, OutputError, UnsupportedLayerError
@@ -134,9 +135,15 @@ def test_activations_are_computed_with_the_convolution(
 class PixelConvolution(nn.Module):
     """Whole-number weights on round(255 x) with a black or white border."""
 
-    def __init__(self, outputs: int, border: float, stride: int = 1) -> None:
+    def __init__(
+        self,
+        outputs: int,
+        border: float,
+        stride: int = 1,
+        kernel: tuple[int, int, int] = (3, 3, 3),
+    ) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.randint(-127, 128, (outputs, 3, 3, 3)).float())
+        self.register_buffer("weight", torch.randint(-127, 128, (outputs, *kernel)).float())
         self.border, self.stride = border, stride
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,6 +187,24 @@ def test_first_layers_on_pixels_give_floats_too(tmp_path: Path) -> None:
     model = onnx.load(path)
     ops = [node.op_type for node in model.graph.node]
     assert ops[:3] == ["PixelConvScale", "Pack", "ConvResidual"]
+    assert all(result.ok for result in validate_members(model, [network], x.numpy()))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_first_layers_on_pixels_have_few_products(tmp_path: Path, more: int) -> None:
+    torch.manual_seed(5)
+    channels = MAX_PIXEL_PRODUCTS // 2 + more
+    first = PixelConvolution(4, -1.0, kernel=(channels, 2, 1))
+    first.weight[:2] = first.weight[:2].sign() * 127
+    norm = batch_norm(4, 2 * channels * 127**2 * 200**2, two_dimensional=True)
+    network = nn.Sequential(first, norm, Sign(), *_head(4 * 5 * 6)).eval()
+    x = _pixels(3, channels, 4, 4)
+    x[0] = x[0].sign()
+    x[0, :, 0, 0] = first.weight[0, :, 0, 0].sign()  # the largest sum
+    report = export_onnx([network], x, tmp_path / "model.onnx")
+    model = onnx.load(report.path)
+    on_pixels = [node for node in model.graph.node if node.op_type.startswith("PixelConv")]
+    assert (len(on_pixels), list(report.float_layers)) == ((0, ["0"]) if more else (1, []))
     assert all(result.ok for result in validate_members(model, [network], x.numpy()))
 
 

@@ -275,12 +275,12 @@ def test_pixel_convolution(
 def test_pixel_convolutions_have_few_products() -> None:
     attributes = {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0], "pad_value": 0}
     inputs: dict[str, Array] = {
-        "X": np.zeros((1, 1, 1, 515), np.uint8),
-        "W": np.zeros((1, 1, 1, 515), np.int8),
+        "X": np.zeros((1, 1, 1, ops.MAX_PIXEL_PRODUCTS + 1), np.uint8),
+        "W": np.zeros((1, 1, 1, ops.MAX_PIXEL_PRODUCTS + 1), np.int8),
         "T": np.zeros(1, np.int32),
     }
     proto = model("PixelConvThreshold", inputs, attributes, functions=False)
-    assert "exceeds 514" in error_of(proto, inputs)
+    assert f"exceeds {ops.MAX_PIXEL_PRODUCTS}" in error_of(proto, inputs)
 
 
 @pytest.mark.parametrize("name", [f"Dense{name}" for name in EPILOGUES])
