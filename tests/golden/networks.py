@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sbn_converters.onnx.noise import Draw
 from sbn_deploy.export import Noise, export_model
-from sbn_deploy.materialize.draws import noise_table
+from sbn_deploy.materialize.signs import noise_table
 from sbn_deploy.nn import noise as noises
 from sbn_runtime import Session
 
