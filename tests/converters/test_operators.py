@@ -20,16 +20,9 @@ from sbn_converters.onnx.functions import function_protos, register_schemas
 from sbn_converters.onnx.graph import Editor
 from sbn_converters.onnx.packing import pack_bits, pack_signs, unpack_signs, words
 
+from ..runtime.test_kernels import element_type
+
 Array = NDArray[Any]
-_TYPES = {
-    "float32": onnx.TensorProto.FLOAT,
-    "uint64": onnx.TensorProto.UINT64,
-    "int64": onnx.TensorProto.INT64,
-    "int32": onnx.TensorProto.INT32,
-    "int16": onnx.TensorProto.INT16,
-    "uint8": onnx.TensorProto.UINT8,
-    "int8": onnx.TensorProto.INT8,
-}
 
 
 def run_function(
@@ -46,10 +39,10 @@ def run_function(
         [node],
         "one",
         [
-            info(t.name, _TYPES[t.dtype], a.shape)
+            info(t.name, element_type(t), a.shape)
             for t, a in zip(operator.inputs, inputs, strict=True)
         ],
-        [info(t.name, _TYPES[t.dtype], [None] * inputs[0].ndim) for t in operator.outputs],
+        [info(t.name, element_type(t), [None] * inputs[0].ndim) for t in operator.outputs],
     )
     model = onnx.helper.make_model(
         graph,

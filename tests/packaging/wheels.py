@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,17 @@ def built(factory: pytest.TempPathFactory, architecture: str) -> Path:
 
     (wheel,) = once(factory, f"wheel-{architecture}", make).glob("*.whl")
     return wheel
+
+
+def installed(factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with this machine's wheel and what it requires, once for all tests."""
+    wheel = built(factory, platform.machine())
+
+    def make(folder: Path) -> None:
+        venv.create(folder / "venv", symlinks=True)
+        pip(f"--python={folder / 'venv/bin/python'}", "install", CONSTRAINTS, str(wheel))
+
+    return once(factory, "installed", make) / "venv"
 
 
 def check(wheel: Path) -> str:
