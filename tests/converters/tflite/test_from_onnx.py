@@ -24,6 +24,7 @@ from sbn_deploy.lce.process import run_lce
 from sbn_deploy.materialize import Form
 from sbn_runtime.errors import UnsupportedLayerError
 from sbn_runtime.session import session_options
+from tests.benchmark.test_untrained import SMALL
 from tests.converters.random_networks import (
     BinaryConv,
     BinaryDense,
@@ -31,7 +32,6 @@ from tests.converters.random_networks import (
     Sign,
     batch_norm,
 )
-from tests.benchmark.test_untrained import SMALL
 
 from .lce import exact, needs_lce, normal, operators, translated
 
