@@ -20,6 +20,11 @@ NATIVE := $(wildcard runtime/CMakeLists.txt) \
 		-type f -not -path 'runtime/bench/arm/*' 2>/dev/null)
 CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
+# What is compiled stays, for the next time and for the tests of wheels. The file names pip's
+# environment for builds, which is another each time, for which all would be compiled again.
+EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install -c constraints.txt \
+	--config-settings=build-dir=build/wheel-$(shell uname -m) \
+	--config-settings=cmake.define.SBN_AARCH64=OFF -e
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test lint native-test python-test test-long test-lce sweep fuzz check-threads wheels test-arm \
@@ -46,16 +51,17 @@ native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: every Python, and more under emulators (an hour)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m long $(ARGS)
+test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: Python 3.12 and 3.13, onnxruntime of each, Cortex-A72, and more under emulators (an hour)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m long $(ARGS)
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/engines $(ARGS)
 
-sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, and 200 that draw their signs (about an hour)
-	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough tests/converters/test_random_networks.py tests/converters/test_drawn_networks.py
+sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 that draw their signs, 500 in LCE (about an hour)
+	$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile=thorough tests/converters/test_random_networks.py \
+		tests/converters/test_drawn_networks.py tests/converters/tflite/test_random_networks.py
 
 fuzz: $(STAMPS)/dev  ## read 100,000 damaged TFLite files: each is refused, or sound (about 3 minutes)
 	$(BIN)/python -m tests.converters.tflite.mutate 100000
@@ -150,15 +156,15 @@ $(STAMPS)/torch: constraints.txt | $(STAMPS)/venv
 	touch $@
 
 $(STAMPS)/demo: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(PIP) install -c constraints.txt -e '.[train,onnx,report]'
+	$(EDITABLE) '.[train,onnx,report]'
 	touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(PIP) install -c constraints.txt -e '.[train,onnx,report,docs,dev]'
+	$(EDITABLE) '.[train,onnx,report,docs,dev]'
 	touch $(STAMPS)/demo $@
 
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(PIP) install -c constraints.txt -e '.[train,onnx,report,docs,dev,tflite]'
+	$(EDITABLE) '.[train,onnx,report,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
 
 $(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
-# `pytest --hypothesis-profile=thorough` searches much longer.
+from .built import stale_library
+
+# `pytest --hypothesis-profile=thorough` searches much longer. Tests that export a network for
+# each example take a part of these.
 settings.register_profile("quick", max_examples=25, deadline=None)
-settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.register_profile("thorough", max_examples=2500, deadline=None)
 # Under an emulator everything takes far longer.
 settings.register_profile("emulated", max_examples=5, deadline=None)
 settings.load_profile("quick")
+
+
+def pytest_configure() -> None:
+    """Refuses to test an old library."""
+    if why := stale_library():
+        raise pytest.UsageError(why)

@@ -1,7 +1,8 @@
 """Writes the files that follow from the operator specifications.
 
 `python -m sbn_converters.generate` writes `runtime/src/op_specs.inc`, the table
-that the C++ op library registers, and `docs/operators.md`. With `--check` it writes
+that the C++ op library registers, `runtime/src/op_limits.inc`, what its kernels
+share with the converters, and `docs/operators.md`. With `--check` it writes
 nothing and exits with status 1 when a file is stale.
 """
 
@@ -79,6 +80,11 @@ def op_specs() -> str:
     return text
 
 
+def op_limits() -> str:
+    """The C++ constants that kernels depend on."""
+    return f"// {_HEADER}\n#define SBN_MAX_PIXEL_PRODUCTS {ops.MAX_PIXEL_PRODUCTS}\n"
+
+
 def _tensor_table(kind: str, tensors: tuple[ops.Tensor, ...]) -> str:
     rows = "".join(
         f"| `{tensor.name}` | {tensor.dtype} | `{tensor.shape}` | {tensor.doc} |\n"
@@ -125,6 +131,7 @@ def files(root: Path) -> dict[Path, str]:
     """The generated files below the repository's root, and what they should hold."""
     return {
         root / "runtime" / "src" / "op_specs.inc": op_specs(),
+        root / "runtime" / "src" / "op_limits.inc": op_limits(),
         root / "docs" / "operators.md": operators_page(),
     }
 

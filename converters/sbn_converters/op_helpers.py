@@ -284,7 +284,7 @@ ScaledDot <dot_offset> (A, scale, bias) => (Y)
     Y = Where (fused, once, twice)
 }""",
     ),
-    # Sums of at most 514 products are below 2^24, hence exact in float in any order;
+    # Sums of so few products (ops.MAX_PIXEL_PRODUCTS) are exact in float in any order;
     # onnxruntime's ConvInteger saturates on some CPUs.
     Helper(
         "PixelAccumulate",

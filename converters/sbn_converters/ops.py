@@ -20,8 +20,9 @@ that with integer arithmetic only, so that every engine draws the same bits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 DOMAIN = "sbn"
 VERSION = 1
@@ -31,6 +32,9 @@ IR_VERSION = 9
 
 DType = Literal["float32", "uint64", "int64", "int32", "int16", "uint8", "int8"]
 MAX_DIM = 1 << 20
+# Products of an 8-bit pixel and an 8-bit weight in a sum: it stays below 2^24, where float32
+# counts exactly. So do the sums of 2 p - 255 that networks are trained with, for weights up to 127.
+MAX_PIXEL_PRODUCTS = ((1 << 24) - 1) // (255 * 128)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,31 @@ class Operator:
     outputs: tuple[Tensor, ...]
     attributes: tuple[Attribute, ...]
     body: str
+
+    def check(self, attributes: Mapping[str, object]) -> None:
+        """Checks the attributes of a node that is about to be written.
+
+        Raises:
+            TypeError: a value is neither an integer nor a list of as many as there must be.
+            ValueError: one is unknown, missing or out of range.
+        """
+        known = {attribute.name: attribute for attribute in self.attributes}
+        for name in sorted(known.keys() ^ attributes.keys()):
+            problem = "is missing" if name in known else "is unknown"
+            raise ValueError(f"{DOMAIN}.{self.name}: attribute {name} {problem}")
+        for name, value in attributes.items():
+            length = known[name].length
+            numbers: list[Any] = value if isinstance(value, list) else [value]
+            if not all(type(number) is int for number in numbers) or (
+                isinstance(value, list) != (length is not None) or len(numbers) != (length or 1)
+            ):
+                wanted = f"a list of {length} integers" if length else "an integer"
+                raise TypeError(f"{DOMAIN}.{self.name}: attribute {name} is {value}, not {wanted}")
+            low, high = known[name].minimum, known[name].maximum
+            if not all(low <= number <= high for number in numbers):
+                raise ValueError(
+                    f"{DOMAIN}.{self.name}: attribute {name} is {value}, not in [{low}, {high}]"
+                )
 
 
 _CHANNELS = Attribute("channels", 1, MAX_DIM, "number of input channels C")
@@ -147,6 +176,7 @@ _THRESHOLD_BODY = """
     Y = sbn.PackBits (below)
 """
 _CLAMP_DOT = "sbn.ClampDot <dot_range: ints = @dot_range> (all)"
+_PIXEL_LIMIT = f"At most {MAX_PIXEL_PRODUCTS} products in a sum."
 _PIXEL_CALL = (
     "sbn.PixelAccumulate <strides: ints = @strides, dilations: ints = @dilations,"
     " pads: ints = @pads, pad_value: int = @pad_value> (X, W)"
@@ -341,7 +371,7 @@ OPERATORS = (
     Operator(
         "PixelConvThreshold",
         "Convolution of an 8-bit image with 8-bit weights and a sign at the end: bit 1 (-1)"
-        " where the sum of pixel * weight < T. At most 514 products in a sum.",
+        f" where the sum of pixel * weight < T. {_PIXEL_LIMIT}",
         (_PIXELS, _PIXEL_W, _PIXEL_THRESHOLD),
         (Tensor("Y", "uint64", "[N, OH, OW, ceil(O/64)]", "packed signs"),),
         _PIXEL_ATTRIBUTES,
@@ -354,7 +384,7 @@ OPERATORS = (
     Operator(
         "PixelConvScale",
         "Convolution of an 8-bit image with 8-bit weights to floats: sum * scale + bias,"
-        " rounded once (fused multiply-add). At most 514 products in a sum.",
+        f" rounded once (fused multiply-add). {_PIXEL_LIMIT}",
         (_PIXELS, _PIXEL_W, _SCALE, _BIAS),
         (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled sums"),),
         _PIXEL_ATTRIBUTES,
@@ -366,8 +396,7 @@ OPERATORS = (
     Operator(
         "PixelConvScaleClamp",
         "Convolution of an 8-bit image with 8-bit weights to floats in an interval:"
-        " v = sum * scale + bias, rounded once, then min(max(v, low), high)."
-        " At most 514 products in a sum.",
+        f" v = sum * scale + bias, rounded once, then min(max(v, low), high). {_PIXEL_LIMIT}",
         (_PIXELS, _PIXEL_W, _SCALE, _BIAS, _LOW, _HIGH),
         (Tensor("Y", "float32", "[N, OH, OW, O]", "scaled sums"),),
         _PIXEL_ATTRIBUTES,
@@ -379,7 +408,7 @@ OPERATORS = (
         "PixelConvQuantize",
         "Convolution of an 8-bit image with 8-bit weights to 16-bit integers:"
         " v = sum * scale + bias, rounded once, then to the nearest integer, ties to even, at"
-        " least -32768 and at most 32767. At most 514 products in a sum.",
+        f" least -32768 and at most 32767. {_PIXEL_LIMIT}",
         (_PIXELS, _PIXEL_W, _SCALE, _BIAS),
         (Tensor("Y", "int16", "[N, OH, OW, O]", "rounded v"),),
         _PIXEL_ATTRIBUTES,

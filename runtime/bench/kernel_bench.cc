@@ -205,7 +205,7 @@ ConvShape shape_of(const ConvCase& c) {
   s.pad_value = c.pad_value;
   s.batch = c.batch, s.height = s.width = c.size;
   conv_fix(&s);
-  conv_resize(&s);
+  resize(&s);
   return s;
 }
 
@@ -272,7 +272,7 @@ constexpr PixelConvShape kFirst224 = {3, 64, 7, 7, 2, 2, 1, 1, 3, 3, 3, 3, 0, 1,
 void bench_pixel_conv(benchmark::State& state, const KernelRow& row, PixelConvShape s) {
   const auto& kernel = *static_cast<const PixelConvKernel*>(row.kernel);
   pixel_conv_fix(&s);
-  pixel_conv_resize(&s);
+  resize(&s);
   Random random(0);
   const test::PixelConvProblem problem(random, row.op, s, kSlack);
   const Guarded y(test::output_bytes(row.op, problem.pixels(), s.outputs), kSlack);
@@ -387,7 +387,7 @@ void bench_window(benchmark::State& state, const KernelRow& row, int64_t size, i
   WindowShape s = {1,      size, size, channels, kernel, kernel, stride, stride, 1, 1,
                    0, 0, 0, 0, 0, 0};
   s.pad_top = s.pad_left = s.pad_bottom = s.pad_right = (kernel - 1) / 2;
-  window_resize(&s);
+  resize(&s);
   Random random(0);
   const Guarded x(test::bytes_of(size * size * channels, 4));
   const Guarded w(test::bytes_of(kernel * kernel * channels, 4));

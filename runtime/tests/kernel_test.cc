@@ -83,7 +83,7 @@ void execute(Random& random, const Node& node, Size scratch_size, const X* x, vo
 
 void test_conv(const KernelRow& row, Random& random, ConvShape s) {
   const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
-  if (conv_fix(&s) || conv_resize(&s) || s.products > kernel.max_products) return;
+  if (conv_fix(&s) || !resize(&s) || s.products > kernel.max_products) return;
   const ConvProblem problem(random, row.op, s, random_slack(random));
   const Outputs outputs(random, problem);
   ConvNode node = problem.node(kernel, outputs.signs.as<void>());
@@ -172,7 +172,7 @@ void test_pixel_conv(const KernelRow& row, Random& random, int64_t outputs) {
   s.height = uniform(random, 1, 9), s.width = uniform(random, 1, random() % 2 ? 9 : 40);
   // Wider than what a kernel copies at a time.
   if (random() % 16 == 0) s.batch = 1, s.height = s.kernel_h, s.width = uniform(random, 300, 700);
-  if (pixel_conv_fix(&s) || pixel_conv_resize(&s)) return;
+  if (pixel_conv_fix(&s) || !resize(&s)) return;
   const PixelConvProblem problem(random, row.op, s, random_slack(random));
   const Outputs result(random, problem);
   PixelConvNode node = problem.node(kernel);
@@ -330,7 +330,7 @@ WindowShape random_window(Random& random, bool dilated, int64_t channels) {
 void test_window(const KernelRow& row, Random& random, int64_t channels) {
   const bool pools = row.op == Op::float_max_pool;
   WindowShape s = random_window(random, !pools, channels);
-  if (!window_resize(&s)) return;
+  if (!resize(&s)) return;
   const size_t slack = random_slack(random);
   const int64_t pixels = s.batch * s.height * s.width, taps = s.kernel_h * s.kernel_w;
   const Guarded x(bytes_of(pixels * channels, 4), slack);

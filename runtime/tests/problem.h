@@ -150,7 +150,7 @@ struct ConvProblem {
   Guarded x, w;
   EpilogueProblem epilogue;
 
-  // The shape needs all but what conv_fix and conv_resize derive.
+  // The shape needs all but what conv_fix and resize derive.
   ConvProblem(Random& random, Op op, const ConvShape& given, size_t slack)
       : shape(given),
         x(bytes_of(given.batch * given.height * given.width * given.input_words, 8), slack),
@@ -213,7 +213,7 @@ struct PixelConvProblem {
   Guarded x, w;
   EpilogueProblem epilogue;
 
-  // The shape needs all but what pixel_conv_fix and pixel_conv_resize derive.
+  // The shape needs all but what pixel_conv_fix and resize derive.
   PixelConvProblem(Random& random, Op op, const PixelConvShape& given, size_t slack)
       : shape(given),
         x(bytes_of(given.batch * given.height * given.width * given.channels, 1), slack),

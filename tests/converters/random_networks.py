@@ -9,11 +9,16 @@ residual connections, odd sizes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
+
+from sbn_deploy.export import onnx_model
+from sbn_deploy.export.onnx_model import Built
+from sbn_deploy.oracle import validate_members
 
 
 class Sign(nn.Module):
@@ -169,6 +174,20 @@ def build(spec: NetworkSpec) -> tuple[nn.Module, Tensor]:
     x = torch.randn(spec.batch, spec.channels, spec.height, spec.width)
     x[torch.rand(x.shape) < 0.1] = 0.0
     return network, x
+
+
+def exact(
+    members: list[nn.Module], example: Tensor, x: Tensor | None = None, **options: Any
+) -> Built:
+    """The modules' model, which every engine answers as torch does.
+
+    x: other inputs than those of the export. options: see `build`.
+    """
+    made = onnx_model.build(members, example, **options)
+    inputs = example if x is None else x
+    results = validate_members(made.proto, members, inputs.numpy(), traced=made.traced)
+    assert [result for result in results if not result.ok] == []
+    return made
 
 
 @st.composite

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from sbn_converters.onnx.inspect import inspect_model
-from sbn_deploy.export import export_model
-from sbn_deploy.oracle import validate_members
 
-from .random_networks import Sign, batch_norm, random_signs
+from .random_networks import Sign, batch_norm, exact, random_signs
 from .test_lowering import Convolution
 
 CHANNELS = 6
@@ -61,36 +59,30 @@ REGIONS = {
 REGULAR = [nn.ReLU(), nn.Conv2d(CHANNELS, 4, 3, padding=1), batch_norm(4, 9, two_dimensional=True)]
 
 
-def _exported(tmp_path: Path, layers: list[nn.Module], size: tuple[int, int]) -> onnx.ModelProto:
+def _exported(layers: list[nn.Module], size: tuple[int, int]) -> onnx.ModelProto:
     network = _region(layers)
-    example = torch.randn(2, 3, *size)
-    path = tmp_path / "model.onnx"
-    export_model([network], example, path)
-    model = onnx.load(path)
-    for result in validate_members(model, [network], torch.randn(3, 3, *size).numpy()):
-        assert result.ok, result
-    return model
+    return exact([network], torch.randn(2, 3, *size), torch.randn(3, 3, *size)).proto
 
 
 @pytest.mark.parametrize("size", [(7, 9), (8, 5)])
 @pytest.mark.parametrize("name", REGIONS)
-def test_no_transposition_is_left(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
-    model = _exported(tmp_path, REGIONS[name], size)
+def test_no_transposition_is_left(name: str, size: tuple[int, int]) -> None:
+    model = _exported(REGIONS[name], size)
     found = [node.op_type for node in model.graph.node]
     # Only the network's input is turned.
     assert found.count("Transpose") == 1
     assert not {*found} & {"BatchNormalization", "Conv", "AveragePool"}
 
 
-def test_a_regular_convolution_stays_as_traced(tmp_path: Path) -> None:
-    model = _exported(tmp_path, REGULAR, (7, 9))
+def test_a_regular_convolution_stays_as_traced() -> None:
+    model = _exported(REGULAR, (7, 9))
     found = [node.op_type for node in model.graph.node]
     assert found.count("Conv") == 1
     assert "BatchNormalization" not in found
 
 
 def test_products_of_pixels_are_counted(tmp_path: Path) -> None:
-    _exported(tmp_path, REGIONS["average"], (8, 6))
+    onnx.save(_exported(REGIONS["average"], (8, 6)), tmp_path / "model.onnx")
     (product,) = [x for x in inspect_model(tmp_path / "model.onnx") if x.op == "Gemm"]
     assert product.input_shape == (4, 3, CHANNELS)
     assert product.output_shape == (4, 3, 7)

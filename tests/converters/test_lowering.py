@@ -6,18 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sbn_converters.onnx.inspect import inspect_model, metadata
+from sbn_converters.ops import MAX_PIXEL_PRODUCTS
 from sbn_deploy.export import ExportReport, export_model
+from sbn_deploy.export.onnx_model import Built
 from sbn_deploy.oracle import validate_members
 from sbn_runtime.errors import ModelError, OutputError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess
 
-from .random_networks import BinaryDense, Sign, batch_norm, random_signs
+from .random_networks import BinaryDense, Sign, batch_norm, exact, random_signs
 
 
 class Convolution(nn.Module):
@@ -37,17 +40,24 @@ def _export(tmp_path: Path, network: nn.Module, shape: tuple[int, ...]) -> Expor
     return export_model([network.eval()], torch.randn(4, *shape), tmp_path / "model.onnx")
 
 
-def _agrees(path: Path, network: nn.Module, shape: tuple[int, ...]) -> None:
-    torch.manual_seed(2)
-    x = torch.randn(3, *shape).numpy()
-    assert all(result.ok for result in validate_members(onnx.load(path), [network], x))
+def _packed(network: nn.Module, shape: tuple[int, ...]) -> list[str]:
+    """The operators of a network of which every layer is packed, and exact."""
+    torch.manual_seed(1)
+    built = exact([network.eval()], torch.randn(4, *shape), torch.randn(3, *shape))
+    assert _floats(built) == []
+    return [node.op_type for node in built.proto.graph.node]
+
+
+def _floats(built: Built) -> list[str]:
+    """The names of the layers that stayed float."""
+    return [layer.name for layer in built.lowered.layers if layer.kind == "float"]
 
 
 def _head(features: int) -> list[nn.Module]:
     return [nn.Flatten(), BinaryDense(features, 4)]
 
 
-def test_tensors_stay_packed_between_binary_layers(tmp_path: Path) -> None:
+def test_tensors_stay_packed_between_binary_layers() -> None:
     network = nn.Sequential(
         Sign(),
         Convolution(random_signs(70, 3, 3, 3)),
@@ -60,8 +70,7 @@ def test_tensors_stay_packed_between_binary_layers(tmp_path: Path) -> None:
         Sign(),
         *_head(20),
     )
-    report = _export(tmp_path, network, (3, 8, 8))
-    ops = [node.op_type for node in onnx.load(report.path).graph.node]
+    ops = _packed(network, (3, 8, 8))
     assert ops == [
         "Transpose",
         "Pack",
@@ -73,8 +82,6 @@ def test_tensors_stay_packed_between_binary_layers(tmp_path: Path) -> None:
         "DenseScale",
         "Softmax",
     ]
-    assert report.float_layers == {}
-    _agrees(report.path, network, (3, 8, 8))
 
 
 class Residual(nn.Module):
@@ -92,19 +99,15 @@ class Residual(nn.Module):
 
 
 @pytest.mark.parametrize("activation", [None, nn.ReLU(), nn.Hardtanh(-7, 9)])
-def test_residual_blocks_are_one_operator_each(
-    tmp_path: Path, activation: nn.Module | None
-) -> None:
+def test_residual_blocks_are_one_operator_each(activation: nn.Module | None) -> None:
     blocks = [Residual(activation) for _ in range(3)]
     network = nn.Sequential(*blocks, Sign(), *_head(150))
-    report = _export(tmp_path, network, (6, 5, 5))
-    ops = [node.op_type for node in onnx.load(report.path).graph.node]
+    ops = _packed(network, (6, 5, 5))
     # The image is turned to channels last for its signs and as first shortcut, then nothing is.
     assert ops == [
         *["Transpose", "Pack", "ConvResidual", "ConvResidual", "ConvResidual"],
         *["Reshape", "DenseScale", "Softmax"],
     ]
-    _agrees(report.path, network, (6, 5, 5))
 
 
 @pytest.mark.parametrize(
@@ -118,25 +121,27 @@ def test_residual_blocks_are_one_operator_each(
         ([], "ConvScale"),
     ],
 )
-def test_activations_are_computed_with_the_convolution(
-    tmp_path: Path, steps: list[nn.Module], op: str
-) -> None:
+def test_activations_are_computed_with_the_convolution(steps: list[nn.Module], op: str) -> None:
     norm = batch_norm(6, 27, two_dimensional=True)
     convolution = Convolution(random_signs(6, 3, 3, 3))
     network = nn.Sequential(Sign(), convolution, norm, *steps, nn.AvgPool2d(2), nn.Flatten())
-    report = _export(tmp_path, network, (3, 4, 4))
-    ops = [node.op_type for node in onnx.load(report.path).graph.node]
+    ops = _packed(network, (3, 4, 4))
     expected = ["Transpose", "Pack", op, "FloatDepthwiseConv", "Transpose", "Reshape", "Softmax"]
     assert ops == expected
-    _agrees(report.path, network, (3, 4, 4))
 
 
 class PixelConvolution(nn.Module):
     """Whole-number weights on round(255 x) with a black or white border."""
 
-    def __init__(self, outputs: int, border: float, stride: int = 1) -> None:
+    def __init__(
+        self,
+        outputs: int,
+        border: float,
+        stride: int = 1,
+        kernel: tuple[int, int, int] = (3, 3, 3),
+    ) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.randint(-127, 128, (outputs, 3, 3, 3)).float())
+        self.register_buffer("weight", torch.randint(-127, 128, (outputs, *kernel)).float())
         self.border, self.stride = border, stride
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,7 +155,7 @@ def _pixels(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize("border", [-1.0, 1.0])
 @pytest.mark.parametrize("pool", [False, True])
-def test_first_layers_compute_on_pixels(tmp_path: Path, border: float, pool: bool) -> None:
+def test_first_layers_compute_on_pixels(border: float, pool: bool) -> None:
     torch.manual_seed(3)
     norm = batch_norm(9, 27 * 127**2 * 200**2, two_dimensional=True)
     between: list[nn.Module] = [nn.MaxPool2d(2)] if pool else []
@@ -158,29 +163,37 @@ def test_first_layers_compute_on_pixels(tmp_path: Path, border: float, pool: boo
     network = nn.Sequential(
         PixelConvolution(9, border), *between, norm, Sign(), *_head(features)
     ).eval()
-    x = _pixels(5, 3, 4, 4)
-    path = tmp_path / "model.onnx"
-    report = export_model([network], x, path)
-    model = onnx.load(path)
-    ops = [node.op_type for node in model.graph.node]
+    built = exact([network], _pixels(5, 3, 4, 4))
+    ops = [node.op_type for node in built.proto.graph.node]
     assert ops[0] == "PixelConvThreshold"
     assert "Transpose" not in ops
-    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert report.float_layers == {}
-    assert all(result.ok for result in validate_members(model, [network], x.numpy()))
+    assert built.proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert _floats(built) == []
 
 
-def test_first_layers_on_pixels_give_floats_too(tmp_path: Path) -> None:
+def test_first_layers_on_pixels_give_floats_too() -> None:
     torch.manual_seed(4)
     norm = batch_norm(8, 27 * 127**2 * 200**2, two_dimensional=True)
     network = nn.Sequential(PixelConvolution(8, -1.0, 2), norm, Residual8(), *_head(32)).eval()
-    x = _pixels(3, 3, 4, 4)
-    path = tmp_path / "model.onnx"
-    export_model([network], x, path)
-    model = onnx.load(path)
-    ops = [node.op_type for node in model.graph.node]
+    built = exact([network], _pixels(3, 3, 4, 4))
+    ops = [node.op_type for node in built.proto.graph.node]
     assert ops[:3] == ["PixelConvScale", "Pack", "ConvResidual"]
-    assert all(result.ok for result in validate_members(model, [network], x.numpy()))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_first_layers_on_pixels_have_few_products(more: int) -> None:
+    torch.manual_seed(5)
+    channels = MAX_PIXEL_PRODUCTS // 2 + more
+    first = PixelConvolution(4, -1.0, kernel=(channels, 2, 1))
+    first.weight[:2] = first.weight[:2].sign() * 127
+    norm = batch_norm(4, 2 * channels * 127**2 * 200**2, two_dimensional=True)
+    network = nn.Sequential(first, norm, Sign(), *_head(4 * 5 * 6)).eval()
+    x = _pixels(3, channels, 4, 4)
+    x[0] = x[0].sign()
+    x[0, :, 0, 0] = first.weight[0, :, 0, 0].sign()  # the largest sum
+    built = exact([network], x)
+    on_pixels = [node for node in built.proto.graph.node if node.op_type.startswith("PixelConv")]
+    assert (len(on_pixels), _floats(built)) == ((0, ["0"]) if more else (1, []))
 
 
 def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
@@ -230,7 +243,8 @@ def test_layers_with_other_weights_stay_float_and_say_why(tmp_path: Path) -> Non
     layer = next(layer for layer in inspect_model(report.path) if layer.kind == "float")
     assert "more than two values" in layer.why
     assert layer.float_macs == 4 * 27 * 25
-    _agrees(report.path, network, (3, 5, 5))
+    x = torch.randn(3, 3, 5, 5).numpy()
+    assert all(result.ok for result in validate_members(onnx.load(report.path), [network], x))
 
 
 def test_first_layer_on_real_input_stays_float_and_says_why(tmp_path: Path) -> None:
@@ -255,26 +269,22 @@ def test_inspect_counts_macs_and_bytes(tmp_path: Path) -> None:
     assert dense.fused == ("MatMul",)
 
 
-def test_ensembles_share_what_members_have_in_common(tmp_path: Path) -> None:
+def test_ensembles_share_what_members_have_in_common() -> None:
     first = Convolution(random_signs(8, 3, 3, 3))
     members = [
         nn.Sequential(Sign(), first, Sign(), nn.Flatten(), BinaryDense(200, 4)).eval()
         for _ in range(3)
     ]
     x = torch.randn(6, 3, 5, 5)
-    path = tmp_path / "ensemble.onnx"
-    export_model(members, x, path)
-    model = onnx.load(path)
+    model = exact(members, x).proto
     ops = [node.op_type for node in model.graph.node]
     assert ops.count("ConvThreshold") == 1
     assert ops.count("DenseScale") == 3
     assert [output.name for output in model.graph.output] == ["member_logits", "probabilities"]
     assert metadata(model)["members"] == 3
-    assert all(result.ok for result in validate_members(model, members, x.numpy()))
-
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     logits, probabilities = session.run(None, {"input": x.numpy()})
     with torch.no_grad():
         expected = torch.stack([member(x) for member in members])

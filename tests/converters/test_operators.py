@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 from hypothesis import given
@@ -16,18 +17,12 @@ from onnx.reference import ReferenceEvaluator
 
 from sbn_converters import ops
 from sbn_converters.onnx.functions import function_protos, register_schemas
+from sbn_converters.onnx.graph import Editor
 from sbn_converters.onnx.packing import pack_bits, pack_signs, unpack_signs, words
 
+from ..runtime.test_kernels import element_type
+
 Array = NDArray[Any]
-_TYPES = {
-    "float32": onnx.TensorProto.FLOAT,
-    "uint64": onnx.TensorProto.UINT64,
-    "int64": onnx.TensorProto.INT64,
-    "int32": onnx.TensorProto.INT32,
-    "int16": onnx.TensorProto.INT16,
-    "uint8": onnx.TensorProto.UINT8,
-    "int8": onnx.TensorProto.INT8,
-}
 
 
 def run_function(
@@ -44,10 +39,10 @@ def run_function(
         [node],
         "one",
         [
-            info(t.name, _TYPES[t.dtype], a.shape)
+            info(t.name, element_type(t), a.shape)
             for t, a in zip(operator.inputs, inputs, strict=True)
         ],
-        [info(t.name, _TYPES[t.dtype], [None] * inputs[0].ndim) for t in operator.outputs],
+        [info(t.name, element_type(t), [None] * inputs[0].ndim) for t in operator.outputs],
     )
     model = onnx.helper.make_model(
         graph,
@@ -131,6 +126,40 @@ def check_epilogues(
             [v + shortcut, pack_bits(v + shortcut < 0)],
             run_function(f"{kind}Residual", [*inputs, shortcut], **options),
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"relu": None}, ValueError, "attribute relu is missing"),
+        ({"channels": 3}, ValueError, "attribute channels is unknown"),
+        ({"relu": 2}, ValueError, r"attribute relu is 2, not in \[0, 1\]"),
+        ({"pads": [0, 0, 0, -1]}, ValueError, r"attribute pads is .* not in \[0, 32768\]"),
+        ({"relu": [1]}, TypeError, r"attribute relu is \[1\], not an integer"),
+        ({"relu": True}, TypeError, "attribute relu is True, not an integer"),
+        ({"strides": 2}, TypeError, "attribute strides is 2, not a list of 2 integers"),
+        ({"strides": [2, 2, 2]}, TypeError, r"strides is .*, not a list of 2 integers"),
+        ({"strides": [2, 2.0]}, TypeError, r"strides is .*, not a list of 2 integers"),
+    ],
+)
+def test_attributes_are_checked_when_a_node_is_written(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    """A mistake of an emitter shows there, not in the file of a user."""
+    right = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0], "relu": 1}
+    x = ir.Value(name="x", shape=ir.Shape([1, 4, 4, 2]), type=ir.TensorType(ir.DataType.FLOAT))
+    last = ir.Node("", "Identity", [x])
+    edit = Editor(ir.Graph([x], last.outputs, nodes=[last]))
+
+    def write(attributes: dict[str, Any]) -> ir.Value:
+        return edit.sbn(
+            "FloatMaxPool", [x], last, "pool", shape=[1, 2, 2, 2], attributes=attributes
+        )
+
+    assert write(right).producer() is not None
+    changed = {name: value for name, value in {**right, **change}.items() if value is not None}
+    with pytest.raises(error, match=rf"^sbn\.FloatMaxPool: .*{message}"):
+        write(changed)
 
 
 def round_to_int16(v: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -244,7 +273,7 @@ def test_dense(channels: int) -> None:
     [
         (1, (1, 1), [1, 1], [1, 1], [0, 0, 0, 0]),
         (3, (3, 2), [2, 1], [1, 2], [1, 0, 2, 1]),
-        (514, (1, 1), [1, 1], [1, 1], [0, 0, 0, 1]),
+        (ops.MAX_PIXEL_PRODUCTS, (1, 1), [1, 1], [1, 1], [0, 0, 0, 1]),
     ],
 )
 def test_pixel_convolution(

@@ -16,6 +16,7 @@ import pytest
 
 from sbn_deploy import cli
 
+from ..once import once
 from .pages import ROOT
 
 # What a page loads, as against what it links to.
@@ -68,7 +69,10 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
-    folder = tmp_path_factory.mktemp("site")
+    return once(tmp_path_factory, "site", build)
+
+
+def build(folder: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(
         [*command, "--config-file", str(ROOT / "docs/site/mkdocs.yml")],
@@ -83,7 +87,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")

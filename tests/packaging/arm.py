@@ -16,10 +16,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from .wheels import GLIBC, ROOT, pip
 
 FOLDER = ROOT / "build" / "arm64-python"
 CORES = ("cortex-a53", "cortex-a72", "cortex-a76")
+# A72 has the instructions of A53; only A76 has more.
+CORES_TO_TEST = [
+    pytest.param(core, marks=[pytest.mark.long] if core == "cortex-a72" else []) for core in CORES
+]
 PACKAGES = ("python3", "libgomp1", "libstdc++6")
 PROGRAMS = {
     "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",

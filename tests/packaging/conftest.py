@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import subprocess
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from ..once import once
 from . import answers, models
-from .wheels import ROOT, built
+from .wheels import ROOT, built, installed
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,31 @@ class Answers:
                 assert [f"{word:016x}" for word in signs.tolist()] == words
 
 
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment; programs in it run outside the source tree."""
+
+    path: Path
+    workdir: Path
+
+    def run(self, program: str, *args: str) -> str:
+        """Standard output of a program that must exit with status 0."""
+        done = self.try_run(program, *args)
+        assert done.returncode == 0, f"{program} {args}: {done.returncode}\n{done.stderr}"
+        return done.stdout
+
+    def try_run(self, program: str, *args: str) -> subprocess.CompletedProcess[str]:
+        clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SBN_ISA")}
+        return subprocess.run(
+            [self.path / "bin" / program, *args],
+            cwd=self.workdir,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+
 @pytest.fixture(scope="session")
 def project() -> dict[str, Any]:
     table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -59,6 +86,12 @@ def project() -> dict[str, Any]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree for this machine."""
     return built(tmp_path_factory, platform.machine())
+
+
+@pytest.fixture(scope="session")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """What `pip install sbn-deploy` gives a device. No test changes it."""
+    return Environment(installed(tmp_path_factory), tmp_path_factory.mktemp("device"))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import arm
-from .wheels import CROSS_COMPILER, ROOT
+from .wheels import CROSS_COMPILER, ROOT, build_folder, compiling, toolchain
 
 HERE = Path(__file__).parent
 # Debian's packages of the programs that tests need.
@@ -76,16 +75,16 @@ def arm_program() -> Path:
 def arm_build(target: str) -> Path:
     """The folder in which a target of CMake is up to date."""
     need(f"{CROSS_COMPILER[:-3]}g++")
-    cmake = shutil.which("cmake", path=f"{Path(sys.prefix, 'bin')}:{os.environ['PATH']}")
+    # That of the wheels' builds, which is the first on the path.
+    cmake = shutil.which("cmake", path=f"{os.environ['PATH']}:{Path(sys.prefix, 'bin')}")
     if cmake is None:
         pytest.skip("cmake is not installed. Type: pip install cmake")
-    folder = ROOT / "build" / "aarch64"
-    folder.mkdir(parents=True, exist_ok=True)
-    toolchain = ROOT / "runtime" / "cmake" / "aarch64-linux-gnu.cmake"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
-        options = (f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DSBN_LAYERS=ON")
-        run(cmake, "-S", ROOT / "runtime", "-B", folder, *options)
+    folder = build_folder("aarch64")
+    options = [f"-D{name}={value}" for name, value in toolchain("aarch64").items()]
+    # As the wheels' builds choose it.
+    generator = "Ninja" if shutil.which("ninja") else "Unix Makefiles"
+    with compiling():
+        run(cmake, "-S", ROOT / "runtime", "-B", folder, *options, CMAKE_GENERATOR=generator)
         run(cmake, "--build", folder, "--target", target, "--parallel", str(os.cpu_count()))
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from . import arm
-from .arm import CORES, Arm
+from .arm import CORES, CORES_TO_TEST, Arm
 from .conftest import Answers
 from .oldest import OLDEST
 from .wheels import CONSTRAINTS, ROOT, built, check
@@ -48,7 +48,7 @@ def test_wheel_keeps_its_platform_tag(arm_wheel: Path) -> None:
     assert "requires no external shared libraries" in check(arm_wheel)
 
 
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", CORES_TO_TEST)
 def test_answers_are_those_of_this_machine(
     machine: Arm, core: str, installed: Path, trained: Answers, tmp_path: Path
 ) -> None:
@@ -74,7 +74,9 @@ def test_every_python_can_install_it(arm_wheel: Path, version: str, tmp_path: Pa
 @pytest.mark.long
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(
-    "tests", sorted(ROOT.glob("tests/runtime/test_*.py")), ids=lambda p: p.stem
+    "tests",
+    [*sorted(ROOT.glob("tests/runtime/test_*.py")), ROOT / "tests/golden/test_golden.py"],
+    ids=lambda p: p.stem,
 )
 def test_runtime(machine: Arm, installed: Path, testing: Path, core: str, tests: Path) -> None:
     options = ["-q", "-p", "no:cacheprovider", "--hypothesis-profile=emulated"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import venv
+import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,9 @@ from ..small_models import (
     random_images,
     write_pixel_classifier,
 )
+from .conftest import Environment
 from .native import HERE, STRICT, need, onnxruntime_library, run
-from .test_wheel import Environment
-from .wheels import CONSTRAINTS, CROSS_COMPILER, ROOT, check, pip
+from .wheels import CROSS_COMPILER, ROOT, check
 
 ARM = ("android-arm64", "linux-arm64")
 TARGETS = (*ARM, "linux-x86_64")
@@ -33,16 +32,6 @@ ARM_PROGRAM = "sbn_deploy/libraries/aarch64/sbn_layers"
 KINDS = ("float", "pixels", "noise")
 # Plain ASCII, more than one word, and neither.
 NAMES = ["round thing", "Kreuz-Förmiges", "line"]
-
-
-@pytest.fixture(scope="module")
-def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An install of the wheel, and of what it requires."""
-    folder = tmp_path_factory.mktemp("bundle")
-    environment = Environment(folder / "venv", folder)
-    venv.create(environment.path, symlinks=True)
-    pip(f"--python={environment.path / 'bin' / 'python'}", "install", CONSTRAINTS, str(wheel))
-    return environment
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -192,24 +181,26 @@ def test_bitmaps_are_read_where_it_is_known_how(
     assert ("Bitmap" in program) == known
 
 
-@pytest.fixture
-def without_arm(device: Environment) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def without_arm(device: Environment, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """The same installation, as it is where no ARM compiler was at hand."""
-    libraries = list(device.path.glob(f"lib/*/site-packages/{ARM_LIBRARY}"))
-    for library in libraries:
-        library.rename(library.with_suffix(".away"))
-    yield
-    for library in libraries:
-        library.with_suffix(".away").rename(library)
+    folder = tmp_path_factory.mktemp("without")
+    shutil.copytree(device.path, folder / "venv", symlinks=True)
+    for library in folder.glob(f"venv/lib/*/site-packages/{ARM_LIBRARY}"):
+        library.unlink()
+    return Environment(folder / "venv", folder)
 
 
-@pytest.mark.usefixtures("without_arm")
 @pytest.mark.parametrize("target", ARM)
 def test_missing_library_is_named_with_the_remedy(
-    device: Environment, model: Path, target: str, tmp_path: Path
+    without_arm: Environment, model: Path, target: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "bundle.zip"
-    done = device.try_run("sbn", "bundle", str(model), "--target", target, "-o", str(output))
+    # Its own script starts the Python that it was copied from.
+    done = without_arm.try_run(
+        *("python", "-m", "sbn_deploy.cli", "bundle", str(model)),
+        *("--target", target, "-o", str(output)),
+    )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"sbn: error: this installation has no libsbn.so for {target}: ")

@@ -40,7 +40,7 @@ OLDEST_PYTHON, *_, NEWEST_PYTHON = OLDEST
     ("version", "pins"),
     [
         (OLDEST_PYTHON, OLDEST[OLDEST_PYTHON]),
-        (NEWEST_PYTHON, ()),
+        pytest.param(NEWEST_PYTHON, (), marks=pytest.mark.long),
         *(
             pytest.param(version, OLDEST[version], marks=pytest.mark.long)
             for version in OLDEST

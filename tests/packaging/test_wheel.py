@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import venv
 import warnings
 import zipfile
-from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .wheels import CONSTRAINTS, CROSS_COMPILER, ROOT, check, pip
+from .conftest import Environment
+from .wheels import CROSS_COMPILER, ROOT, check
 
 WORKSTATION_ONLY = (
     "jinja2",
@@ -37,42 +35,6 @@ PACKAGES = {
     "sbn_converters": ROOT / "converters" / "sbn_converters",
     "sbn_runtime": ROOT / "runtime" / "sbn_runtime",
 }
-
-
-@dataclass(frozen=True)
-class Environment:
-    """A virtual environment; programs in it run outside the source tree."""
-
-    path: Path
-    workdir: Path
-
-    def run(self, program: str, *args: str) -> str:
-        """Standard output of a program that must exit with status 0."""
-        done = self.try_run(program, *args)
-        assert done.returncode == 0, f"{program} {args}: {done.returncode}\n{done.stderr}"
-        return done.stdout
-
-    def try_run(self, program: str, *args: str) -> subprocess.CompletedProcess[str]:
-        clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SBN_ISA")}
-        return subprocess.run(
-            [self.path / "bin" / program, *args],
-            cwd=self.workdir,
-            env=clean,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-
-@pytest.fixture(scope="module")
-def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """What `pip install sbn-deploy` gives a device."""
-    folder = tmp_path_factory.mktemp("device")
-    environment = Environment(folder / "venv", folder)
-    venv.create(environment.path, symlinks=True)
-    python = environment.path / "bin" / "python"
-    pip(f"--python={python}", "install", CONSTRAINTS, str(wheel))
-    return environment
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.once import once
 
@@ -32,12 +34,23 @@ def pip(*args: str) -> None:
     assert done.returncode == 0, f"pip {args}\n{done.stdout}\n{done.stderr}"
 
 
-def toolchain(architecture: str) -> list[str]:
-    """Settings of the build that make it one for another architecture than this machine's."""
+def build_folder(architecture: str) -> Path:
+    """Where the native parts for an architecture are compiled, by `make` too: once for all."""
+    return ROOT / "build" / f"wheel-{architecture}"
+
+
+def compiling() -> FileLock:
+    """Held by the process that compiles there."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    return FileLock(ROOT / "build" / "wheels.lock")
+
+
+def toolchain(architecture: str) -> dict[str, str]:
+    """Definitions of CMake for a build for an architecture, this machine's or another."""
     if architecture == platform.machine():
-        return []
+        return {}
     file = ROOT / "runtime" / "cmake" / f"{architecture}-linux-gnu.cmake"
-    return [f"--config-settings=cmake.define.CMAKE_TOOLCHAIN_FILE={file}"]
+    return {"CMAKE_TOOLCHAIN_FILE": str(file), "SBN_LAYERS": "ON"}
 
 
 def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path:
@@ -46,10 +59,15 @@ def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path
     With `arm_library` it holds the library for 64-bit ARM as well, for `sbn bundle`.
     """
     tag = f"py3-none-manylinux_{GLIBC[0]}_{GLIBC[1]}_{architecture}"
-    settings = [f"--config-settings=wheel.tags={tag}", *toolchain(architecture)]
-    if arm_library:
-        settings.append("--config-settings=cmake.define.SBN_AARCH64=ON")
-    pip("wheel", "--no-deps", "--wheel-dir", str(folder), *settings, str(ROOT))
+    definitions = toolchain(architecture) | {"SBN_AARCH64": "ON" if arm_library else "OFF"}
+    definitions["SBN_AARCH64_DIR"] = str(build_folder("aarch64"))
+    settings = {"wheel.tags": tag, "build-dir": str(build_folder(architecture))}
+    settings |= {f"cmake.define.{name}": value for name, value in definitions.items()}
+    given = [f"--config-settings={name}={value}" for name, value in settings.items()]
+    with compiling():
+        # It names pip's environment for this build; with another all would be compiled again.
+        (build_folder(architecture) / ".skbuild-info.json").unlink(missing_ok=True)
+        pip("wheel", "--no-deps", "--wheel-dir", str(folder), *given, str(ROOT))
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     return folder / f"sbn_deploy-{version}-{tag}.whl"
 
@@ -66,6 +84,17 @@ def built(factory: pytest.TempPathFactory, architecture: str) -> Path:
 
     (wheel,) = once(factory, f"wheel-{architecture}", make).glob("*.whl")
     return wheel
+
+
+def installed(factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with this machine's wheel and what it requires, once for all tests."""
+    wheel = built(factory, platform.machine())
+
+    def make(folder: Path) -> None:
+        venv.create(folder / "venv", symlinks=True)
+        pip(f"--python={folder / 'venv/bin/python'}", "install", CONSTRAINTS, str(wheel))
+
+    return once(factory, "installed", make) / "venv"
 
 
 def check(wheel: Path) -> str:

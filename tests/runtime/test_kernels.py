@@ -30,19 +30,15 @@ Array = NDArray[Any]
 Attributes = dict[str, Any]
 
 ISAS = available_isas()
-_TYPES = {
-    "float32": onnx.TensorProto.FLOAT,
-    "uint64": onnx.TensorProto.UINT64,
-    "int64": onnx.TensorProto.INT64,
-    "int32": onnx.TensorProto.INT32,
-    "int16": onnx.TensorProto.INT16,
-    "uint8": onnx.TensorProto.UINT8,
-    "int8": onnx.TensorProto.INT8,
-}
 SEEDS = st.integers(0, 2**32 - 1)
 CHANNELS = st.integers(1, 200)
 FULL_RANGE = [-(2**31), 2**31 - 1]
 EPILOGUES = ["Threshold", "Scale", "ScaleClamp", "ScalePRelu", "Quantize", "Residual"]
+
+
+def element_type(tensor: ops.Tensor) -> int:
+    """ONNX's number of a tensor's type."""
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)))
 
 
 def model(
@@ -71,11 +67,11 @@ def model(
         [node],
         "one",
         [
-            info(t.name, _TYPES[t.dtype], (shapes or {}).get(t.name, [None] * inputs[t.name].ndim))
+            info(t.name, element_type(t), (shapes or {}).get(t.name, [None] * inputs[t.name].ndim))
             for t in operator.inputs
             if t.name not in constants
         ],
-        [info(t.name, _TYPES[t.dtype], None) for t in operator.outputs],
+        [info(t.name, element_type(t), None) for t in operator.outputs],
         [onnx.numpy_helper.from_array(inputs[key], key) for key in constants],
     )
     return onnx.helper.make_model(
@@ -275,12 +271,12 @@ def test_pixel_convolution(
 def test_pixel_convolutions_have_few_products() -> None:
     attributes = {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0], "pad_value": 0}
     inputs: dict[str, Array] = {
-        "X": np.zeros((1, 1, 1, 515), np.uint8),
-        "W": np.zeros((1, 1, 1, 515), np.int8),
+        "X": np.zeros((1, 1, 1, ops.MAX_PIXEL_PRODUCTS + 1), np.uint8),
+        "W": np.zeros((1, 1, 1, ops.MAX_PIXEL_PRODUCTS + 1), np.int8),
         "T": np.zeros(1, np.int32),
     }
     proto = model("PixelConvThreshold", inputs, attributes, functions=False)
-    assert "exceeds 514" in error_of(proto, inputs)
+    assert f"exceeds {ops.MAX_PIXEL_PRODUCTS}" in error_of(proto, inputs)
 
 
 @pytest.mark.parametrize("name", [f"Dense{name}" for name in EPILOGUES])

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ..ops import DOMAIN
+from ..ops import BY_NAME, DOMAIN
 
 Dim = int | str | ir.SymbolicDim | None
 Attributes = Mapping[str, int | list[int]]
@@ -185,7 +185,8 @@ class Editor:
         num_outputs: int = 1,
         attributes: Attributes = MappingProxyType({}),
     ) -> ir.Value:
-        """A new node of the `sbn` domain."""
+        """A new node of the `sbn` domain, whose attributes must be those of the operator."""
+        BY_NAME[op_type].check(attributes)
         return self.node(
             op_type,
             inputs,

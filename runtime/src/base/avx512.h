@@ -1,4 +1,4 @@
-// Mask registers, and rounding.
+// Unaligned 512-bit loads, mask registers, and rounding.
 #pragma once
 
 #include <immintrin.h>
@@ -21,6 +21,14 @@ SBN_TARGET_AVX512BW SBN_INLINE uint32_t bits_of(__mmask32 mask) {
   uint32_t bits;
   __asm__("kmovd %1, %0" : "=r"(bits) : "k"(mask));
   return bits;
+}
+
+SBN_TARGET_AVX512BW SBN_INLINE __m512i load512(const void* from) {
+  return _mm512_loadu_si512(from);
+}
+
+SBN_TARGET_AVX512BW SBN_INLINE __m512i broadcast128(const void* from) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(from)));
 }
 
 // The first `count` of 16 lanes; count may be negative or above 16.

@@ -1,4 +1,5 @@
 #include "ort/product_ops.h"
+#include "ort/windows.h"
 
 namespace sbn::ort {
 namespace {
@@ -7,10 +8,7 @@ template <class Attributes>
 void set_attributes(const Attributes& a, ConvShape* s) {
   s->channels = a.channels;
   s->groups = a.group;
-  s->stride_h = a.strides[0], s->stride_w = a.strides[1];
-  s->dilation_h = a.dilations[0], s->dilation_w = a.dilations[1];
-  s->pad_top = a.pads[0], s->pad_left = a.pads[1];
-  s->pad_bottom = a.pads[2], s->pad_right = a.pads[3];
+  set_window(a, s);
   s->pad_value = a.pad_value;
 }
 
@@ -87,46 +85,15 @@ Status* ConvOp<op>::compute(Call& call) const {
   SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
   set_attributes(attributes, &work.epilogue);
 
-  Tensor x;
-  SBN_TRY(call.input(0, &x));
-  const int64_t wanted[] = {-1, -1, -1, s.input_words};
-  SBN_TRY(node.expect(0, x, 4, wanted));
-  s.batch = x.dims[0], s.height = x.dims[1], s.width = x.dims[2];
-  if (const char* reason = conv_resize(&s)) {
-    Message text = node.message();
-    return node.invalid(text << reason << "; X has shape " << x);
-  }
-  const int64_t dims[] = {s.batch, s.out_h, s.out_w, s.outputs};
-  void* y = nullptr;
-  SBN_TRY(make_outputs<op>(call, 4, dims, &work.epilogue, &y));
-  if (s.batch == 0) return nullptr;
-  Scratch scratch(node);
-  SBN_TRY(scratch.allocate(conv_scratch(work)));
-  return call.with_threads([&](const Parallel& parallel) {
-    conv_execute(work, x.as<uint64_t>(), y, scratch.data(), parallel);
-  });
+  return convolve<op>(call, &work, &s, s.input_words, conv_scratch, conv_execute);
 }
 
 template <Op op>
 bool ConvOp<op>::infer(const Attributes& attributes, const KnownShape* inputs,
                        KnownShape* outputs) {
-  const KnownShape& x = inputs[0];
-  const KnownShape& w = inputs[1];
-  if (x.rank != 4 || w.rank != 4) return false;
   ConvShape s = {};
   set_attributes(attributes, &s);
-  outputs[0] = x;
-  // Sizes of an axis do not depend on the other one: stand in for what is unknown.
-  const bool tall = x.known(1) && w.known(1);
-  const bool wide = x.known(2) && w.known(2);
-  s.batch = 1;
-  s.kernel_h = tall ? w.dims[1] : 1, s.kernel_w = wide ? w.dims[2] : 1;
-  s.height = tall ? x.dims[1] : 1, s.width = wide ? x.dims[2] : 1;
-  if (s.kernel_h < 1 || s.kernel_w < 1 || conv_resize(&s)) return false;
-  outputs[0].set(1, tall ? s.out_h : -1);
-  outputs[0].set(2, wide ? s.out_w : -1);
-  infer_outputs<op>(w.dims[0], outputs);
-  return true;
+  return infer_convolution<op>(s, inputs, outputs);
 }
 
 template struct ConvOp<Op::conv_threshold>;

@@ -1,6 +1,8 @@
 // Makes an onnxruntime custom op of an operator's specification and implementation.
 #pragma once
 
+#include <type_traits>
+
 #include "ort/abi.h"
 #include "ort/node.h"
 #include "ort/shape_inference.h"
@@ -66,10 +68,18 @@ class Adapter {
     Implementation implementation;
   };
 
-  // The attributes as the list of integers that they are.
-  union Values {
-    Attributes attributes;
-    int64_t list[sizeof(Attributes) / sizeof(int64_t) + 1];
+  // The values of all attributes, one after the other as the fields of the struct.
+  struct Values {
+    static constexpr size_t kCount = sizeof(Attributes) / sizeof(int64_t);
+    static_assert(std::is_trivially_copyable_v<Attributes>);
+
+    int64_t list[kCount + 1];
+
+    Attributes attributes() const {
+      Attributes result = {};
+      __builtin_memcpy(&result, list, kCount * sizeof(int64_t));
+      return result;
+    }
   };
 
   static const OpSpec& spec_of(const CustomOp* op) {
@@ -89,7 +99,7 @@ class Adapter {
     auto* kernel = static_cast<Kernel*>(memory);
     kernel->node = node;
     kernel->implementation = {};
-    if (Status* failure = kernel->implementation.create(node, values.attributes, info)) {
+    if (Status* failure = kernel->implementation.create(node, values.attributes(), info)) {
       destroy(kernel);
       return failure;
     }
@@ -119,7 +129,7 @@ class Adapter {
       SBN_TRY(inference.input(i, &inputs[i]));
     }
     KnownShape outputs[kMaxOutputs];
-    if (!Implementation::infer(values.attributes, inputs, outputs)) return nullptr;
+    if (!Implementation::infer(values.attributes(), inputs, outputs)) return nullptr;
     for (size_t i = 0; i < inference.spec.output_count; ++i) {
       SBN_TRY(inference.output(i, outputs[i]));
     }

@@ -1,5 +1,7 @@
 #include "ort/window_ops.h"
 
+#include "ort/windows.h"
+
 namespace sbn::ort {
 namespace {
 
@@ -20,10 +22,7 @@ WindowShape shape_of(const FloatMaxPoolAttributes& a) {
 WindowShape shape_of(const FloatDepthwiseConvAttributes& a) {
   WindowShape s = {};
   s.channels = a.channels;
-  s.stride_h = a.strides[0], s.stride_w = a.strides[1];
-  s.dilation_h = a.dilations[0], s.dilation_w = a.dilations[1];
-  s.pad_top = a.pads[0], s.pad_left = a.pads[1];
-  s.pad_bottom = a.pads[2], s.pad_right = a.pads[3];
+  set_window(a, &s);
   return s;
 }
 
@@ -35,7 +34,7 @@ Status* slide(Call& call, WindowShape* s, Run run) {
   const int64_t wanted[] = {-1, -1, -1, s->channels};
   SBN_TRY(call.node().expect(0, x, 4, wanted));
   s->batch = x.dims[0], s->height = x.dims[1], s->width = x.dims[2], s->channels = x.dims[3];
-  if (s->height == 0 || s->width == 0 || !window_resize(s)) {
+  if (s->height == 0 || s->width == 0 || !resize(s)) {
     Message text = call.node().message();
     return call.node().invalid(text << "the kernel does not fit into the input of shape " << x);
   }
@@ -51,21 +50,6 @@ Status* slide(Call& call, WindowShape* s, Run run) {
       run(x.as<float>(), static_cast<float*>(y), range);
     });
   });
-}
-
-// The output's shape where the sizes of the window along an axis are known, if not -1.
-bool infer_window(WindowShape s, const KnownShape& x, KnownShape* output) {
-  if (x.rank != 4) return false;
-  *output = x;
-  const bool tall = x.known(1) && s.kernel_h > 0;
-  const bool wide = x.known(2) && s.kernel_w > 0;
-  // Sizes of an axis do not depend on the other one: stand in for what is unknown.
-  s.height = tall ? x.dims[1] : 1 << 30, s.width = wide ? x.dims[2] : 1 << 30;
-  s.kernel_h = tall ? s.kernel_h : 1, s.kernel_w = wide ? s.kernel_w : 1;
-  if (s.height == 0 || s.width == 0 || !window_resize(&s)) return false;
-  output->set(1, tall ? s.out_h : -1);
-  output->set(2, wide ? s.out_w : -1);
-  return true;
 }
 
 }  // namespace

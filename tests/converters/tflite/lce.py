@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx
 import pytest
@@ -27,18 +25,20 @@ def translated(network: nn.Module, x: torch.Tensor) -> tuple[onnx.ModelProto, Mo
     return proto, translate(proto)
 
 
-def assert_exact(
-    model: Model, networks: Sequence[nn.Module], x: torch.Tensor, *, may_tie: bool = False
-) -> None:
-    """Every kind of LCE's kernels gives torch's labels, logits and packed signs.
+def exact(network: nn.Module, x: torch.Tensor, *, may_tie: bool = False) -> Model:
+    """The network as TFLite, once every kind of LCE's kernels has given torch's labels,
+    logits and packed signs.
 
     may_tie: whether sums of floats may be zero but for rounding, which LCE rounds otherwise.
     """
-    results = validate_lce(model, list(networks), x.numpy(), name="the model")
+    built = build([network.eval()], x)
+    model = translate(built.proto)
+    results = validate_lce(model, [network], x.numpy(), name="the model", traced=built.traced)
     assert [result.engine for result in results] == [f"lce {kind}" for kind in KERNELS]
     assert all(result.compared_bits for result in results)
     assert [result for result in results if not result.ok] == []
-    assert may_tie or not any(result.tied_inputs for result in results)
+    assert may_tie or not any(result.tied_samples for result in results)
+    return model
 
 
 def operators(model: Model) -> list[str]:

@@ -33,7 +33,7 @@ from tests.converters.random_networks import (
     batch_norm,
 )
 
-from .lce import assert_exact, needs_lce, normal, operators, translated
+from .lce import exact, needs_lce, normal, operators, translated
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, **changes: object) -> nn.Module:
@@ -67,11 +67,8 @@ def head(features: int) -> list[nn.Module]:
 
 def checked(*layers: nn.Module, channels: int, size: int) -> Model:
     """The TFLite model of the layers, compared with torch in LCE."""
-    network, x = nn.Sequential(*layers).eval(), normal(3, channels, size, size)
-    _, model = translated(network, x)
     shortcuts = any(isinstance(layer, Residual) for layer in layers)
-    assert_exact(model, [network], x, may_tie=shortcuts)
-    return model
+    return exact(nn.Sequential(*layers), normal(3, channels, size, size), may_tie=shortcuts)
 
 
 def options(model: Model, name: str) -> list[dict[str, object]]:
@@ -269,11 +266,14 @@ def _same_numbers(proto: onnx.ModelProto, model: Model, x: np.ndarray) -> None:
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"]
     )
-    expected = session.run(None, {session.get_inputs()[0].name: x})
+    names = [output.name for output in session.get_outputs()]
+    expected = session.run(names, {session.get_inputs()[0].name: x})
     fed = np.moveaxis(x, 1, -1) if x.ndim == 4 and x.dtype == np.float32 else x
     found = run_lce(write(model), np.ascontiguousarray(fed))
-    for mine, theirs in zip(found, expected, strict=True):
-        np.testing.assert_allclose(mine.reshape(theirs.shape), theirs, rtol=1e-4, atol=1e-5)
+    for name, mine, theirs in zip(names, found, expected, strict=True):
+        np.testing.assert_allclose(
+            mine.reshape(theirs.shape), theirs, rtol=1e-4, atol=1e-5, err_msg=name
+        )
 
 
 FLOAT_LAYERS: dict[str, nn.Module] = {
@@ -299,14 +299,23 @@ FLOAT_LAYERS: dict[str, nn.Module] = {
 }
 
 
+class Beside(nn.Module):
+    """Each layer on the same input, an output each."""
+
+    def __init__(self, layers: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers.values())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(layer(x) for layer in self.layers)
+
+
 @needs_lce
-@pytest.mark.parametrize("name", FLOAT_LAYERS)
-def test_float_layers(name: str) -> None:
+def test_float_layers() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(FLOAT_LAYERS[name], nn.Flatten(), nn.LazyLinear(4)).eval()
     x = normal(2, 6, 7, 7)
-    network(x)
-    proto, model = translated(network, x)
+    proto, model = translated(Beside(FLOAT_LAYERS), x)
+    assert len(proto.graph.output) == len(FLOAT_LAYERS)
     _same_numbers(proto, model, x.numpy())
 
 

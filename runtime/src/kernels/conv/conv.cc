@@ -230,21 +230,11 @@ const char* conv_fix(ConvShape* s) {
   return nullptr;
 }
 
-const char* conv_resize(ConvShape* s) {
-  const auto axis = [](int64_t size, int64_t pads, int64_t kernel, int64_t dilation,
-                       int64_t stride, int64_t* padded, int64_t* out) {
-    const Size reach = Size(kernel - 1) * dilation + 1;
-    const Size all = Size(size) + pads;
-    if (!reach.valid() || !all.valid() || all.value() < reach.value()) return false;
-    *padded = all.value();
-    *out = (*padded - reach.value()) / stride + 1;
-    return true;
-  };
-  const bool fits = axis(s->height, s->pad_top + s->pad_bottom, s->kernel_h, s->dilation_h,
-                         s->stride_h, &s->padded_h, &s->out_h) &&
-                    axis(s->width, s->pad_left + s->pad_right, s->kernel_w, s->dilation_w,
-                         s->stride_w, &s->padded_w, &s->out_w);
-  return fits ? nullptr : "the kernel does not fit into the padded input";
+bool resize(ConvShape* s) {
+  if (!resize<ConvShape>(s)) return false;
+  s->padded_h = s->height + s->pad_top + s->pad_bottom;
+  s->padded_w = s->width + s->pad_left + s->pad_right;
+  return true;
 }
 
 int64_t conv_prepared_bytes(const ConvNode& node) {

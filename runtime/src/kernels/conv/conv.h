@@ -20,6 +20,7 @@
 #include "base/arithmetic.h"
 #include "kernels/parallel.h"
 #include "kernels/product/epilogue.h"
+#include "kernels/resize.h"
 
 namespace sbn {
 
@@ -35,7 +36,7 @@ struct ConvShape {
   // Known when it runs.
   int64_t batch, height, width;
 
-  // Derived by conv_fix and conv_resize.
+  // Derived by conv_fix and resize.
   int64_t group_channels, group_outputs;
   int64_t group_words;   // of one group, in weights and prepared inputs
   int64_t input_words;   // of one pixel of X
@@ -48,10 +49,10 @@ struct ConvShape {
 // More products than any kernel's arithmetic holds: exact_fma needs 29 bits.
 constexpr int64_t kMaxProducts = int64_t{1} << 28;
 
-// Derive what the weights determine, and what the input's size determines.
-// They return null, or what is wrong with the shape.
+// Derives what the weights determine. Returns null, or what is wrong with the shape.
 const char* conv_fix(ConvShape* shape);
-const char* conv_resize(ConvShape* shape);
+// Derives what the input's size determines; returns whether the kernel fits into it.
+bool resize(ConvShape* shape);
 
 struct ConvRun;
 

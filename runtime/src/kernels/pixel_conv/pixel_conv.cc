@@ -3,6 +3,9 @@
 #include "base/bits.h"
 #include "kernels/scratch.h"
 
+#define SBN_STRING_OF(value) #value
+#define SBN_STRING(macro) SBN_STRING_OF(macro)
+
 namespace sbn {
 namespace {
 
@@ -15,26 +18,10 @@ const char* pixel_conv_fix(PixelConvShape* s) {
   s->output_words = words_of(s->outputs);
   const Size products = Size(s->kernel_h) * s->kernel_w * s->channels;
   if (!products.valid() || products.value() > kMaxPixelProducts) {
-    return "kernel height * width * channels exceeds 514";
+    return "kernel height * width * channels exceeds " SBN_STRING(SBN_MAX_PIXEL_PRODUCTS);
   }
   s->products = products.value();
   return nullptr;
-}
-
-const char* pixel_conv_resize(PixelConvShape* s) {
-  const auto axis = [](int64_t size, int64_t pads, int64_t kernel, int64_t dilation,
-                       int64_t stride, int64_t* out) {
-    const Size reach = Size(kernel - 1) * dilation + 1;
-    const Size all = Size(size) + pads;
-    if (!reach.valid() || !all.valid() || all.value() < reach.value()) return false;
-    *out = (all.value() - reach.value()) / stride + 1;
-    return true;
-  };
-  const bool fits = axis(s->height, s->pad_top + s->pad_bottom, s->kernel_h, s->dilation_h,
-                         s->stride_h, &s->out_h) &&
-                    axis(s->width, s->pad_left + s->pad_right, s->kernel_w, s->dilation_w,
-                         s->stride_w, &s->out_w);
-  return fits ? nullptr : "the kernel does not fit into the padded input";
 }
 
 Size pixel_conv_scratch(const PixelConvNode& node) {

@@ -10,6 +10,8 @@
 #include "base/arithmetic.h"
 #include "kernels/parallel.h"
 #include "kernels/product/epilogue.h"
+#include "kernels/resize.h"
+#include "op_limits.inc"
 
 namespace sbn {
 
@@ -25,18 +27,18 @@ struct PixelConvShape {
   // Known when it runs.
   int64_t batch, height, width;
 
-  // Derived by pixel_conv_fix and pixel_conv_resize.
+  // Derived by pixel_conv_fix and resize.
   int64_t products;      // K
   int64_t output_words;  // of one pixel of a packed Y
   int64_t out_h, out_w;
 };
 
 // With so many products a sum stays below 2^24, where floats count exactly.
-constexpr int64_t kMaxPixelProducts = ((1 << 24) - 1) / (255 * 128);
+constexpr int64_t kMaxPixelProducts = SBN_MAX_PIXEL_PRODUCTS;
+static_assert(kMaxPixelProducts * 255 * 128 < 1 << 24, "float32 counts no further");
 
-// They return null, or what is wrong with the shape.
+// Derives what the weights determine. Returns null, or what is wrong with the shape.
 const char* pixel_conv_fix(PixelConvShape* shape);
-const char* pixel_conv_resize(PixelConvShape* shape);
 
 struct PixelConvRun {
   const PixelConvShape* shape;

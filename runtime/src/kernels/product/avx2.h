@@ -14,12 +14,16 @@
 
 namespace sbn::avx2 {
 
-using pairs::kMaxProducts;
-using Digits = pairs::Nibbles;
-
+using Vector = __m256i;
 constexpr int64_t kChannels = 32;  // of a register
-constexpr int64_t kRegisters = 2;  // of a block
-constexpr int64_t kBlock = kChannels * kRegisters;
+
+SBN_TARGET_AVX2 SBN_INLINE Vector load_vector(const void* from) { return load256(from); }
+
+#define SBN_VECTOR(operation) _mm256_##operation
+#define SBN_PRODUCT_TARGET SBN_TARGET_AVX2
+#include "kernels/product/x86.inc"
+#undef SBN_PRODUCT_TARGET
+#undef SBN_VECTOR
 
 // Pairs of a tile: four registers for each of both sums and the partial ones, tables and
 // weights are all 16 registers.
@@ -27,21 +31,6 @@ constexpr int pairs_in_tile(int registers) { return 4 / registers; }
 
 // The channel of a block that a lane computes.
 constexpr int64_t channel_of_lane(int64_t lane) { return lane; }
-
-template <int Pairs, int Registers>
-struct Sums {
-  __m256i a[Pairs][Registers];
-  __m256i b[Pairs][Registers];
-};
-
-template <int Pairs, int Registers>
-SBN_TARGET_AVX2 SBN_INLINE void clear(Sums<Pairs, Registers>& sums) {
-  SBN_UNROLL
-  for (int p = 0; p < Pairs; ++p) {
-    SBN_UNROLL
-    for (int r = 0; r < Registers; ++r) sums.a[p][r] = sums.b[p][r] = _mm256_setzero_si256();
-  }
-}
 
 // Adds `Count` <= 3 nibbles from `at` on. index[p] holds the offsets of their tables for
 // a pair, and `w` Registers * 32 weight nibbles for each.
@@ -203,27 +192,6 @@ SBN_TARGET_AVX2 SBN_INLINE void add_run(Sums<Pairs, Registers>& sums,
   w += rest * Registers * kChannels;
 }
 
-// Mismatches of 32 output channels of one pixel, in 16-bit lanes.
-struct Counts {
-  __m256i even;  // channels 0, 2, ..., 30
-  __m256i odd;
-};
-
-SBN_TARGET_AVX2 SBN_INLINE __m256i add16(__m256i a, __m256i b) { return _mm256_add_epi16(a, b); }
-
-// The true sums of a pair of pixels. Of the low and high byte of each 16-bit lane
-// (channels 2i, 2i + 1), A holds e1 + 16 e2 and o1 + 16 o2 modulo 256, and B holds
-// e2 + 16 o1 modulo 256 and o2.
-SBN_TARGET_AVX2 SBN_INLINE void flush(__m256i a, __m256i b, Counts& first, Counts& second) {
-  const __m256i byte = _mm256_set1_epi16(255);
-  const __m256i o2 = _mm256_srli_epi16(b, 8);
-  const __m256i o1 = _mm256_srli_epi16(_mm256_sub_epi16(a, _mm256_slli_epi16(o2, 12)), 8);
-  const __m256i e2 = _mm256_and_si256(_mm256_sub_epi16(b, _mm256_slli_epi16(o1, 4)), byte);
-  const __m256i e1 = _mm256_and_si256(_mm256_sub_epi16(a, _mm256_slli_epi16(e2, 4)), byte);
-  first = {e1, o1};
-  second = {e2, o2};
-}
-
 // Epilogues: what becomes of the counts of output channels [channel, channel +
 // count) of a pixel. `slot` counts registers of channels from the first channel on.
 SBN_TARGET_AVX2 SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel,
@@ -233,14 +201,8 @@ SBN_TARGET_AVX2 SBN_INLINE void store_bits(const Output& out, int64_t pixel, int
   store(reinterpret_cast<char*>(to) + channel / 8, bits);
 }
 
-struct Threshold {
-  Output out;
-
+struct Threshold : ThresholdOffsets {
   // Offsets: for each slot 16 int16 of the even channels, then the odd ones.
-  static int64_t offset_bytes(int64_t groups, int64_t group_outputs) {
-    return groups * div_up(group_outputs, kChannels) * kChannels * 2;
-  }
-
   static void pack_offsets(int64_t groups, int64_t group_outputs, const int32_t* offsets,
                            void* packed) {
     auto* to = static_cast<int16_t*>(packed);
@@ -315,21 +277,7 @@ SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eight(const Output& out, __m256i dot,
 }
 
 template <Finish finish>
-struct Float {
-  Output out;
-
-  // Offsets: one int32 for each channel, readable in whole slots.
-  static int64_t offset_bytes(int64_t groups, int64_t group_outputs) {
-    return (groups * group_outputs + kChannels) * 4;
-  }
-
-  static void pack_offsets(int64_t groups, int64_t group_outputs, const int32_t* offsets,
-                           void* packed) {
-    auto* to = static_cast<int32_t*>(packed);
-    const int64_t outputs = groups * group_outputs;
-    for (int64_t o = 0; o < outputs + kChannels; ++o) to[o] = o < outputs ? offsets[o] : 0;
-  }
-
+struct Float : FloatOffsets {
   SBN_TARGET_AVX2 SBN_INLINE void operator()(const Counts& counts, const void* offsets, int64_t,
                                              int64_t pixel, int64_t channel,
                                              int64_t count) const {
