@@ -124,7 +124,7 @@ def test_inspect(trained: Trained) -> None:
 def test_benchmark_against_rivals(trained: Trained) -> None:
     outcome = sbn(
         *("benchmark", trained.model, "--compare", "int8,fp32"),
-        *("--runs", "5", "--warmup", "1", "--json"),
+        *("--runs", "5", "--warmup", "1", "--max-seconds", "2", "--json"),
     )
     assert outcome.status == 0, outcome
     engines = [result["engine"] for result in outcome.json["results"]]

@@ -29,6 +29,7 @@ import onnx.parser
 import pytest
 import torch
 
+from sbn_deploy.commands import benchmark
 from sbn_deploy.estimators import names as estimator_names
 from sbn_deploy.nn import noise, surrogate
 from sbn_deploy.nn.models import network
@@ -85,6 +86,7 @@ def test_page_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     namespace: dict[str, Any] = {"__name__": "example"}
+    monkeypatch.setattr(benchmark, "SECONDS", 0.5)
     for number, part in enumerate(parts(document)):
         capsys.readouterr()
         if part.language == "sh":
