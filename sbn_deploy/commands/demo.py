@@ -214,10 +214,8 @@ def _measure(files: dict[str, Path], folder: Path) -> list[Row]:
     models = sorted(
         files.values(), key=lambda file: file in (files["fp32 twin"], files["int8 twin"])
     )
-    sbn(
-        *("benchmark", *models, "--batch", f"1,{THROUGHPUT_BATCH}"),
-        *("--max-seconds", "40", "-o", speed),
-    )
+    batches = f"1,{THROUGHPUT_BATCH}"
+    sbn("benchmark", *models, "--batch", batches, "--max-seconds", "40", "-o", speed)
     sbn("profile", models[0], "-o", layers)
     sbn("report", speed, *scored.values(), layers, "-o", folder / REPORT)
 
