@@ -181,15 +181,6 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         print("  ".join(aligned).rstrip())
 
 
-def show_records(records: Sequence[Any]) -> None:
-    """Writes dataclass instances of one type as a table with their fields as columns."""
-    names = [field.name for field in dataclasses.fields(records[0])] if records else []
-    show_table(
-        [name.replace("_", " ") for name in names],
-        [[getattr(record, name) for name in names] for record in records],
-    )
-
-
 def _draw(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> bool:
     try:
         from rich import box

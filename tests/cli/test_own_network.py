@@ -467,11 +467,18 @@ def test_latency_of_two_inputs(sbn: Sbn) -> None:
     Path("two.py").write_text(
         "from torch import nn\n"
         "class Two(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.linear = nn.Linear(64, 7, bias=False)\n"
         "    def forward(self, image, vector):\n"
-        "        return image.mean((1, 2, 3))[:, None] + vector\n",
+        "        signs = image.flatten(1).sign()\n"
+        "        return nn.functional.linear(signs, self.linear.weight.sign()) + vector\n",
         encoding="utf-8",
     )
-    shapes = ("--input", "1x3x4x4,1x7")
+    shapes = ("--input", "1x1x8x8,1x7")
     assert sbn("export", "two.py:Two", "--untrained", *shapes, "-o", "two.onnx").status == 0
-    assert sbn("profile", "two.onnx", "--runs", "3").status == 2  # it has no layers of ours
-    assert sbn("benchmark", "two.onnx").status == 2
+    assert sbn("profile", "two.onnx", "--runs", "3").status == 0
+    quick = ("--runs", "5", "--max-seconds", "2", "--batch", "3", "--json")
+    outcome = sbn("benchmark", "two.onnx", *quick)
+    assert outcome.status == 0, outcome
+    assert json.loads(outcome.out)["results"][0]["batch"] == 3

@@ -89,7 +89,7 @@ def test_evaluate_agrees_with_training(trained: Trained) -> None:
     trained_as = trained.training.json["metrics"]["thresholded"]["accuracy"]
     assert result["accuracy"] == pytest.approx(trained_as)
     assert result["accuracy"] == result["correct"] / result["samples"]
-    assert result["low"] < result["accuracy"] < result["high"]
+    assert result["confidence_low"] < result["accuracy"] < result["confidence_high"]
 
 
 def test_sweep_of_an_ensemble(trained: Trained, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_sweep_of_an_ensemble(trained: Trained, tmp_path: Path) -> None:
     one = sbn("evaluate", output, "--json").json["scores"]
     assert rows[-1]["accuracy"] == one["accuracy"]
     assert rows[-1]["nll"] == pytest.approx(one["nll"], rel=1e-5)
-    assert outcome.json["foreign"] == "digits, noise 0.3"
+    assert outcome.json["ood"] == "digits, noise 0.3"
 
 
 def test_inspect(trained: Trained) -> None:
