@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from sbn_deploy.benchmark.stability import RULE, instability
 from sbn_deploy.benchmark.timing import summarise
 from sbn_deploy.benchmark.worker import Spec
 from sbn_deploy.machine.background_load import BackgroundLoad
-from sbn_deploy.machine.cores import pinned
+from sbn_deploy.machine.cores import pinned, usable
 from sbn_deploy.machine.cpu_state import read_state
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.machine.energy import find_meter
@@ -59,7 +58,7 @@ def measure(
         # A fair share of the time that is left.
         seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)
         watched: list[CpuState] = []
-        background = BackgroundLoad(os.sched_getaffinity(0))
+        background = BackgroundLoad(usable())
 
         def watch(threads: int = threads, watched: list[CpuState] = watched) -> None:
             with pinned(threads):

@@ -28,6 +28,7 @@ from typing import Any, Literal, TextIO
 from sbn_deploy.benchmark.rounds import Turn, Turns, settle, timed
 from sbn_deploy.engines.engine import Engine, Feed, example
 from sbn_deploy.engines.onnx import sbn_engine, stock_engine
+from sbn_deploy.machine.cores import keep_to
 from sbn_runtime import SbnError
 
 Kind = Literal["sbn", "onnxruntime", "lce", "torch"]
@@ -103,7 +104,7 @@ def start(job: Job) -> tuple[Started, Callable[[int], Turn]]:
 
     Raises what the engine does, and InputError for a batch that the model does not take.
     """
-    os.sched_setaffinity(0, job.cores)
+    keep_to(job.cores)
     gc.collect()
     gc.disable()
     _forget_peak()

@@ -5,12 +5,12 @@ Whatever a machine does not tell is None.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from sbn_deploy.machine.cores import usable
 from sbn_deploy.records.machine import CpuState
 
 # Bits of `vcgencmd get_throttled` on a Raspberry Pi: what is so now, and what was since it started.
@@ -28,7 +28,7 @@ PI_FLAGS = {
 
 def read_state(root: Path = Path("/")) -> CpuState:
     """The state of the cores that this thread may run on; `root` is where /sys and /proc are."""
-    return state_of(os.sched_getaffinity(0), root, throttled=_pi_flags())
+    return state_of(usable(), root, throttled=_pi_flags())
 
 
 def state_of(

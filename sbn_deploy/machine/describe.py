@@ -9,6 +9,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from sbn_deploy.machine.cores import usable
 from sbn_deploy.machine.cpu_state import read_state, read_text
 from sbn_deploy.records.machine import Machine
 from sbn_runtime import isa
@@ -57,7 +58,7 @@ def describe() -> Machine:
         id=_identity(),
         cpu=_cpu_model(),
         architecture=platform.machine(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=len(usable()),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         isa=isa(),
         extensions=_extensions(),

@@ -75,8 +75,16 @@ class Subject:
 
     @cached_property
     def accuracies(self) -> list[Evaluation | TaskEvaluation | Benchmark]:
-        """All that say how good the answers are."""
-        return [*self.evaluations, *self.tasks, *(b for b in self.benchmarks if b.accuracy)]
+        """All that say how good the answers are, but for benchmarks that repeat an evaluation."""
+        known = {(e.model.sha256, e.data.name, e.scores.samples) for e in self.evaluations}
+        others = [
+            record
+            for record in self.benchmarks
+            if record.accuracy is not None
+            and self.is_of(record.models[0])
+            and (record.models[0].sha256, record.data, record.accuracy.samples) not in known
+        ]
+        return [*self.evaluations, *self.tasks, *others]
 
     @property
     def title(self) -> str:
@@ -202,24 +210,20 @@ def _main_values(about: Subject) -> Iterator[tuple[Model, str, float]]:
 
 
 def _accuracies(about: Subject) -> Iterator[tuple[str, ...]]:
-    """The rows on classification: of evaluations, and of benchmarks that others do not repeat."""
-    rows: list[tuple[Model, Scores, Measurement]] = [
-        (record.model, record.scores, record) for record in about.evaluations
-    ]
-    known = {(e.model.sha256, e.data.name, e.scores.samples) for e in about.evaluations}
-    for benchmark in about.benchmarks:
-        first, found = benchmark.models[0], benchmark.accuracy
-        if found is None or not about.is_of(first):
-            continue
-        if (first.sha256, benchmark.data, found.samples) not in known:
-            rows.append((first, found, benchmark))
-    for model, scores, record in sorted(rows, key=lambda row: row[1].accuracy):
+    """The rows on classification, the least accurate first."""
+    rows: list[tuple[Model, Scores, Measurement]] = []
+    for record in about.accuracies:
+        if isinstance(record, Evaluation):
+            rows.append((record.model, record.scores, record))
+        elif isinstance(record, Benchmark) and record.accuracy is not None:
+            rows.append((record.models[0], record.accuracy, record))
+    for model, scores, measured in sorted(rows, key=lambda row: row[1].accuracy):
         yield (
             _form(model),
             f"{scores.accuracy:.2%}",
             f"{scores.confidence_low:.2%} to {scores.confidence_high:.2%}",
             *(f"{value:.3f}" for value in (scores.nll, scores.brier, scores.ece)),
-            f"`{_command(record)}`",
+            f"`{_command(measured)}`",
         )
 
 

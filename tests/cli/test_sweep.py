@@ -160,6 +160,22 @@ def test_a_card_of_all_forms(swept: Path, tmp_path: Path) -> None:
     assert str(swept.parent) not in text
 
 
+def test_a_card_has_the_accuracy_of_a_benchmark(swept: Path, tmp_path: Path) -> None:
+    model, run, card = swept / "models" / "threshold.onnx", tmp_path / "run.json", tmp_path / "c.md"
+    quick = ["--runs", "5", "--max-seconds", "2", "--data", "digits", "--images", "20"]
+    assert main(["benchmark", str(model), *quick, "-o", str(run)]) == 0
+    assert main(["card", str(model), str(run), "-o", str(card)]) == 0
+    text = card.read_text()
+    assert "On 20 test images of digits." in text
+    assert text.count('"type": "accuracy"') == 1
+    # With an evaluation of the same images there is still one row.
+    scored = tmp_path / "scored.json"
+    few = ["--data", "digits", "--images", "20"]
+    assert main(["evaluate", str(model), *few, "-o", str(scored)]) == 0
+    assert main(["card", str(model), str(run), str(scored), "-o", str(card)]) == 0
+    assert card.read_text().count('"type": "accuracy"') == 1
+
+
 def test_the_code_of_a_card_runs(swept: Path, tmp_path: Path) -> None:
     card = tmp_path / "README.md"
     model = swept / "models" / "threshold.onnx"
