@@ -127,7 +127,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     text = tmp_path / "text.tflite"
     text.write_text("not a model of any kind")
     message = sbn("import", text, "-o", output).refused_after_progress()
-    assert message.startswith(f"{text}: not a TFLite file")
+    assert message.startswith(f"{text} is damaged, or not a TFLite file")
     assert not output.exists()
 
 

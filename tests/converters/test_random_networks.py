@@ -28,4 +28,4 @@ def test_every_engine_agrees_with_torch(spec: NetworkSpec) -> None:
     assert {f"sbn {isa}" for isa in available_isas()} < engines
     assert len(engines) == len(available_isas()) + 2
     assert all(result.compared_bits for result in results)
-    assert [result for result in results if not result.ok or result.tied_samples] == []
+    assert [result for result in results if not result.ok or result.tied_inputs] == []

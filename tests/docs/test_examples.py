@@ -41,7 +41,7 @@ from .commands import CHECKS, OTHERS, RUNS, check_settings, commands
 from .pages import DOCUMENTS, ROOT, Part, documents_with, name, parts
 
 RUNNABLE = ("sh", "python", "given")
-LANGUAGES = {*RUNNABLE, "toml", "onnx", "text", "kotlin", "c"}
+LANGUAGES = {*RUNNABLE, "toml", "onnx", "text", "kotlin", "c", "mermaid"}
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +148,11 @@ def test_training_names_everything_there_is() -> None:
     # Other tests of the same process may have registered noises of their own.
     noises = [n for n in noise.names() if type(noise.get(n)).__module__ == noise.__name__]
     assert len(noises) > 1
-    for setting in [*settings, *noises, *surrogate.names(), *estimator_names()]:
+    surrogates = [
+        n for n in surrogate.names() if type(surrogate.get(n)).__module__ == surrogate.__name__
+    ]
+    assert len(surrogates) > 1
+    for setting in [*settings, *noises, *surrogates, *estimator_names()]:
         # In a sentence, in a recipe, or after --set.
         said = re.search(rf"`{setting}[` ]|^{setting} = |--set {setting}=", text, re.MULTILINE)
         assert said, f"docs/training.md does not explain {setting}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from sbn_deploy.evaluate.calibration import negative_log_likelihood
 from sbn_deploy.evaluate.ranking import area_under_risk_coverage, auroc
 from sbn_deploy.evaluate.scores import BATCH, score
 from sbn_deploy.evaluate.temperature import cross_calibrated
+from sbn_deploy.materialize import Form
 from sbn_deploy.records.averaging import Averaging
 from sbn_runtime import InputError, Session
 
@@ -153,9 +153,9 @@ def test_plot(variants: list[Variant], tmp_path: Path) -> None:
 
 
 def test_forms_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exported: dict[str, dict[str, Any]] = {}
+    exported: dict[str, Form] = {}
 
-    def export(checkpoint: Path, output: Path, **form: Any) -> None:
+    def export(checkpoint: Path, output: Path, form: Form) -> None:
         assert checkpoint.name == "checkpoint.safetensors"
         exported[output.stem] = form
         Classifier.random().write(output)
@@ -172,16 +172,11 @@ def test_forms_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "both",
     ]
     assert len(said) == 4
+    sampled = {"weights": "sample", "seed": 3}
+    noisy = {"activations": "stochastic", "noise_seed": 3}
     assert exported == {
-        "thresholded": {},
-        "members-only": {"weights": "sample", "seed": 3, "members": 20},
-        "noise-only": {"activations": "stochastic", "noise_seed": 3, "samples": 20},
-        "both": {
-            "weights": "sample",
-            "seed": 3,
-            "members": 8,
-            "activations": "stochastic",
-            "noise_seed": 3,
-            "samples": 3,
-        },
+        "thresholded": Form(),
+        "members-only": Form(**sampled, members=20),
+        "noise-only": Form(**noisy, samples=20),
+        "both": Form(**sampled, members=8, **noisy, samples=3),
     }

@@ -211,7 +211,11 @@ def test_measuring_that_fails_there(
     there: Device, model: Path, wheel: Path, tmp_path: Path
 ) -> None:
     changed = edited(
-        wheel, tmp_path, "device", "record = timed", 'raise SbnError("so\\nit is"); record = timed'
+        wheel,
+        tmp_path,
+        "remote/device",
+        "record = measure",
+        'raise SbnError("so\\nit is"); record = measure',
     )
     line = benchmark(there, model, changed).refused_after_progress()
     assert line == "127.0.0.1: measuring failed: so it is"
@@ -219,7 +223,7 @@ def test_measuring_that_fails_there(
 
 def test_wheel_of_another_version(there: Device, model: Path, wheel: Path, tmp_path: Path) -> None:
     changed = edited(
-        wheel, tmp_path, "benchmark/measure", "results=tuple(results)", "results=({},)"
+        wheel, tmp_path, "remote/device", "asdict(run_job(folder))", '{"benchmark": {}}'
     )
     line = benchmark(there, model, changed).refused_after_progress()
     assert f"{wheel.name} answers in an unknown form" in line

@@ -46,7 +46,7 @@ def test_no_device(text: str) -> None:
 
 @pytest.mark.parametrize("port", [0, 65536])
 def test_no_port(port: int) -> None:
-    with pytest.raises(InputError, match=f"no port {port}"):
+    with pytest.raises(InputError, match=f"invalid port {port}"):
         parse(f"ssh://host:{port}")
 
 

@@ -57,7 +57,7 @@ def test_the_source_tree_comes_second(dist: Path) -> None:
 
 def test_none(dist: Path) -> None:
     touch(dist / NAME.format("1.0", "x86_64"))
-    with pytest.raises(RemoteError, match=r"no wheel for aarch64 in .*dist.*`make wheels`"):
+    with pytest.raises(RemoteError, match=r"no wheel for aarch64 found in .*dist.*`make wheels`"):
         wheel_for("aarch64", None)
 
 

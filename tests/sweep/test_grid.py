@@ -42,7 +42,7 @@ def test_a_part_of_the_grid() -> None:
         checkpoint=Path("c"), weights=["sample"], activations=["deterministic"], members=[1, 2]
     )
     assert [form.name for form in forms(config)] == ["members1", "members2"]
-    assert not any(form.draws for form in forms(config))
+    assert not any(form.stochastic for form in forms(config))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_part_of_the_grid() -> None:
         ('checkpoint = "c"\nmembers = []', "members is"),
         ('checkpoint = "c"\nsamples = [2, 2]', "names a value twice"),
         ('checkpoint = "c"\nengines = ["lce"]', "must name sbn"),
-        ("checkpoint =", "is no TOML"),
+        ("checkpoint =", "is not valid TOML"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, text: str, reason: str) -> None:

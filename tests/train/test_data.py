@@ -273,7 +273,7 @@ def test_parquet_files_that_hold_something_else(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="image 2 has label 2; with 2 classes"):
         data.load(f"hf-parquet:{tmp_path}", "train")
     write_parquet(path, images, labels, img=[{"bytes": b"x", "path": ""}] * 4)
-    with pytest.raises(ConfigError, match="image 0 of train is no image"):
+    with pytest.raises(ConfigError, match="image 0 of train is not a readable image"):
         data.load(f"hf-parquet:{tmp_path}", "train")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ConfigError, match="is damaged"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,7 @@ from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.schema import OPERATORS, Kind, Padding
 from sbn_converters.tflite.to_onnx import to_onnx
 from sbn_converters.tflite.write import write as write_tflite
-from sbn_deploy.engines.lce import lce_engine
-from sbn_deploy.lce.interpreter import is_installed
+from sbn_deploy.lce.interpreter import interpreter, is_installed
 from sbn_runtime.session import session_options
 
 from . import reference
@@ -71,10 +68,7 @@ def compare(found: list[Array], expected: list[Array], *, exact: bool, rtol: flo
 
 def lce_outputs(model: Model, image: Array) -> list[Array]:
     """What LCE's interpreter gives."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.tflite")
-        path.write_bytes(write_tflite(model))
-        outputs = lce_engine("lce", path, threads=1, xnnpack=False).run(image)
+    outputs = interpreter(write_tflite(model), "indirect").predict([image])
     return outputs if isinstance(outputs, list) else [outputs]
 
 

@@ -37,7 +37,7 @@ def exact(network: nn.Module, x: torch.Tensor, *, may_tie: bool = False) -> Mode
     assert [result.engine for result in results] == [f"lce {kind}" for kind in KERNELS]
     assert all(result.compared_bits for result in results)
     assert [result for result in results if not result.ok] == []
-    assert may_tie or not any(result.tied_samples for result in results)
+    assert may_tie or not any(result.tied_inputs for result in results)
     return model
 
 
