@@ -206,8 +206,9 @@ def measure_sessions(
                 entry.started.append(started)
                 call_s += started.call_ms / 1e3
             startup = clock() - start
-            # Starting is worth no more than measuring.
-            until = min(end, max(start + share, clock() + startup))
+            # Starting is worth no more than measuring, unless too few sessions would fit.
+            enough = start + (end - start) / max(1, min(FEWEST, planned) - index)
+            until = min(enough, max(start + share, clock() + startup))
             block = _block(until - clock(), call_s)
             wanted = SESSION_RUNS
             if runs is not None:
@@ -233,7 +234,8 @@ def measure_sessions(
         # The next session needs as long to start, and for one round.
         cost = startup + (block + 1) * call_s
         share_done = (index + 1) / SESSIONS if runs is None else done / runs
-        progress(min(1.0, max(min(share_done, 0.99), (clock() - begin) / seconds)))
+        time_done = (clock() - begin) / seconds if seconds else 1.0
+        progress(min(1.0, max(share_done, time_done)))
     progress(1.0)
     return measured
 
