@@ -131,10 +131,10 @@ def _ratios(names: Iterable[str], benchmarks: dict[str, Benchmark]) -> str:
     for name in names:
         record = benchmarks[f"{name}.baselines"]
         found = {
-            ratio.engine: f"{ratio.ratio:.1f}× ({ratio.prediction_low:.1f} to"
-            f" {ratio.prediction_high:.1f})"
+            ratio.engine: f"{ratio.ratio:.1f}×"
+            f" ({_interval(ratio.prediction_low, ratio.prediction_high, 1)})"
             for ratio in record.ratios
-            if ratio.model == record.models[0].name and ratio.prediction_low is not None
+            if ratio.model == record.models[0].name
         }
         rows.append([name, record.machine.isa, *(found.get(engine, "–") for engine in ENGINES)])
     return table(["network", "kernels", *(TITLES.get(e, e) for e in ENGINES)], rows, text=2)
@@ -177,7 +177,7 @@ def _timings(timings: Iterable[Timing]) -> str:
             str(timing.threads),
             str(timing.batch),
             f"{timing.p50_ms:.3f}",
-            f"{timing.prediction_low_ms or 0:.3f} to {timing.prediction_high_ms or 0:.3f}",
+            _interval(timing.prediction_low_ms, timing.prediction_high_ms, 3),
             f"{timing.p99_ms:.3f}",
             f"{timing.images_per_s:,.0f}",
             "–" if timing.file_bytes is None else f"{timing.file_bytes / 1000:,.0f}",
@@ -186,6 +186,10 @@ def _timings(timings: Iterable[Timing]) -> str:
     ]
     header = ["engine", "threads", "batch", "p50 ms", "95 % prediction interval"]
     return table([*header, "p99 ms", "images/s", "file kB"], rows)
+
+
+def _interval(low: float | None, high: float | None, digits: int) -> str:
+    return "–" if low is None else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def _operators(profile: Profile) -> str:
