@@ -116,7 +116,8 @@ def markdown(records: Path, options: str) -> str:
         parts += ["With more threads and larger batches:", _timings(sizes.results)]
         parts += ["Where our time goes:", _operators(profiles[f"{name}.layers"])]
     commands = [record.command for record in found.values()]
-    parts += ["## Commands", "```sh\n" + "\n".join(commands) + "\n```"]
+    why = "<!-- not run: takes half an hour; tests/tools/test_networks.py makes the page -->"
+    parts += ["## Commands", f"{why}\n```sh\n" + "\n".join(commands) + "\n```"]
     unsteady = {f"{name}: {why}" for name, r in benchmarks.items() for why in r.unstable}
     if unsteady:
         parts += [
