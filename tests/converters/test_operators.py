@@ -20,7 +20,7 @@ from sbn_converters.onnx.functions import function_protos, register_schemas
 from sbn_converters.onnx.graph import Editor
 from sbn_converters.onnx.packing import pack_bits, pack_signs, unpack_signs, words
 
-from ..runtime.test_kernels import element_type
+from ..runtime.one_node import element_type
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ from sbn_deploy import data
 from sbn_deploy.export import export_checkpoint
 from sbn_deploy.materialize import Form
 
-from ..runtime import test_kernels, test_stochastic_sign
+from ..runtime import one_node, test_stochastic_sign
 from .wheels import ROOT
 
 # As `sbn demo` exports a network.
@@ -61,7 +61,7 @@ def _golden_noise(folder: Path) -> None:
         attributes = {key: options.pop(key) for key in ("layer", "fan_out")}
         x = test_stochastic_sign.golden_input(*case["shape"])
         inputs = test_stochastic_sign.feeds(x, table, **options)
-        proto = test_kernels.model(
+        proto = one_node.model(
             "StochasticSign", inputs, attributes, constants=("table",), functions=False
         )
         onnx.save(proto, folder / f"{name}.onnx")

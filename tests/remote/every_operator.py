@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sbn_converters import ops
 from sbn_converters.onnx.functions import function_protos
 
-from ..runtime.test_kernels import FULL_RANGE, epilogue, packed, words
+from ..runtime.one_node import FULL_RANGE, epilogue, packed, words
 
 Array = NDArray[Any]
 

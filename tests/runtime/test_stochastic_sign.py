@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.runtime.test_kernels import ISAS, SEEDS, Array, check, error_of, model, session
+from tests.runtime.one_node import ISAS, SEEDS, Array, check, error_of, model, session
 from tests.stochastic import limit, normal_table, random_bits, stochastic_sign
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "stochastic_sign.json"
