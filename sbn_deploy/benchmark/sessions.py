@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from math import ceil, log
+from math import ceil
 from random import Random
 from time import perf_counter
 from typing import IO, Any, Protocol
@@ -235,7 +235,7 @@ def measure_sessions(
         cost = startup + (block + 1) * call_s
         share_done = (index + 1) / SESSIONS if runs is None else done / runs
         time_done = (clock() - begin) / seconds if seconds else 1.0
-        progress(min(1.0, max(share_done, time_done)))
+        progress(min(0.99, max(share_done, time_done)))
     progress(1.0)
     return measured
 
@@ -247,7 +247,7 @@ def _sessions(runs: int) -> int:
 
 def _is_precise(measured: Measured) -> bool:
     interval = median_interval(measured.times, 1.0)
-    return interval is not None and log(interval[1]) <= log(1 + PRECISION)
+    return interval is not None and interval[1] <= 1 + PRECISION
 
 
 def _block(seconds: float, call_s: float) -> int:

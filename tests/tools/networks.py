@@ -47,8 +47,9 @@ architecture with real weights, rectifiers in place of signs and batch-norms fol
 convolutions; torch the binary network; LCE the same binary network with every sign packed, our
 file translated to TFLite, in the faster of its modes (indirect kernels, with or without XNNPACK).
 
-Made by `python -m tests.tools.networks{options}`, which runs the commands below. All figures are
-in the files of `docs/benchmarks/`, which `sbn report docs/benchmarks` makes a page of.
+The commands at the end made the files of `docs/benchmarks/`, which hold all figures (`sbn report
+docs/benchmarks` makes a page of them); `python -m tests.tools.networks` runs such commands for all
+networks and writes this page.
 """
 
 
@@ -92,14 +93,14 @@ def measure_imported(name: str, files: Path, records: Path, more: Sequence[str])
     sbn("benchmark", model, source, *more, "-o", records / f"{name}.imported.json")
 
 
-def markdown(records: Path, options: str) -> str:
+def markdown(records: Path) -> str:
     """The page of all measurements in a folder."""
     found = {path.name.removesuffix(".json"): load(path) for path in sorted(records.glob("*.json"))}
     benchmarks = {name: record for name, record in found.items() if isinstance(record, Benchmark)}
     profiles = {name: record for name, record in found.items() if isinstance(record, Profile)}
     names = [name for name in NETWORKS if f"{name}.baselines" in benchmarks]
     machine = benchmarks[f"{names[0]}.baselines"].machine
-    parts = ["# Benchmarks", METHOD.format(options=options), "## Machine"]
+    parts = ["# Benchmarks", METHOD, "## Machine"]
     parts.append(
         f"{machine.cpu}, {machine.cores} cores, {', '.join(machine.extensions)}; {machine.system},"
         f" Python {machine.python}, onnxruntime {machine.onnxruntime}, sbn-deploy"
@@ -115,8 +116,10 @@ def markdown(records: Path, options: str) -> str:
         parts += [f"## {name}", _timings(compared.results), f"`{compared.command}`"]
         parts += ["With more threads and larger batches:", _timings(sizes.results)]
         parts += ["Where our time goes:", _operators(profiles[f"{name}.layers"])]
-    commands = [record.command for record in found.values()]
-    why = "<!-- not run: takes half an hour; tests/tools/test_networks.py makes the page -->"
+    commands = [
+        f"{ISA_VARIABLE}={record.machine.isa} {record.command}" for record in found.values()
+    ]
+    why = "<!-- not run: takes minutes; tests/tools/test_networks.py makes the page -->"
     parts += ["## Commands", f"{why}\n```sh\n" + "\n".join(commands) + "\n```"]
     unsteady = {f"{name}: {why}" for name, r in benchmarks.items() for why in r.unstable}
     if unsteady:
@@ -233,8 +236,7 @@ def main() -> None:
     for name in ZOO if is_installed() else ():
         if (options.files / f"{name}.tflite").is_file():
             measure_imported(name, options.files, records, more)
-    text = markdown(records, f" {shlex.join(more)}" if more else "")
-    write_atomically(options.output, text.encode())
+    write_atomically(options.output, markdown(records).encode())
     print(options.output)
 
 
