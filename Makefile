@@ -33,7 +33,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-demo: $(STAMPS)/demo  ## train, export, validate and compare on handwritten digits (about 5 minutes)
+demo: $(STAMPS)/demo  ## train, export, validate and compare on handwritten digits (about 6 minutes)
 	$(BIN)/sbn demo
 
 test: lint native-test python-test  ## all that must pass: lint, native tests, Python tests
