@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sbn_deploy import escape
 from sbn_runtime import ModelError, SbnError, Session, __version__
 from sbn_runtime.files import write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
@@ -112,7 +113,8 @@ def _instructions(model: Path, target: Target) -> dict[str, bytes]:
 
 
 def _lines(names: Sequence[str]) -> bytes:
-    return "".join(f"{' '.join(name.split())}\n" for name in names).encode()
+    """One line for each name, whatever it holds."""
+    return "".join(f"{escape.visible(' '.join(name.split()))}\n" for name in names).encode()
 
 
 def read_facts(model: Path, session: Session) -> Facts:
@@ -143,6 +145,7 @@ def _zip(contents: dict[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, data in contents.items():
+            assert not {"", ".", ".."} & {*name.split("/")}, name
             entry = zipfile.ZipInfo(name, _DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o100644 << 16

@@ -6,15 +6,35 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from sbn_deploy import escape
 from sbn_runtime import ModelError
+
+_LANGUAGES = {
+    "c": escape.c,
+    "code": lambda name: escape.markdown_code(escape.name(name)),
+    "kotlin": escape.kotlin,
+    "markdown": escape.markdown,
+    "python": escape.python,
+}
 
 
 def fill(template: str, values: dict[str, str], conditions: dict[str, bool]) -> str:
     """A template with its `{{names}}` replaced.
 
-    The lines from `{{if CONDITION}}` to `{{end}}` stand only where it holds;
+    `{{name|language}}` is the value as text of that language: one of a file's own names must
+    be written so. The lines from `{{if CONDITION}}` to `{{end}}` stand only where it holds;
     `{{include FILE}}` is another template.
     """
+    # In one pass: what a value holds is no template.
+    return re.sub(
+        r"\{\{(\w+)(?: *\| *(\w+))?\}\}",
+        lambda match: _LANGUAGES.get(match[2], str)(values[match[1]]),
+        _whole(template, conditions),
+    )
+
+
+def _whole(template: str, conditions: dict[str, bool]) -> str:
+    """A template with those that it includes, without the lines that do not apply."""
     text = files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
     text = re.sub(
         r"^\{\{if (\w+)\}\}\n(.*?)^\{\{end\}\}\n",
@@ -22,19 +42,18 @@ def fill(template: str, values: dict[str, str], conditions: dict[str, bool]) -> 
         text,
         flags=re.MULTILINE | re.DOTALL,
     )
-    text = re.sub(
+    return re.sub(
         r"^\{\{include (\S+)\}\}\n",
-        lambda match: fill(match[1], values, conditions),
+        lambda match: _whole(match[1], conditions),
         text,
         flags=re.MULTILINE,
     )
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], text)
 
 
 def check_name(path: Path) -> None:
-    """Raises ModelError for a file that programs could not name."""
-    if not re.fullmatch(r"[\w.+-]+", path.name):
+    """Raises ModelError for a file that programs, commands or archives could not name."""
+    if not re.fullmatch(r"\w[\w.+-]*", path.name):
         raise ModelError(
             f"{path}: programs will name this file: rename it, to letters, digits, '.', '-',"
-            " '+' and '_'"
+            " '+' and '_', of which the first is a letter, digit or '_'"
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sbn_deploy import escape
 from sbn_runtime import ModelError, Preprocess, Session, Standardize, TensorInfo, __version__
 from sbn_runtime.preprocess import preprocess_from
 from sbn_runtime.tasks import MEMBER, STANDARD_DEVIATION, TASKS
@@ -97,8 +98,10 @@ def readme(network: Network, target: Target) -> str:
         "outputs_table": _table(network.outputs),
         "normalisation": _normalisation(network),
         "python_normal": _python_normal(network),
-        "python_feeds": ", ".join(f'"{n.name}": x{i}' for i, n in enumerate(network.inputs)),
-        "python_names": ", ".join(f'"{node.name}"' for node in network.outputs),
+        "python_feeds": ", ".join(
+            f"{escape.python(n.name)}: x{i}" for i, n in enumerate(network.inputs)
+        ),
+        "python_names": ", ".join(escape.python(node.name) for node in network.outputs),
         "answer": network.outputs[0].name,
         "input_count": str(len(network.inputs)),
         "c_inputs": "\n".join(_c_input(node) for node in network.inputs),
@@ -118,22 +121,24 @@ def _table(nodes: Sequence[TensorInfo]) -> str:
     rows = ["| name | type | shape | |", "|---|---|---|---|"]
     for node in nodes:
         shape = ", ".join(["N", *("?" if n is None else str(n) for n in node.shape[1:])])
-        rows.append(f"| `{node.name}` | {node.dtype} | [{shape}] | {_MEANT.get(node.name, '')} |")
+        name = escape.markdown_cell(escape.name(node.name))
+        rows.append(f"| {name} | {node.dtype} | [{shape}] | {_MEANT.get(node.name, '')} |")
     return "\n".join(rows)
 
 
 def _normalisation(network: Network) -> str:
     first, said = network.inputs[0], network.preprocess
+    name = escape.markdown_code(escape.name(first.name))
     if said is None:
         return "The model does not say how its input is normalised: give it what it was trained on."
     if first.dtype == "uint8":
-        return f"`{first.name}` takes pixels, 0 to {_pixel_max(said)}, as they are."
+        return f"{name} takes pixels, 0 to {_pixel_max(said)}, as they are."
     mean, std = (", ".join(map(repr, values)) for values in (said.mean, said.std))
     reversed_channels = isinstance(said, Preprocess) and said.order == "bgr"
     order = " Its channels are blue, green and red." if reversed_channels else ""
     what = "number" if isinstance(said, Standardize) else f"pixel / {said.pixel_max}"
     return (
-        f"`{first.name}` takes `({what} - mean) / std`, where the first axis behind N has the mean"
+        f"{name} takes `({what} - mean) / std`, where the first axis behind N has the mean"
         f" [{mean}] and the std [{std}].{order}"
     )
 
@@ -147,7 +152,8 @@ def _python_normal(network: Network) -> str:
     lines = []
     for index, node in enumerate(network.inputs):
         shape = ", ".join(map(str, (1, *node.shape[1:])))
-        lines.append(f"x{index} = np.zeros(({shape}), np.{node.dtype})  # yours: {node.name}")
+        name = escape.comment(escape.name(node.name))
+        lines.append(f"x{index} = np.zeros(({shape}), np.{node.dtype})  # yours: {name}")
     said, first = network.preprocess, network.inputs[0]
     if said is not None and first.dtype == "float32":
         each = ", ".join(["1", "-1", *["1"] * (len(first.shape) - 2)])
@@ -163,7 +169,7 @@ def _c_input(node: TensorInfo) -> str:
     shape = ", ".join(map(str, (1, *node.shape[1:])))
     element = "UINT8" if node.dtype == "uint8" else "FLOAT"
     return (
-        f'    {{"{node.name}", {_bytes(node)}, {len(node.shape)}, {{{shape}}},'
+        f"    {{{escape.c(node.name)}, {_bytes(node)}, {len(node.shape)}, {{{shape}}},"
         f" ONNX_TENSOR_ELEMENT_DATA_TYPE_{element}}},"
     )
 
@@ -171,7 +177,9 @@ def _c_input(node: TensorInfo) -> str:
 def _kotlin_input(node: TensorInfo) -> str:
     shape = ", ".join(map(str, (1, *node.shape[1:])))
     element = "UINT8" if node.dtype == "uint8" else "FLOAT"
-    return f'        "{node.name}" to (longArrayOf({shape}) to OnnxJavaType.{element}),'
+    return (
+        f"        {escape.kotlin(node.name)} to (longArrayOf({shape}) to OnnxJavaType.{element}),"
+    )
 
 
 def _bytes(node: TensorInfo) -> int:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_runtime.errors import InputError
+
 from .common import new_parser, say, show_json, writable
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from sbn_runtime.files import write_atomically
 
     writable(options.output)
-    text = "" if options.about is None else options.about.read_text(encoding="utf-8")
+    text = "" if options.about is None else _text(options.about)
     about = subject(options.model, load_all(options.measurements, say))
     for kind, found in (("accuracy", about.accuracies), ("latency", about.benchmarks)):
         if not found:
@@ -67,3 +69,10 @@ def run(options: argparse.Namespace) -> int:
     else:
         say(f"written: {options.output}")
     return 0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeError as error:
+        raise InputError(f"{path}: is not text in UTF-8: save it as UTF-8") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +17,14 @@ from typing import Any
 
 import jinja2
 
+from sbn_deploy import escape
 from sbn_deploy.records.benchmark import Benchmark
 from sbn_deploy.records.evaluation import Evaluation, Scores, TaskEvaluation
 from sbn_deploy.records.measurement import Measurement, Model, describe_model
 from sbn_deploy.records.sweep import Sweep
 from sbn_deploy.tasks import OBJECTIVES, find
 from sbn_runtime import Session
+from sbn_runtime.preprocess import Preprocess, Standardize, preprocess_from
 from sbn_runtime.tasks import CLASSIFICATION, NONE
 
 from .collect import Run, collect
@@ -31,7 +34,7 @@ from .figures import NONE as DASH
 
 TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
 # A path after the kind of a data set says nothing to others.
-_PATHS = re.compile(r"\b(cifar10|folder|npz|hf-parquet):[^\s'\"]+")
+_PATHS = re.compile(r"(cifar10|folder|npz|hf-parquet):.+")
 _PIPELINES = {
     "classification": "image-classification",
     "segmentation": "image-segmentation",
@@ -94,7 +97,13 @@ class Subject:
     @property
     def of_images(self) -> bool:
         """Whether the model takes images."""
-        return "pixel_max" in (self.metadata.get("preprocess") or {})
+        return isinstance(self.preprocess, Preprocess)
+
+    @cached_property
+    def preprocess(self) -> Preprocess | Standardize | None:
+        """What makes the model's input, if it says so. Raises ModelError if that is damaged."""
+        fields = self.metadata.get("preprocess")
+        return preprocess_from(fields) if isinstance(fields, dict) else None
 
     def is_of(self, model: Model) -> bool:
         """Whether a model file is this one or made of the same checkpoint."""
@@ -129,23 +138,32 @@ def write_card(about: Subject, *, text: str = "", license: str | None = None) ->
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
+        # Names may hold anything: what is not written by us as Markdown is text.
+        finalize=_finished,
     )
-    size = about.metadata.get("preprocess")
+    environment.filters |= {
+        "cells": _cells,
+        "code": _code,
+        "lines": _lines,
+        "python": _python,
+        "shell": _shell,
+    }
+    size = about.preprocess
     classes = about.metadata.get("classes") or []
     page = environment.get_template("card.md.j2").render(
         about=about,
-        front_matter=_front_matter(about, license),
-        text=text.strip(),
+        front_matter=_Markdown(_front_matter(about, license)),
+        text=_Markdown(text.strip()),
         form=_form(about.facts),
         size=size,
-        colour={1: "grey", 3: "RGB"}.get((size or {}).get("channels", 0), "multi-channel"),
+        colour={1: "grey", 3: "RGB"}.get(getattr(size, "channels", 0), "multi-channel"),
         answers=_ANSWERS[about.task].format(
             count=len(classes), names=", ".join(classes[:12]) + (", …" if len(classes) > 12 else "")
         ),
         accuracies=list(_accuracies(about)),
         scored_on=_scored_on(about),
         metrics=find(about.task).metrics if about.tasks else (),
-        tasks=[(_form(record.model), record, f"`{_command(record)}`") for record in about.tasks],
+        tasks=[(_form(record.model), record, _cell(_command(record))) for record in about.tasks],
         exports=list(
             dict.fromkeys(_export(record.model) for record in [*about.evaluations, *about.tasks])
         ),
@@ -194,7 +212,7 @@ def _front_matter(about: Subject, license: str | None) -> str:
     # JSON is YAML.
     return "\n".join(
         f"{key}: {json.dumps(value)}" for key, value in entries.items() if value is not None
-    )
+    ).replace("<", r"\u003c")
 
 
 def _main_values(about: Subject) -> Iterator[tuple[Model, str, float]]:
@@ -223,7 +241,7 @@ def _accuracies(about: Subject) -> Iterator[tuple[str, ...]]:
             f"{scores.accuracy:.2%}",
             f"{scores.confidence_low:.2%} to {scores.confidence_high:.2%}",
             *(f"{value:.3f}" for value in (scores.nll, scores.brier, scores.ece)),
-            f"`{_command(measured)}`",
+            _cell(_command(measured)),
         )
 
 
@@ -275,7 +293,7 @@ def _origin(about: Subject) -> list[tuple[str, str]]:
         "SHA-256 of the checkpoint": about.facts.checkpoint_sha256,
         "exported by": f"sbn-deploy {about.metadata.get('sbn_deploy')}",
     }
-    return [(key, value) for key, value in entries.items() if value]
+    return [(key, _cell(value)) for key, value in entries.items() if value]
 
 
 def _form(model: Model) -> str:
@@ -288,18 +306,68 @@ def _form(model: Model) -> str:
     return words
 
 
-def _export(model: Model) -> str:
+def _export(model: Model) -> _Markdown:
     """The command that makes a file."""
-    words = ["sbn export checkpoint.safetensors -o", model.file]
+    words = ["sbn", "export", "checkpoint.safetensors", "-o", escape.shell(_argument(model.file))]
     if model.weights == "sample":
         words.append(f"--weights sample --members {model.members} --seed {model.seed}")
     if model.activations == "stochastic":
         words.append(f"--activations stochastic --samples {model.samples}")
         words.append(f"--noise-seed {model.noise_seed}")
-    return " ".join(words)
+    return _Markdown(" ".join(words))
 
 
 def _command(record: Measurement) -> str:
     """The command behind a measurement, without paths that only its machine has."""
-    words = _PATHS.sub(r"\1:PATH", record.command).split(" ")
-    return " ".join(Path(word).name if word.startswith("/") else word for word in words)
+    try:
+        words = shlex.split(record.command)
+    except ValueError:
+        # Not one of ours: shown as it is.
+        return record.command
+    return " ".join(_public(word) for word in words)
+
+
+def _public(word: str) -> str:
+    """An argument of a command without the folders of this machine, quoted."""
+    if data := _PATHS.fullmatch(word):
+        return f"{data[1]}:PATH"
+    return escape.shell(Path(word).name if word.startswith("/") else word)
+
+
+def _argument(file: str) -> str:
+    """The name of a file so that no command takes it for an option."""
+    return f"./{file}" if file.startswith("-") else file
+
+
+class _Markdown(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def _finished(value: object) -> str:
+    return value if isinstance(value, _Markdown) else escape.markdown(str(value))
+
+
+def _cells(row: Iterable[object]) -> _Markdown:
+    return _Markdown(" | ".join(map(_finished, row)))
+
+
+def _lines(commands: Iterable[str]) -> _Markdown:
+    return _Markdown("\n".join(commands))
+
+
+def _code(text: str) -> _Markdown:
+    return _Markdown(escape.markdown_code(text))
+
+
+def _cell(text: str) -> _Markdown:
+    return _Markdown(escape.markdown_cell(text))
+
+
+def _python(text: str) -> _Markdown:
+    return _Markdown(escape.python(text))
+
+
+def _shell(file: str) -> str:
+    return escape.shell(_argument(file))

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from sbn_deploy import escape
 from sbn_deploy.records.profile import Peak
 
 from . import figures
@@ -52,6 +53,8 @@ def render(report: Report) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Names may hold anything.
+        finalize=lambda value: escape.visible(value) if type(value) is str else value,
     )
     environment.filters |= {"percent": figures.percent, "count": figures.count}
     script = _template("script.js")
@@ -68,7 +71,9 @@ def render(report: Report) -> str:
         tasks=list(_tasks(report.tasks)),
         undetailed=len(report.evaluations) - len(evaluations),
         warnings=[
-            Markup('{} <span class="soft">({})</span>').format(warning.text, warning.source)
+            Markup('{} <span class="soft">({})</span>').format(
+                escape.visible(warning.text), escape.visible(warning.source)
+            )
             for warning in report.unstable
         ],
         profiles=[_profile(i, entry) for i, entry in enumerate(report.profiles)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
+from sbn_deploy import escape
 from sbn_deploy.bundle import TARGETS, bundle_model
 from sbn_deploy.bundle.network import Network, readme
 from sbn_runtime import ModelError, Session
@@ -20,6 +23,7 @@ from sbn_runtime.modelfile import imported_domains
 from sbn_runtime.preprocess import Standardize
 from sbn_runtime.tasks import TASKS
 
+from ..nasty import NASTY
 from ..packaging.native import HERE, STRICT, need, onnxruntime_library, run
 from ..task_models import NOISY, PIXELS, ROWS, SEVERAL, pixels, rows, save
 
@@ -138,3 +142,38 @@ def test_sizes_that_are_open(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"input is float32 \[N, L\]; programs need sizes"):
         bundle_model(model, TARGETS["linux-x86_64"], tmp_path / "m.zip")
     assert not (tmp_path / "m.zip").exists()
+
+
+def fenced(text: str, language: str) -> str:
+    (program,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return str(program)
+
+
+@pytest.mark.parametrize("name", [name for name in NASTY if name and name.isprintable()])
+def test_names_are_text(name: str, tmp_path: Path) -> None:
+    """Of inputs, outputs and classes, in every program, table and list."""
+    path = save(tmp_path / "m.onnx", SEVERAL, "none", metadata={"classes": [name, "b"]})
+    model = onnx.load(path)
+    names = {"left": name, "right": f"right {name}", "y": f"{name} out"}
+    for node in model.graph.node:
+        for side in (node.input, node.output):
+            side[:] = [names.get(entry, entry) for entry in side]
+    for info in (*model.graph.input, *model.graph.output):
+        info.name = names.get(info.name, info.name)
+    onnx.save(model, path)
+    session = Session(path)
+    assert [node.name for node in session.inputs] == [name, f"right {name}"]
+    linux = unpacked(path, "linux-x86_64")
+    text = (linux / "README.md").read_text()
+    headings = re.findall("^#+ .*", re.sub("```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    titles = ["## What goes in", "## What comes out", "## Python", "## C"]
+    assert headings == ["# m for linux-x86_64", *titles]
+    (linux / "run.c").write_text(fenced(text, "c"))
+    run("cc", *STRICT, "-fsyntax-only", "run.c", "-I", HERE / "include", cwd=linux)
+    tree = ast.parse(fenced(text, "python"))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert {*names.values()} <= texts
+    assert len((linux / "classes.txt").read_text().splitlines()) == 2
+    android = readme(Network.of(path, session), TARGETS["android-arm64"])
+    program = fenced(android, "kotlin")
+    assert f"        {escape.kotlin(name)} to (longArrayOf(" in program

@@ -45,7 +45,7 @@ def model(name: str, **said: Any) -> Model:
     facts: dict[str, Any] = {
         "name": name,
         "file": f"{name}.onnx",
-        "sha256": hashlib.sha256(name.encode()).hexdigest(),
+        "sha256": hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest(),
         "bytes": 30_127,
         "arch": "cifar-vgg",
         "weights": "threshold",

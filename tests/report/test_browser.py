@@ -16,7 +16,11 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
-from sbn_deploy.report import Report
+from sbn_deploy.report import Report, write
+
+from ..nasty import UNICODE
+from . import builder
+from .conftest import Collected
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -205,3 +209,29 @@ def test_it_prints(single_page: Path, tmp_path: Path) -> None:
     paper = tmp_path / "report.pdf"
     chromium(single_page, f"--print-to-pdf={paper}", "--no-pdf-header-footer")
     assert paper.read_bytes().startswith(b"%PDF")
+
+
+def test_names_are_text(collected: Collected, tmp_path: Path) -> None:
+    """Of models, classes, data sets, layers, machines."""
+    facts = [builder.model(name) for name in UNICODE]
+    answers = builder.answers(60, len(UNICODE) // 2 * 2, 1.0)
+    classes = UNICODE[: answers[0].shape[1]]
+    machine = builder.SERVER | {"cpu": UNICODE[0]}
+    report = collected(
+        times=builder.benchmark(
+            [builder.Case(entry, 1.0 + i) for i, entry in enumerate(facts)],
+            machine=machine,
+            unstable=UNICODE,
+        ),
+        accuracy=builder.evaluation(facts[0], *answers, classes, data=UNICODE[1], machine=machine),
+        layers=builder.profile(facts[0], [(name, "binary", 3) for name in UNICODE]),
+    )
+    page = tmp_path / "page.html"
+    write(report, page)
+    text = page.read_text(encoding="utf-8")
+    assert all(line.isprintable() for line in text.split("\n"))
+    seen = chromium(page, "--dump-dom")
+    assert "CONSOLE" not in seen.stderr
+    assert seen.stdout.count("<script") == 1
+    assert "<img" not in seen.stdout
+    assert html.escape(UNICODE[0], quote=False) in seen.stdout

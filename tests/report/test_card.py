@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import io
 import json
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
-from sbn_deploy import cli, tasks
+from sbn_deploy import cli, escape, tasks
+from sbn_deploy.report.card import subject, write_card
 from sbn_runtime.preprocess import Standardize
 
+from ..nasty import UNICODE
 from ..task_models import PIXELS, ROWS, pixels, rows, save
+from . import builder
 
 CLASSES = ["sky", "sea", "sand"]
 
@@ -51,7 +58,7 @@ def test_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> Non
     assert json.loads(front["metrics"]) == [objective.main.key]
     # The input is numbers, for which there is no name.
     assert "pipeline_tag" not in front
-    assert f"numbers of shape {list(shape)}" in card
+    assert f"numbers of shape {'×'.join(map(str, shape))}" in card
     assert ("sea" in card) == bool(said["classes"])
     if task != "classification":
         for metric in objective.metrics:
@@ -60,3 +67,46 @@ def test_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> Non
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(code, "README.md", "exec"), {})
     assert printed.getvalue().strip()
+
+
+@pytest.mark.parametrize("name", [name for name in UNICODE if name and not {"/", "\0"} & {*name}])
+def test_names_are_text(tmp_path: Path, name: str) -> None:
+    """Of files, classes, architectures, data sets, models and machines."""
+    path = tmp_path / f"{name}.onnx"
+    said: dict[str, Any] = {
+        "preprocess": Standardize((16,), (0.5,) * 16, (2.0,) * 16).to_json(),
+        "classes": [name, "b", "c"],
+        "arch": name,
+        "config": {name: name},
+        "data": name,
+        "checkpoint_sha256": "c" * 64,
+    }
+    save(path, ROWS, "classification", metadata=said)
+    facts = subject(path, []).facts
+    record = replace(
+        builder.evaluation(facts, *builder.answers(30, 2, 1.0), [name, "b"], data=name),
+        command=shlex.join(["sbn", "evaluate", str(path), "--data", f"npz:{name}", name]),
+    )
+    latency = builder.benchmark([builder.Case(facts, 1.0)])
+    latency = replace(latency, machine=replace(latency.machine, cpu=name), unstable=(name,))
+    card = write_card(subject(path, [(path, record), (path, latency)]))
+
+    assert all(line.isprintable() for line in card.split("\n"))
+    _, front, body = card.split("---\n", 2)
+    assert json.loads(front.split("\nmodel-index: ")[1].splitlines()[0])[0]["name"] == name
+    headings = re.findall("^#+ (.*)$", body, re.MULTILINE)
+    assert headings == [escape.markdown(name), "Accuracy", "Latency", "Use", "Origin"]
+    page = MarkdownIt("commonmark").enable("table").render(body)
+    tags = set(re.findall(r"<(\w+)", page))
+    assert tags <= {*("h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td"), "code", "pre"}
+    shell = re.findall(r"```sh\n(.*?)\n```", body, re.DOTALL)
+    assert len(shell) == 1
+    assert len(shell[0].splitlines()) == 1
+    (predict,) = re.findall("<code>(sbn predict .*?)</code>", page)
+    for command in (shell[0], html.unescape(predict)):
+        if "$'" not in command:
+            words = shlex.split(command)
+            assert {path.name, f"./{path.name}"} & {*words}, command
+    (code,) = re.findall(r"```python\n(.*?)```", body, re.DOTALL)
+    assert f"Session({escape.python(path.name)})" in code
+    compile(code, "README.md", "exec")

@@ -46,7 +46,7 @@ class Classifier(library: String, model: ByteArray, threads: Int) : AutoCloseabl
         val shape = longArrayOf(1, {{shape}})
         val type = OnnxJavaType.{{java_type}}
         OnnxTensor.createTensor(environment, input, shape, type).use { tensor ->
-            session.run(mapOf("{{input}}" to tensor), setOf("probabilities")).use { result ->
+            session.run(mapOf({{input|kotlin}} to tensor), setOf("probabilities")).use { result ->
                 @Suppress("UNCHECKED_CAST")
                 return (result[0].value as Array<FloatArray>)[0]
             }

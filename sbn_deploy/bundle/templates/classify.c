@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   check(ort->CreateSessionOptions(&options));
   check(ort->RegisterCustomOpsLibrary_V2(options, "./libsbn.so"));
   check(ort->SetIntraOpNumThreads(options, 1));
-  check(ort->CreateSession(env, "{{file}}", options, &session));
+  check(ort->CreateSession(env, {{file|c}}, options, &session));
   ort->ReleaseSessionOptions(options);
 
 {{if pixels}}
@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
   check(ort->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
   check(ort->CreateTensorWithDataAsOrtValue(memory, x, size, shape, 4, type, &input));
 
-  const char* const inputs[] = {"{{input}}"};
+  const char* const inputs[] = {{{input|c}}};
   const char* const outputs[] = {"probabilities"};
   const OrtValue* const values[] = {input};
   OrtValue* output = NULL;

@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
   check(ort->CreateSessionOptions(&options));
   check(ort->RegisterCustomOpsLibrary_V2(options, "./libsbn.so"));
   check(ort->SetIntraOpNumThreads(options, 1));
-  check(ort->CreateSession(env, "{{file}}", options, &session));
+  check(ort->CreateSession(env, {{file|c}}, options, &session));
   check(ort->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
 
   const char* names[INPUTS];
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
     check(ort->CreateTensorWithDataAsOrtValue(memory, numbers[i], inputs[i].bytes, inputs[i].shape,
                                               inputs[i].rank, inputs[i].type, &values[i]));
   }
-  const char* const outputs[] = {"{{answer}}"};
+  const char* const outputs[] = {{{answer|c}}};
   OrtValue* output = NULL;
   OrtTensorTypeAndShapeInfo* info;
   size_t count;

@@ -19,14 +19,14 @@ class Network(library: String, model: ByteArray, threads: Int) : AutoCloseable {
         options.close()
     }
 
-    /** The output `{{answer}}`; `numbers` are direct buffers in native order, by input. */
+    /** The answer; `numbers` are direct buffers in native order, by input. */
     fun run(numbers: Map<String, ByteBuffer>): FloatArray {
         val tensors = inputs.mapValues { (name, input) ->
             val (shape, type) = input
             OnnxTensor.createTensor(environment, numbers.getValue(name), shape, type)
         }
         try {
-            session.run(tensors, setOf("{{answer}}")).use { result ->
+            session.run(tensors, setOf({{answer|kotlin}})).use { result ->
                 val buffer = (result[0] as OnnxTensor).floatBuffer
                 return FloatArray(buffer.remaining()).also { buffer.get(it) }
             }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+from markupsafe import escape as html
+
+from sbn_deploy.escape import visible
 
 # Mean width of a letter of the page's font, as a share of its size; on the safe side.
 LETTER = 0.6
@@ -21,7 +24,9 @@ def element(tag: str, *children: str | Markup, **attributes: object) -> Markup:
         for name, value in attributes.items()
         if value is not None
     )
-    inside = Markup("").join(escape(child) for child in children)
+    inside = Markup("").join(
+        child if isinstance(child, Markup) else html(visible(child)) for child in children
+    )
     if not inside:
         return Markup("<{}{}/>").format(tag, said)
     return Markup("<{}{}>{}</{}>").format(tag, said, inside, tag)
@@ -80,4 +85,6 @@ def shortened(content: str, letters: int) -> str:
 
 
 def _text(value: object) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return visible(str(value))
