@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .feeds import TensorInfo
 from .modelfile import imported_domains
 from .native import library_path, select_isa
 from .sampling import Draw
+from .shutdown import call
 from .tasks import MEMBER
 
 DOMAIN = "sbn"
@@ -57,18 +58,28 @@ class Executor:
         self._path = path
         if DOMAIN not in imported_domains(path):
             raise ModelError(f"{path}: has no sbn operators; write the file with `sbn export`")
+        options = session_options(threads)
         try:
-            # A list of providers skips the search for accelerators.
-            self._session = onnxruntime.InferenceSession(
-                str(path), session_options(threads), providers=["CPUExecutionProvider"]
+            self._session = call(
+                onnxruntime.InferenceSession,
+                str(path),
+                options,
+                # A list of providers skips the search for accelerators.
+                providers=["CPUExecutionProvider"],
+                # It would print, and load the file once more.
+                enable_fallback=0,
             )
-        except _ORT_ERRORS as error:
+            inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+            self.inputs = [describe_input(node) for node in inputs]
+            self.outputs = [describe_input(node) for node in outputs]
+            self._controls = {n.name for n in self._session.get_overridable_initializers()}
+            said = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
+        # A file may hold anything, and onnxruntime's bindings answer with any exception, among
+        # them TypeError and UnicodeDecodeError for names.
+        except Exception as error:
             raise ModelError(f"{path}: cannot be loaded: {_reason(error)}") from error
-        self.inputs = [describe_input(node) for node in self._session.get_inputs()]
-        self.outputs = [describe_input(node) for node in self._session.get_outputs()]
-        if not self.inputs:
-            raise ModelError(f"{path}: has no input")
-        self.metadata = _metadata(path, self._session)
+        self.metadata = _metadata(path, said)
+        _check_tensors(path, self.inputs, self.outputs)
         self.output_names = [output.name for output in self.outputs]
         self.defaults = self._noise()
         self._piece = self._pieces()
@@ -94,8 +105,8 @@ class Executor:
         found = []
         for piece in _split(feeds, max(1, self._piece // draw.samples)):
             parts = [self._rows(piece, group, rows) for group in groups]
-            found.append([np.concatenate(part, axis=1) for part in zip(*parts, strict=True)])
-        drawn = [np.concatenate(part, axis=2) for part in zip(*found, strict=True)]
+            found.append([self._concatenated(part, 1) for part in zip(*parts, strict=True)])
+        drawn = [self._concatenated(part, 2) for part in zip(*found, strict=True)]
         fixed = {}
         if others:
             pieces = [self._compute(others, piece) for piece in _split(feeds, self._piece)]
@@ -109,6 +120,12 @@ class Executor:
             sampling.FIRST_SAMPLE: np.array(draw.first, np.int64),
         }
         found = self._compute(rows, {**feeds, **controls})
+        for name, value in zip(rows, found, strict=True):
+            if not value.ndim or len(value) % draw.samples:
+                raise ModelError(
+                    f"{self._path}: its output {name} has the shape {list(value.shape)} for"
+                    f" {draw.samples} noise samples; export the model again"
+                )
         return [value.reshape(-1, draw.samples, *value.shape[1:]) for value in found]
 
     def _joined(
@@ -120,13 +137,22 @@ class Executor:
         batch = self.inputs[0].shape[0]
         axes = {output.name: output.shape.index(batch) for output in self.outputs}
         return {
-            name: np.concatenate(parts, axes[name])
+            name: self._concatenated(parts, axes[name])
             for name, parts in zip(names, zip(*pieces, strict=True), strict=True)
         }
 
+    def _concatenated(self, parts: Sequence[NDArray[Any]], axis: int) -> NDArray[Any]:
+        try:
+            return np.concatenate(parts, axis)
+        except ValueError as error:
+            raise ModelError(
+                f"{self._path}: its outputs do not have the shapes that it states; export the"
+                " model again"
+            ) from error
+
     def _compute(self, names: list[str], feeds: Feeds) -> list[NDArray[Any]]:
         try:
-            values: list[NDArray[Any]] = self._session.run(names, dict(feeds))
+            values: list[NDArray[Any]] = call(self._session.run, names, dict(feeds))
         except _ORT_ERRORS as error:
             shapes = ", ".join(str(list(feeds[node.name].shape)) for node in self.inputs)
             raise ModelError(
@@ -135,8 +161,7 @@ class Executor:
         return values
 
     def _noise(self) -> Draw | None:
-        controls = {node.name for node in self._session.get_overridable_initializers()}
-        if not controls.issuperset(sampling.INPUTS):
+        if not self._controls.issuperset(sampling.INPUTS):
             return None
         defaults = sampling.defaults(self.metadata)
         if defaults is None or not self.rows:
@@ -207,14 +232,39 @@ def describe_input(node: Any) -> TensorInfo:
     return TensorInfo(node.name, _DTYPES.get(element, element), tuple(node.shape))
 
 
-def _metadata(path: Path, session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
+def _check_tensors(path: Path, inputs: list[TensorInfo], outputs: list[TensorInfo]) -> None:
+    """Raises ModelError for inputs that arrays cannot be given to, and outputs that are none."""
+    if not inputs:
+        raise ModelError(f"{path}: has no input")
+    if not inputs[0].shape:
+        raise ModelError(
+            f"{path}: does not say of what shape its input {inputs[0].name!r} is, or it has no"
+            " batch; export the model again"
+        )
+    for kind, node in (*(("input", x) for x in inputs), *(("output", y) for y in outputs)):
+        try:
+            np.dtype(node.dtype)
+        except TypeError:
+            raise ModelError(
+                f"{path}: its {kind} {node.name!r} is of the type {node.dtype}; only tensors of"
+                " numbers can be used"
+            ) from None
+
+
+def _metadata(path: Path, text: str) -> dict[str, Any]:
     try:
         metadata = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         metadata = None
     if not isinstance(metadata, dict):
         raise ModelError(f"{path}: its sbn metadata is damaged; export the model again")
+    classes = metadata.get("classes")
+    if classes is not None and not (
+        isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    ):
+        raise ModelError(
+            f"{path}: its names of classes are not a list of texts; export the model again"
+        )
     return metadata
 
 

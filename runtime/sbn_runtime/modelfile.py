@@ -25,6 +25,7 @@ def imported_domains(path: Path) -> set[str]:
     Raises:
         ModelError: the file is missing, unreadable, or no complete ONNX model.
     """
+    _check_name(path)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             imports = [
@@ -44,6 +45,16 @@ def imported_domains(path: Path) -> set[str]:
         raise ModelError(
             f"{path}: not an ONNX model, or a truncated one; export it again"
         ) from error
+
+
+def _check_name(path: Path) -> None:
+    """Raises ModelError for a name that Python's files or onnxruntime cannot take."""
+    try:
+        usable = b"\0" not in str(path).encode()
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise ModelError(f"{path}: the name of a model must be UTF-8 without NUL; rename the file")
 
 
 def _fields(data: mmap.mmap | bytes, size: int) -> Iterator[tuple[int, int, int]]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite, prod
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, ModelError
+
+MAX_NUMBERS = 1 << 26
+"""In one input, so that a description cannot ask for all memory."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Preprocess:
 
     def check(self, images: NDArray[np.uint8]) -> None:
         """Raises InputError for a wrong dtype or shape, or a pixel above `pixel_max`."""
+        _check_array(images, "images")
         if images.dtype != np.uint8:
             raise InputError(f"images must be uint8, these are {images.dtype}")
         expected = (self.height, self.width, self.channels)
@@ -81,19 +87,20 @@ class Preprocess:
             raise ModelError(f"the model takes numbers of shape {fields['shape']}, not images")
         try:
             self = cls(
-                channels=int(fields["channels"]),
-                height=int(fields["height"]),
-                width=int(fields["width"]),
-                pixel_max=int(fields["pixel_max"]),
-                mean=tuple(float(value) for value in fields["mean"]),
-                std=tuple(float(value) for value in fields["std"]),
+                channels=index(fields["channels"]),
+                height=index(fields["height"]),
+                width=index(fields["width"]),
+                pixel_max=index(fields["pixel_max"]),
+                mean=_numbers(fields["mean"]),
+                std=_numbers(fields["std"]),
                 # Files before 0.2 do not say it.
                 order=fields.get("order", "rgb"),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing description is damaged: {error!r}") from error
         if not (
             min(self.channels, self.height, self.width) > 0
+            and self.channels * self.height * self.width <= MAX_NUMBERS
             and 0 < self.pixel_max <= 255
             and len(self.mean) == len(self.std) == self.channels
             and all(value > 0 for value in self.std)
@@ -136,6 +143,7 @@ class Standardize:
 
     def check(self, x: NDArray[np.float32]) -> None:
         """Raises InputError for a wrong dtype or shape."""
+        _check_array(x, "input")
         if x.dtype != np.float32 or x.shape[1:] != self.shape:
             wanted = ", ".join(map(str, self.shape))
             raise InputError(
@@ -151,15 +159,16 @@ class Standardize:
         """The inverse of `to_json`. Raises ModelError on missing or impossible fields."""
         try:
             self = cls(
-                shape=tuple(int(size) for size in fields["shape"]),
-                mean=tuple(float(value) for value in fields["mean"]),
-                std=tuple(float(value) for value in fields["std"]),
+                shape=tuple(index(size) for size in fields["shape"]),
+                mean=_numbers(fields["mean"]),
+                std=_numbers(fields["std"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing description is damaged: {error!r}") from error
         if not (
             self.shape
             and min(self.shape) > 0
+            and prod(self.shape) <= MAX_NUMBERS
             and len(self.mean) == len(self.std) == self.shape[0]
             and all(value > 0 for value in self.std)
         ):
@@ -171,3 +180,18 @@ def preprocess_from(fields: Mapping[str, Any]) -> Preprocess | Standardize:
     """What a description is of: pixels, or other numbers. Raises ModelError as `from_json`."""
     kind = Standardize if "shape" in fields else Preprocess
     return kind.from_json(fields)
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    """Raises TypeError or ValueError for what is no list of finite numbers."""
+    if isinstance(values, str):
+        raise TypeError(values)
+    numbers = tuple(float(value) for value in values)
+    if not all(map(isfinite, numbers)):
+        raise ValueError(numbers)
+    return numbers
+
+
+def _check_array(x: Any, what: str) -> None:
+    if not isinstance(x, np.ndarray):
+        raise InputError(f"{what} must be a numpy array, not {type(x).__name__}")

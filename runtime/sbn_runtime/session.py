@@ -63,6 +63,7 @@ class Session:
         self.metadata = self._executor.metadata
         self.stochastic = self._executor.defaults is not None
         self.task = self._find_task()
+        self._check_classes()
 
     def run(
         self, x: Given, *, samples: int | None = None, seed: int | None = None
@@ -108,7 +109,7 @@ class Session:
                 f"{self._path}: answers numbers (task {self.task}), which have no probabilities;"
                 " use predict()"
             )
-        return self.run(x, samples=samples, seed=seed)[task.answer]
+        return self._answers(x, samples, seed)[task.answer]
 
     @overload
     def predict(
@@ -151,7 +152,7 @@ class Session:
         agreement is 1. Takes and raises what `run` does, and ModelError for the task "none".
         """
         task = self._known_task("predict")
-        outputs = self.run(x, samples=samples, seed=seed)
+        outputs = self._answers(x, samples, seed)
         return task.uncertainty(outputs) if return_uncertainty else task.predict(outputs)
 
     def predict_until(
@@ -242,6 +243,20 @@ class Session:
     def __repr__(self) -> str:
         return f"<sbn_runtime.Session {str(self._path)!r}>"
 
+    def _answers(self, x: Given, samples: int | None, seed: int | None) -> dict[str, NDArray[Any]]:
+        """All outputs, of which those of the task have the shapes that it reads."""
+        outputs = self.run(x, samples=samples, seed=seed)
+        task = TASKS[self.task]
+        answer = outputs[task.answer].shape
+        rows = outputs[task.rows].shape if task.rows in outputs else (1, *answer)
+        if not task.fits(answer) or rows[1:] != answer:
+            raise ModelError(
+                f"{self._path}: its outputs for {task.name} should have the shapes {task.wanted},"
+                f" they have {list(answer)} ({task.answer}) and {list(rows)} ({task.rows}); export"
+                " the model again"
+            )
+        return outputs
+
     def _draw(self, samples: int | None, seed: int | None) -> Draw | None:
         """What to draw; None for a model without noise."""
         defaults = self._executor.defaults
@@ -275,6 +290,18 @@ class Session:
                 f" {', '.join(names)}; export it again"
             )
         return str(said)
+
+    def _check_classes(self) -> None:
+        """Raises ModelError unless the model names as many classes as it answers."""
+        task, named = TASKS.get(self.task), self.metadata.get("classes")
+        if task is None or not task.activation or not named:
+            return
+        shape = next(node.shape for node in self.outputs if node.name == task.answer)
+        has = shape[task.axis] if task.axis < len(shape) else None
+        if isinstance(has, int) and has != len(named):
+            raise ModelError(
+                f"{self._path}: names {len(named)} classes but has {has}; export the model again"
+            )
 
     def _known_task(self, method: str) -> Task:
         if self.task == NONE:
