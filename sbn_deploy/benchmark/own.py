@@ -11,10 +11,10 @@ from typing import Any
 import onnx_ir as ir
 
 from sbn_deploy.export.network import export_network, fixed
-from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.materialize import Form
 from sbn_deploy.networks import example, loading
 from sbn_deploy.tracing.trace import trace
+from sbn_deploy.untrained import export_untrained
 
 
 @dataclass(frozen=True)

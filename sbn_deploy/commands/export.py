@@ -208,7 +208,7 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
             f" sbn export FILE.py:NAME --checkpoint {options.network}"
         )
     if options.untrained:
-        from sbn_deploy.export.untrained import export_untrained
+        from sbn_deploy.untrained import export_untrained
 
         return export_untrained(options.network, output, _form(options))
     from sbn_deploy.export import export_checkpoint

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sbn_deploy.names import now_called
 from sbn_runtime.errors import ConfigError, UnsupportedLayerError
 from sbn_runtime.files import check_writable, write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
@@ -161,3 +163,10 @@ def export_model(
         [*built.traced.recording.notes, *built.lowered.notes],
         built.lowered.has_signs,
     )
+
+
+def __getattr__(name: str) -> Any:
+    if name != "export_members":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(now_called(name, "export_model"), DeprecationWarning, stacklevel=2)
+    return export_model

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sbn_deploy.cli import main
-from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.materialize import Form
+from sbn_deploy.untrained import export_untrained
 from sbn_runtime import Session
 from sbn_runtime.errors import ConfigError
 

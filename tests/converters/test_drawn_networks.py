@@ -16,12 +16,12 @@ from torch import nn
 from sbn_converters.onnx.noise import Draw
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED
 from sbn_deploy.export import Noise, export_model, onnx_model
-from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.materialize import Form, materialize
 from sbn_deploy.materialize.signs import noise_table, stochastic_signs
 from sbn_deploy.nn import StochasticSign, models
 from sbn_deploy.nn import noise as noises
 from sbn_deploy.oracle import validate_members
+from sbn_deploy.untrained import export_untrained
 from sbn_runtime import Session
 from sbn_runtime.errors import ConfigError, ModelError
 from sbn_runtime.session import session_options

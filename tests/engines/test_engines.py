@@ -16,8 +16,8 @@ from sbn_deploy.engines.engine import example
 from sbn_deploy.engines.lce import LceEngine, translated
 from sbn_deploy.engines.onnx import kernel_engine, sbn_engine, stock_engine
 from sbn_deploy.engines.torch import TorchEngine
-from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.interpreter import is_installed
+from sbn_deploy.untrained import export_untrained
 from sbn_runtime import InputError, TensorInfo, available_isas, isa
 from sbn_runtime.errors import MissingDependencyError, ModelError
 from sbn_runtime.native import ISA_VARIABLE

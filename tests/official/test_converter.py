@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from sbn_deploy.export import export_model
-from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.process import run_lce
+from sbn_deploy.untrained import export_untrained
 from tests.tools import lce_models
 
 from . import torch_network

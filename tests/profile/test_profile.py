@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from sbn_converters.onnx.inspect import inspect_model
 from sbn_deploy.cli import main
-from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.profile.node_times import NodeTime, Profiler
 from sbn_deploy.profile.profile import bottleneck, profile_model, without_profiler
 from sbn_deploy.records.profile import Layer
+from sbn_deploy.untrained import export_untrained
 from sbn_runtime.native import clock_ghz
 from tests.small_models import Classifier
 

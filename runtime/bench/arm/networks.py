@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sbn_deploy.export.untrained import export_untrained
+from sbn_deploy.untrained import export_untrained
 from tests.packaging import arm
 from tests.packaging.wheels import CONSTRAINTS, ROOT
 

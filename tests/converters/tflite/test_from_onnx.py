@@ -19,9 +19,9 @@ from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
 from sbn_deploy.export import export_model
-from sbn_deploy.export.untrained import export_untrained
 from sbn_deploy.lce.process import run_lce
 from sbn_deploy.materialize import Form
+from sbn_deploy.untrained import export_untrained
 from sbn_runtime.errors import UnsupportedLayerError
 from sbn_runtime.session import session_options
 from tests.benchmark.test_untrained import SMALL

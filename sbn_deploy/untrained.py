@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,12 @@ from torch import nn
 
 from sbn_deploy.data.dataset import of_pixels
 from sbn_deploy.export import check_target
+from sbn_deploy.export.network import export_built
 from sbn_deploy.materialize import Form
 from sbn_deploy.networks import example
 from sbn_deploy.networks.reference import Built
 from sbn_deploy.nn import models
 from sbn_runtime.preprocess import Preprocess, Standardize
-
-from .network import export_built
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
@@ -29,7 +29,7 @@ def export_untrained(
     arch: str,
     output: Path,
     form: Form = Form(),  # noqa: B008 (frozen)
-    **config: object,
+    **settings: Any,
 ) -> ExportReport:
     """Exports an architecture of the registry with random weights.
 
@@ -41,18 +41,21 @@ def export_untrained(
     Args:
         arch: name in the registry.
         form: which networks the file holds. Its seed is that of all weights and inputs, too.
-        config: settings of the architecture, where not the defaults.
+        settings: of the architecture, where not the defaults; or fields of the form, as
+            `activations="stochastic"`.
 
     Raises:
         ConfigError: unknown architecture or settings, or no such file can be.
         ModelError: the file cannot be written.
     """
+    chosen = {key: settings.pop(key) for key in vars(form) if key in settings}
+    form = replace(form, **chosen)
     check_target(output, stochastic=form.stochastic)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(form.seed)
-        network = models.create(arch, **config)
+        network = models.create(arch, **settings)
         _randomise_batchnorm(network)
-    preprocess = _preprocess(network.config)
+    preprocess = preprocess_of(network.config)
     (inputs,) = example.inputs(
         example.shapes_of_inputs(preprocess), preprocess, count=BATCHNORM_INPUTS, seed=form.seed
     )
@@ -68,7 +71,7 @@ def export_untrained(
     )
 
 
-def _preprocess(config: Mapping[str, Any]) -> Preprocess | Standardize:
+def preprocess_of(config: Mapping[str, Any]) -> Preprocess | Standardize:
     """What makes the inputs that a network's config states: signals stay as they are."""
     channels, *sizes = shape = models.input_shape(config)
     if len(sizes) == 1:
