@@ -53,7 +53,9 @@ class AdbConnection(Connection):
         self._adb = ["adb", "-s", self.serial]
 
     def copy(self, *paths: Path) -> None:
-        ended = self._call([*self._adb, "push", *map(str, paths), f"{self.folder}/"])
+        # From the root: adb takes what begins with a dash for an option.
+        files = [str(path.absolute()) for path in paths]
+        ended = self._call([*self._adb, "push", *files, f"{self.folder}/"])
         if ended.status:  # some write what is wrong to standard output
             said = [*ended.text.splitlines(), *ended.lines]
             ended = replace(ended, status=255, lines=[line for line in said if "error" in line])

@@ -50,9 +50,9 @@ class SshConnection(Connection):
         user = f"{self._target.user}@" if self._target.user else ""
         place = f"{user}{host}:{self.folder}/"
         port = ["-P", str(self._target.port)] if self._target.port else []
-        self._check(
-            self._call(["scp", "-q", *self._options(), *port, "--", *map(str, paths), place])
-        )
+        # From the root: scp takes HOST:FILE for a file of another machine.
+        files = [str(path.absolute()) for path in paths]
+        self._check(self._call(["scp", "-q", *self._options(), *port, "--", *files, place]))
 
     def _agent_command(self, words: Sequence[str]) -> list[str]:
         return [

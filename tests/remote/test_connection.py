@@ -47,6 +47,18 @@ def test_run_and_copy(device: Device, tmp_path: Path) -> None:
     assert device.left_behind() == []
 
 
+@pytest.mark.parametrize("name", ["host:file", "-oProxyCommand=false", "$(touch owned)", "a;touch owned"])
+def test_names_of_files_are_no_hosts_options_or_commands(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("content\n")
+    with SshConnection(device.target, quiet) as connection:
+        connection.copy(Path(name))
+        assert connection.run('cat <"$1"', name) == "content\n"
+        assert connection.run("test -e owned || echo none") == "none\n"
+
+
 def is_running(pid: int) -> bool:
     """Whether a process exists and has not ended; nobody may have asked for its status."""
     try:
