@@ -131,6 +131,7 @@ def test_benchmark_against_rivals(trained: Trained) -> None:
     assert engines == ["sbn", "onnxruntime-int8", "onnxruntime-fp32"]
 
 
+@pytest.mark.long
 def test_demo(tmp_path: Path) -> None:
     outcome = sbn("demo", "--epochs", "1", "--out", tmp_path / "demo")
     assert outcome.status == 0, outcome

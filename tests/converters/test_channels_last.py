@@ -64,8 +64,8 @@ def _exported(layers: list[nn.Module], size: tuple[int, int]) -> onnx.ModelProto
     return exact([network], torch.randn(2, 3, *size), torch.randn(3, 3, *size)).proto
 
 
-@pytest.mark.parametrize("size", [(7, 9), (8, 5)])
 @pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.parametrize("size", [(7, 9), pytest.param((8, 5), marks=pytest.mark.long)])
 def test_no_transposition_is_left(name: str, size: tuple[int, int]) -> None:
     model = _exported(REGIONS[name], size)
     found = [node.op_type for node in model.graph.node]

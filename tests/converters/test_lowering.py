@@ -20,6 +20,7 @@ from sbn_deploy.oracle import validate_members
 from sbn_runtime.errors import ModelError, OutputError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess
 
+from ..sampled import few
 from .random_networks import BinaryDense, Sign, batch_norm, exact, random_signs
 
 
@@ -98,7 +99,7 @@ class Residual(nn.Module):
         return x + self.norm(self.activation(self.conv(self.sign(x))))
 
 
-@pytest.mark.parametrize("activation", [None, nn.ReLU(), nn.Hardtanh(-7, 9)])
+@pytest.mark.parametrize("activation", few([None, nn.ReLU(), nn.Hardtanh(-7, 9)], 1))
 def test_residual_blocks_are_one_operator_each(activation: nn.Module | None) -> None:
     blocks = [Residual(activation) for _ in range(3)]
     network = nn.Sequential(*blocks, Sign(), *_head(150))
@@ -153,8 +154,9 @@ def _pixels(*shape: int) -> Tensor:
     return (2 * torch.randint(0, 256, shape) - 255).float() / 255
 
 
-@pytest.mark.parametrize("border", [-1.0, 1.0])
-@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize(
+    ("border", "pool"), few([(-1.0, True), (-1.0, False), (1.0, True), (1.0, False)], 2)
+)
 def test_first_layers_compute_on_pixels(border: float, pool: bool) -> None:
     torch.manual_seed(3)
     norm = batch_norm(9, 27 * 127**2 * 200**2, two_dimensional=True)

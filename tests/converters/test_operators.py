@@ -50,7 +50,7 @@ def run_function(
             onnx.helper.make_opsetid("", ops.ONNX_OPSET),
             onnx.helper.make_opsetid(ops.DOMAIN, ops.VERSION),
         ],
-        functions=list(function_protos().values()),
+        functions=[function_protos()[name]],
         ir_version=ops.IR_VERSION,
     )
     register_schemas()

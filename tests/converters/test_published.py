@@ -13,8 +13,10 @@ from sbn_deploy.oracle import validate_members
 from sbn_deploy.oracle.report import within_tolerance
 from tests.published.catalogue import NETWORKS
 
+from ..sampled import few
 
-@pytest.mark.parametrize("name", NETWORKS)
+
+@pytest.mark.parametrize("name", few(NETWORKS, 6))
 def test_binary_layers_are_packed_and_answer_as_torch(name: str) -> None:
     network = NETWORKS[name]
     module = network.tiny.build()

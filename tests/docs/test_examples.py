@@ -41,6 +41,11 @@ from .commands import CHECKS, OTHERS, RUNS, check_settings, commands
 from .pages import DOCUMENTS, ROOT, Part, documents_with, name, parts
 
 RUNNABLE = ("sh", "python", "given")
+# Pages that train: about half a minute each.
+SLOW = (
+    "README.md",
+    *(f"docs/{page}.md" for page in ("getting-started", "own-networks", "training", "uncertainty")),
+)
 LANGUAGES = {*RUNNABLE, "toml", "onnx", "text", "kotlin", "c", "mermaid"}
 
 
@@ -78,7 +83,14 @@ def check_names(tree: ast.Module) -> None:
                 assert hasattr(module, imported.name), f"{node.module} has no {imported.name}"
 
 
-@pytest.mark.parametrize("document", documents_with(*RUNNABLE), ids=name)
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(page, marks=pytest.mark.long if name(page) in SLOW else ())
+        for page in documents_with(*RUNNABLE)
+    ],
+    ids=name,
+)
 def test_page_runs(
     document: Path,
     folder: Path,

@@ -41,6 +41,7 @@ def test_figures_are_used_and_small() -> None:
         assert figure.stat().st_size < FIGURE_BYTES
 
 
+@pytest.mark.long
 def test_figures_are_drawn_the_same_twice(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     script: dict[str, Any] = runpy.run_path(str(ROOT / "docs/make_figures.py"))

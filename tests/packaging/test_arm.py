@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ..sampled import few
 from . import arm
 from .arm import CORES, CORES_TO_TEST, Arm
 from .conftest import Answers
@@ -48,7 +49,7 @@ def test_wheel_keeps_its_platform_tag(arm_wheel: Path) -> None:
     assert "requires no external shared libraries" in check(arm_wheel)
 
 
-@pytest.mark.parametrize("core", CORES_TO_TEST)
+@pytest.mark.parametrize("core", few(CORES_TO_TEST, 1))
 def test_answers_are_those_of_this_machine(
     machine: Arm, core: str, installed: Path, trained: Answers, tmp_path: Path
 ) -> None:

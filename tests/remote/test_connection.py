@@ -47,7 +47,9 @@ def test_run_and_copy(device: Device, tmp_path: Path) -> None:
     assert device.left_behind() == []
 
 
-@pytest.mark.parametrize("name", ["host:file", "-oProxyCommand=false", "$(touch owned)", "a;touch owned"])
+@pytest.mark.parametrize(
+    "name", ["host:file", "-oProxyCommand=false", "$(touch owned)", "a;touch owned"]
+)
 def test_names_of_files_are_no_hosts_options_or_commands(
     device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

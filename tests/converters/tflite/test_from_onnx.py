@@ -32,6 +32,7 @@ from tests.converters.random_networks import (
     Sign,
     batch_norm,
 )
+from tests.sampled import few
 
 from .lce import exact, needs_lce, normal, operators, translated
 
@@ -117,7 +118,7 @@ def test_borders_of_minus_one_turn_signs_and_weights() -> None:
 @needs_lce
 @pytest.mark.parametrize(
     ("channels", "changes", "convolutions"),
-    [(34, {}, 1), (33, {}, 2), (34, {"stride": 2}, 2), (34, {"padding": 2}, 2)],
+    few([(34, {}, 1), (33, {}, 2), (34, {"stride": 2}, 2), (34, {"padding": 2}, 2)], 2),
 )
 def test_borders_of_zero(channels: int, changes: dict[str, int], convolutions: int) -> None:
     """LCE's own where it has one, else from borders of +1 and -1, with the weights kept once."""
@@ -131,7 +132,7 @@ def test_borders_of_zero(channels: int, changes: dict[str, int], convolutions: i
 
 
 @needs_lce
-@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("size", few([1, 2], 1))
 def test_images_smaller_than_the_kernel(size: int) -> None:
     """On which LCE's own border of 0 is wrong."""
     torch.manual_seed(0)
@@ -157,7 +158,9 @@ def test_pooling_before_batch_norm_stays_packed() -> None:
 
 
 @needs_lce
-@pytest.mark.parametrize(("channels", "outputs", "packed"), [(64, 64, True), (24, 30, False)])
+@pytest.mark.parametrize(
+    ("channels", "outputs", "packed"), few([(64, 64, True), (24, 30, False)], 1)
+)
 def test_groups_are_convolutions_of_their_own(channels: int, outputs: int, packed: bool) -> None:
     torch.manual_seed(0)
     layers = [Sign(), *block(channels, outputs, groups=2), *head(outputs * 16)]
@@ -169,7 +172,7 @@ def test_groups_are_convolutions_of_their_own(channels: int, outputs: int, packe
 @needs_lce
 @pytest.mark.parametrize(
     ("clamp", "activation"),
-    [(nn.ReLU(), 1), (nn.Hardtanh(-1, 1), 2), (nn.ReLU6(), 3), (nn.Hardtanh(-3, 5), None)],
+    few([(nn.ReLU(), 1), (nn.Hardtanh(-1, 1), 2), (nn.ReLU6(), 3), (nn.Hardtanh(-3, 5), None)], 2),
 )
 def test_clamped_sums(clamp: nn.Module, activation: int | None) -> None:
     """LCE clamps sums before it scales them; for other limits there are MAXIMUM and MINIMUM."""
@@ -199,7 +202,9 @@ class Residual(nn.Module):
 
 
 @needs_lce
-@pytest.mark.parametrize("after", [nn.Identity(), nn.PReLU(40, init=0.3), nn.Hardtanh(-0.5, 2)])
+@pytest.mark.parametrize(
+    "after", few([nn.PReLU(40, init=0.3), nn.Identity(), nn.Hardtanh(-0.5, 2)], 1)
+)
 def test_shortcuts(after: nn.Module) -> None:
     torch.manual_seed(0)
     layers = [Residual(40, after), Residual(40, after), Sign(), *head(40 * 16)]
@@ -208,7 +213,7 @@ def test_shortcuts(after: nn.Module) -> None:
 
 
 @needs_lce
-@pytest.mark.parametrize("arch", SMALL)
+@pytest.mark.parametrize("arch", few(SMALL, 2))
 def test_architectures(arch: str, tmp_path: Path) -> None:
     """The export itself compares the file with torch; here all kinds of kernels do."""
     onnx_file, tflite_file = tmp_path / "model.onnx", tmp_path / "model.tflite"
