@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, ModelError
+
+# In one input: a description may come from anywhere, and examples are made from it.
+_MOST_NUMBERS = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,15 @@ class Preprocess:
                 # Files before 0.2 do not say it.
                 order=fields.get("order", "rgb"),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ModelError(f"preprocessing description is damaged: {error!r}") from error
         if not (
             min(self.channels, self.height, self.width) > 0
+            and self.channels * self.height * self.width <= _MOST_NUMBERS
             and 0 < self.pixel_max <= 255
             and len(self.mean) == len(self.std) == self.channels
-            and all(value > 0 for value in self.std)
+            and all(0 < value < math.inf for value in self.std)
+            and all(map(math.isfinite, self.mean))
             and self.order in ("rgb", "bgr")
         ):
             raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
@@ -155,13 +161,15 @@ class Standardize:
                 mean=tuple(float(value) for value in fields["mean"]),
                 std=tuple(float(value) for value in fields["std"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ModelError(f"preprocessing description is damaged: {error!r}") from error
         if not (
             self.shape
             and min(self.shape) > 0
+            and math.prod(self.shape) <= _MOST_NUMBERS
             and len(self.mean) == len(self.std) == self.shape[0]
-            and all(value > 0 for value in self.std)
+            and all(0 < value < math.inf for value in self.std)
+            and all(map(math.isfinite, self.mean))
         ):
             raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
         return self
