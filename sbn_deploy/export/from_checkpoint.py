@@ -19,7 +19,7 @@ from sbn_deploy.nn.header import Header
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
-from sbn_runtime.errors import ConfigError, MissingDependencyError
+from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,16 @@ class Materialized:
 
     def _test_images(self) -> data.Dataset | None:
         try:
-            return data.load(self.meta.data, "test").for_task(self.task)
+            test = data.load(self.meta.data, "test").for_task(self.task)
         except (ConfigError, MissingDependencyError):
             return None
+        expected = example.shapes_of_inputs(self.meta.preprocess)[0][1:]
+        if test.input_shape != tuple(expected):
+            raise ArtifactError(
+                f"{test.name} has inputs of {list(test.input_shape)}, but the checkpoint was"
+                f" trained on it with {list(expected)}; give the data another name, or train again"
+            )
+        return test
 
     def _random_inputs(self, count: int, seed: int) -> Tensor:
         preprocess = self.meta.preprocess

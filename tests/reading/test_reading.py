@@ -219,6 +219,13 @@ def test_toml_that_is_refused(text: str) -> None:
         parse_toml(text, "here")
 
 
+def test_a_message_is_one_line_whatever_names_hold(tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    np.savez(path, **{"a\nb\x0bc\u2028d": IMAGES})
+    with pytest.raises(ConfigError, match=r"it holds a b c d$"):
+        data.load(f"npz:{path}", "train")
+
+
 def test_names_that_are_no_text() -> None:
     odd = os.fsdecode(b"caf\xe9")
     assert readable(odd) == "caf\N{REPLACEMENT CHARACTER}"

@@ -54,7 +54,7 @@ def test_unknown_names_are_errors() -> None:
 
 @pytest.mark.parametrize("kind", ["cifar10", "folder", "npz", "hf-parquet"])
 def test_missing_data(kind: str, tmp_path: Path) -> None:
-    for location in ("", str(tmp_path / "nothing")):
+    for location in ("", str(tmp_path / "nothing"), "~nobody\0/x", "~no such user/x", "a" * 9999):
         with pytest.raises(ConfigError, match=f"no data at .*; give the data set as {kind}:PATH"):
             data.load(f"{kind}:{location}", "train")
 

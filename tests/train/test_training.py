@@ -24,7 +24,7 @@ from sbn_deploy.train import checkpoint, curves, state
 from sbn_deploy.train.diagnose import bad_gradient
 from sbn_deploy.train.logs import HISTORY
 from sbn_deploy.train.loop import CHECKPOINT, METRICS, TrainConfig, train
-from sbn_runtime.errors import ConfigError, MissingDependencyError, OutputError
+from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError, OutputError
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,9 @@ def test_checkpoint_gives_the_reported_accuracy(run: Path) -> None:
     assert ensemble.recorded_scores == found
 
 
-def elsewhere(made: Materialized) -> Materialized:
-    """The same networks, of a checkpoint whose data is not here."""
-    return replace(made, meta=replace(made.meta, data="elsewhere"))
+def elsewhere(made: Materialized, data: str = "elsewhere") -> Materialized:
+    """The same networks, of a checkpoint of other data, by default of some that is not here."""
+    return replace(made, meta=replace(made.meta, data=data))
 
 
 def test_accuracy_without_the_data_is_the_recorded_one(run: Path) -> None:
@@ -89,6 +89,14 @@ def test_accuracy_without_the_data_is_the_recorded_one(run: Path) -> None:
     assert threshold.test_accuracy == threshold.meta.metrics["thresholded"]["accuracy"]
     other = elsewhere(materialize_checkpoint(run / CHECKPOINT, Form("sample", 2, 9)))
     assert other.test_accuracy is None
+
+
+def test_data_of_this_name_that_is_another(run: Path) -> None:
+    made = elsewhere(materialize_checkpoint(run / CHECKPOINT), "signals")
+    with pytest.raises(
+        ArtifactError, match=r"signals has inputs of \[1, 128\], but .* \[1, 8, 8\]"
+    ):
+        made.sample_inputs(7, seed=0)
 
 
 def test_inputs_of_a_materialised_checkpoint(run: Path) -> None:
