@@ -8,7 +8,13 @@ from __future__ import annotations
 
 
 class SbnError(Exception):
-    """Base class of every error that sbn-deploy raises on purpose."""
+    """Base class of every error that sbn-deploy raises on purpose.
+
+    Its message is one line, whatever the names in it hold.
+    """
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class ModelError(SbnError):

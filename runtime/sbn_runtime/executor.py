@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from . import sampling
-from .errors import InputError, ModelError
+from .errors import ModelError
 from .feeds import TensorInfo
 from .modelfile import imported_domains
 from .native import library_path, select_isa
 from .sampling import Draw
 from .shutdown import call
 from .tasks import MEMBER
+from .threads import check_threads
 
 DOMAIN = "sbn"
 METADATA_KEY = "sbn"
@@ -213,10 +214,11 @@ def _split(feeds: Feeds, size: int) -> Iterator[Feeds]:
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     """onnxruntime options with the sbn kernels registered, as `Session` uses them.
 
-    Raises InputError when `threads` is below 1, and IsaError as `Session` does.
+    Raises InputError when `threads` is not 1 to `sbn_runtime.threads.MOST_THREADS`, and
+    IsaError as `Session` does.
     """
-    if threads is not None and threads < 1:
-        raise InputError(f"threads must be at least 1, not {threads}")
+    if threads is not None:
+        check_threads(threads)
     select_isa()
     options = onnxruntime.SessionOptions()
     options.register_custom_ops_library(str(library_path()))

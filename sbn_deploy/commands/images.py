@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_deploy.reading import npy
+from sbn_deploy.reading.images import read_image
 from sbn_runtime import InputError, ModelError, Preprocess, Session
 
 PIXEL_MODES = {1: "L", 3: "RGB"}
@@ -23,25 +25,13 @@ def read_input(file: Path, session: Session) -> NDArray[Any]:
         InputError: the file is missing, damaged, or does not fit the model.
         ModelError: an image is given to a model that does not say how to normalise it.
     """
+    array = npy.read(file) if file.suffix == ".npy" else _read_image(file, session)
     try:
-        array = _read_npy(file) if file.suffix == ".npy" else _read_image(file, session)
         if array.dtype == np.uint8:
             return session.preprocess(_as_batch(array))
         return _normalised(array, session)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or 'not a readable image'}") from error
-
-
-def _read_npy(file: Path) -> NDArray[Any]:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError("not a readable .npy array") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError("not a .npy array")
-    return array
 
 
 def _normalised(array: NDArray[Any], session: Session) -> NDArray[Any]:
@@ -76,9 +66,11 @@ def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
     wanted = Preprocess.from_json(fields)
     mode = PIXEL_MODES.get(wanted.channels)
     if mode is None:
-        raise InputError(f"the model takes {wanted.channels} channels; give it a .npy file")
-    with Image.open(file) as opened:
-        image = opened.convert(mode)
+        raise InputError(f"{file}: the model takes {wanted.channels} channels; give it a .npy file")
+    try:
+        image = Image.fromarray(read_image(file)).convert(mode)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     if image.size != (wanted.width, wanted.height):
         image = image.resize((wanted.width, wanted.height), Image.Resampling.BOX)
     pixels = np.asarray(image, np.uint8).reshape(wanted.height, wanted.width, wanted.channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -100,8 +101,9 @@ def _located(spec: str) -> tuple[str, Path]:
     kind, _, location = spec.partition(":")
     if kind not in KINDS:
         raise ConfigError(f"unknown data set {spec!r}; choose one of {', '.join(names())}")
-    path = Path(location).expanduser()
-    if not location or not path.exists():
+    usable = location and "\0" not in location
+    path = Path(os.path.expanduser(location) if usable else "")
+    if not usable or not os.path.exists(path):
         raise ConfigError(
             f"no data at {location!r}; give the data set as {kind}:PATH with a PATH that exists"
         )

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy import tasks
-from sbn_deploy.data.dataset import NAMED, Dataset, Split, of_pixels, of_training_part, of_whole
+from sbn_deploy.data.dataset import (
+    NAMED,
+    Dataset,
+    Split,
+    numbered,
+    of_pixels,
+    of_training_part,
+    of_whole,
+)
+from sbn_deploy.reading.text import readable_names
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess, Standardize
 
@@ -64,7 +73,8 @@ def _part(arrays: Arrays, path: Path, name: str, key: str, prefix: str) -> Datas
                 f"{path}: {prefix}x is {x.dtype} {list(x.shape)}; it must be floats [N, F],"
                 " [N, C, L] or [N, C, H, W]; 8-bit images are called images"
             )
-        x = x.astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+            x = x.astype(np.float32)
         if not np.isfinite(x).all():
             wrong = int(np.argwhere(~np.isfinite(x))[0][0])
             raise ConfigError(f"{path}: {prefix}x[{wrong}] is not finite; leave it out")
@@ -77,6 +87,7 @@ def _part(arrays: Arrays, path: Path, name: str, key: str, prefix: str) -> Datas
             )
         x = x[..., np.newaxis] if x.ndim == 3 else x
         shape = (len(x), x.shape[3], x.shape[1], x.shape[2])
+    y = as_int64(y, f"{path}: {prefix}y") if y.dtype == np.uint64 else y
     task = tasks.of_targets(y, name)
     targets = tasks.find(task).targets(y, shape, name)
     return Dataset(name, x, targets, (), Standardize(x.shape[1:], (), ()), task)
@@ -92,7 +103,8 @@ def _preprocess(arrays: Arrays, path: Path, training: Dataset) -> Preprocess | S
     found["std"][found["std"] == 0] = 1
     for key in found.keys() & arrays.keys():
         given = np.asarray(arrays[key])
-        if given.shape != found[key].shape or not np.isfinite(given).all():
+        wrong = given.dtype.kind not in "fiu" or given.shape != found[key].shape
+        if wrong or not np.isfinite(given).all():
             raise ConfigError(
                 f"{path}: {key} is {given.dtype} {list(given.shape)}; it must be finite floats"
                 f" [{x.shape[1]}], one for each feature or channel"
@@ -108,13 +120,34 @@ def _classes(arrays: Arrays, path: Path, whole: Dataset) -> tuple[str, ...]:
     if whole.task not in NAMED:
         return ()
     by_column = whole.task == "multilabel"
-    count = whole.labels.shape[1] if by_column else int(whole.labels.max(initial=0)) + 1
     if "classes" not in arrays:
-        return tuple(str(index) for index in range(count))
-    names = tuple(str(value) for value in arrays["classes"])
-    if by_column and len(names) != count:
-        raise ConfigError(f"{path}: classes has {len(names)} names, but y has {count} labels")
+        return numbered(np.arange(whole.labels.shape[1]) if by_column else whole.labels, whole.name)
+    names = class_names(arrays, path)
+    if by_column and len(names) != whole.labels.shape[1]:
+        raise ConfigError(
+            f"{path}: classes has {len(names)} names, but y has {whole.labels.shape[1]} labels"
+        )
     return names
+
+
+def class_names(arrays: Arrays, path: Path) -> tuple[str, ...]:
+    """The names in the array `classes`. Raises ConfigError if it is not a list of texts."""
+    names = arrays["classes"]
+    if names.ndim != 1:
+        raise ConfigError(
+            f"{path}: classes is {names.dtype} {list(names.shape)}; it must be names [K], one for"
+            " each class"
+        )
+    return readable_names(names.tolist())
+
+
+def as_int64(values: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """Integers, unchanged. Raises ConfigError, which calls them `name`, if one is too large."""
+    largest = int(values.max(initial=0))
+    if largest >= 2**63:
+        place = ", ".join(map(str, np.argwhere(values == values.max())[0]))
+        raise ConfigError(f"{name}[{place}] is {largest}; classes count from 0")
+    return values.astype(np.int64)
 
 
 def _check_classes(part: Dataset, classes: tuple[str, ...]) -> None:

@@ -18,6 +18,8 @@ Split = Literal["train", "validation", "test", "train+validation"]
 
 VALIDATION_EVERY = 10
 TEST_EVERY = 5
+MOST_CLASSES = 100_000
+"""More than data sets have; a label beyond is a mistake, and much is sized by the largest."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,26 @@ def eight_bit(
         )
     preprocess = of_pixels(channels, height, width)
     return Dataset(name, images, labels.astype(np.int64), tuple(classes), preprocess)
+
+
+def numbered(labels: NDArray[Any], name: str) -> tuple[str, ...]:
+    """Names of classes that have numbers only: as many as the largest label needs.
+
+    Args:
+        labels: integers of any shape.
+        name: of the data, for messages.
+
+    Raises:
+        ConfigError: a label is not below `MOST_CLASSES`.
+    """
+    largest = int(labels.max(initial=0))
+    if largest >= MOST_CLASSES:
+        place = ", ".join(map(str, np.argwhere(labels == largest)[0]))
+        raise ConfigError(
+            f"{name}: label [{place}] is {largest}; classes count from 0, and there can be"
+            f" {MOST_CLASSES:,} at most"
+        )
+    return tuple(str(index) for index in range(largest + 1))
 
 
 def of_pixels(channels: int, height: int, width: int) -> Preprocess:

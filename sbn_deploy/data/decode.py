@@ -1,20 +1,15 @@
-"""Image files of any usual format to arrays."""
+"""The images of a data set as one array."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_deploy.reading.images import read_image
 from sbn_runtime.errors import ConfigError, InputError, MissingDependencyError
-
-GREY = ("1", "L")
-UNREADABLE = "not a readable image"
-# 32 bits without a known range.
-UNSCALED = ("I", "F")
 
 
 def decode(sources: Iterable[tuple[str, bytes | Path]], name: str) -> NDArray[np.uint8]:
@@ -34,7 +29,7 @@ def decode(sources: Iterable[tuple[str, bytes | Path]], name: str) -> NDArray[np
     first = ""
     for title, source in sources:
         try:
-            array = decode_one(source)
+            array = read_image(source)
         except InputError as error:
             raise ConfigError(f"{name}: {title} is {error}") from error
         if not size:
@@ -52,33 +47,8 @@ def decode(sources: Iterable[tuple[str, bytes | Path]], name: str) -> NDArray[np
     return np.stack([in_colour(array) for array in arrays])
 
 
-def decode_one(source: bytes | Path) -> NDArray[np.uint8]:
-    """An image as uint8, [H, W] if it is grey, else RGB [H, W, 3].
-
-    Of 16 bits the upper 8 are taken, of an animation the first picture.
-
-    Raises InputError if the file is not a readable image; Pillow must be there.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if image.mode.startswith("I;16"):
-                return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-            if image.mode in UNSCALED:
-                raise ValueError("its pixels have 32 bits; convert them to 8")
-            return np.asarray(image.convert("L" if image.mode in GREY else "RGB"))
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:
-        raise InputError(f"{UNREADABLE}: it is empty or of an unknown format") from error
-    except Exception as error:  # Pillow's decoders raise whatever damaged files lead them to
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{UNREADABLE}: {reason}") from error
-
-
 def in_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image of `decode_one` as RGB [H, W, 3]."""
+    """An image of `read_image` as RGB [H, W, 3]."""
     return np.stack([image] * 3, axis=2) if image.ndim == 2 else image
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.data.dataset import Dataset, Split, eight_bit, of_training_part, of_whole
-from sbn_deploy.data.decode import check_pillow, decode, decode_one
+from sbn_deploy.data.decode import check_pillow, decode
 from sbn_deploy.data.stream import Indices, Pixels, Stream, Unreadable, digest, states
+from sbn_deploy.reading.images import read_image
+from sbn_deploy.reading.text import readable, readable_names
 from sbn_runtime.errors import ConfigError, InputError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})
@@ -48,11 +49,10 @@ def stream(folder: Path) -> Stream:
     whole = Stream(
         name=_name(folder),
         labels=labels,
-        classes=tuple(classes),
+        classes=readable_names(classes),
         pixel_max=255,
         shape=None,
-        # A name that is not valid text can still be written in a message.
-        title=lambda index: os.fsencode(files[index]).decode(errors="replace"),
+        title=lambda index: readable(str(files[index])),
         read=lambda wanted: _images(files, wanted),
         fingerprint=digest(states(files, folder), labels.tobytes()),
     )
@@ -62,13 +62,13 @@ def stream(folder: Path) -> Stream:
 def _images(files: list[Path], wanted: Indices) -> Iterator[Pixels | Unreadable]:
     for index in wanted:
         try:
-            yield decode_one(files[index])
+            yield read_image(files[index])
         except InputError as error:
             yield Unreadable(str(error))
 
 
 def _name(folder: Path) -> str:
-    return f"folder:{folder.name}"
+    return readable(f"folder:{folder.name}")
 
 
 def _classes(folder: Path, split: Split) -> tuple[list[str], bool]:
@@ -111,5 +111,5 @@ def _files(part: Path, classes: list[str]) -> tuple[list[Path], NDArray[np.int64
 
 def _read(folder: Path, part: Path, classes: list[str]) -> Dataset:
     files, labels = _files(part, classes)
-    images = decode(((str(file), file) for file in files), _name(folder))
-    return eight_bit(_name(folder), images, labels, classes)
+    images = decode(((readable(str(file)), file) for file in files), _name(folder))
+    return eight_bit(_name(folder), images, labels, readable_names(classes))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from sbn_deploy.data import arrays as other
-from sbn_deploy.data.dataset import Dataset, Split, eight_bit, of_training_part, of_whole
+from sbn_deploy.data.arrays import class_names
+from sbn_deploy.data.dataset import (
+    Dataset,
+    Split,
+    eight_bit,
+    numbered,
+    of_training_part,
+    of_whole,
+)
 from sbn_deploy.data.stream import Indices, Pixels, Stream, digest, states
+from sbn_deploy.reading.npz import Archive
+from sbn_deploy.reading.text import readable
 from sbn_runtime.errors import ConfigError
 
 Shape = tuple[int, ...]
@@ -32,27 +38,23 @@ def load(path: Path, split: Split) -> Dataset:
     Raises:
         ConfigError: the archive is missing, damaged, or holds something else.
     """
-    with _opened(path) as archive:
-        arrays = {key: archive[key] for key in archive.files}
-    if is_other(arrays):
-        return other.load(arrays, path, _name(path), split)
-    prefix = "test_" if split == "test" and "test_images" in arrays else ""
-    images, labels = (
-        _array(arrays, prefix + "images", path),
-        _array(arrays, prefix + "labels", path),
-    )
-    _check(path, prefix, images.dtype, images.shape, labels)
-    if "classes" in arrays:
-        classes = [str(value) for value in arrays["classes"]]
-    else:
-        largest = int(_array(arrays, "labels", path).max(initial=0))
-        classes = [str(index) for index in range(largest + 1)]
+    with Archive(path) as arrays:
+        if is_other(arrays):
+            return other.load(arrays, path, _name(path), split)
+        own = "test_images" in arrays
+        prefix = "test_" if split == "test" and own else ""
+        images, labels = _array(arrays, f"{prefix}images", path), _labels(arrays, prefix, path)
+        _check(path, f"{prefix}images", images.dtype, images.shape)
+        if "classes" in arrays:
+            classes = class_names(arrays, path)
+        else:
+            classes = numbered(_labels(arrays, "", path), _name(path))
     if images.ndim == 3:
         images = images[..., np.newaxis]
     part = eight_bit(_name(path), images, labels, classes)
     if prefix:
         return part
-    return (of_training_part if "test_images" in arrays else of_whole)(part, split)
+    return (of_training_part if own else of_whole)(part, split)
 
 
 def is_other(keys: Container[str]) -> bool:
@@ -65,8 +67,8 @@ def streams(path: Path) -> bool:
 
     Raises ConfigError if it cannot be opened.
     """
-    with _opened(path) as archive:
-        return not is_other(archive.files)
+    with Archive(path) as archive:
+        return not is_other(archive)
 
 
 def stream(path: Path) -> Stream:
@@ -75,19 +77,17 @@ def stream(path: Path) -> Stream:
     Only an array in Fortran's order is read whole. Raises what `load` raises, but not for
     labels that are not classes.
     """
-    with _opened(path) as archive:
-        keys = archive.files
-        prefix = "test_" if "test_images" in keys else ""
+    with Archive(path) as archive:
+        prefix = "test_" if "test_images" in archive else ""
         member = f"{prefix}images"
-        for key in (member, f"{prefix}labels"):
-            if key not in keys:
-                raise _missing(path, key, keys)
-        labels = archive[f"{prefix}labels"]
-        classes = tuple(map(str, archive["classes"])) if "classes" in keys else None
-        with archive.zip.open(f"{member}.npy") as file:
-            shape, in_fortran, dtype = _header(file)
-        _check(path, prefix, dtype, shape, labels)
-        whole = archive[member] if in_fortran else None
+        if member not in archive:
+            raise _missing(path, member, archive)
+        labels = _labels(archive, prefix, path)
+        classes = class_names(archive, path) if "classes" in archive else None
+        header = archive.header(member)
+        shape = header.shape
+        _check(path, member, header.dtype, shape)
+        whole = archive[member] if header.in_fortran_order else None
     if labels.shape != (shape[0],):
         raise ConfigError(
             f"{path} has {shape[0]} images but labels of shape {labels.shape};"
@@ -96,10 +96,11 @@ def stream(path: Path) -> Stream:
     height, width, channels = (*shape[1:], 1)[:3]
 
     def read(wanted: Indices) -> Iterator[Pixels]:
-        rows = _rows(path, member, shape, wanted) if whole is None else (whole[i] for i in wanted)
-        return (row.reshape(height, width, channels) for row in rows)
+        with Archive(path) as archive:
+            rows = archive.rows(member, wanted) if whole is None else (whole[i] for i in wanted)
+            for row in rows:
+                yield row.reshape(height, width, channels)
 
-    labels = labels.astype(np.int64)
     result = Stream(
         name=_name(path),
         labels=labels,
@@ -113,67 +114,30 @@ def stream(path: Path) -> Stream:
     return result if prefix else result.test_part()
 
 
-def _rows(path: Path, member: str, shape: Shape, wanted: Indices) -> Iterator[Pixels]:
-    """Rows of an array, read from front to back."""
-    size = int(np.prod(shape[1:]))
-    with _opened(path) as archive, archive.zip.open(f"{member}.npy") as file:
-        _header(file)
-        start = file.tell()
-        for index in wanted:
-            file.seek(start + int(index) * size)
-            data = file.read(size)
-            if len(data) < size:
-                raise ValueError(f"{member} ends before image {index}")
-            yield np.frombuffer(data, np.uint8)
-
-
-def _header(file: IO[bytes]) -> tuple[Shape, bool, np.dtype[Any]]:
-    """Shape, whether in Fortran's order, and type of an array in the .npy format."""
-    version = npy.read_magic(file)  # type: ignore[no-untyped-call]
-    read: Any = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, in_fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("it holds pickled objects")
-    return shape, in_fortran, dtype
-
-
-def _check(
-    path: Path, prefix: str, dtype: np.dtype[Any], shape: Shape, labels: NDArray[Any]
-) -> None:
+def _check(path: Path, name: str, dtype: np.dtype[Any], shape: Shape) -> None:
     if dtype != np.uint8 or len(shape) not in (3, 4):
         raise ConfigError(
-            f"{path}: {prefix}images is {dtype} {list(shape)}; "
-            "it must be uint8 [N, H, W] or [N, H, W, C]"
+            f"{path}: {name} is {dtype} {list(shape)}; it must be uint8 [N, H, W] or [N, H, W, C]"
         )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ConfigError(f"{path}: {prefix}labels is {labels.dtype}; it must hold integers")
+
+
+def _labels(arrays: other.Arrays, prefix: str, path: Path) -> NDArray[np.int64]:
+    name = f"{prefix}labels"
+    labels = _array(arrays, name, path)
+    if labels.dtype.kind not in "iu":
+        raise ConfigError(f"{path}: {name} is {labels.dtype}; it must hold integers")
+    return other.as_int64(labels, f"{path}: {name}")
 
 
 def _name(path: Path) -> str:
-    return f"npz:{path.name}"
+    return readable(f"npz:{path.name}")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The archive at `path`. What is found wrong with it inside becomes a ConfigError."""
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("it is a single array")
-            with archive:
-                yield archive
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ConfigError(
-            f"cannot read {path}: {error}; it must be an archive of numpy.savez"
-        ) from error
-
-
-def _array(arrays: dict[str, NDArray[Any]], key: str, path: Path) -> NDArray[Any]:
+def _array(arrays: other.Arrays, key: str, path: Path) -> NDArray[Any]:
     if key not in arrays:
-        raise _missing(path, key, list(arrays))
+        raise _missing(path, key, arrays)
     return arrays[key]
 
 
-def _missing(path: Path, key: str, found: list[str]) -> ConfigError:
+def _missing(path: Path, key: str, found: Iterable[str]) -> ConfigError:
     return ConfigError(f"{path} has no array {key!r}; it holds {', '.join(found) or 'nothing'}")

@@ -179,7 +179,7 @@ def _is_image(node: onnxruntime.NodeArg) -> bool:
 def _metadata(session: onnxruntime.InferenceSession) -> dict[str, Any]:
     try:
         metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return {}
     return metadata if isinstance(metadata, dict) else {}
 

@@ -54,13 +54,13 @@ def export_checkpoint(
     made = materialize_checkpoint(checkpoint, form)
     metadata = {
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "arch": made.meta["arch"],
-        "config": made.meta["config"],
-        "data": made.meta.get("data"),
+        "arch": made.meta.arch,
+        "config": made.meta.config,
+        "data": made.meta.data,
         "weights": form.weights,
         "seed": form.seed,
-        "preprocess": made.meta["preprocess"],
-        "classes": made.meta["classes"],
+        "preprocess": made.meta.preprocess.to_json(),
+        "classes": list(made.meta.classes),
         "test_accuracy": made.test_accuracy if not form.stochastic else None,
         "test_scores": made.test_scores if not form.stochastic else None,
     }

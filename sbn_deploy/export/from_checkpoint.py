@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +15,11 @@ from sbn_converters.onnx.noise import Draw
 from sbn_deploy import data, tasks
 from sbn_deploy.materialize import Form, materialize, stochastic_signs
 from sbn_deploy.networks import example
+from sbn_deploy.nn.header import Header
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
-from sbn_runtime.errors import ConfigError, MissingDependencyError
-from sbn_runtime.preprocess import preprocess_from
-from sbn_runtime.tasks import CLASSIFICATION
+from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Materialized:
     """
 
     members: list[nn.Module]
-    meta: dict[str, Any]
+    meta: Header
     recorded_scores: dict[str, float] | None = None
     stochastic: dict[str, Draw] = field(default_factory=dict)
 
@@ -46,7 +44,7 @@ class Materialized:
     @property
     def task(self) -> str:
         """What the network was trained for, a name of `sbn_deploy.tasks`."""
-        return str(self.meta.get("task", CLASSIFICATION))
+        return self.meta.task
 
     @property
     def test_accuracy(self) -> float | None:
@@ -83,12 +81,19 @@ class Materialized:
 
     def _test_images(self) -> data.Dataset | None:
         try:
-            return data.load(self.meta["data"], "test").for_task(self.task)
+            test = data.load(self.meta.data, "test").for_task(self.task)
         except (ConfigError, MissingDependencyError):
             return None
+        expected = example.shapes_of_inputs(self.meta.preprocess)[0][1:]
+        if test.input_shape != tuple(expected):
+            raise ArtifactError(
+                f"{test.name} has inputs of {list(test.input_shape)}, but the checkpoint was"
+                f" trained on it with {list(expected)}; give the data another name, or train again"
+            )
+        return test
 
     def _random_inputs(self, count: int, seed: int) -> Tensor:
-        preprocess = preprocess_from(self.meta["preprocess"])
+        preprocess = self.meta.preprocess
         shapes = example.shapes_of_inputs(preprocess)
         (inputs,) = example.inputs(shapes, preprocess, count=count, seed=seed)
         return inputs
@@ -111,8 +116,7 @@ def materialize_checkpoint(
     model, meta, images = checkpoint.load_all(path)
     calibration = None
     if images is not None and not form.stochastic:
-        preprocess = preprocess_from(meta["preprocess"])
-        calibration = torch.from_numpy(preprocess.apply(images))  # type: ignore[arg-type]
+        calibration = torch.from_numpy(meta.preprocess.apply(images))  # type: ignore[arg-type]
     made = materialize(
         model,
         weights=form.weights,
@@ -124,14 +128,14 @@ def materialize_checkpoint(
     return Materialized(made, meta, _recorded(meta, form), stochastic)
 
 
-def _recorded(meta: dict[str, Any], form: Form) -> dict[str, float] | None:
+def _recorded(meta: Header, form: Form) -> dict[str, float] | None:
     """The scores in the header of a checkpoint for the very same members."""
-    scores = meta.get("metrics", {})
+    scores = meta.metrics
     if form.weights == "threshold":
         found = scores.get("thresholded", scores.get("fp32"))
     else:
         found = scores.get("ensemble")
-        if found and (found["members"], meta.get("seed")) != (form.members, form.seed):
+        if found and (found.get("members"), meta.seed) != (form.members, form.seed):
             found = None
     if not found:
         return None

@@ -16,7 +16,7 @@ from sbn_deploy.networks.cuda import without_cuda
 from sbn_deploy.networks.reference import Built
 from sbn_deploy.nn.kinds import has_our_layers
 from sbn_runtime.errors import ConfigError
-from sbn_runtime.preprocess import Preprocess, Standardize, preprocess_from
+from sbn_runtime.preprocess import Preprocess, Standardize
 
 if TYPE_CHECKING:
     from sbn_deploy.export import ExportReport
@@ -53,10 +53,11 @@ def export_network(
     """
     check_target(output, stochastic=form.stochastic)
     built = loading.load(reference, checkpoint, seed=form.seed)
-    header = loading.header_of(checkpoint) if checkpoint is not None else {}
-    if preprocess is None and "preprocess" in header:
-        preprocess = preprocess_from(header["preprocess"])
-    classes = classes or header.get("classes")
+    header = loading.header_of(checkpoint) if checkpoint is not None else None
+    if header is not None:
+        preprocess = preprocess or header.preprocess
+        classes = classes or header.classes
+        task = task or header.task
     shapes = shapes or example.shapes_of(built, preprocess)
     inputs = example.inputs(shapes, preprocess)
     _check_classes(trial.answer(built, inputs), classes, reference)
@@ -68,7 +69,7 @@ def export_network(
         inputs,
         output,
         form,
-        task=task or header.get("task"),
+        task=task,
         classes=classes,
         preprocess=preprocess,
         metadata=metadata,

@@ -19,6 +19,10 @@ Weights = Literal["threshold", "sample"]
 Activations = Literal["deterministic", "stochastic"]
 
 
+MOST_MEMBERS = 4096
+"""Each member is a network of its own, in memory and in the file."""
+
+
 @dataclass(frozen=True)
 class Form:
     """The form in which a stochastic binary network is deployed.
@@ -26,7 +30,7 @@ class Form:
     Attributes:
         weights: "threshold" takes the more probable sign of each weight, "sample" samples
             w = +1 with the trained probability F(eta), independently for each member.
-        members: how many networks, at least 1; only 1 for "threshold".
+        members: how many networks, 1 to `MOST_MEMBERS`; only 1 for "threshold".
         seed: of sampled weights, 0 to 2^64 - 1. Member k of one seed is the same network
             whatever `members` is.
         activations: "stochastic" keeps the noise that signs were trained with.
@@ -51,8 +55,8 @@ class Form:
                     f"{name} is {getattr(self, name)!r}; choose one of"
                     f" {', '.join(get_args(literal))}"
                 )
-        if self.members < 1:
-            raise ConfigError(f"members is {self.members}; it must be at least 1")
+        if not 1 <= self.members <= MOST_MEMBERS:
+            raise ConfigError(f"members is {self.members:,}; it must be 1 to {MOST_MEMBERS:,}")
         if self.weights == "threshold" and self.members > 1:
             raise ConfigError(
                 "thresholded weights give one network; use sampled ones for an ensemble"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from sbn_deploy.nn import models
-from sbn_deploy.nn.storage import HEADER_KEY
+from sbn_deploy.nn import models, storage
+from sbn_deploy.nn.header import FORMAT, Header
 from sbn_runtime.errors import ArtifactError
 
 from .cuda import without_cuda
@@ -36,21 +32,22 @@ def load(reference: str, checkpoint: Path | None = None, *, seed: int = 0) -> Bu
         ConfigError: the reference names no network.
         ArtifactError: the checkpoint cannot be read, or is of another network.
     """
-    header = header_of(checkpoint) if checkpoint is not None else {}
-    same = _last_part(str(header.get("arch", ""))) == _last_part(reference)
+    header = header_of(checkpoint) if checkpoint is not None else None
+    if header is not None and _last_part(header.arch) != _last_part(reference):
+        header = None
     with torch.random.fork_rng(devices=[]), without_cuda():
         torch.manual_seed(seed)
         built = build(
             reference,
-            header.get("config") if same else None,
-            twin=same and header.get("kind") == "fp32",
+            header.config if header is not None else None,
+            twin=header is not None and header.kind == "fp32",
         )
         if checkpoint is not None:
             load_into(built.module, checkpoint)
     return built
 
 
-def from_header(header: Mapping[str, Any], path: str | Path) -> nn.Module:
+def from_header(header: Header, path: str | Path) -> nn.Module:
     """The network that the header of a checkpoint describes, in evaluation mode, untrained.
 
     A checkpoint may come from anywhere, so it cannot make us run whatever it names: a
@@ -61,21 +58,17 @@ def from_header(header: Mapping[str, Any], path: str | Path) -> nn.Module:
     Raises:
         ArtifactError: the header names no network that exists here.
     """
-    arch = str(header.get("arch", ""))
-    if names_code(arch):
-        _check_file(arch, header, path)
-    elif arch in models.names() or not is_offered(arch):
+    if names_code(header.arch):
+        _check_file(header, path)
+    elif header.arch in models.names() or not is_offered(header.arch):
         return models.from_header(header, path)
-    try:
-        with torch.random.fork_rng(devices=[]), without_cuda():
-            twin = {"sbn": False, "fp32": True}[header["kind"]]
-            return build(arch, header["config"], twin=twin, trusted=False).module
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} has a broken header: {error!r}") from error
+    with torch.random.fork_rng(devices=[]), without_cuda():
+        return build(header.arch, header.config, twin=header.kind == "fp32", trusted=False).module
 
 
-def _check_file(arch: str, header: Mapping[str, Any], path: str | Path) -> None:
+def _check_file(header: Header, path: str | Path) -> None:
     """Raises ArtifactError unless a reference is to the file that the network was trained from."""
+    arch = header.arch
     advice = f"name it: sbn export FILE.py:NAME --checkpoint {path}"
     left, _, _ = arch.rpartition(":")
     file = Path(left)
@@ -83,7 +76,7 @@ def _check_file(arch: str, header: Mapping[str, Any], path: str | Path) -> None:
         raise ArtifactError(
             f"{path} was trained from {arch}, which is not below the current folder; {advice}"
         )
-    if hashlib.sha256(file.read_bytes()).hexdigest() != header.get("source_sha256"):
+    if hashlib.sha256(file.read_bytes()).hexdigest() != header.source_sha256:
         raise ArtifactError(
             f"{file} has changed since {path} was trained; if it still fits, {advice}"
         )
@@ -94,14 +87,16 @@ def _is_of_this_folder(file: Path) -> bool:
     return file.suffix == ".py" and not file.is_absolute() and ordinary and file.is_file()
 
 
-def header_of(checkpoint: Path) -> dict[str, Any]:
-    """What a checkpoint of `sbn train` says of itself; nothing for any other file."""
+def header_of(checkpoint: Path) -> Header | None:
+    """What a checkpoint of `sbn train` says of itself, None for any other file.
+
+    Raises ArtifactError for a checkpoint with a broken header.
+    """
     try:
-        with safe_open(checkpoint, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
-    except (OSError, SafetensorError, ValueError):
-        return {}
-    return header if isinstance(header, dict) else {}
+        fields = storage.read_header(checkpoint)
+    except ArtifactError:
+        return None
+    return Header.parse(fields, checkpoint) if fields.get("format") == FORMAT else None
 
 
 def _last_part(reference: str) -> str:

@@ -160,18 +160,10 @@ def _tensors_in(content: Any) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from sbn_deploy.nn import storage
 
-    from sbn_deploy.nn.storage import CALIBRATION
-
-    try:
-        state = load_file(path)
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise ArtifactError(f"{path} is damaged or not a safetensors file: {error}") from error
-    state.pop(CALIBRATION, None)
+    state = storage.read_tensors(path)
+    state.pop(storage.CALIBRATION, None)
     return state
 
 

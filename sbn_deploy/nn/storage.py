@@ -6,14 +6,18 @@ The header is the JSON text under the key "sbn" of the safetensors metadata.
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from sbn_deploy.reading.parsing import parsing
+from sbn_deploy.reading.text import parse_json
 from sbn_runtime.errors import ArtifactError
 from sbn_runtime.files import write_atomically
 
@@ -45,21 +49,34 @@ def read(path: Path, *, format: str, version: int) -> tuple[dict[str, Tensor], d
     Raises:
         ArtifactError: missing or damaged file, another format, or a newer version.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(HEADER_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(text) if text else None
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, ValueError) as error:
-        raise ArtifactError(f"{path} is damaged or not a safetensors file: {error}") from error
-    if not isinstance(header, dict) or header.get("format") != format:
+    header = read_header(path)
+    if header.get("format") != format:
         raise ArtifactError(
             f"{path} is not a file of the format {format}; `sbn train` writes checkpoints"
         )
     if header.get("version") != version:
         raise ArtifactError(
-            f"{path} has format version {header.get('version')}; this sbn-deploy reads {version}"
+            f"{path} has format version {reprlib.repr(header.get('version'))}; this sbn-deploy"
+            f" reads {version}"
         )
-    return tensors, header
+    return read_tensors(path), header
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a file; empty where it is not one of ours. Raises ArtifactError."""
+    with _parsing(path), safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get(HEADER_KEY, "{}")
+    header = parse_json(text, f"the header of {path}", ArtifactError)
+    return header if isinstance(header, dict) else {}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of any safetensors file. Raises ArtifactError."""
+    with _parsing(path):
+        return load_file(path)
+
+
+def _parsing(path: Path) -> AbstractContextManager[None]:
+    return parsing(
+        ArtifactError, path, "is damaged or not a safetensors file", "use an undamaged copy"
+    )

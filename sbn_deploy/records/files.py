@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from sbn_deploy.reading.parsing import parsing
+from sbn_deploy.reading.text import parse_json, readable
 from sbn_deploy.records.averaging import Averaging
 from sbn_deploy.records.benchmark import Benchmark
 from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
@@ -34,7 +36,8 @@ R = TypeVar("R", bound=Record)
 
 def save(path: Path, measurement: Measurement) -> None:
     """Writes a measurement. Raises OutputError."""
-    write_atomically(path, (json.dumps(asdict(measurement), indent=1) + "\n").encode())
+    text = json.dumps(_readable(asdict(measurement)), indent=1)
+    write_atomically(path, f"{text}\n".encode())
 
 
 def load(path: Path) -> Measurement:
@@ -43,12 +46,7 @@ def load(path: Path) -> Measurement:
     Raises:
         InputError: no such file, not a measurement, a damaged one, or one of a newer version.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+    content = _content(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(
             f"{path} is not a measurement; give files that sbn benchmark, profile or evaluate"
@@ -63,10 +61,10 @@ def load(path: Path) -> Measurement:
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"{path} is a damaged measurement; measure again") from error
     elif version != VERSION:
+        command = " ".join(str(content.get("command")).split())
         raise InputError(
-            f"{path} is a measurement of version {version}, this program reads up to version"
-            f" {VERSION}: measure again with `{content.get('command')}`, or use the version that"
-            " wrote it"
+            f"{path} is a measurement of version {version!r}, this program reads up to version"
+            f" {VERSION}: measure again with `{command}`, or use the version that wrote it"
         )
     kind = content.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
@@ -111,10 +109,28 @@ def json_schema() -> dict[str, Any]:
 def is_measurement(path: Path) -> bool:
     """Whether a file claims to be a measurement, of whatever version."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = _content(path)
+    except InputError:
         return False
     return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def _readable(value: Any) -> Any:
+    """The value with texts that JSON of others can hold: names of files may be any bytes."""
+    match value:
+        case str():
+            return readable(value)
+        case dict():
+            return {_readable(key): _readable(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_readable(inner) for inner in value]
+    return value
+
+
+def _content(path: Path) -> Any:
+    with parsing(InputError, path, "is not valid JSON"):
+        data = path.read_bytes()
+    return parse_json(data, path)
 
 
 def load_all(paths: Sequence[Path], say: Callable[[str], None]) -> list[tuple[Path, Measurement]]:

@@ -7,8 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sbn_deploy.settings import Settings, read_toml
+from sbn_deploy.materialize.materialize import MOST_MEMBERS
+from sbn_deploy.reading.text import read_toml
+from sbn_deploy.settings import Settings
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.threads import MOST_THREADS
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -37,7 +40,7 @@ class SweepConfig(Settings):
     weights: list[Literal["threshold", "sample"]] = Field(
         default=["threshold", "sample"], min_length=1, description="how weights are fixed"
     )
-    members: list[Count] = Field(
+    members: list[Annotated[int, Field(ge=1, le=MOST_MEMBERS)]] = Field(
         default=[1, 2, 4, 8], min_length=1, description="with sampled weights: networks in the file"
     )
     activations: list[Literal["deterministic", "stochastic"]] = Field(
@@ -57,7 +60,9 @@ class SweepConfig(Settings):
         min_length=1,
         description="sbn, and lce for the forms without stochastic signs",
     )
-    threads: list[Count] = Field(default=[1], min_length=1, description="threads that share a call")
+    threads: list[Annotated[int, Field(ge=1, le=MOST_THREADS)]] = Field(
+        default=[1], min_length=1, description="threads that share a call"
+    )
     batch: list[Count] = Field(default=[1], min_length=1, description="images in a call")
     runs: Count = Field(default=200, description="timed calls of each form at most")
 

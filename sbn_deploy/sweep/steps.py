@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sbn_deploy.machine.describe import describe
+from sbn_deploy.reading.text import parse_json
 from sbn_deploy.records.files import load_all, save
 from sbn_deploy.records.measurement import head
 from sbn_deploy.records.sweep import Candidate, Limits
@@ -58,7 +59,8 @@ class Sweep:
         from sbn_deploy.networks.loading import header_of
 
         self.config, self.folder = config, folder
-        task = header_of(config.checkpoint).get("task", CLASSIFICATION)
+        header = header_of(config.checkpoint)
+        task = CLASSIFICATION if header is None else header.task
         if task != CLASSIFICATION:
             raise ConfigError(
                 f"a sweep chooses by accuracy, and {config.checkpoint} was trained for {task};"
@@ -226,10 +228,7 @@ class Sweep:
 
 
 def _state(path: Path) -> dict[str, Any]:
-    try:
-        state = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ConfigError(f"{path} is damaged: {error}; remove its folder") from error
+    state = parse_json(path.read_bytes(), path, ConfigError, "remove its folder")
     return state if isinstance(state, dict) else {}
 
 

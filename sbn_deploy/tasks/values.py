@@ -27,8 +27,10 @@ class Regression(Objective):
     def targets(self, y: Array, inputs: tuple[int, ...], name: str) -> Array:
         if y.dtype.kind not in "fbiu" or y.ndim < 1 or len(y) != inputs[0]:
             raise self._wrong(y, name, f"numbers [{inputs[0]}] or [{inputs[0]}, …]")
-        check_finite(y, name)
-        return y.astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+            targets = y.astype(np.float32)
+        check_finite(targets, name)
+        return targets
 
     def outputs(self, targets: Array, classes: int) -> tuple[int, ...]:
         return targets.shape[1:]

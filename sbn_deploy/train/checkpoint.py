@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from sbn_deploy.networks import Built, loading
 from sbn_deploy.nn import models, storage
+from sbn_deploy.nn.header import FORMAT, VERSION, Header
 from sbn_deploy.nn.models import Network
 from sbn_runtime import __version__
 
-FORMAT = "sbn-checkpoint"
-VERSION = 1
+__all__ = ["FORMAT", "VERSION", "Header", "load", "load_all", "save"]
 
 
 def save(
@@ -28,7 +28,7 @@ def save(
 ) -> None:
     """Write parameters and buffers (latents, not sampled weights) and the header.
 
-    `meta` is JSON-able: data, classes, preprocess, metrics, seed. `calibration`
+    `meta` is JSON-able: data, task, classes, preprocess, metrics, seed; see `Header`. `calibration`
     are training images, uint8 [N, H, W, C], from which batch-norm statistics are
     estimated again whenever the checkpoint is materialised. The same network,
     meta and images give the same bytes. A network that was built from a reference
@@ -55,7 +55,7 @@ def save(
     storage.write(Path(path), tensors, header)
 
 
-def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+def load(path: str | Path) -> tuple[nn.Module, Header]:
     """The network, in evaluation mode, and the whole header.
 
     Raises:
@@ -65,13 +65,14 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return model, header
 
 
-def load_all(path: str | Path) -> tuple[nn.Module, dict[str, Any], NDArray[np.uint8] | None]:
+def load_all(path: str | Path) -> tuple[nn.Module, Header, NDArray[np.uint8] | None]:
     """The network, in evaluation mode, the whole header, and the calibration images.
 
     Raises:
         ArtifactError: a file that is missing, damaged or not a checkpoint, or another architecture.
     """
-    tensors, header = storage.read(Path(path), format=FORMAT, version=VERSION)
+    tensors, fields = storage.read(Path(path), format=FORMAT, version=VERSION)
+    header = Header.parse(fields, path)
     images = tensors.pop(storage.CALIBRATION, None)
     model = loading.from_header(header, path)
     models.load_state(model, tensors, path)

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
+from sbn_deploy.materialize.materialize import MOST_MEMBERS
 from sbn_deploy.nn.estimator import Forward
-from sbn_deploy.settings import Settings, read_toml
+from sbn_deploy.reading.text import parse_toml, read_toml
+from sbn_deploy.settings import Settings
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.threads import MOST_THREADS
 
 
 class TrainConfig(Settings):
@@ -33,7 +36,7 @@ class TrainConfig(Settings):
 
     out: Path = Field(description="folder for the results; made if it does not exist")
     arch: str = Field(default="digits-cnn", description="architecture, or FILE.py:NAME")
-    model: dict[str, Any] = Field(
+    model: dict[str, JsonValue] = Field(
         default_factory=dict,
         description="settings of the architecture: width, first, last, weight_noise, …",
     )
@@ -158,7 +161,9 @@ class TrainConfig(Settings):
         description="training images kept in the checkpoint, from which batch-norm statistics "
         "are estimated again after materialising; 0: statistics stay as trained",
     )
-    members: int = Field(default=8, ge=1, description="size of the ensembles that are scored")
+    members: int = Field(
+        default=8, ge=1, le=MOST_MEMBERS, description="size of the ensembles that are scored"
+    )
 
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of training arithmetic; bfloat16 by autocast"
@@ -168,6 +173,7 @@ class TrainConfig(Settings):
     threads: int = Field(
         default=1,
         ge=1,
+        le=MOST_THREADS,
         description="CPU threads; with one, results do not depend on the number of cores",
     )
     same_weights: bool = Field(
@@ -244,15 +250,19 @@ def load(path: Path | None, assignments: Sequence[str] = (), **explicit: Any) ->
             table = table.setdefault(name, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"cannot set {key.strip()}: {name} is not a table")
-        table[last] = _value(value.strip())
+        table[last] = _value(value.strip(), key.strip())
     settings |= {key: value for key, value in explicit.items() if value is not None}
     if "out" not in settings:
         raise ConfigError("no folder for the results; give one with --out DIR")
     return TrainConfig(**settings)
 
 
-def _value(text: str) -> Any:
+def _value(text: str, key: str) -> Any:
+    """What TOML says, else the text itself."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+        found = parse_toml(f"value = {text}", f"the setting {key}")
+    except ConfigError as error:
+        if isinstance(error.__cause__, tomllib.TOMLDecodeError):
+            return text
+        raise
+    return found["value"] if len(found) == 1 else text

@@ -81,7 +81,7 @@ def load_teacher(config: TrainConfig, images: Dataset, device: torch.device) -> 
 def _teacher(path: Path, config: TrainConfig, images: Dataset) -> nn.Module:
     """The network of a checkpoint of ours, or of a state dict as `config` says."""
     arch = config.teacher_arch
-    if not arch and (not config.distill or header_of(path).get("format") == checkpoint.FORMAT):
+    if not arch and (not config.distill or header_of(path)):
         return checkpoint.load(path)[0]
     if not arch and config.arch not in models.names():
         raise ConfigError(

@@ -38,7 +38,8 @@ class TrainingImages:
         shift, flip: see `TrainConfig`.
 
     Raises:
-        ConfigError: flip is set for inputs that cannot be mirrored.
+        ConfigError: flip is set for inputs that cannot be mirrored, or shift is larger than
+            the images.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device, *, shift: int, flip: bool) -> None:
@@ -58,6 +59,12 @@ class TrainingImages:
         self.dataset = dataset
         self.images = images.to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
+        longer = max(self.images.shape[2:]) if augmented else 0
+        if augmented and shift > longer:
+            raise ConfigError(
+                f"shift is {shift}, but the images of {dataset.name} have {longer} pixels in their"
+                " longer side; give a shift from 0 to that"
+            )
         self.shift = shift if augmented else 0
         self.flip = flip
 

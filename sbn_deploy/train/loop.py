@@ -16,6 +16,7 @@ from sbn_deploy import data, tasks
 from sbn_deploy.networks import Built, build, trial
 from sbn_deploy.nn import storage
 from sbn_deploy.nn.threads import threads
+from sbn_deploy.reading.text import parse_json
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import Ranks, ranks
@@ -27,6 +28,7 @@ from sbn_deploy.train.state import STATE, Saved, check_disk
 from sbn_deploy.train.trainer import Stopped, Trainer
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.files import check_writable, write_atomically
+from sbn_runtime.tasks import CLASSIFICATION
 
 __all__ = ["CHECKPOINT", "METRICS", "Stopped", "TrainConfig", "TrainResult", "train"]
 
@@ -68,9 +70,9 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
         saved = Saved(config.out / STATE)
         config = saved.configuration(config)
     elif resume and (config.out / CHECKPOINT).exists() and (config.out / METRICS).exists():
-        return TrainResult(
-            config.out / CHECKPOINT, json.loads((config.out / METRICS).read_text(encoding="utf-8"))
-        )
+        path = config.out / METRICS
+        metrics = parse_json(path.read_bytes(), path, remedy="train again without --resume")
+        return TrainResult(config.out / CHECKPOINT, metrics)
     with threads(config.threads), ranks(config) as group, _own_generators(group):
         return _train(config, group, saved)
 
@@ -94,7 +96,9 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     if group.first:
         storage.remove_leftovers(config.out)
     check_disk(config.out, model)
-    validation = _load(config, "validation") if config.validation else None
+    # What is wrong with them is said before training, not after it.
+    validation = _held_out(config, images, "validation") if config.validation else None
+    test = _held_out(config, images, "test")
     trainer = Trainer(model, head, images, validation, config, group)
     if saved is not None:
         trainer.restore(saved)
@@ -107,7 +111,7 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     calibration = images.evenly(config.batchnorm_images) if config.batchnorm_images else None
     scores = score(
         model,
-        _load(config, "test"),
+        test,
         head,
         members=config.members,
         seed=config.seed,
@@ -150,6 +154,33 @@ def _own_generators(group: Ranks) -> Iterator[None]:
 def _load(config: TrainConfig, split: data.Split) -> data.Dataset:
     images = data.load(config.data, split)
     return images.for_task(config.task) if config.task else images
+
+
+def _held_out(config: TrainConfig, images: data.Dataset, split: data.Split) -> data.Dataset:
+    """The validation or test part. Raises ConfigError where it does not fit the training part."""
+    part = _load(config, split)
+    if part.input_shape != images.input_shape:
+        raise ConfigError(
+            f"{part.name}: inputs for {split} are {_sides(part)}, those to train on"
+            f" {_sides(images)} (channels first); bring them to one size"
+        )
+    if part.task == CLASSIFICATION:
+        largest = int(part.labels.max())
+        if largest >= len(images.classes):
+            raise ConfigError(
+                f"{part.name}: a label for {split} is {largest}, but those to train on are 0 to"
+                f" {len(images.classes) - 1}"
+            )
+    elif part.output_shape != images.output_shape:
+        raise ConfigError(
+            f"{part.name}: targets for {split} are {list(part.output_shape)}, those to train on"
+            f" {list(images.output_shape)}"
+        )
+    return part
+
+
+def _sides(images: data.Dataset) -> str:
+    return "x".join(map(str, images.input_shape))
 
 
 def _create(config: TrainConfig, images: data.Dataset) -> Built:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sbn_deploy.nn import models, storage
+from sbn_deploy.reading.parsing import parsing
 from sbn_deploy.settings import RenamedWarning
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.ema import Ema
@@ -22,6 +24,7 @@ from sbn_runtime.errors import ArtifactError, ConfigError
 FORMAT = "sbn-training-state"
 VERSION = 1
 STATE = "state.safetensors"
+REMEDY = "delete it and train again"
 
 
 @dataclass
@@ -87,6 +90,14 @@ def save(
     storage.write(path, tensors, header)
 
 
+@dataclass(frozen=True)
+class _Header:
+    config: dict[str, Any]
+    position: Position
+    numbers: dict[str, float]
+    processes: int
+
+
 class Saved:
     """The state of an unfinished run, read from a file.
 
@@ -96,14 +107,11 @@ class Saved:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.tensors, header = storage.read(path, format=FORMAT, version=VERSION)
-        try:
-            self.config: dict[str, Any] = dict(header["config"])
-            self.position = Position(**header["position"])
-            self.numbers: dict[str, Any] = dict(header["numbers"])
-            self.processes = int(header["processes"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{path} has a broken header: {error!r}") from error
+        self.tensors, fields = storage.read(path, format=FORMAT, version=VERSION)
+        with parsing(ArtifactError, path, "has a broken header", REMEDY):
+            header = TypeAdapter(_Header).validate_python(fields)
+        self.config, self.position = header.config, header.position
+        self.numbers, self.processes = header.numbers, header.processes
 
     def configuration(self, asked: TrainConfig) -> TrainConfig:
         """The configuration of the run.
@@ -136,7 +144,7 @@ class Saved:
                 "start the same number"
             )
         models.load_state(live.model, self._under("model."), self.path)
-        try:
+        with parsing(ArtifactError, self.path, "does not fit its run", REMEDY):
             for index, optimizer in enumerate(live.optimizers):
                 self._restore_optimizer(optimizer, f"optimizer.{index}.")
             if live.ema is not None:
@@ -145,8 +153,6 @@ class Saved:
             if live.weight_generator is not None:
                 live.weight_generator.set_state(self.tensors["weights.random"])
             return self.tensors[f"random.{rank}"]
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise ArtifactError(f"{self.path} does not fit its run: {error}") from error
 
     def _restore_optimizer(self, optimizer: Optimizer, prefix: str) -> None:
         state: dict[int, dict[str, Any]] = {}

@@ -86,9 +86,9 @@ def _materialise(meta: Mapping[str, Any], model: Path, checkpoint: Path) -> Mate
             )
     form = Form(meta["weights"], meta["members"], meta["seed"], meta["activations"])
     made = materialize_checkpoint(checkpoint, form)
-    if (made.meta["arch"], made.meta["config"]) != (meta["arch"], meta["config"]):
+    if (made.meta.arch, made.meta.config) != (meta["arch"], meta["config"]):
         raise ArtifactError(
-            f"{checkpoint} holds {made.meta['arch']} {made.meta['config']}, but {model} was"
+            f"{checkpoint} holds {made.meta.arch} {made.meta.config}, but {model} was"
             f" exported from {meta['arch']} {meta['config']}; give the checkpoint it came from"
         )
     return made

@@ -17,7 +17,7 @@ from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
 from sbn_deploy.lce.interpreter import KERNELS, is_installed
-from sbn_deploy.nn import models
+from sbn_deploy.nn import models, storage
 from sbn_deploy.train import checkpoint
 
 from ..command import Outcome, sbn
@@ -163,7 +163,7 @@ def test_validate_names_the_layer_that_differs(
 def test_validate_against_another_network(
     tflite: Exported, trained: Trained, tmp_path: Path
 ) -> None:
-    _, meta = checkpoint.load(trained.checkpoint)
+    meta = storage.read_header(trained.checkpoint)
     torch.manual_seed(0)
     other = tmp_path / "other.safetensors"
     checkpoint.save(other, models.create("digits-cnn", width=8), meta)

@@ -24,6 +24,7 @@ from sbn_runtime import (
     isa,
     library_path,
 )
+from sbn_runtime.threads import MOST_THREADS
 
 from ..small_models import (
     CLASSES,
@@ -231,9 +232,10 @@ def test_non_contiguous_input(model: Path, x: np.ndarray) -> None:
     np.testing.assert_array_equal(Session(model).run(turned)["logits"], CLASSIFIER.logits(turned))
 
 
-def test_threads_below_one(model: Path) -> None:
-    with pytest.raises(InputError, match="threads must be at least 1, not 0"):
-        Session(model, threads=0)
+@pytest.mark.parametrize("threads", [0, MOST_THREADS + 1, 10**9])
+def test_threads_out_of_range(model: Path, threads: int) -> None:
+    with pytest.raises(InputError, match=rf"threads must be 1 to {MOST_THREADS}, not {threads}"):
+        Session(model, threads=threads)
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Damaged files by number, for everything that reads files: `python -m tests.soak --help`.
 
 A module for each format offers `check(seed, folder)`: it makes the file of that number in the
-folder, reads it as a user's command would, and returns "accepted" or "refused". It raises
-AssertionError for a wrong answer and lets any other exception than `SbnError` through.
+empty folder, mutated as the seed says, and gives it to every reader of the format. It returns
+"accepted" or "refused"; it raises AssertionError for a wrong answer, and lets through whatever
+else than an `SbnError` of one line comes out of a reader.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ from pathlib import Path
 
 FORMATS = {
     "onnx": "onnx_files",
+    "images": "images",
+    "npz": "npz",
+    "parquet": "parquet",
+    "safetensors": "safetensors",
+    "toml-json": "toml_json",
+    "verbs": "verbs",
 }
-"""The module of each format."""
+"""The module of each format; `verbs` are commands that are disturbed."""
 
 
 def reader(name: str) -> Callable[[int, Path], str]:

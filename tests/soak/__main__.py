@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -143,7 +144,10 @@ def _work(name: str, seeds: range, send: int) -> None:
         check = reader(name)
         with tempfile.TemporaryDirectory() as folder:
             for seed in seeds:
-                os.write(send, (json.dumps(_case(check, seed, Path(folder))) + "\n").encode())
+                place = Path(folder) / "case"
+                place.mkdir()
+                os.write(send, (json.dumps(_case(check, seed, place)) + "\n").encode())
+                shutil.rmtree(place)
     finally:
         os._exit(0)
 

@@ -9,13 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sbn_deploy.nn import models
+from sbn_deploy.nn import models, storage
 from sbn_deploy.nn.models import Network
 from sbn_deploy.nn.storage import HEADER_KEY
 from sbn_deploy.train import checkpoint
 from sbn_runtime.errors import ArtifactError, OutputError
-
-META = {"data": "digits", "classes": ["0", "1"], "seed": 3}
+from tests.checkpoints import META
 
 
 def small(*, twin: bool = False) -> Network:
@@ -33,7 +32,7 @@ def saved(tmp_path: Path) -> Path:
 
 def with_header(path: Path, **changes: object) -> Path:
     """A copy of the file whose header differs."""
-    _, header = checkpoint.load(path)
+    header = storage.read_header(path)
     changed = path.with_name("changed.safetensors")
     save_file(load_file(path), changed, {HEADER_KEY: json.dumps(header | changes)})
     return changed
@@ -47,7 +46,8 @@ def test_checkpoint_round_trip(tmp_path: Path, twin: bool) -> None:
     state = torch.random.get_rng_state()
     loaded, meta = checkpoint.load(path)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert meta.items() >= META.items()
+    assert (meta.data, list(meta.classes), meta.seed) == (META["data"], META["classes"], 3)
+    assert meta.preprocess.to_json() == META["preprocess"]
     assert (loaded.arch, loaded.kind, loaded.config) == (model.arch, model.kind, model.config)
     x = torch.randn(5, 1, 8, 8)
     assert torch.equal(loaded(x), model(x))
@@ -94,7 +94,15 @@ def test_other_files(saved: Path, tmp_path: Path) -> None:
         ({"config": {"width": 8}}, "does not fit its architecture"),
         ({"config": {"weight_noise": "pink"}}, "unknown noise 'pink'"),
         ({"config": None}, "broken header"),
-        ({"kind": "fp16"}, "broken header"),
+        ({"kind": "fp16"}, "broken header: 'kind' is 'fp16'; it must be 'sbn' or 'fp32'"),
+        ({"data": 5}, "'data' is 5; it must be a text"),
+        ({"seed": True}, "'seed' is True; it must be a whole number"),
+        ({"classes": ["a", 1]}, "it must hold texts"),
+        ({"metrics": {"ensemble": {"accuracy": "high"}}}, "it must hold tables of numbers"),
+        ({"preprocess": {"channels": 1}}, "'preprocess': preprocessing description is damaged"),
+        ({"config": {"width": 1.5}}, "setting width is 1.5: input should be a valid integer"),
+        ({"config": {"width": 10**7}}, "width is 10,000,000; it must be from 1 to 100,000"),
+        ({"config": {"width": 5000}}, "it needs .* bytes or more"),
         ({"kind": "fp32", "config": {"width": 4}}, "does not fit its architecture"),
     ],
 )

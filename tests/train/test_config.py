@@ -75,6 +75,13 @@ def test_one_recipe_explains_every_setting() -> None:
             "batch_size = 64\ngradient_accumulation = 3",
             "not a multiple of gradient_accumulation",
         ),
+        ('teacher = "a\\u0000b"', r"setting teacher is .*: it holds a NUL character"),
+        ("epochs = 9007199254740993", "it is beyond 9,007,199,254,740,992"),
+        ("epochs = 1" + "0" * 30, "not valid TOML: it holds a number of more than 64 bits"),
+        ("threads = 1000000", "setting threads is 1000000: input should be less than or equal"),
+        ("members = 1000000000", "setting members is 1000000000: input should be less than"),
+        ("model = {day = 1979-05-27}", "setting model"),
+        ("step = " + "[" * 5000, "not valid TOML"),
         ("twin = true\nweights = 'mean'", "weights does not concern the fp32 twin"),
     ],
 )
@@ -90,6 +97,9 @@ def test_wrong_recipes(tmp_path: Path, text: str, message: str) -> None:
         ("epochs", "write key=value"),
         ("=3", "write key=value"),
         ("epochs.first=3", "epochs is not a table"),
+        ("step=" + "[" * 5000 + "]" * 5000, "the setting step is not valid TOML: .* too deep"),
+        ("step=1\nepochs=5", r"setting step is '1\\nepochs=5'"),
+        ("model." + ".".join("a" * 3000) + "=1", "setting model"),
     ],
 )
 def test_wrong_assignments(tmp_path: Path, assignment: str, message: str) -> None:
@@ -112,6 +122,25 @@ def test_old_names_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     warning, error = capsys.readouterr().err.splitlines()
     assert warning.startswith("warning: latent_step is now called latent_lr;")
     assert "unknown data set 'x'" in error
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("1.5", "setting width is 1.5: input should be a valid integer"),
+        ("abc", "setting width is 'abc': input should be a valid integer"),
+        ("1e9", "setting width is 1000000000.0: input should be a valid integer"),
+        ("true", "setting width is True: input should be a valid integer"),
+        ("1000000000", "width is 1,000,000,000; it must be from 1 to 100,000"),
+        ("100000", "it needs [0-9,]+ bytes or more, and may have [0-9,]+; make it smaller"),
+    ],
+)
+def test_settings_of_an_architecture_are_checked_before_it_is_made(
+    tmp_path: Path, value: str, message: str
+) -> None:
+    config = load(None, [f"model.width={value}"], out=tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        models.create(config.arch, **config.model)
 
 
 def test_missing_recipe(tmp_path: Path) -> None:

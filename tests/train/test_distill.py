@@ -20,6 +20,7 @@ from sbn_deploy.train.ema import Ema
 from sbn_deploy.train.head import Head
 from sbn_deploy.train.loop import train
 from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError
+from tests.checkpoints import META
 
 CPU = torch.device("cpu")
 
@@ -73,11 +74,11 @@ def test_teachers_that_do_not_fit(tmp_path: Path) -> None:
         load_teacher(TrainConfig(out=tmp_path, teacher=path, teacher_arch=arch), digits, CPU)
 
     three = tmp_path / "three.safetensors"
-    checkpoint.save(three, models.create_twin("digits-cnn", width=2, classes=3), {})
+    checkpoint.save(three, models.create_twin("digits-cnn", width=2, classes=3), META)
     with pytest.raises(ConfigError, match="has 3 classes, digits has 10"):
         load(three)
     colour = tmp_path / "colour.safetensors"
-    checkpoint.save(colour, models.create_twin("digits-cnn", width=2, channels=3), {})
+    checkpoint.save(colour, models.create_twin("digits-cnn", width=2, channels=3), META)
     with pytest.raises(ConfigError, match="does not take digits"):
         load(colour)
     with pytest.raises(ArtifactError, match="cannot read"):

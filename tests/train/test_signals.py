@@ -61,7 +61,7 @@ def test_a_network_of_signals_learns(tmp_path: Path) -> None:
     assert result.metrics["metrics"]["thresholded"]["accuracy"] > 0.35
     model, meta = checkpoint.load(result.checkpoint_path)
     assert sum(isinstance(module, BinaryConv1d) for module in model.modules()) == 3
-    assert meta["config"]["length"] == 128
+    assert meta.config["length"] == 128
     x = torch.from_numpy(data.load("signals", "test").inputs()[:4])
     (fixed,) = materialize(model)
     assert torch.equal(fixed(x), model(x))

@@ -22,6 +22,7 @@ from sbn_deploy.train.loop import train
 from sbn_deploy.train.start import start_from
 from sbn_deploy.train.trainer import Stopped, Trainer
 from sbn_runtime.errors import ArtifactError, ConfigError
+from tests.checkpoints import META
 from tests.nn.float_networks import ResNet, Sequences, Vgg, signals
 
 CPU = torch.device("cpu")
@@ -47,7 +48,7 @@ def save_twin(path: Path, arch: str, **config: Any) -> nn.Module:
     """A checkpoint of a float twin."""
     twin = models.create_twin(arch, **config)
     shaken(twin)
-    checkpoint.save(path, twin, {})
+    checkpoint.save(path, twin, META)
     return twin
 
 
@@ -75,7 +76,7 @@ def test_a_network_starts_from_its_twin(arch: str, tmp_path: Path) -> None:
 def test_a_network_starts_from_itself(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     first = models.create("digits-cnn", width=4)
-    checkpoint.save(path, shaken(first), {})
+    checkpoint.save(path, shaken(first), META)
     again = models.create("digits-cnn", width=4, surrogate="tanh")
     start_from(again, path)
     for name, tensor in again.state_dict().items():

@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from sbn_deploy.commands import train as verb
-from sbn_deploy.export.from_checkpoint import materialize_checkpoint
+from sbn_deploy.export.from_checkpoint import Materialized, materialize_checkpoint
 from sbn_deploy.materialize import Form
 from sbn_deploy.train import checkpoint, curves, state
 from sbn_deploy.train.diagnose import bad_gradient
 from sbn_deploy.train.logs import HISTORY
 from sbn_deploy.train.loop import CHECKPOINT, METRICS, TrainConfig, train
-from sbn_runtime.errors import ConfigError, MissingDependencyError, OutputError
+from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError, OutputError
 
 from ..sampled import few
 
@@ -66,11 +69,11 @@ def test_curves_of_a_run(run: Path, tmp_path: Path) -> None:
 
 def test_checkpoint_gives_the_reported_accuracy(run: Path) -> None:
     _, meta = checkpoint.load(run / CHECKPOINT)
-    scores = meta["metrics"]
+    scores = meta.metrics
     threshold = materialize_checkpoint(run / CHECKPOINT)
     assert threshold.test_accuracy == scores["thresholded"]["accuracy"]
     ensemble = materialize_checkpoint(
-        run / CHECKPOINT, Form("sample", scores["ensemble"]["members"], meta["seed"])
+        run / CHECKPOINT, Form("sample", scores["ensemble"]["members"], meta.seed)
     )
     assert ensemble.test_accuracy == scores["ensemble"]["accuracy"]
     assert threshold.recorded_scores == scores["thresholded"]
@@ -78,13 +81,24 @@ def test_checkpoint_gives_the_reported_accuracy(run: Path) -> None:
     assert ensemble.recorded_scores == found
 
 
+def elsewhere(made: Materialized, data: str = "elsewhere") -> Materialized:
+    """The same networks, of a checkpoint of other data, by default of some that is not here."""
+    return replace(made, meta=replace(made.meta, data=data))
+
+
 def test_accuracy_without_the_data_is_the_recorded_one(run: Path) -> None:
-    threshold = materialize_checkpoint(run / CHECKPOINT)
-    threshold.meta["data"] = "elsewhere"
-    assert threshold.test_accuracy == threshold.meta["metrics"]["thresholded"]["accuracy"]
-    other = materialize_checkpoint(run / CHECKPOINT, Form("sample", 2, 9))
-    other.meta["data"] = "elsewhere"
+    threshold = elsewhere(materialize_checkpoint(run / CHECKPOINT))
+    assert threshold.test_accuracy == threshold.meta.metrics["thresholded"]["accuracy"]
+    other = elsewhere(materialize_checkpoint(run / CHECKPOINT, Form("sample", 2, 9)))
     assert other.test_accuracy is None
+
+
+def test_data_of_this_name_that_is_another(run: Path) -> None:
+    made = elsewhere(materialize_checkpoint(run / CHECKPOINT), "signals")
+    with pytest.raises(
+        ArtifactError, match=r"signals has inputs of \[1, 128\], but .* \[1, 8, 8\]"
+    ):
+        made.sample_inputs(7, seed=0)
 
 
 def test_inputs_of_a_materialised_checkpoint(run: Path) -> None:
@@ -93,8 +107,7 @@ def test_inputs_of_a_materialised_checkpoint(run: Path) -> None:
     images, what = made.sample_inputs(7, seed=0)
     assert images.shape == (7, 1, 8, 8)
     assert "digits" in what
-    made.meta["data"] = "elsewhere"
-    images, what = made.sample_inputs(7, seed=0)
+    images, what = elsewhere(made).sample_inputs(7, seed=0)
     assert images.shape == (7, 1, 8, 8)
     assert "random" in what
 
@@ -278,3 +291,31 @@ def test_tensorboard_is_asked_for_but_missing(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingDependencyError, match="pip install tensorboard"):
         train(TrainConfig(out=tmp_path, tensorboard=True))
+
+
+@pytest.mark.parametrize(
+    ("test_images", "test_labels", "message"),
+    [
+        (np.zeros((10, 6, 6)), np.arange(10), "inputs for test are 1x6x6, those to train on 1x8x8"),
+        (np.zeros((10, 8, 8)), np.arange(1, 11), "image 9 has label 10; with 10 classes"),
+    ],
+)
+def test_a_test_part_that_does_not_fit_is_refused_before_training(
+    tmp_path: Path, test_images: NDArray[Any], test_labels: NDArray[Any], message: str
+) -> None:
+    np.savez(
+        tmp_path / "set.npz",
+        images=np.zeros((100, 8, 8), np.uint8),
+        labels=np.arange(100) % 10,
+        test_images=test_images.astype(np.uint8),
+        test_labels=test_labels,
+    )
+    out = tmp_path / "run"
+    with pytest.raises(ConfigError, match=message):
+        train(TrainConfig(out=out, data=f"npz:{tmp_path / 'set.npz'}", model={"width": 4}))
+    assert not (out / HISTORY).exists()
+
+
+def test_a_shift_larger_than_the_images(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="shift is 9, but the images of digits have 8 pixels"):
+        train(TrainConfig(out=tmp_path, shift=9, model={"width": 4}))

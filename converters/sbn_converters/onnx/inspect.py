@@ -37,10 +37,18 @@ def load_model(path: Path) -> onnx.ModelProto:
 
 
 def metadata(model: onnx.ModelProto) -> dict[str, object]:
-    """The metadata that the exporter wrote; {} for a file from elsewhere."""
+    """The metadata that the exporter wrote; {} for a file from elsewhere.
+
+    Raises ModelError if it is damaged.
+    """
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
-            loaded: dict[str, object] = json.loads(entry.value)
+            try:
+                loaded = json.loads(entry.value)
+            except (ValueError, RecursionError):
+                loaded = None
+            if not isinstance(loaded, dict):
+                raise ModelError("the model's sbn metadata is damaged; export it again")
             return loaded
     return {}
 

@@ -24,6 +24,6 @@ def metadata(model: Model, name: str) -> dict[str, Any]:
         loaded = json.loads(model.metadata[METADATA_KEY].rstrip(b"\0"))
         if isinstance(loaded, dict):
             return loaded
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     raise ModelError(f"{name} has damaged metadata; export it again")

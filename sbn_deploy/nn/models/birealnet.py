@@ -40,7 +40,7 @@ class BiRealNet18(Network, arch="birealnet18"):
     ) -> None:
         super().__init__()
         height_width(size, least=32, multiple=32)
-        check_counts(self.arch, channels=channels, classes=classes, width=width)
+        check_counts(channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(First))
         self.stem = nn.Sequential()
         entry = layers.input_conv2d(

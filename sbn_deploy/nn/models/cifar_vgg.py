@@ -41,7 +41,7 @@ class CifarVgg(InOrder, Network, arch="cifar-vgg"):
     ) -> None:
         super().__init__()
         sides = height_width(size, least=8, multiple=8)
-        check_counts(self.arch, channels=channels, classes=classes, width=width)
+        check_counts(channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(First))
         check_choice("last", last, get_args(Last))
 

@@ -37,7 +37,7 @@ class DigitsCnn(InOrder, Network, arch="digits-cnn"):
     ) -> None:
         super().__init__()
         sides = height_width(size, least=4)
-        check_counts(self.arch, channels=channels, classes=classes, width=width)
+        check_counts(channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(Last))
         check_choice("last", last, get_args(Last))
 

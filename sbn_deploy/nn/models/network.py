@@ -8,17 +8,32 @@ same shape.
 from __future__ import annotations
 
 import inspect
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, NotRequired, Protocol, TypedDict, Unpack
+import reprlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NotRequired,
+    Protocol,
+    TypedDict,
+    Unpack,
+    get_type_hints,
+)
 
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
 from sbn_deploy.names import Registry
 from sbn_deploy.nn.activation import DeterministicSign, StochasticSign
 from sbn_deploy.nn.binary import Estimator, WeightOptions
+from sbn_deploy.nn.bounded import Bounded
 from sbn_deploy.nn.conv import BinaryConv1d, BinaryConv2d
 from sbn_deploy.nn.input import InputConv2d
 from sbn_deploy.nn.linear import BinaryLinear
+from sbn_deploy.nn.models.shape import MOST
 from sbn_runtime.errors import ConfigError
 
 Kind = Literal["sbn", "fp32"]
@@ -78,6 +93,9 @@ class Layers(Protocol):
         """The nonlinearity that follows a batch-norm."""
 
 
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 @dataclass(frozen=True)
 class BinaryOptions:
     """Settings that every stochastic binary network has, besides those of its architecture.
@@ -91,7 +109,7 @@ class BinaryOptions:
     weight_noise: str = "logistic"
     activation_noise: str = "logistic"
     surrogate: str = ""
-    init_std: float = 2.0
+    init_std: PositiveFloat = 2.0
     estimator: Estimator = "identity"
     local_reparametrization: bool = False
 
@@ -228,11 +246,11 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
 
 
-def check_counts(arch: str, **counts: int) -> None:
-    """Raises ConfigError if a number of channels, classes or the like is not at least 1."""
-    if min(counts.values()) < 1:
-        said = ", ".join(f"{name}={count}" for name, count in counts.items())
-        raise ConfigError(f"{arch} needs at least one of each of these; got {said}")
+def check_counts(**counts: int) -> None:
+    """Raises ConfigError if a number of channels, classes or the like is not 1 to `MOST`."""
+    for name, count in counts.items():
+        if not 1 <= count <= MOST:
+            raise ConfigError(f"{name} is {count:,}; it must be from 1 to {MOST:,}")
 
 
 def names() -> tuple[str, ...]:
@@ -252,9 +270,12 @@ def create(arch: str, **config: Any) -> Network:
         config: fields of `BinaryOptions`, and settings of the architecture.
 
     Raises:
-        ConfigError: unknown architecture, noise, surrogate or configuration key.
+        ConfigError: unknown architecture, noise, surrogate or configuration key, a value of
+            another type or out of range, or a network larger than this machine's memory.
     """
-    options = BinaryOptions(**{key: config[key] for key in config.keys() & BINARY_OPTIONS})
+    given = {key: config[key] for key in config.keys() & BINARY_OPTIONS}
+    _check_types(BinaryOptions, given)
+    options = BinaryOptions(**given)
     network = _build(arch, BinaryLayers(options), _shape(config))
     network.config |= asdict(options)
     return network
@@ -286,7 +307,28 @@ def _build(arch: str, layers: Layers, config: dict[str, Any]) -> Network:
     missing = [name for name, value in settings.items() if value is inspect.Parameter.empty]
     if missing:
         raise ConfigError(f"{arch} needs {', '.join(missing)}")
-    network = constructor(layers, **settings)
+    _check_types(constructor, config)
+    try:
+        with Bounded():
+            network = constructor(layers, **settings)
+    except ConfigError as error:
+        raise ConfigError(f"{arch}: {error}") from error
     network.kind = layers.kind
     network.config = settings
     return network
+
+
+def _check_types(maker: type, config: Mapping[str, Any]) -> None:
+    """Raises ConfigError where a setting is not of the type that the signature says."""
+    hints = get_type_hints(
+        maker if is_dataclass(maker) else maker.__init__,  # type: ignore[misc]
+        include_extras=True,
+    )
+    for name, value in config.items():
+        try:
+            TypeAdapter(hints.get(name, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            rule = error.errors()[-1]["msg"]
+            raise ConfigError(
+                f"setting {name} is {reprlib.repr(value)}: {rule[0].lower()}{rule[1:]}"
+            ) from error

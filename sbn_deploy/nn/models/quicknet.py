@@ -41,16 +41,16 @@ class QuickNet(Network, arch="quicknet"):
     ) -> None:
         super().__init__()
         height_width(size, least=32, multiple=32)
-        check_counts(self.arch, channels=channels, classes=classes)
-        if len(widths) != len(blocks) or not 1 <= len(blocks) <= 4 or min(blocks) < 1:
+        check_counts(channels=channels, classes=classes)
+        if len(widths) != len(blocks) or not 1 <= len(blocks) <= 4:
             raise ConfigError(
-                f"{self.arch} has one to four sections, each with a width and at least one block; "
-                f"got widths={list(widths)}, blocks={list(blocks)}"
+                f"one to four sections have a width and a number of blocks each; got"
+                f" widths={list(widths)}, blocks={list(blocks)}"
             )
-        if any(width < 4 or width % 4 for width in widths[:1]) or min(widths) < 1:
-            raise ConfigError(
-                f"{self.arch} needs a first width that is a multiple of 4; got {list(widths)}"
-            )
+        for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            check_counts(**{f"widths[{index}]": width, f"blocks[{index}]": count})
+        if widths[0] % 4:
+            raise ConfigError(f"the first width must be a multiple of 4; got {list(widths)}")
         check_choice("first", first, get_args(First))
         self.stem = _stem(layers, channels, widths[0], first)
         self.sections = nn.Sequential()

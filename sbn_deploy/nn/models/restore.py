@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sbn_deploy.nn.bounded import Bounded
+from sbn_deploy.nn.header import Header
 from sbn_deploy.nn.models.network import Network, create, create_twin
 from sbn_runtime.errors import ArtifactError, ConfigError
 
+SLACK = 1 << 24
 
-def from_header(header: Mapping[str, Any], path: str | Path) -> Network:
+
+def from_header(header: Header, path: str | Path) -> Network:
     """The untrained network that a file's header describes, in evaluation mode.
 
     Raises:
         ArtifactError: the header names no network that exists here.
     """
-    makers = {"sbn": create, "fp32": create_twin}
+    make = create_twin if header.kind == "fp32" else create
     try:
-        maker = makers[header["kind"]]
         # Initial values are overwritten; leave the caller's generator alone.
-        with torch.random.fork_rng(devices=[]):
-            return maker(header["arch"], **header["config"]).eval()
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} has a broken header: {error!r}") from error
+        # The file holds every tensor; its header cannot make us allocate much more.
+        with torch.random.fork_rng(devices=[]), Bounded(SLACK + 2 * Path(path).stat().st_size):
+            return make(header.arch, **header.config).eval()
     except ConfigError as error:
         raise ArtifactError(f"{path} belongs to another architecture: {error}") from error
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from sbn_runtime.errors import ConfigError
 
+MOST = 100_000
+"""Channels, classes, pixels in a row: beyond, a setting is a mistake."""
+
 Size = int | Sequence[int]
 """Height and width of images, or one number for both."""
 
@@ -18,12 +21,15 @@ def height_width(size: Size, *, least: int = 1, multiple: int = 1) -> tuple[int,
         least, multiple: what both must be: at least, and a multiple of.
 
     Raises:
-        ConfigError: a height or width that is not.
+        ConfigError: a height or width that is not, or is above `MOST`.
     """
     sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or any(side < least or side % multiple for side in sides):
+    if len(sides) != 2 or any(side % multiple or not least <= side <= MOST for side in sides):
         rule = f"multiples of {multiple}" if multiple > 1 else f"at least {least}"
-        raise ConfigError(f"size is {size}; height and width must be {rule}, as in 224 or [96, 64]")
+        raise ConfigError(
+            f"size is {size}; height and width must be {rule}, up to {MOST:,}, as in 224 or"
+            " [96, 64]"
+        )
     return sides[0], sides[1]
 
 

@@ -35,7 +35,7 @@ class SignalsCnn(InOrder, Network, arch="signals-cnn"):
         last: Last = "binary",
     ) -> None:
         super().__init__()
-        check_counts(self.arch, channels=channels, classes=classes, width=width)
+        check_counts(channels=channels, length=length, classes=classes, width=width)
         if length < 8:
             raise ConfigError(f"{self.arch} needs a length of at least 8; got {length}")
         check_choice("last", last, get_args(Last))

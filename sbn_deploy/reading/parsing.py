@@ -1,0 +1,53 @@
+"""What a parser raises, as one error of ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sbn_runtime.errors import SbnError
+
+LONGEST = 300
+"""Characters of a parser's message that are shown: some quote the whole file."""
+
+
+@contextmanager
+def parsing(
+    error: type[SbnError], path: str | Path, problem: str, remedy: str = ""
+) -> Iterator[None]:
+    """Stands around the call of a parser, and nothing else: whatever it raises becomes `error`.
+
+    Args:
+        problem: what is wrong with the file if it is parsed in vain, as in "is not valid TOML".
+        remedy: what to do about it.
+    """
+    try:
+        yield
+    except SbnError:
+        raise
+    except Exception as failure:
+        # pyarrow and Rust raise plain OSError for damaged files, too.
+        if isinstance(failure, OSError) and (failure.errno or type(failure) is not OSError):
+            raise error(f"cannot read {path}: {reason(failure)}") from failure
+        advice = f"; {remedy}" if remedy else ""
+        raise error(f"{path} {problem}: {reason(failure)}{advice}") from failure
+
+
+def reason(failure: Exception) -> str:
+    """What an exception says, on one line."""
+    if isinstance(failure, RecursionError):
+        return "it is nested too deep"
+    if isinstance(failure, MemoryError):
+        return "it does not fit into memory"
+    text = getattr(failure, "strerror", None) or str(failure) or type(failure).__name__
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
+
+
+def check_memory(size: int) -> None:
+    """Raises ValueError if this machine has not that many bytes of memory at all."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > whole:
+        raise ValueError(f"it holds {size:,} bytes, and this machine has {whole:,} of memory")

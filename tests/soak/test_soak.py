@@ -1,0 +1,33 @@
+"""A part of the fuzzing that each test run can afford; `make soak` tries many more."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from . import reader
+
+CASES = {
+    "images": 400,
+    "npz": 400,
+    "onnx": 100,
+    "parquet": 150,
+    "safetensors": 150,
+    "toml-json": 300,
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_file_is_read_or_refused(name: str, tmp_path: Path) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(CASES[name]):
+        case = tmp_path / str(seed)
+        case.mkdir()
+        counts[reader(name)(seed, case)] += 1
+        shutil.rmtree(case)
+    # A fuzzer that only makes rubbish tests little.
+    assert counts["accepted"] > CASES[name] / 20
+    assert counts["refused"] > CASES[name] / 20
