@@ -325,20 +325,46 @@ RoundToInt16 (X) => (Y)
 }""",
     ),
     Helper("RandomBits", _random_bits()),
-    # In double the product is exact, so this is the fused multiply-add of torch's
-    # batch-norm but for a second rounding, which changes one result in about 2^28.
+    # A * scale + bias, rounded once, as a fused multiply-add does. A is float32 or at most 2^24
+    # in size, so that the product p is exact in double, but y = p + b is rounded, and float32
+    # would round that again. `error` is exactly what y lacks (Knuth's two-sum). A second rounding
+    # goes wrong only where y lies halfway between two float32, from which the error says the way;
+    # all such y have at most 25 significant bits. `high` is y rounded to 25 bits (Veltkamp's
+    # split). Where that is y, y is moved towards the sum by a quarter of its 26th bit or less:
+    # off the middle, and not as far as the next number of 25 bits. Other y stay: the sum lies on
+    # the same side of every number of 25 bits as they do. Where y is infinite or NaN, so is
+    # `high - y`, and y stays. It is multiplied, which keeps the sign of a zero.
     Helper(
         "ScaleAndBias",
-        """
+        f"""
 ScaleAndBias (A, scale, bias) => (Y)
-{
+{{
     a = Cast <to = 11> (A)
     s = Cast <to = 11> (scale)
     b = Cast <to = 11> (bias)
-    as = Mul (a, s)
-    y = Add (as, b)
-    Y = Cast <to = 1> (y)
-}""",
+    p = Mul (a, s)
+    y = Add (p, b)
+    added = Sub (y, p)
+    kept = Sub (y, added)
+    p_error = Sub (p, kept)
+    b_error = Sub (b, added)
+    error = Add (p_error, b_error)
+    splitter = Constant <value = double {{{(1 << 28) + 1}.0}}> ()
+    split = Mul (y, splitter)
+    low = Sub (split, y)
+    high = Sub (split, low)
+    short = Equal (high, y)
+    y_sign = Sign (y)
+    error_sign = Sign (error)
+    away = Mul (y_sign, error_sign)
+    step = Constant <value = double {{{2.0**-28!r}}}> ()
+    one = Constant <value = double {{1.0}}> ()
+    little = Mul (away, step)
+    moved = Add (one, little)
+    factor = Where (short, moved, one)
+    near = Mul (y, factor)
+    Y = Cast <to = 1> (near)
+}}""",
     ),
     Helper(
         "ScaledDot",
