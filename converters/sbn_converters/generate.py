@@ -43,8 +43,8 @@ def _attributes(operator: ops.Operator, owners: dict[tuple[ops.Attribute, ...], 
     if owner != operator.name:
         return f"using {operator.name}Attributes = {owner}Attributes;\n"
     rows = "".join(
-        f'\n    {{"{attribute.name}", {attribute.minimum}, {attribute.maximum},'
-        f" {attribute.length or 0}}},"
+        f'\n    {{"{attribute.name}", {attribute.length or 0},'
+        f" {{{', '.join(f'{{{low}, {high}}}' for low, high in attribute.limits)}}}}},"
         for attribute in operator.attributes
     )
     fields = "".join(
@@ -81,8 +81,10 @@ def op_specs() -> str:
 
 
 def op_limits() -> str:
-    """The C++ constants that kernels depend on."""
-    return f"// {_HEADER}\n#define SBN_MAX_PIXEL_PRODUCTS {ops.MAX_PIXEL_PRODUCTS}\n"
+    """The C++ constants that the library shares with the converters."""
+    names = ("PRODUCTS", "PIXEL_PRODUCTS", "PADDED_PIXELS", "PADDED_RATIO", "SAMPLES")
+    limits = "".join(f"#define SBN_MAX_{name} {getattr(ops, f'MAX_{name}')}\n" for name in names)
+    return f"// {_HEADER}\n{limits}"
 
 
 def _tensor_table(kind: str, tensors: tuple[ops.Tensor, ...]) -> str:
@@ -100,12 +102,24 @@ def operators_page() -> str:
         " exported file also holds each operator it uses as an ONNX function (opset"
         f" {ops.ONNX_OPSET}), so that it runs without the op library, slowly.\n\n"
         "- Channels are the last axis. Packed tensors are uint64 with channel c in word c // 64,"
-        " bit c % 64; a set bit means -1. Unused bits are 0.\n"
-        "- A binary product of K terms is `dot = K - 2 * popcount(x xor w)`.\n"
-        "- sign(0) = sign(-0.0) = sign(NaN) = +1.\n"
+        " bit c % 64; a set bit means -1. Unused bits are 0: convolutions refuse set ones, others"
+        " leave unused bits as they are or ignore them.\n"
+        "- A binary product of K terms is `dot = K - 2 * popcount(x xor w)`, for all bits of the"
+        f" rows where it is dense. K is at most {ops.MAX_PRODUCTS}, and so are the bits of a row.\n"
+        "- sign(0) = sign(-0.0) = sign(NaN) = +1. A zero may have either sign in a function, and a"
+        " NaN may be another one.\n"
         "- All attributes are required.\n"
+        "- What is not valid, attributes, shapes or numbers out of their range, the library refuses"
+        " before it allocates anything for it. So does a function that would ask for more memory,"
+        " or answer anything else, because of it.\n"
         "- Stochastic signs are drawn from 16-bit integers by integer arithmetic only, so that"
         " every engine draws the same bits: `...Quantize`, then `StochasticSign`.\n"
+    )
+    text += (
+        "\n## Padding\n\nWith its `pads`, an image has at most"
+        f" {ops.MAX_PADDED_PIXELS} pixels or {ops.MAX_PADDED_RATIO} times those it has without,"
+        " whichever is more. Memory grows with the padded image, and a small file must not ask for"
+        " gigabytes; what `pads` of the largest value each would come to is refused.\n"
     )
     for operator in ops.OPERATORS:
         text += f"\n## {operator.name}\n\n{operator.doc}\n\n"
@@ -115,10 +129,8 @@ def operators_page() -> str:
             text += "| attribute | type | each value | |\n|---|---|---|---|\n"
             for attribute in operator.attributes:
                 kind = f"{attribute.length} ints" if attribute.length else "int"
-                text += (
-                    f"| `{attribute.name}` | {kind} | {attribute.minimum} to"
-                    f" {attribute.maximum} | {attribute.doc} |\n"
-                )
+                ranges = " and ".join(f"{low} to {high}" for low, high in attribute.ranges)
+                text += f"| `{attribute.name}` | {kind} | {ranges} | {attribute.doc} |\n"
             text += "\n"
         text += f"```onnx\n{ops.function_text(operator)}\n```\n"
     text += "\n## Helpers\n\nFunctions that the bodies above call.\n"

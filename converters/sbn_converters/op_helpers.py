@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .ops import MAX_PADDED_PIXELS, MAX_PADDED_RATIO
+
 
 @dataclass(frozen=True)
 class Helper:
@@ -123,6 +125,75 @@ _SHIFTS = ", ".join(str(i) for i in range(64))
 _POWERS = ", ".join(str(1 << i) for i in range(32))
 
 HELPERS = (
+    # ONNX has no assertions. An index that is out of bounds is refused by every engine, and as
+    # the result depends on it, nothing is computed of it before.
+    Helper(
+        "Within",
+        """
+Within (X, values, least, most) => (Y)
+{
+    under = Less (values, least)
+    over = Greater (values, most)
+    outside = Or (under, over)
+    index = Cast <to = 7> (outside)
+    only = Constant <value_ints = [0]> ()
+    zeros = Gather (only, index)
+    none = ReduceSum <keepdims = 0> (zeros)
+    sizes = Shape (X)
+    shape = Add (sizes, none)
+    Y = Reshape (X, shape)
+}""",
+    ),
+    Helper(
+        "WithinPadding",
+        f"""
+WithinPadding (X, pads) => (Y)
+{{
+    image = Shape <start = 1, end = 3> (X)
+    before, after = Split <axis = 0, num_outputs = 2> (pads)
+    more = Add (image, before)
+    padded = Add (more, after)
+    height, width = Split <axis = 0, num_outputs = 2> (image)
+    padded_height, padded_width = Split <axis = 0, num_outputs = 2> (padded)
+    own = Mul (height, width)
+    ratio = Constant <value_ints = [{MAX_PADDED_RATIO}]> ()
+    floor = Constant <value_ints = [{MAX_PADDED_PIXELS}]> ()
+    times = Mul (own, ratio)
+    most = Max (times, floor)
+    pixels = Mul (padded_height, padded_width)
+    least = Constant <value_ints = [0]> ()
+    Y = sbn.Within (X, pixels, least, most)
+}}""",
+    ),
+    # Bits of the last word from `count` on are 0, and there are no more words than that takes.
+    Helper(
+        "WithoutUnusedBits",
+        """
+WithoutUnusedBits (X, count) => (Y)
+{
+    axis0 = Constant <value_ints = [0]> ()
+    word = Constant <value_ints = [64]> ()
+    none = Constant <value_ints = [0]> ()
+    end = Constant <value_int = -1> ()
+    bits = Constant <value_ints = [63]> ()
+    more = Add (count, bits)
+    words = Div (more, word)
+    given = Shape <start = -1> (X)
+    enough = sbn.Within (X, given, words, words)
+    last = Gather <axis = -1> (enough, end)
+    used = Mod (count, word)
+    shift = Cast <to = 13> (used)
+    beyond = BitShift <direction = "RIGHT"> (last, shift)
+    set = Cast <to = 9> (beyond)
+    ones = Cast <to = 6> (set)
+    some = ReduceSum <keepdims = 0> (ones)
+    whole = Equal (used, none)
+    zero = Constant <value = int32 {0}> ()
+    wrong = Where (whole, zero, some)
+    number = Cast <to = 7> (wrong)
+    Y = sbn.Within (enough, number, none, none)
+}""",
+    ),
     Helper(
         "UnpackBits",
         f"""
@@ -190,8 +261,10 @@ ConvAccumulate <channels, strides, dilations, pads, group, pad_value> (X, W) => 
     v = Constant <value_int: int = @pad_value> ()
     channels1 = Unsqueeze (c, axis0)
     per_group = Div (channels1, g)
-    xs = sbn.UnpackBits (X, channels1)
-    ws = sbn.UnpackBits (W, per_group)
+    x_bits = sbn.WithoutUnusedBits (X, channels1)
+    w_bits = sbn.WithoutUnusedBits (W, per_group)
+    xs = sbn.UnpackBits (x_bits, channels1)
+    ws = sbn.UnpackBits (w_bits, per_group)
     x = Transpose <perm = [0, 3, 1, 2]> (xs)
     w = Transpose <perm = [0, 3, 1, 2]> (ws)
     border = Cast <to = 1> (v)
@@ -252,20 +325,46 @@ RoundToInt16 (X) => (Y)
 }""",
     ),
     Helper("RandomBits", _random_bits()),
-    # In double the product is exact, so this is the fused multiply-add of torch's
-    # batch-norm but for a second rounding, which changes one result in about 2^28.
+    # A * scale + bias, rounded once, as a fused multiply-add does. A is float32 or at most 2^24
+    # in size, so that the product p is exact in double, but y = p + b is rounded, and float32
+    # would round that again. `error` is exactly what y lacks (Knuth's two-sum). A second rounding
+    # goes wrong only where y lies halfway between two float32, from which the error says the way;
+    # all such y have at most 25 significant bits. `high` is y rounded to 25 bits (Veltkamp's
+    # split). Where that is y, y is moved towards the sum by a quarter of its 26th bit or less:
+    # off the middle, and not as far as the next number of 25 bits. Other y stay: the sum lies on
+    # the same side of every number of 25 bits as they do. Where y is infinite or NaN, so is
+    # `high - y`, and y stays. It is multiplied, which keeps the sign of a zero.
     Helper(
         "ScaleAndBias",
-        """
+        f"""
 ScaleAndBias (A, scale, bias) => (Y)
-{
+{{
     a = Cast <to = 11> (A)
     s = Cast <to = 11> (scale)
     b = Cast <to = 11> (bias)
-    as = Mul (a, s)
-    y = Add (as, b)
-    Y = Cast <to = 1> (y)
-}""",
+    p = Mul (a, s)
+    y = Add (p, b)
+    added = Sub (y, p)
+    kept = Sub (y, added)
+    p_error = Sub (p, kept)
+    b_error = Sub (b, added)
+    error = Add (p_error, b_error)
+    splitter = Constant <value = double {{{(1 << 28) + 1}.0}}> ()
+    split = Mul (y, splitter)
+    low = Sub (split, y)
+    high = Sub (split, low)
+    short = Equal (high, y)
+    y_sign = Sign (y)
+    error_sign = Sign (error)
+    away = Mul (y_sign, error_sign)
+    step = Constant <value = double {{{2.0**-28!r}}}> ()
+    one = Constant <value = double {{1.0}}> ()
+    little = Mul (away, step)
+    moved = Add (one, little)
+    factor = Where (short, moved, one)
+    near = Mul (y, factor)
+    Y = Cast <to = 1> (near)
+}}""",
     ),
     Helper(
         "ScaledDot",

@@ -9,9 +9,15 @@ files; a test fails when they are stale.
 Conventions (all operators):
 
 - Channels are the last axis. Packed tensors are uint64 with channel c in word
-  c // 64, bit c % 64; a set bit means -1. Unused bits are 0.
-- A binary product of K terms is `dot = K - 2 * popcount(x xor w)`.
-- sign(0) = sign(-0.0) = sign(NaN) = +1.
+  c // 64, bit c % 64; a set bit means -1. Unused bits are 0: convolutions refuse
+  set ones, others leave unused bits as they are or ignore them.
+- A binary product of K terms is `dot = K - 2 * popcount(x xor w)`, for all bits of
+  the rows where it is dense.
+- sign(0) = sign(-0.0) = sign(NaN) = +1. A zero may have either sign in a body, and
+  a NaN may be another one.
+- What is not valid, attributes, shapes or numbers out of their range, the library
+  refuses before it allocates anything for it. So does a body that would ask for
+  more memory, or answer anything else, because of it.
 
 Stochastic signs are drawn from whole numbers: an operator whose name ends in
 `Quantize` turns what a sign is taken of into int16, and `StochasticSign` draws from
@@ -20,7 +26,7 @@ that with integer arithmetic only, so that every engine draws the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,9 +38,32 @@ IR_VERSION = 9
 
 DType = Literal["float32", "uint64", "int64", "int32", "int16", "uint8", "int8"]
 MAX_DIM = 1 << 20
+# Products in a binary sum: float32, in which the bodies count, is exact up to here.
+MAX_PRODUCTS = 1 << 24
 # Products of an 8-bit pixel and an 8-bit weight in a sum: it stays below 2^24, where float32
 # counts exactly. So do the sums of 2 p - 255 that networks are trained with, for weights up to 127.
 MAX_PIXEL_PRODUCTS = ((1 << 24) - 1) // (255 * 128)
+# A padded image has at most so many pixels, or so many times those of the image: what a window
+# slides over takes memory in proportion, and a file of a few bytes must not ask for gigabytes.
+# Dilated kernels need padding of more than a small image's size; nothing known needs this much.
+MAX_PADDED_PIXELS = 1 << 14
+MAX_PADDED_RATIO = 16
+# Samples of noise in one call; as many as `sbn_runtime` takes.
+MAX_SAMPLES = 1 << 16
+
+
+def padding_fits(image: tuple[int | None, int | None], pads: Sequence[int]) -> bool:
+    """Whether operators take an image of this height and width with [top, left, bottom, right].
+
+    Sizes that are None are unknown: then whether they take an image of any size.
+    """
+    (height, width), down, across = image, pads[0] + pads[2], pads[1] + pads[3]
+    if height is None or width is None:
+        # So little always fits: a single row becomes less than MAX_PADDED_RATIO rows, and where
+        # it becomes more than that times its pixels, it is too short for MAX_PADDED_PIXELS.
+        return max(down, across) < MAX_PADDED_RATIO - 1
+    most = max(MAX_PADDED_PIXELS, MAX_PADDED_RATIO * height * width)
+    return (height + down) * (width + across) <= most
 
 
 @dataclass(frozen=True)
@@ -51,14 +80,27 @@ class Tensor:
 class Attribute:
     """A required integer attribute, or a list of `length` integers.
 
-    Every value lies in [minimum, maximum].
+    Every value lies in [minimum, maximum], which are tuples where each value has its own.
     """
 
     name: str
-    minimum: int
-    maximum: int
+    minimum: int | tuple[int, ...]
+    maximum: int | tuple[int, ...]
     doc: str
     length: int | None = None
+
+    @property
+    def limits(self) -> list[tuple[int, int]]:
+        """[minimum, maximum] of each value."""
+        bounds = (self.minimum, self.maximum)
+        count = self.length or 1
+        low, high = (bound if isinstance(bound, tuple) else (bound,) * count for bound in bounds)
+        return list(zip(low, high, strict=True))
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """Those of `limits` that differ."""
+        return list(dict.fromkeys(self.limits))
 
 
 @dataclass(frozen=True)
@@ -72,8 +114,31 @@ class Operator:
     attributes: tuple[Attribute, ...]
     body: str
 
-    def check(self, attributes: Mapping[str, object]) -> None:
-        """Checks the attributes of a node that is about to be written.
+    def problem(
+        self, attributes: Mapping[str, Any], image: tuple[int | None, int | None] = (None, None)
+    ) -> str:
+        """Why the operator does not take these numbers; empty if it does.
+
+        image: height and width of X, None where they are not known.
+        """
+        for attribute in self.attributes:
+            value = attributes[attribute.name]
+            numbers = value if isinstance(value, list) else [value]
+            pairs = zip(numbers, attribute.limits, strict=True)
+            if not all(low <= number <= high for number, (low, high) in pairs):
+                ranges = " and ".join(f"[{low}, {high}]" for low, high in attribute.ranges)
+                return f"attribute {attribute.name} is {value}, not in {ranges}"
+        if "pads" in attributes and not padding_fits(image, attributes["pads"]):
+            return (
+                f"attribute pads is {attributes['pads']}: padded images have at most"
+                f" {MAX_PADDED_PIXELS} pixels, or {MAX_PADDED_RATIO} times their own"
+            )
+        return ""
+
+    def check(
+        self, attributes: Mapping[str, object], image: tuple[int | None, int | None] = (None, None)
+    ) -> None:
+        """Checks the attributes of a node that is about to be written, see `problem`.
 
         Raises:
             TypeError: a value is neither an integer nor a list of as many as there must be.
@@ -91,19 +156,17 @@ class Operator:
             ):
                 wanted = f"a list of {length} integers" if length else "an integer"
                 raise TypeError(f"{DOMAIN}.{self.name}: attribute {name} is {value}, not {wanted}")
-            low, high = known[name].minimum, known[name].maximum
-            if not all(low <= number <= high for number in numbers):
-                raise ValueError(
-                    f"{DOMAIN}.{self.name}: attribute {name} is {value}, not in [{low}, {high}]"
-                )
+        if problem := self.problem(attributes, image):
+            raise ValueError(f"{DOMAIN}.{self.name}: {problem}")
 
 
 _CHANNELS = Attribute("channels", 1, MAX_DIM, "number of input channels C")
+_PADS = Attribute("pads", 0, 1 << 15, "[top, left, bottom, right]; see [padding](#padding)", 4)
 _CONV_ATTRIBUTES = (
     _CHANNELS,
     Attribute("strides", 1, 1 << 15, "[vertical, horizontal]", 2),
     Attribute("dilations", 1, 1 << 15, "[vertical, horizontal]", 2),
-    Attribute("pads", 0, 1 << 15, "[top, left, bottom, right]", 4),
+    _PADS,
     Attribute("group", 1, MAX_DIM, "number of groups; divides C and O"),
     Attribute("pad_value", -1, 1, "value of every border element: -1, 0 or +1"),
 )
@@ -111,16 +174,17 @@ _DENSE_ATTRIBUTES = (
     Attribute(
         "channels",
         1,
-        1 << 26,
+        MAX_PRODUCTS,
         "number of products K in a row; at most 64 * Kw, the rest being unused bits",
     ),
 )
+# What is scaled is then at most MAX_PRODUCTS in size, which float32 holds exactly.
 _DOT_RANGE = Attribute(
     "dot_range",
-    -(1 << 31),
-    (1 << 31) - 1,
+    (-(1 << 31), -MAX_PRODUCTS),
+    (MAX_PRODUCTS, (1 << 31) - 1),
     "[low, high]: the dot product is raised to low, then lowered to high, before it is scaled;"
-    " the full range where nothing is clamped",
+    " the full range of int32 where nothing is clamped",
     2,
 )
 _DOT_OFFSET = Attribute(
@@ -133,7 +197,13 @@ _DOT_OFFSET = Attribute(
 _POOL_ATTRIBUTES = (
     Attribute("kernel_shape", 1, 1 << 15, "[vertical, horizontal]", 2),
     Attribute("strides", 1, 1 << 15, "[vertical, horizontal]", 2),
-    Attribute("pads", 0, 1 << 15, "[top, left, bottom, right], each below the kernel's size", 4),
+    Attribute(
+        "pads",
+        0,
+        1 << 15,
+        "[top, left, bottom, right], each below the kernel's size; see [padding](#padding)",
+        4,
+    ),
 )
 
 _CONV_X = Tensor("X", "uint64", "[N, H, W, ceil(C/64)]", "packed activations")
@@ -159,7 +229,7 @@ _PIXEL_THRESHOLD = Tensor(
 _PIXEL_ATTRIBUTES = (
     Attribute("strides", 1, 1 << 15, "[vertical, horizontal]", 2),
     Attribute("dilations", 1, 1 << 15, "[vertical, horizontal]", 2),
-    Attribute("pads", 0, 1 << 15, "[top, left, bottom, right]", 4),
+    _PADS,
     Attribute("pad_value", 0, 255, "value of every border pixel"),
 )
 
@@ -332,7 +402,7 @@ OPERATORS = (
         "Unpacks bits to floats: +1 for a clear bit, -1 for a set one.",
         (Tensor("X", "uint64", "[..., ceil(C/64)]", "packed signs"),),
         (Tensor("Y", "float32", "[..., C]", "+1 or -1"),),
-        (_CHANNELS,),
+        (Attribute("channels", 1, MAX_PRODUCTS, "number of channels C"),),
         """
     axis0 = Constant <value_ints = [0]> ()
     c = Constant <value_int: int = @channels> ()
@@ -474,8 +544,8 @@ OPERATORS = (
             Tensor("X", "int16", "[N, ..., C]", "what the signs are drawn from"),
             Tensor("table", "int32", "[2, 64]", "start and rise of F, constant; F never falls"),
             Tensor("seed", "int64", "[]", "0 to 2^63 - 1"),
-            Tensor("first_sample", "int64", "[]", "number of the first sample, from 0"),
-            Tensor("samples", "int64", "[]", "number of samples S, at least 1"),
+            Tensor("first_sample", "int64", "[]", "number of the first sample, 0 to 2^31 - S"),
+            Tensor("samples", "int64", "[]", f"number of samples S, 1 to {MAX_SAMPLES}"),
         ),
         (Tensor("Y", "uint64", "[S * N, ..., ceil(C/64)]", "packed signs, sample by sample"),),
         (
@@ -488,8 +558,16 @@ OPERATORS = (
                 " of each sample one after the other, and Y has as many rows as X",
             ),
         ),
-        """
+        f"""
     axis0 = Constant <value_ints = [0]> ()
+    seed1 = Unsqueeze (seed, axis0)
+    begin1 = Unsqueeze (first_sample, axis0)
+    samples1 = Unsqueeze (samples, axis0)
+    end1 = Add (begin1, samples1)
+    numbers = Concat <axis = 0> (seed1, begin1, samples1, end1)
+    smallest = Constant <value_ints = [0, 0, 1, 1]> ()
+    largest = Constant <value_ints = [{(1 << 63) - 1}, {1 << 31}, {MAX_SAMPLES}, {1 << 31}]> ()
+    drawn = sbn.Within (samples, numbers, smallest, largest)
     first = Constant <value_int = 0> ()
     one = Constant <value_int = 1> ()
     f = Constant <value_int: int = @fan_out> ()
@@ -499,17 +577,17 @@ OPERATORS = (
     row = Mul (images, channels)
     pixels = Div (size, row)
     unfanned = Sub (one, f)
-    repeated = Mul (unfanned, samples)
+    repeated = Mul (unfanned, drawn)
     blocks = Add (repeated, f)
     blocks1 = Unsqueeze (blocks, axis0)
     inner = Div (images, blocks1)
     shape = Concat <axis = 0> (blocks1, inner, pixels, channels)
     wide = Cast <to = 6> (X)
     x = Reshape (wide, shape)
-    r = sbn.RandomBits <layer: int = @layer> (pixels, channels, seed, first_sample, samples)
-    zero = Constant <value = int32 {0}> ()
-    most = Constant <value = int32 {32767}> ()
-    step = Constant <value = int32 {512}> ()
+    r = sbn.RandomBits <layer: int = @layer> (pixels, channels, seed, first_sample, drawn)
+    zero = Constant <value = int32 {{0}}> ()
+    most = Constant <value = int32 {{32767}}> ()
+    step = Constant <value = int32 {{512}}> ()
     negative = Less (x, zero)
     size_of = Abs (x)
     k = Min (size_of, most)
@@ -524,12 +602,11 @@ OPERATORS = (
     product = Mul (rise, j)
     part = Div (product, step)
     p = Add (start, part)
-    all = Constant <value = int32 {65535}> ()
+    all = Constant <value = int32 {{65535}}> ()
     mirrored = Sub (all, p)
     limit = Where (negative, mirrored, p)
     positive = Less (r, limit)
     bits = Not (positive)
-    samples1 = Unsqueeze (samples, axis0)
     rows = Mul (samples1, inner)
     rest = Shape <start = 1> (X)
     result = Concat <axis = 0> (rows, rest)
@@ -589,9 +666,42 @@ BY_NAME = {operator.name: operator for operator in OPERATORS}
 
 
 def function_text(operator: Operator) -> str:
-    """The operator's function in ONNX's textual syntax."""
+    """The operator's function in ONNX's textual syntax.
+
+    Its first lines check the attributes: all that follows depends on them, so that the function
+    fails before it computes, or allocates, anything.
+    """
     attributes = ", ".join(attribute.name for attribute in operator.attributes)
-    inputs = ", ".join(tensor.name for tensor in operator.inputs)
-    outputs = ", ".join(tensor.name for tensor in operator.outputs)
     head = f"{operator.name} <{attributes}>" if attributes else operator.name
-    return f"{head} ({inputs}) => ({outputs})\n{{{operator.body}}}"
+    inputs = [tensor.name for tensor in operator.inputs]
+    checks = ""
+    if operator.attributes:
+        checks = _checks(operator.attributes, inputs[0])
+        inputs[0] = "given"
+    outputs = ", ".join(tensor.name for tensor in operator.outputs)
+    return f"{head} ({', '.join(inputs)}) => ({outputs})\n{{{checks}{operator.body}}}"
+
+
+def _checks(attributes: tuple[Attribute, ...], x: str) -> str:
+    """Lines that make of `given` the input `x`, if the attributes are within their ranges."""
+    lines = ["given_axis = Constant <value_ints = [0]> ()"]
+    for attribute in attributes:
+        name = attribute.name
+        if attribute.length:
+            lines.append(f"given_{name} = Constant <value_ints: ints = @{name}> ()")
+        else:
+            lines.append(f"given_{name}_0 = Constant <value_int: int = @{name}> ()")
+            lines.append(f"given_{name} = Unsqueeze (given_{name}_0, given_axis)")
+    limits = [limit for attribute in attributes for limit in attribute.limits]
+    named = {attribute.name for attribute in attributes}
+    padded = "pads" in named
+    lines += [
+        f"given_values = Concat <axis = 0> ({', '.join(f'given_{a.name}' for a in attributes)})",
+        f"given_least = Constant <value_ints = [{', '.join(str(low) for low, _ in limits)}]> ()",
+        f"given_most = Constant <value_ints = [{', '.join(str(high) for _, high in limits)}]> ()",
+        f"{'given_valid' if padded else x}"
+        " = sbn.Within (given, given_values, given_least, given_most)",
+    ]
+    if padded:
+        lines.append(f"{x} = sbn.WithinPadding (given_valid, given_pads)")
+    return "".join(f"\n    {line}" for line in lines)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbn_converters.onnx.inspect import inspect_model, metadata
-from sbn_converters.ops import MAX_PIXEL_PRODUCTS
+from sbn_converters.ops import MAX_PADDED_PIXELS, MAX_PIXEL_PRODUCTS
 from sbn_deploy.export import ExportReport, export_model
 from sbn_deploy.export.onnx_model import Built
 from sbn_deploy.oracle import validate_members
@@ -247,6 +247,46 @@ def test_layers_with_other_weights_stay_float_and_say_why(tmp_path: Path) -> Non
     assert layer.float_macs == 4 * 27 * 25
     x = torch.randn(3, 3, 5, 5).numpy()
     assert all(result.ok for result in validate_members(onnx.load(report.path), [network], x))
+
+
+class Wide(nn.Module):
+    """Layers of three kinds with a window, whose pads may be more than operators take."""
+
+    def __init__(self, pad: int) -> None:
+        super().__init__()
+        self.register_buffer("pixels", torch.randint(-127, 128, (2, 3, 1, 3)).float())
+        self.register_buffer("signs", random_signs(2, 2, 1, 3))
+        self.register_buffer("depthwise", torch.randn(2, 1, 1, 3))
+        self.pad = pad
+        self.sign = Sign()
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = {"padding": [0, self.pad], "stride": [1, 2048]}
+        pixels = functional.pad(torch.round(x * 255), (self.pad, self.pad, 0, 0), value=255.0)
+        first = self.sign(functional.conv2d(pixels, self.pixels, stride=[1, 2048]))
+        second = functional.conv2d(first, self.signs, **wide)
+        third = functional.conv2d(second, self.depthwise, groups=2, **wide)
+        # A dilated kernel may have pads of its size, and more.
+        dilated = functional.conv2d(self.sign(third), self.signs, dilation=[1, 9], padding=[0, 20])
+        return dilated.flatten(1)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_padding_beyond_what_operators_take_stays_float(tmp_path: Path, more: int) -> None:
+    torch.manual_seed(6)
+    pad = (MAX_PADDED_PIXELS - 8) // 2 + more
+    network, x = Wide(pad).eval(), _pixels(2, 3, 1, 8)
+    report = export_model(network, x, tmp_path / "model.onnx")
+    ops = {node.op_type for node in onnx.load(report.path).graph.node}
+    windows = {"PixelConvThreshold", "FloatDepthwiseConv"}
+    assert ops & windows == (set() if more else windows)
+    assert "ConvScale" in ops
+    assert len(report.float_layers) == 1 + 2 * more
+    why = [reason for reason in report.float_layers.values() if "attribute pads" in reason]
+    assert len(why) == 2 * more
+    assert all("at most 16384 pixels, or 16 times their own" in reason for reason in why)
+    results = validate_members(onnx.load(report.path), [network], x.numpy())
+    assert all(result.ok for result in results)
 
 
 def test_first_layer_on_real_input_stays_float_and_says_why(tmp_path: Path) -> None:

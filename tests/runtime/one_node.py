@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sbn_converters import ops
-from sbn_converters.onnx.functions import function_protos
+from sbn_converters.onnx.functions import function_protos, reachable
 from sbn_runtime import available_isas, library_path, native
 
 Array = NDArray[Any]
@@ -71,7 +71,7 @@ def model(
             onnx.helper.make_opsetid("", ops.ONNX_OPSET),
             onnx.helper.make_opsetid(ops.DOMAIN, ops.VERSION),
         ],
-        functions=list(function_protos().values()) if functions else [],
+        functions=[function_protos()[each] for each in reachable({name})] if functions else [],
         ir_version=ops.IR_VERSION,
     )
 

@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..ops import BY_NAME
 from .channelwise import Add, BatchNorm, ChannelStep, Clip, Div, Mul, PRelu
-from .graph import constant, dims, integer, ints, real, sole_consumer, text
+from .graph import constant, dims, integer, ints, real, sole_consumer, spatial, text
 
 
 @dataclass
@@ -50,14 +51,24 @@ def _is_scalar(value: ir.Value | None, number: float) -> bool:
 
 
 def is_plain_pool(node: ir.Node) -> bool:
-    """Whether a MaxPool is two-dimensional, undilated, with explicit pads."""
+    """Whether a MaxPool is two-dimensional, undilated, with explicit pads that operators take."""
     return (
         len(ints(node, "kernel_shape", [])) == 2
         and ints(node, "dilations", [1, 1]) == [1, 1]
         and integer(node, "ceil_mode", 0) == 0
         and text(node, "auto_pad", "NOTSET") in ("NOTSET", "VALID")
         and len(node.outputs) == 1
+        and not BY_NAME["MaxPool"].problem(pool_attributes(node), spatial(node.inputs[0]))
     )
+
+
+def pool_attributes(node: ir.Node) -> dict[str, list[int]]:
+    """The attributes of a two-dimensional pool, which may leave some out."""
+    return {
+        "kernel_shape": ints(node, "kernel_shape", []),
+        "strides": ints(node, "strides", [1, 1]),
+        "pads": ints(node, "pads", [0, 0, 0, 0]),
+    }
 
 
 def is_plain_gemm(node: ir.Node) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from .chains import channel_step, is_plain_pool
+from .chains import channel_step, is_plain_pool, pool_attributes
 from .channelwise import BatchNorm
 from .emit import FLOAT, Emitter
 from .graph import Dim, constant, dims, integer, ints, layer_name, sole_consumer
@@ -208,8 +208,11 @@ class _ChannelsLast:
         return self.forms.node("Slice", inputs, node)
 
     def _max_pool(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
-        kernel, pads = ints(node, "kernel_shape", []), ints(node, "pads", [0, 0, 0, 0])
-        if not is_plain_pool(node) or any(p >= k for p, k in zip(pads, kernel * 2, strict=True)):
+        if not is_plain_pool(node):
+            return None
+        attributes = pool_attributes(node)
+        kernel, pads = attributes["kernel_shape"], attributes["pads"]
+        if any(p >= k for p, k in zip(pads, kernel * 2, strict=True)):
             return None
         source = node.inputs[0]
         assert source is not None
@@ -225,12 +228,7 @@ class _ChannelsLast:
             layer_name(node),
             dtype=FLOAT,
             shape=self.forms.shape(node),
-            attributes={
-                "kernel_shape": kernel,
-                "strides": ints(node, "strides", [1, 1]),
-                "pads": pads,
-                "relu": relu,
-            },
+            attributes={**attributes, "relu": relu},
         )
         if relu:
             assert clamped is not None

@@ -8,8 +8,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from .chains import pool_attributes
 from .epilogue import INT32, Epilogue
-from .graph import Dim, Editor, dims, ints, layer_name, macs
+from .graph import Dim, Editor, ints, layer_name, macs, spatial
 from .layers import Accumulator, Layer, Packed, PixelLayer
 from .layout import CHANNELS_FIRST, CHANNELS_LAST, Layout
 from .noise import Draw
@@ -249,11 +250,7 @@ class Emitter:
             name,
             dtype=UINT64 if packed else INT16,
             shape=[_batch(value), height, width, words(mask.size) if packed else mask.size],
-            attributes={
-                "kernel_shape": ints(pool, "kernel_shape", []),
-                "strides": ints(pool, "strides", [1, 1]),
-                "pads": ints(pool, "pads", [0, 0, 0, 0]),
-            },
+            attributes=pool_attributes(pool),
         )
         self.note(result, name, "pool", [])
         return result
@@ -345,12 +342,6 @@ def transposed_from(value: ir.Value | None, order: list[int]) -> ir.Value | None
     inner = ints(producer, "perm", [])
     undone = len(inner) == len(order) and [inner[i] for i in order] == sorted(order)
     return producer.inputs[0] if undone else None
-
-
-def spatial(value: ir.Value) -> tuple[int | None, int | None]:
-    """Height and width of [N, C, H, W], else (None, None)."""
-    shape = dims(value)
-    return (shape[2], shape[3]) if len(shape) == 4 else (None, None)
 
 
 def _prefix(accumulator: Accumulator) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..ops import MAX_PRODUCTS
 from .chains import channel_step
 from .channelwise import Add, ChannelStep, Clip, Mul, PRelu, affine
 from .graph import dims, sole_consumer
@@ -142,6 +143,8 @@ def _whole_limits(step: ChannelStep) -> list[int] | None:
     limits = [max(low, INT32.min), min(high, INT32.max)]
     if any(limit != round(limit) for limit in limits) or limits[0] > limits[1]:
         return None
+    if limits[0] > MAX_PRODUCTS or limits[1] < -MAX_PRODUCTS:
+        return None  # constant, and beyond what the operators scale exactly
     return [int(limit) for limit in limits]
 
 

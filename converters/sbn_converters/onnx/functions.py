@@ -27,8 +27,8 @@ def function_protos() -> dict[str, onnx.FunctionProto]:
     return {function.name: function for function in parsed}
 
 
-def _reachable(names: set[str]) -> list[str]:
-    """The named functions and all they call, callees first."""
+def reachable(names: set[str]) -> list[str]:
+    """The names of these functions and of all they call, callees first."""
     protos = function_protos()
     ordered: list[str] = []
 
@@ -48,7 +48,7 @@ def _reachable(names: set[str]) -> list[str]:
 def attach_functions(model: ir.Model) -> None:
     """Adds the functions that the model's `sbn` nodes need, and the opset imports."""
     used = {node.op_type for node in model.graph.all_nodes() if node.domain == ops.DOMAIN}
-    for name in _reachable(used):
+    for name in reachable(used):
         function = ir.serde.deserialize_function(function_protos()[name])
         model.functions[function.identifier()] = function
     model.graph.opset_imports[ops.DOMAIN] = ops.VERSION

@@ -39,6 +39,12 @@ def dims(value: ir.Value) -> list[int | None]:
     return [dim if isinstance(dim, int) else None for dim in value.shape]
 
 
+def spatial(value: ir.Value | None) -> tuple[int | None, int | None]:
+    """Height and width of [N, C, H, W], else (None, None)."""
+    shape = dims(value) if value is not None else []
+    return (shape[2], shape[3]) if len(shape) == 4 else (None, None)
+
+
 def ints(node: ir.Node, name: str, default: list[int]) -> list[int]:
     """An integer-list attribute, or the default."""
     attribute = node.attributes.get(name)
@@ -186,7 +192,8 @@ class Editor:
         attributes: Attributes = MappingProxyType({}),
     ) -> ir.Value:
         """A new node of the `sbn` domain, whose attributes must be those of the operator."""
-        BY_NAME[op_type].check(attributes)
+        x = dims(inputs[0])
+        BY_NAME[op_type].check(attributes, (x[1], x[2]) if len(x) == 4 else (None, None))
         return self.node(
             op_type,
             inputs,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from .emit import UINT64, Emitter, spatial
-from .graph import Dim, constant, dims, integer, ints, layer_name
+from .emit import UINT64, Emitter
+from .graph import Dim, constant, dims, integer, ints, layer_name, spatial
 from .layers import Packed
 from .layout import CHANNELS_FIRST, CHANNELS_LAST
 from .packing import pack_bits, words

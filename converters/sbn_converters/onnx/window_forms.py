@@ -6,8 +6,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..ops import BY_NAME
 from .emit import FLOAT, Emitter
-from .graph import Dim, constant, dims, integer, ints, layer_name, macs, text
+from .graph import Attributes, Dim, constant, dims, integer, ints, layer_name, macs, text
 from .layers import Layer
 from .layout import CHANNELS_LAST
 
@@ -43,7 +44,8 @@ class WindowForms:
             filters = weights[:, 0].transpose(1, 2, 0)
             dilations = ints(node, "dilations", [1, 1])
             value = self._depthwise(node, x, filters, bias, strides, dilations, pads)
-            self._note(value, node)
+            if value is not None:
+                self._note(value, node)
             return value
         if group != 1 or weights.shape[2:] != (1, 1) or any(pads):
             return None
@@ -98,7 +100,17 @@ class WindowForms:
         strides: list[int],
         dilations: list[int],
         pads: list[int],
-    ) -> ir.Value:
+    ) -> ir.Value | None:
+        """None where the operator does not take numbers like these."""
+        attributes: Attributes = {
+            "channels": len(bias),
+            "strides": strides,
+            "dilations": dilations,
+            "pads": pads,
+        }
+        height, width = dims(x)[1:3]
+        if BY_NAME["FloatDepthwiseConv"].problem(attributes, (height, width)):
+            return None
         edit, name = self.emit.edit, layer_name(node)
         w = edit.constant(np.ascontiguousarray(filters, np.float32), f"{name}.weight.last")
         b = edit.constant(np.ascontiguousarray(bias, np.float32), f"{name}.bias.folded")
@@ -109,12 +121,7 @@ class WindowForms:
             name,
             dtype=FLOAT,
             shape=self.shape(node),
-            attributes={
-                "channels": len(bias),
-                "strides": strides,
-                "dilations": dilations,
-                "pads": pads,
-            },
+            attributes=attributes,
         )
 
     def average_pool(self, node: ir.Node, x: ir.Value) -> ir.Value | None:
@@ -135,6 +142,8 @@ class WindowForms:
         filters = np.full((*kernel, channels), share, np.float32)
         bias = np.zeros(channels, np.float32)
         value = self._depthwise(node, x, filters, bias, strides, dilations, pads)
+        if value is None:
+            return None
         self.emit.note(value, layer_name(node), "pool", [])
         return value if counts is None else self.node("Div", [value, counts], node)
 

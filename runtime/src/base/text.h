@@ -4,6 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The value of a macro as text.
+#define SBN_STRING_OF(value) #value
+#define SBN_STRING(macro) SBN_STRING_OF(macro)
+
 namespace sbn {
 
 inline bool same_text(const char* a, const char* b) {

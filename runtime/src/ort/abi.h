@@ -21,6 +21,7 @@ struct CustomOpDomain;
 struct KernelInfo;
 struct KernelContext;
 struct TensorInfo;
+struct TypeInfo;
 struct ShapeContext;
 struct Attribute;
 
@@ -84,6 +85,7 @@ using ParallelBody = void (*)(void* state, size_t index);
   X(27, CustomOpDomain_Add, Status*, (CustomOpDomain*, const CustomOp*))                          \
   X(28, AddCustomOpDomain, Status*, (SessionOptions*, CustomOpDomain*))                           \
   X(51, GetTensorMutableData, Status*, (Value*, void**))                                          \
+  X(55, CastTypeInfoToTensorInfo, Status*, (const TypeInfo*, const TensorInfo**))                 \
   X(57, CreateTensorTypeAndShapeInfo, Status*, (TensorInfo**))                                    \
   X(58, SetTensorElementType, Status*, (TensorInfo*, ElementType))                                \
   X(59, SetDimensions, Status*, (TensorInfo*, const int64_t*, size_t))                            \
@@ -100,10 +102,12 @@ using ParallelBody = void (*)(void* state, size_t index);
   X(91, KernelContext_GetOutput, Status*,                                                         \
     (KernelContext*, size_t, const int64_t*, size_t, Value**))                                    \
   X(93, ReleaseStatus, void, (Status*))                                                           \
+  X(98, ReleaseTypeInfo, void, (TypeInfo*))                                                       \
   X(99, ReleaseTensorTypeAndShapeInfo, void, (TensorInfo*))                                       \
   X(101, ReleaseCustomOpDomain, void, (CustomOpDomain*))                                          \
   X(163, KernelInfoGetAttributeArray_int64, Status*,                                              \
     (const KernelInfo*, const char*, int64_t*, size_t*))                                          \
+  X(234, KernelInfo_GetInputTypeInfo, Status*, (const KernelInfo*, size_t, TypeInfo**))           \
   X(244, KernelInfo_GetNodeName, Status*, (const KernelInfo*, char*, size_t*))                    \
   X(249, KernelInfoGetConstantInput_tensor, Status*,                                              \
     (const KernelInfo*, size_t, int*, const Value**))                                             \

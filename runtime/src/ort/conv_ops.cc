@@ -20,6 +20,7 @@ Status* ConvOp<op>::set_weights(const Node& node, const Tensor& w, ConvShape* s,
                                 const ConvKernel** chosen) const {
   const int64_t dims[] = {-1, -1, -1, words_of(s->channels / s->groups)};
   SBN_TRY(node.expect(1, w, 4, dims));
+  SBN_TRY(node.no_unused_bits(1, w, s->channels / s->groups));
   s->outputs = w.dims[0], s->kernel_h = w.dims[1], s->kernel_w = w.dims[2];
   if (w.count(0, 3) == 0) return node.invalid("input W is empty");
   if (const char* reason = conv_fix(s)) return node.invalid(reason);
@@ -34,6 +35,7 @@ Status* ConvOp<op>::create(const Node& node, const Attributes& given, const Kern
   attributes = given;
   set_attributes(attributes, &shape);
   if (shape.channels % shape.groups) return node.invalid("group must divide the number of channels");
+  SBN_TRY(check_padding(node, info, attributes.pads));
   bool found = false;
   Tensor w;
   SBN_TRY(node.constant(info, 1, &found, &w));
@@ -85,7 +87,7 @@ Status* ConvOp<op>::compute(Call& call) const {
   SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
   set_attributes(attributes, &work.epilogue);
 
-  return convolve<op>(call, &work, &s, s.input_words, conv_scratch, conv_execute);
+  return convolve<op>(call, &work, &s, s.input_words, attributes.pads, conv_scratch, conv_execute);
 }
 
 template <Op op>

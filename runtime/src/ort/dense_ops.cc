@@ -13,7 +13,9 @@ Status* DenseOp<op>::set_weights(const Node& node, const Tensor& w, DenseShape* 
   s->output_words = words_of(s->outputs);
   if (s->outputs == 0) return node.invalid("input W is empty");
   const Size bits = Size(s->words) * 64;
-  if (!bits.valid() || bits.value() > kMaxProducts) return node.invalid("a row of W exceeds 2^28 bits");
+  if (!bits.valid() || bits.value() > kMaxProducts) {
+    return node.invalid("a row of W exceeds " SBN_STRING(SBN_MAX_PRODUCTS) " bits");
+  }
   if (s->products > bits.value()) {
     Message text = node.message();
     return node.invalid(text << "channels = " << s->products << " needs "

@@ -1,5 +1,7 @@
 #include "ort/max_pool_op.h"
 
+#include "ort/windows.h"
+
 namespace sbn::ort {
 namespace {
 
@@ -15,16 +17,10 @@ int64_t pooled_size(const MaxPoolAttributes& a, int axis, int64_t size) {
 }  // namespace
 
 template <Op op>
-Status* MaxPoolOp<op>::create(const Node& node, const Attributes& a, const KernelInfo*) {
+Status* MaxPoolOp<op>::create(const Node& node, const Attributes& a, const KernelInfo* info) {
   kernel = select_kernel<op>(current_isa());
   attributes = a;
-  for (int i = 0; i < 4; ++i) {
-    if (a.pads[i] < a.kernel_shape[i % 2]) continue;
-    Message text = node.message();
-    return node.invalid(text << "pad " << a.pads[i] << " must be smaller than the kernel's size "
-                             << a.kernel_shape[i % 2]);
-  }
-  return nullptr;
+  return check_pool(node, info, a.kernel_shape, a.pads);
 }
 
 template <Op op>
@@ -35,6 +31,7 @@ Status* MaxPoolOp<op>::compute(Call& call) const {
   SBN_TRY(call.input(1, &minimum));
   const int64_t any[] = {-1, -1, -1, -1};
   SBN_TRY(call.node().expect(0, x, 4, any));
+  SBN_TRY(check_padding(call.node(), a.pads, x));
   const bool packed = op == Op::max_pool;
   const int64_t words = packed ? x.dims[3] : words_of(x.dims[3]);
   SBN_TRY(call.node().expect(1, minimum, 1, &words));

@@ -9,7 +9,7 @@ namespace sbn::ort {
 template <Op op>
 struct MaxPoolOp {
   using Attributes = MaxPoolAttributes;
-  Status* create(const Node& node, const Attributes& attributes, const KernelInfo*);
+  Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
   void destroy(const Node&) {}
   Status* compute(Call& call) const;
   static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* output);

@@ -1,5 +1,6 @@
 #include "ort/node.h"
 
+#include "base/bits.h"
 #include "kernels/scratch.h"
 
 namespace sbn::ort {
@@ -83,9 +84,10 @@ Status* Node::attributes(const KernelInfo* info, int64_t* values) const {
                           << spec.length);
     }
     for (int64_t j = 0; j < spec.values(); ++j, ++values) {
-      if (*values >= spec.minimum && *values <= spec.maximum) continue;
-      return invalid(text << "is " << *values << ", must lie in [" << spec.minimum << ", "
-                          << spec.maximum << "]");
+      const Limits& limits = spec.limits[j];
+      if (limits.hold(*values)) continue;
+      return invalid(text << "is " << *values << ", must lie in [" << limits.minimum << ", "
+                          << limits.maximum << "]");
     }
   }
   return nullptr;
@@ -97,6 +99,35 @@ Status* Node::constant(const KernelInfo* info, size_t index, bool* found, Tensor
   SBN_TRY(api_.KernelInfoGetConstantInput_tensor(info, index, &is_constant, &value));
   *found = is_constant && value;
   return *found ? read_tensor(api_, value, tensor) : nullptr;
+}
+
+Status* Node::known_shape(const KernelInfo* info, size_t index, Tensor* shape) const {
+  TypeInfo* type = nullptr;
+  SBN_TRY(api_.KernelInfo_GetInputTypeInfo(info, index, &type));
+  const TensorInfo* tensor = nullptr;
+  Status* failure = api_.CastTypeInfoToTensorInfo(type, &tensor);
+  size_t rank = 0;
+  if (!failure && tensor) failure = api_.GetDimensionsCount(tensor, &rank);
+  if (!failure && tensor && rank <= kMaxRank) {
+    shape->rank = rank;
+    failure = api_.GetDimensions(tensor, shape->dims, rank);
+  }
+  api_.ReleaseTypeInfo(type);
+  return failure;
+}
+
+Status* Node::no_unused_bits(size_t input, const Tensor& tensor, int64_t bits) const {
+  if (bits % 64 == 0) return nullptr;
+  const int64_t words = words_of(bits);
+  const int64_t rows = tensor.count(0, tensor.rank - 1);
+  const uint64_t* last = tensor.as<uint64_t>() + words - 1;
+  uint64_t set = 0;
+  for (int64_t i = 0; i < rows; ++i) set |= load<uint64_t>(last + i * words);
+  if (!(set & ~low_bits(bits % 64))) return nullptr;
+  Message text = message();
+  return invalid(text << "input " << spec_->inputs[input].name << " of shape " << tensor
+                      << " has a set bit that is unused: with these attributes only bits [0, "
+                      << bits - 1 << "] of a pixel are used");
 }
 
 Status* Node::expect(size_t input, const Tensor& tensor, size_t rank, const int64_t* dims) const {

@@ -56,6 +56,13 @@ class Node {
   // An input that is constant; *found is false when it is not.
   Status* constant(const KernelInfo* info, size_t index, bool* found, Tensor* tensor) const;
 
+  // The shape of an input as far as it is known when the model is loaded: sizes that are not
+  // are -1, and the rank is 0 where that is not.
+  Status* known_shape(const KernelInfo* info, size_t index, Tensor* shape) const;
+
+  // Checks packed signs, whose last axis holds `bits` bits: any others must be 0.
+  Status* no_unused_bits(size_t input, const Tensor& tensor, int64_t bits) const;
+
   // Checks an input's shape: its rank, and the dimensions that are not -1.
   Status* expect(size_t input, const Tensor& tensor, size_t rank, const int64_t* dims) const;
 

@@ -25,10 +25,12 @@ Status* PixelConvOp<op>::set_weights(const Node& node, const Tensor& w, PixelCon
 }
 
 template <Op op>
-Status* PixelConvOp<op>::create(const Node& node, const Attributes& attributes,
+Status* PixelConvOp<op>::create(const Node& node, const Attributes& given,
                                 const KernelInfo* info) {
   kernel = select_kernel<op>(current_isa());
+  attributes = given;
   set_attributes(attributes, &shape);
+  SBN_TRY(check_padding(node, info, attributes.pads));
   bool found = false;
   Tensor w;
   SBN_TRY(node.constant(info, 1, &found, &w));
@@ -61,7 +63,8 @@ Status* PixelConvOp<op>::compute(Call& call) const {
   }
   SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
 
-  return convolve<op>(call, &work, &s, s.channels, pixel_conv_scratch, pixel_conv_execute);
+  return convolve<op>(call, &work, &s, s.channels, attributes.pads, pixel_conv_scratch,
+                      pixel_conv_execute);
 }
 
 template <Op op>

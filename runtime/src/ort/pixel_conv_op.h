@@ -18,6 +18,7 @@ struct PixelConvOp {
  private:
   static Status* set_weights(const Node& node, const Tensor& w, PixelConvShape* shape);
 
+  Attributes attributes;
   PixelConvShape shape;  // what the attributes and constant weights determine
   const PixelConvKernel* kernel;
   void* weights;  // null while W is not constant

@@ -39,7 +39,7 @@ bool Inference::attributes(int64_t* values) const {
       return false;
     }
     for (int64_t j = 0; j < attribute.values(); ++j, ++values) {
-      if (*values < attribute.minimum || *values > attribute.maximum) return false;
+      if (!attribute.limits[j].hold(*values)) return false;
     }
   }
   return true;

@@ -14,11 +14,17 @@ struct TensorSpec {
   const char* shape;
 };
 
-struct AttributeSpec {
-  const char* name;
+struct Limits {
   int64_t minimum;
   int64_t maximum;
-  int64_t length;  // of a list; 0 for a single integer
+
+  constexpr bool hold(int64_t value) const { return value >= minimum && value <= maximum; }
+};
+
+struct AttributeSpec {
+  const char* name;
+  int64_t length;    // of a list; 0 for a single integer
+  Limits limits[4];  // of each value
 
   constexpr int64_t values() const { return length ? length : 1; }
 };

@@ -1,12 +1,12 @@
 #include "ort/stochastic_sign_op.h"
 
 #include "base/bits.h"
+#include "op_limits.inc"
 
 namespace sbn::ort {
 namespace {
 
 constexpr size_t kTable = 1, kSeed = 2, kFirstSample = 3, kSamples = 4;
-constexpr int64_t kMostSamples = int64_t{1} << 20;
 constexpr int64_t kSampleNumbers = int64_t{1} << 31;
 
 // A scalar in [low, high].
@@ -49,7 +49,7 @@ Status* StochasticSignOp::read(const Call& call, const Tensor& x, StochasticSign
   const Node& node = call.node();
   int64_t seed = 0, first_sample = 0;
   SBN_TRY(read_number(call, kSeed, 0, INT64_MAX, &seed));
-  SBN_TRY(read_number(call, kSamples, 1, kMostSamples, &work->samples));
+  SBN_TRY(read_number(call, kSamples, 1, SBN_MAX_SAMPLES, &work->samples));
   SBN_TRY(read_number(call, kFirstSample, 0, kSampleNumbers - work->samples, &first_sample));
   work->seed = static_cast<uint64_t>(seed);
   work->first_sample = static_cast<uint32_t>(first_sample);

@@ -33,6 +33,8 @@ Status* slide(Call& call, WindowShape* s, Run run) {
   SBN_TRY(call.input(0, &x));
   const int64_t wanted[] = {-1, -1, -1, s->channels};
   SBN_TRY(call.node().expect(0, x, 4, wanted));
+  const int64_t pads[] = {s->pad_top, s->pad_left, s->pad_bottom, s->pad_right};
+  SBN_TRY(check_padding(call.node(), pads, x));
   s->batch = x.dims[0], s->height = x.dims[1], s->width = x.dims[2], s->channels = x.dims[3];
   if (s->height == 0 || s->width == 0 || !resize(s)) {
     Message text = call.node().message();
@@ -54,17 +56,11 @@ Status* slide(Call& call, WindowShape* s, Run run) {
 
 }  // namespace
 
-Status* FloatMaxPoolOp::create(const Node& node, const Attributes& a, const KernelInfo*) {
+Status* FloatMaxPoolOp::create(const Node& node, const Attributes& a, const KernelInfo* info) {
   kernel = select_kernel<Op::float_max_pool>(current_isa());
   shape = shape_of(a);
   lowest = a.relu ? 0.0f : -__builtin_inff();
-  for (int i = 0; i < 4; ++i) {
-    if (a.pads[i] < a.kernel_shape[i % 2]) continue;
-    Message text = node.message();
-    return node.invalid(text << "pad " << a.pads[i] << " must be smaller than the kernel's size "
-                             << a.kernel_shape[i % 2]);
-  }
-  return nullptr;
+  return check_pool(node, info, a.kernel_shape, a.pads);
 }
 
 Status* FloatMaxPoolOp::compute(Call& call) const {
@@ -79,10 +75,11 @@ bool FloatMaxPoolOp::infer(const Attributes& attributes, const KnownShape* input
   return infer_window(shape_of(attributes), inputs[0], output);
 }
 
-Status* FloatDepthwiseConvOp::create(const Node&, const Attributes& a, const KernelInfo*) {
+Status* FloatDepthwiseConvOp::create(const Node& node, const Attributes& a,
+                                     const KernelInfo* info) {
   kernel = select_kernel<Op::float_depthwise_conv>(current_isa());
   shape = shape_of(a);
-  return nullptr;
+  return check_padding(node, info, a.pads);
 }
 
 Status* FloatDepthwiseConvOp::compute(Call& call) const {

@@ -8,7 +8,7 @@ namespace sbn::ort {
 
 struct FloatMaxPoolOp {
   using Attributes = FloatMaxPoolAttributes;
-  Status* create(const Node& node, const Attributes& attributes, const KernelInfo*);
+  Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
   void destroy(const Node&) {}
   Status* compute(Call& call) const;
   static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* output);
@@ -20,7 +20,7 @@ struct FloatMaxPoolOp {
 
 struct FloatDepthwiseConvOp {
   using Attributes = FloatDepthwiseConvAttributes;
-  Status* create(const Node& node, const Attributes& attributes, const KernelInfo*);
+  Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
   void destroy(const Node&) {}
   Status* compute(Call& call) const;
   static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* output);

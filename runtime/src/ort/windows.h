@@ -16,10 +16,19 @@ void set_window(const Attributes& a, Shape* s) {
   s->pad_bottom = a.pads[2], s->pad_right = a.pads[3];
 }
 
-// Convolves X, whose last axis must have `depth` elements. All of `work`, whose shape is
+// Checks how large X becomes with its pads, see SBN_MAX_PADDED_PIXELS. Sizes of X that are
+// negative are unknown; of X, here only its shape is used.
+Status* check_padding(const Node& node, const int64_t* pads, const Tensor& x);
+// The same when the model is loaded, as far as the shape of input 0 is known then.
+Status* check_padding(const Node& node, const KernelInfo* info, const int64_t* pads);
+// What max-pools check of their attributes when the model is loaded.
+Status* check_pool(const Node& node, const KernelInfo* info, const int64_t* kernel,
+                   const int64_t* pads);
+
+// Convolves X, whose last axis must have `depth` elements, with the attribute `pads`. All of `work`, whose shape is
 // `s`, but what X determines is known.
 template <Op op, class Work, class Shape, class Element>
-Status* convolve(Call& call, Work* work, Shape* s, int64_t depth,
+Status* convolve(Call& call, Work* work, Shape* s, int64_t depth, const int64_t* pads,
                  Size (*scratch_size)(const Work&),
                  void (*execute)(const Work&, const Element*, void*, void*, const Parallel&)) {
   const Node& node = call.node();
@@ -27,6 +36,8 @@ Status* convolve(Call& call, Work* work, Shape* s, int64_t depth,
   SBN_TRY(call.input(0, &x));
   const int64_t wanted[] = {-1, -1, -1, depth};
   SBN_TRY(node.expect(0, x, 4, wanted));
+  SBN_TRY(check_padding(node, pads, x));
+  if constexpr (is_conv(op)) SBN_TRY(node.no_unused_bits(0, x, s->channels));
   s->batch = x.dims[0], s->height = x.dims[1], s->width = x.dims[2];
   if (!resize(s)) {
     Message text = node.message();

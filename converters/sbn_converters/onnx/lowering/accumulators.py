@@ -6,14 +6,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ...ops import BY_NAME, MAX_PRODUCTS
 from .. import chains
-from ..graph import constant, dims, integer, ints, text
+from ..graph import constant, dims, integer, ints, spatial, text
 from ..layers import Accumulator
 from ..pixels import pixel_layer
 from .state import State
-
-# float32 counts exactly up to here.
-_MAX_PRODUCTS = 1 << 24
 
 
 class Accumulators:
@@ -32,7 +30,14 @@ class Accumulators:
         packed = self.state.input(node)
         if packed is None or not packed.is_image:
             layer = pixel_layer(node, self.state.graph.inputs[0])
-            if layer is not None and not self.state.may_take_pixels:
+            problem = ""
+            if layer is not None:
+                problem = BY_NAME["PixelConvThreshold"].problem(
+                    layer.attributes, spatial(self.state.graph.inputs[0])
+                )
+            if problem:
+                self.state.why[node] = f"no operator takes it: {problem}"
+            elif layer is not None and not self.state.may_take_pixels:
                 self.state.why[node] = (
                     "its images are not (2 p - 255) / 255 for 8-bit pixels p, as their"
                     " preprocessing says"
@@ -50,19 +55,20 @@ class Accumulators:
         if any(packed.pads) and any(own):
             self.state.why.setdefault(node, "its input is padded twice")
             return
+        attributes: dict[str, int | list[int]] = {
+            "channels": packed.channels,
+            "strides": ints(node, "strides", [1, 1]),
+            "dilations": ints(node, "dilations", [1, 1]),
+            "pads": list(packed.pads) if any(packed.pads) else own,
+            "group": integer(node, "group", 1),
+            "pad_value": packed.pad_value if any(packed.pads) else 0,
+        }
+        problem = BY_NAME["ConvThreshold"].problem(attributes, (packed.height, packed.width))
+        if problem:
+            self.state.why.setdefault(node, f"no operator takes it: {problem}")
+            return
         self.state.accumulators[node.outputs[0]] = Accumulator(
-            node,
-            packed,
-            weights.astype(np.float32),
-            _bias(node),
-            {
-                "channels": packed.channels,
-                "strides": ints(node, "strides", [1, 1]),
-                "dilations": ints(node, "dilations", [1, 1]),
-                "pads": list(packed.pads) if any(packed.pads) else own,
-                "group": integer(node, "group", 1),
-                "pad_value": packed.pad_value if any(packed.pads) else 0,
-            },
+            node, packed, weights.astype(np.float32), _bias(node), attributes
         )
 
     def dense(self, node: ir.Node) -> None:
@@ -93,8 +99,8 @@ class Accumulators:
         if not np.isin(weights, (-1, 1)).all():
             self.state.why.setdefault(node, "its weights are not all +1 or -1")
             return False
-        if np.prod(weights.shape[1:]) > _MAX_PRODUCTS:
-            self.state.why.setdefault(node, f"more than {_MAX_PRODUCTS} products in one sum")
+        if np.prod(weights.shape[1:]) > MAX_PRODUCTS:
+            self.state.why.setdefault(node, f"more than {MAX_PRODUCTS} products in one sum")
             return False
         return True
 

@@ -7,9 +7,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .. import chains
-from ..emit import spatial
 from ..epilogue import Epilogue, follow
-from ..graph import layer_name, macs
+from ..graph import layer_name, macs, spatial
 from ..layers import Layer, Packed, PixelLayer
 from ..pixels import pixel_scale
 from .state import State

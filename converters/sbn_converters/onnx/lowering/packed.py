@@ -6,8 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .. import chains
-from ..emit import spatial
-from ..graph import constant, dims, layer_name, text
+from ..graph import constant, dims, layer_name, spatial, text
 from ..layers import Packed
 from .state import State
 

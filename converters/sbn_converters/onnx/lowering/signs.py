@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from .. import chains
 from ..channelwise import ChannelStep, affine, direction_of
-from ..emit import spatial
-from ..graph import dims, layer_name, sole_consumer
+from ..graph import dims, layer_name, sole_consumer, spatial
 from ..layers import Accumulator, Packed, PixelLayer
 from ..noise import Draw
 from ..pixels import pixel_scale, pixel_thresholds

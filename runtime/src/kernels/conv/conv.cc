@@ -1,6 +1,7 @@
 #include "kernels/conv/conv.h"
 
 #include "base/bits.h"
+#include "base/text.h"
 #include "kernels/conv/border.h"
 #include "kernels/scratch.h"
 
@@ -224,7 +225,7 @@ const char* conv_fix(ConvShape* s) {
   s->output_words = words_of(s->outputs);
   const Size products = Size(s->kernel_h) * s->kernel_w * s->group_channels;
   if (!products.valid() || products.value() > kMaxProducts) {
-    return "kernel height * width * channels exceeds 2^28";
+    return "kernel height * width * channels exceeds " SBN_STRING(SBN_MAX_PRODUCTS);
   }
   s->products = products.value();
   return nullptr;

@@ -21,6 +21,7 @@
 #include "kernels/parallel.h"
 #include "kernels/product/epilogue.h"
 #include "kernels/resize.h"
+#include "op_limits.inc"
 
 namespace sbn {
 
@@ -46,8 +47,8 @@ struct ConvShape {
   int64_t out_h, out_w;
 };
 
-// More products than any kernel's arithmetic holds: exact_fma needs 29 bits.
-constexpr int64_t kMaxProducts = int64_t{1} << 28;
+// Float32, in which products are scaled, counts no further.
+constexpr int64_t kMaxProducts = SBN_MAX_PRODUCTS;
 
 // Derives what the weights determine. Returns null, or what is wrong with the shape.
 const char* conv_fix(ConvShape* shape);

@@ -1,10 +1,8 @@
 #include "kernels/pixel_conv/pixel_conv.h"
 
 #include "base/bits.h"
+#include "base/text.h"
 #include "kernels/scratch.h"
-
-#define SBN_STRING_OF(value) #value
-#define SBN_STRING(macro) SBN_STRING_OF(macro)
 
 namespace sbn {
 namespace {
