@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from sbn_converters import ops
-from sbn_converters.onnx.functions import function_protos
+from sbn_converters.onnx.functions import function_protos, reachable
 
 CLASSES = ("circle", "cross", "line")
 SIZE = 4
@@ -141,7 +141,7 @@ class Classifier:
         values = {"W": packed, "scale": self.scale, "bias": self.bias}
         for name, value in values.items():
             model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-        model.functions.extend(function_protos().values())
+        model.functions.extend(_functions(model))
         if metadata is None:
             metadata = {"classes": CLASSES, "preprocess": PREPROCESS, "members": 1}
         text = metadata if isinstance(metadata, str) else json.dumps(metadata)
@@ -189,7 +189,7 @@ class StochasticClassifier:
             initializers[f"W{m}"] = member.packed()
         for name, value in initializers.items():
             model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-        model.functions.extend(function_protos().values())
+        model.functions.extend(_functions(model))
         said = {
             "classes": CLASSES,
             "preprocess": PREPROCESS,
@@ -201,6 +201,12 @@ class StochasticClassifier:
         onnx.helper.set_model_props(model, {ops.DOMAIN: json.dumps(said | (metadata or {}))})
         onnx.save(model, path)
         return path
+
+
+def _functions(model: onnx.ModelProto) -> list[onnx.FunctionProto]:
+    """Those that the model's nodes need."""
+    used = {node.op_type for node in model.graph.node if node.domain == ops.DOMAIN}
+    return [function_protos()[name] for name in reachable(used)]
 
 
 def write_pixel_model(path: Path, weights: NDArray[np.int8]) -> Path:
@@ -229,7 +235,7 @@ def _write_pixels(
     }
     for name, value in values.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-    model.functions.extend(function_protos().values())
+    model.functions.extend(_functions(model))
     onnx.helper.set_model_props(model, {ops.DOMAIN: json.dumps(metadata)})
     onnx.save(model, path)
     return path

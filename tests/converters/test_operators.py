@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from sbn_converters import ops
-from sbn_converters.onnx.functions import function_protos, register_schemas
+from sbn_converters.onnx.functions import function_protos, reachable, register_schemas
 from sbn_converters.onnx.graph import Editor
 from sbn_converters.onnx.packing import pack_bits, pack_signs, unpack_signs, words
 
@@ -50,7 +50,7 @@ def run_function(
             onnx.helper.make_opsetid("", ops.ONNX_OPSET),
             onnx.helper.make_opsetid(ops.DOMAIN, ops.VERSION),
         ],
-        functions=[function_protos()[name]],
+        functions=[function_protos()[each] for each in reachable({name})],
         ir_version=ops.IR_VERSION,
     )
     register_schemas()
