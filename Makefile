@@ -27,7 +27,7 @@ EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install -c constrain
 	--config-settings=cmake.define.SBN_AARCH64=OFF -e
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test test-long test-lce sweep fuzz check-threads wheels test-arm \
+.PHONY: help demo test lint native-test python-test test-long test-lce sweep soak check-threads wheels test-arm \
 	arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
@@ -63,8 +63,8 @@ sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bi
 	$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile=thorough tests/converters/test_random_networks.py \
 		tests/converters/test_drawn_networks.py tests/converters/tflite/test_random_networks.py
 
-fuzz: $(STAMPS)/dev  ## read 100,000 damaged TFLite files: each is refused, or sound (about 3 minutes)
-	$(BIN)/python -m tests.converters.tflite.mutate 100000
+soak: $(STAMPS)/dev  ## damaged files of every format and disturbed commands, on from the last run; `make soak CASES=100000 FORMATS=onnx`
+	$(BIN)/python -m tests.soak $(FORMATS) $(if $(CASES),--cases $(CASES))
 
 check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread

@@ -46,7 +46,7 @@ class Session:
 
     Raises:
         ModelError: the file is missing, damaged, or has no sbn operators.
-        InputError: `threads` is below 1.
+        InputError: `threads` is below 1 or more than `sbn_runtime.threads.MOST_THREADS`.
         IsaError: SBN_ISA names a kernel set that is unknown or that this CPU lacks.
     """
 

@@ -18,6 +18,7 @@ FORMATS = {
     "npz": "npz",
     "parquet": "parquet",
     "safetensors": "safetensors",
+    "tflite": "tflite",
     "toml-json": "toml_json",
     "verbs": "verbs",
 }

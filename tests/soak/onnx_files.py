@@ -49,10 +49,7 @@ def check(seed: int, folder: Path) -> str:
         if x is None:
             return "accepted"
         _use(session, x)
-    except (ModelError, InputError) as error:
-        text = str(error)
-        if "\n" in text:
-            raise AssertionError(f"a message of several lines: {text}") from error
+    except (ModelError, InputError):
         return "refused"
     if rng.randrange(COMPARED) == 0:
         compare(path, x)

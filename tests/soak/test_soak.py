@@ -16,6 +16,7 @@ CASES = {
     "onnx": 100,
     "parquet": 150,
     "safetensors": 150,
+    "tflite": 500,
     "toml-json": 300,
 }
 

@@ -19,10 +19,12 @@ from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
 from sbn_runtime.errors import ModelError
 
-from .mutate import MEMORY_FOR_ANY_FILE, MEMORY_PER_BYTE, run
 from .raw import Fields, raw, wordy
 from .tflite_models import binary_network, one_operator
 
+# Bytes that reading may take: for each of the file, and for any.
+MEMORY_PER_BYTE = 10
+MEMORY_FOR_ANY_FILE = 2 << 20
 MAP = {"filter_height": 2, "filter_width": 300, "padding": 1, "stride_height": 2**20}
 
 
@@ -207,12 +209,6 @@ def test_every_truncated_file_is_refused() -> None:
     for length in range(used):
         with pytest.raises(ModelError):
             read(data[:length])
-
-
-def test_damaged_files_are_refused_or_sound() -> None:
-    outcome = run(0, 3000)
-    assert outcome.failures == []
-    assert 100 < outcome.accepted < 2900
 
 
 def _many_tensors(model: Fields, count: int) -> None:

@@ -1,28 +1,13 @@
-"""Damage TFLite files in every way we can think of, and hold the reader to its contract.
-
-    python -m tests.converters.tflite.mutate 100000
-
-`read` gives a model that `write` takes, or raises ModelError: nothing else, soon,
-and without using much more memory than the file is long. The same case is the
-same file every time: `--first N` starts at case N.
-"""
+"""Damaged TFLite files: the reader gives a model that the writer takes, or refuses them."""
 
 from __future__ import annotations
 
-import argparse
 import copy
-import faulthandler
-import os
 import random
-import sys
-import time
-import traceback
-import tracemalloc
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from unittest import mock
 
 from sbn_converters.tflite.flatbuffer import File
@@ -32,18 +17,8 @@ from sbn_converters.tflite.schema import CUSTOM, OPERATORS
 from sbn_converters.tflite.write import write
 from sbn_runtime.errors import ModelError
 
-from .raw import Fields, pooled, raw, wordy
-from .tflite_models import binary_network, one_operator
-
-CHUNK = 500
-# Memory is looked at in one case of so many: that is slow.
-MEMORY_EVERY = 20
-MEMORY_PER_BYTE = 10
-MEMORY_FOR_ANY_FILE = 2 << 20
-# Seconds after which a chunk of cases is taken to hang.
-PATIENCE = 120
-# Seconds that a case may take, however busy the machine.
-SLOWEST = 10.0
+from ..converters.tflite.raw import Fields, pooled, raw, wordy
+from ..converters.tflite.tflite_models import binary_network, one_operator
 
 
 @dataclass(frozen=True)
@@ -53,27 +28,6 @@ class Seed:
     data: bytes
     spans: tuple[tuple[int, int], ...]
     starts: tuple[int, ...]
-
-
-@dataclass
-class Outcome:
-    """What became of some cases."""
-
-    cases: int = 0
-    accepted: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-    slowest: float = 0.0
-    memory: float = 0.0
-
-    def add(self, other: Outcome) -> None:
-        """Add the cases of another outcome."""
-        self.cases += other.cases
-        self.accepted += other.accepted
-        self.reasons.update(other.reasons)
-        self.failures.extend(other.failures)
-        self.slowest = max(self.slowest, other.slowest)
-        self.memory = max(self.memory, other.memory)
 
 
 @cache
@@ -268,82 +222,14 @@ _MUTATIONS: tuple[Callable[[random.Random, Seed, bytearray], None], ...] = (
 )
 
 
-def run(first: int, count: int) -> Outcome:
-    """Run cases from `first` on."""
-    outcome = Outcome()
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+def check(seed: int, folder: Path) -> str:
+    """Reads the file of a number; what is read is written, and read again as the same."""
+    path = folder / "model.tflite"
+    path.write_bytes(case(seed))
     try:
-        for number in range(first, first + count):
-            _run_case(number, outcome)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-    return outcome
-
-
-def _run_case(number: int, outcome: Outcome) -> None:
-    data = case(number)
-    outcome.cases += 1
-    watched = number % MEMORY_EVERY == 0
-    if watched:
-        tracemalloc.start()
-    start = time.perf_counter()
-    try:
-        model = read(data)
-    except ModelError as error:
-        outcome.reasons[type(error).__name__] += 1
-        if "\n" in str(error):
-            outcome.failures.append(f"case {number}: the message has several lines: {error}")
-    except Exception:
-        outcome.failures.append(f"case {number}: {traceback.format_exc()}")
-    else:
-        outcome.accepted += 1
-        try:
-            again = read(write(model))
-            if (again.operators, again.inputs) != (model.operators, model.inputs):
-                outcome.failures.append(f"case {number}: another model comes back")
-        except Exception:
-            outcome.failures.append(f"case {number}, written: {traceback.format_exc()}")
-    seconds = time.perf_counter() - start
-    outcome.slowest = max(outcome.slowest, seconds)
-    if seconds > SLOWEST:
-        outcome.failures.append(f"case {number}: {seconds:.1f} s")
-    if watched:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        outcome.memory = max(outcome.memory, peak / max(len(data), 1))
-        if peak > MEMORY_PER_BYTE * len(data) + MEMORY_FOR_ANY_FILE:
-            outcome.failures.append(f"case {number}: {peak} bytes of memory for {len(data)}")
-
-
-def main() -> int:
-    """Run cases on all cores; 1 if any failed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("count", type=int, help="number of cases")
-    parser.add_argument("--first", type=int, default=0, help="number of the first case")
-    options = parser.parse_args()
-    total, begin = Outcome(), time.monotonic()
-    end = options.first + options.count
-    chunks = range(options.first, end, CHUNK)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for outcome in pool.map(run, chunks, [min(CHUNK, end - first) for first in chunks]):
-            total.add(outcome)
-            rate = total.cases / (time.monotonic() - begin)
-            print(
-                f"\r{total.cases} of {options.count} files, {total.accepted} still sound, "
-                f"{len(total.failures)} failures, {rate:.0f} a second ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-    print(file=sys.stderr)
-    for failure in total.failures[:20]:
-        print(failure)
-    print(
-        f"{total.cases} files: {total.accepted} read, {total.cases - total.accepted} refused, "
-        f"{len(total.failures)} failures; slowest {total.slowest:.2f} s"
-    )
-    return 1 if total.failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        model = read(path.read_bytes())
+    except ModelError:
+        return "refused"
+    again = read(write(model))
+    assert (again.operators, again.inputs) == (model.operators, model.inputs)
+    return "accepted"
