@@ -27,7 +27,7 @@ EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install -c constrain
 	--config-settings=cmake.define.SBN_AARCH64=OFF -e
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test test-long test-lce sweep fuzz check-threads wheels test-arm \
+.PHONY: help demo test lint native-test python-test test-long test-lce sweep fuzz fuzz-operators check-threads wheels test-arm \
 	arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
@@ -65,6 +65,9 @@ sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bi
 
 fuzz: $(STAMPS)/dev  ## read 100,000 damaged TFLite files: each is refused, or sound (about 3 minutes)
 	$(BIN)/python -m tests.converters.tflite.mutate 100000
+
+fuzz-operators: $(STAMPS)/dev  ## 2,000 damaged files of one operator in the library, under sanitizers (10 minutes)
+	$(BIN)/python -m tests.soak.sanitized $(BIN)/python -m tests.soak.operators 2000
 
 check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread
