@@ -27,8 +27,8 @@ EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install -c constrain
 	--config-settings=cmake.define.SBN_AARCH64=OFF -e
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint native-test python-test test-long test-lce sweep soak check-threads wheels test-arm \
-	arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
+.PHONY: help demo test lint native-test python-test test-long test-lce sweep soak soak-sanitized check-threads wheels \
+	test-arm arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -65,6 +65,9 @@ sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bi
 
 soak: $(STAMPS)/dev  ## damaged files of every format and disturbed commands, on from the last run; `make soak CASES=100000 FORMATS=onnx`
 	$(BIN)/python -m tests.soak $(FORMATS) $(if $(CASES),--cases $(CASES))
+
+soak-sanitized: $(STAMPS)/dev  ## 2,000 damaged files of one operator in the library, under sanitizers (10 minutes)
+	$(BIN)/python -m tests.soak.sanitized $(BIN)/python -m tests.soak.operators 2000
 
 check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
 	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread

@@ -124,6 +124,43 @@ def _random_bits() -> str:
 _SHIFTS = ", ".join(str(i) for i in range(64))
 _POWERS = ", ".join(str(1 << i) for i in range(32))
 
+
+# a * scale + bias, rounded once to float32, as a fused multiply-add does. `a` is float32, or an
+# integer of at most 2^24 in size, so that the product p is exact in double. But y = p + b is
+# rounded, and float32 would round it again. `error` is exactly what y lacks (Knuth's two-sum).
+# The second rounding goes wrong only where y is the middle of two float32, from where the error
+# says the way; all middles have at most 25 significant bits. `high` is y rounded to 25 bits
+# (Veltkamp's split). Where that is y, y is moved towards the sum by a relative 2^-28: off the
+# middle, and not as far as the next number of 25 bits. Other y stay: the sum lies between the
+# same two numbers of 25 bits as they do. Where y is infinite or NaN, `high` is NaN, and y stays
+# too. As y is multiplied, a zero keeps its sign.
+_SUM = """
+    a64 = Cast <to = 11> ({a})
+    s64 = Cast <to = 11> ({scale})
+    b64 = Cast <to = 11> ({bias})
+    p = Mul (a64, s64)
+    y = Add (p, b64)
+    b_added = Sub (y, p)
+    p_kept = Sub (y, b_added)
+    p_error = Sub (p, p_kept)
+    b_error = Sub (b64, b_added)
+    error = Add (p_error, b_error)"""
+_OFF_THE_MIDDLE = f"""
+    splitter = Constant <value = double {{{(1 << 28) + 1}.0}}> ()
+    split = Mul (y, splitter)
+    low = Sub (split, y)
+    high = Sub (split, low)
+    short = Equal (high, y)
+    y_sign = Sign (y)
+    error_sign = Sign (error)
+    away = Mul (y_sign, error_sign)
+    step = Constant <value = double {{{2.0**-28!r}}}> ()
+    one64 = Constant <value = double {{1.0}}> ()
+    little = Mul (away, step)
+    moved = Add (one64, little)
+    factor = Where (short, moved, one64)
+    near = Mul (y, factor)"""
+
 HELPERS = (
     # ONNX has no assertions. An index that is out of bounds is refused by every engine, and as
     # the result depends on it, nothing is computed of it before.
@@ -325,45 +362,72 @@ RoundToInt16 (X) => (Y)
 }""",
     ),
     Helper("RandomBits", _random_bits()),
-    # A * scale + bias, rounded once, as a fused multiply-add does. A is float32 or at most 2^24
-    # in size, so that the product p is exact in double, but y = p + b is rounded, and float32
-    # would round that again. `error` is exactly what y lacks (Knuth's two-sum). A second rounding
-    # goes wrong only where y lies halfway between two float32, from which the error says the way;
-    # all such y have at most 25 significant bits. `high` is y rounded to 25 bits (Veltkamp's
-    # split). Where that is y, y is moved towards the sum by a quarter of its 26th bit or less:
-    # off the middle, and not as far as the next number of 25 bits. Other y stay: the sum lies on
-    # the same side of every number of 25 bits as they do. Where y is infinite or NaN, so is
-    # `high - y`, and y stays. It is multiplied, which keeps the sign of a zero.
+    # Most sums of a layer are exact in double, and then nothing is to be moved: no turn is taken.
     Helper(
         "ScaleAndBias",
         f"""
 ScaleAndBias (A, scale, bias) => (Y)
+{{{_SUM.format(a="A", scale="scale", bias="bias")}
+    inexact = ReduceL1 <keepdims = 0> (error)
+    nothing = Constant <value = double {{0.0}}> ()
+    exact = Equal (inexact, nothing)
+    none = Constant <value_int = 0> ()
+    once = Constant <value_int = 1> ()
+    turns = Where (exact, none, once)
+    result = Loop (turns, , y) <body = move (int64 i, bool before, double[] same)
+                                         => (bool after, double[] near) {{
+    after = Identity (before){_OFF_THE_MIDDLE}
+    }}>
+    Y = Cast <to = 1> (result)
+}}""",
+    ),
+    # FloatDepthwiseConv as it is defined, but where `safe`: a fused multiply-add for each element
+    # of the filter, but for those beyond the border. `sums` are in the shape of Y, and are Y where
+    # `safe`. (A loop's body cannot call other functions of the file.)
+    Helper(
+        "AddInOrder",
+        f"""
+AddInOrder <strides, dilations, pads> (X, W, B, sums, safe) => (Y)
 {{
-    a = Cast <to = 11> (A)
-    s = Cast <to = 11> (scale)
-    b = Cast <to = 11> (bias)
-    p = Mul (a, s)
-    y = Add (p, b)
-    added = Sub (y, p)
-    kept = Sub (y, added)
-    p_error = Sub (p, kept)
-    b_error = Sub (b, added)
-    error = Add (p_error, b_error)
-    splitter = Constant <value = double {{{(1 << 28) + 1}.0}}> ()
-    split = Mul (y, splitter)
-    low = Sub (split, y)
-    high = Sub (split, low)
-    short = Equal (high, y)
-    y_sign = Sign (y)
-    error_sign = Sign (error)
-    away = Mul (y_sign, error_sign)
-    step = Constant <value = double {{{2.0**-28!r}}}> ()
-    one = Constant <value = double {{1.0}}> ()
-    little = Mul (away, step)
-    moved = Add (one, little)
-    factor = Where (short, moved, one)
-    near = Mul (y, factor)
-    Y = Cast <to = 1> (near)
+    axis0 = Constant <value_ints = [0]> ()
+    spatial = Constant <value_ints = [1, 2]> ()
+    unit = Constant <value_ints = [1]> ()
+    given_pads = Constant <value_ints: ints = @pads> ()
+    d = Constant <value_ints: ints = @dilations> ()
+    s = Constant <value_ints: ints = @strides> ()
+    sizes = Shape <start = 1, end = 3> (X)
+    pixels = Concat <axis = 0> (unit, sizes, unit)
+    outputs = Shape <start = 1, end = 3> (sums)
+    before_last = Sub (outputs, unit)
+    last = Mul (before_last, s)
+    length = Add (last, unit)
+    shape = Shape (sums)
+    biases = Expand (B, shape)
+    first = Where (safe, sums, biases)
+    kernel = Shape <start = 0, end = 2> (W)
+    kernel_h, kernel_w = Split <axis = 0, num_outputs = 2> (kernel)
+    elements = Mul (kernel_h, kernel_w)
+    none = Constant <value_ints = [0]> ()
+    turns1 = Where (safe, none, elements)
+    turns = Squeeze (turns1, axis0)
+    Y = Loop (turns, , first) <body = element (int64 i, bool before, float[n, h, w, c] sum)
+                                           => (bool after, float[n, h, w, c] result) {{
+    after = Identity (before)
+    row = Div (i, kernel_w)
+    column = Mod (i, kernel_w)
+    at = Concat <axis = 0> (row, column)
+    begin = Mul (at, d)
+    end = Add (begin, length)
+    padded = Pad (X, given_pads, , spatial)
+    image = ConstantOfShape <value = float[1] {{1.0}}> (pixels)
+    with_border = Pad (image, given_pads, , spatial)
+    inside = Cast <to = 9> (with_border)
+    x = Slice (padded, begin, end, spatial, s)
+    here = Slice (inside, begin, end, spatial, s)
+    factors = GatherND (W, at){_SUM.format(a="x", scale="factors", bias="sum")}{_OFF_THE_MIDDLE}
+    added = Cast <to = 1> (near)
+    result = Where (here, added, sum)
+    }}>
 }}""",
     ),
     Helper(

@@ -641,7 +641,8 @@ OPERATORS = (
         "FloatDepthwiseConv",
         "Convolves each channel of floats with a filter of its own: starting from B, one fused"
         " multiply-add for each element of the filter, rows first; those that lie beyond the"
-        " border are skipped. Which NaN a NaN is, is not defined. The body may round otherwise."
+        " border are skipped. Which NaN a NaN is, is not defined. The body may round otherwise,"
+        " unless numbers are so large that a sum may overflow: then it adds in this order as well."
         " With weights 1 / (kh * kw) this is an average pool that counts the border.",
         (
             Tensor("X", "float32", "[N, H, W, C]", "values"),
@@ -657,7 +658,16 @@ OPERATORS = (
     w = Unsqueeze (filters, axis1)
     y = Conv <strides: ints = @strides, dilations: ints = @dilations, pads: ints = @pads,
               group: int = @channels> (x, w, B)
-    Y = Transpose <perm = [0, 2, 3, 1]> (y)
+    last = Transpose <perm = [0, 2, 3, 1]> (y)
+    x_size = ReduceL1 <keepdims = 0> (X)
+    w_size = ReduceL1 <keepdims = 0> (W)
+    b_size = ReduceL1 <keepdims = 0> (B)
+    products = Mul (x_size, w_size)
+    bound = Add (products, b_size)
+    large = Constant <value = float {1e38}> ()
+    safe = Less (bound, large)
+    Y = sbn.AddInOrder <strides: ints = @strides, dilations: ints = @dilations,
+                        pads: ints = @pads> (X, W, B, last, safe)
 """,
     ),
 )

@@ -138,8 +138,11 @@ def _window(draw: st.DrawFn, name: str, rng: np.random.Generator) -> Node:
         }
     elif name == "FloatDepthwiseConv":
         shapes = {"X": (*images, channels), "W": (*kernel, channels), "B": (channels,)}
-        # Whole numbers, the sums of which are exact in every order.
-        inputs = {k: rng.integers(-99, 99, s).astype(np.float32) for k, s in shapes.items()}
+        if draw(st.booleans()):  # sums may overflow, and the body adds in order
+            inputs = {key: any_floats(rng, shape) for key, shape in shapes.items()}
+            inputs["X"].flat[0] = inputs["W"].flat[0] = FLOAT32.max
+        else:  # whole numbers, the sums of which are exact in every order
+            inputs = {k: rng.integers(-99, 99, s).astype(np.float32) for k, s in shapes.items()}
     elif pooling:
         inputs = _pooled(rng, name, (*images, channels))
     else:
