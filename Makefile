@@ -172,7 +172,7 @@ $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 
 $(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev
 	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON
-	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
+	$(BIN)/cmake --build $(CMAKE_BUILD) --target kernel_test --parallel $(JOBS)
 	touch $@
 
 # Shell lines that install the Debian packages $(2), as root, where the program $(1) is missing.

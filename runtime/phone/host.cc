@@ -134,6 +134,16 @@ Status* KernelInfoGetAttributeArray_int64(const KernelInfo* info, const char* na
   *count = found->count;
   return nullptr;
 }
+// The type of an input is the tensor itself.
+Status* KernelInfo_GetInputTypeInfo(const KernelInfo* info, size_t index, TypeInfo** type) {
+  *type = opaque<TypeInfo>(info->inputs[index]);
+  return nullptr;
+}
+Status* CastTypeInfoToTensorInfo(const TypeInfo* type, const TensorInfo** tensor) {
+  *tensor = reinterpret_cast<const TensorInfo*>(type);
+  return nullptr;
+}
+void ReleaseTypeInfo(TypeInfo*) {}
 Status* KernelInfoGetConstantInput_tensor(const KernelInfo* info, size_t index, int* constant,
                                           const Value** value) {
   const PlanTensor* input = info->inputs[index];
@@ -174,6 +184,7 @@ void fill_table() {
   SBN_PHONE_FUNCTION(27, CustomOpDomain_Add)
   SBN_PHONE_FUNCTION(28, AddCustomOpDomain)
   SBN_PHONE_FUNCTION(51, GetTensorMutableData)
+  SBN_PHONE_FUNCTION(55, CastTypeInfoToTensorInfo)
   SBN_PHONE_FUNCTION(60, GetTensorElementType)
   SBN_PHONE_FUNCTION(61, GetDimensionsCount)
   SBN_PHONE_FUNCTION(62, GetDimensions)
@@ -185,9 +196,11 @@ void fill_table() {
   SBN_PHONE_FUNCTION(90, KernelContext_GetInput)
   SBN_PHONE_FUNCTION(91, KernelContext_GetOutput)
   SBN_PHONE_FUNCTION(93, ReleaseStatus)
+  SBN_PHONE_FUNCTION(98, ReleaseTypeInfo)
   SBN_PHONE_FUNCTION(99, ReleaseTensorTypeAndShapeInfo)
   SBN_PHONE_FUNCTION(101, ReleaseCustomOpDomain)
   SBN_PHONE_FUNCTION(163, KernelInfoGetAttributeArray_int64)
+  SBN_PHONE_FUNCTION(234, KernelInfo_GetInputTypeInfo)
   SBN_PHONE_FUNCTION(244, KernelInfo_GetNodeName)
   SBN_PHONE_FUNCTION(249, KernelInfoGetConstantInput_tensor)
   SBN_PHONE_FUNCTION(274, KernelContext_ParallelFor)

@@ -39,11 +39,12 @@ def parse(texts: Sequence[str], inputs: Sequence[Shape]) -> Preprocess | None:
         raise ConfigError(
             f"preprocessing to order=bgr needs three channels; the input has {channels}"
         )
+    largest = _number("range", given.get("range", "255"))
     fields = {
         "channels": channels,
         "height": height,
         "width": width,
-        "pixel_max": _number("range", given.get("range", "255")),
+        "pixel_max": int(largest) if largest.is_integer() else largest,
         "mean": _for_channels("mean", given.get("mean", "0"), channels),
         "std": _for_channels("std", given.get("std", "1"), channels),
         "order": order,

@@ -174,7 +174,7 @@ class TestUnfitModels:
         (np.zeros((0, 1, SIZE, SIZE), np.float32), "input is empty"),
         (np.zeros((2, SIZE, SIZE + 1, 1), np.uint8), "images must have shape [N, 4, 4, 1]"),
         (np.full((1, SIZE, SIZE, 1), 17, np.uint8), "pixel value 17 is above"),
-        (np.array([{}], object), "not a readable .npy array"),
+        (np.array([{}], object), "damaged or not a .npy array"),
     ],
 )
 def test_unfit_arrays(model: Path, tmp_path: Path, array: np.ndarray, message: str) -> None:
@@ -194,7 +194,9 @@ def test_missing_image(model: Path, tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"\x89PNG\r\n\x1a\n" + bytes(9)])
 def test_broken_image(model: Path, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    assert f"{name}: not a readable" in sbn("predict", model, tmp_path / name).refused()
+    problem = "is damaged or not a .npy array" if name.endswith(".npy") else "not a readable image"
+    message = sbn("predict", model, tmp_path / name).refused()
+    assert message.startswith((f"{tmp_path / name}: {problem}", f"{tmp_path / name} {problem}"))
 
 
 def test_truncated_png(model: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ..sampled import few
 from . import arm
 from .arm import CORES, CORES_TO_TEST, Arm
 from .conftest import Answers
@@ -49,7 +48,7 @@ def test_wheel_keeps_its_platform_tag(arm_wheel: Path) -> None:
     assert "requires no external shared libraries" in check(arm_wheel)
 
 
-@pytest.mark.parametrize("core", few(CORES_TO_TEST, 1))
+@pytest.mark.parametrize("core", CORES_TO_TEST)
 def test_answers_are_those_of_this_machine(
     machine: Arm, core: str, installed: Path, trained: Answers, tmp_path: Path
 ) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from sbn_runtime import Session, library_path
 
-from ..sampled import few
 from ..small_models import Classifier, random_images, write_float_model, write_pixel_classifier
 from .arm import CORES_TO_TEST
 from .native import (
@@ -97,7 +96,7 @@ def test_example_answers_as_python_does(program: Path, model: Path) -> None:
     check_answer(model, library_path(), program)
 
 
-@pytest.mark.parametrize("core", few(CORES_TO_TEST, 1))
+@pytest.mark.parametrize("core", CORES_TO_TEST)
 def test_example_answers_on_arm_as_python_does_here(
     core: str, arm_program: Path, model: Path
 ) -> None:

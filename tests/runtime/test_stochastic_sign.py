@@ -325,8 +325,8 @@ def test_images_share_the_noise_of_a_sample() -> None:
     ("numbers", "attributes", "message"),
     [
         ({"seed": -1}, {}, r"input seed is -1, must lie in \[0, 9223372036854775807\]"),
-        ({"samples": 0}, {}, r"input samples is 0, must lie in \[1, 1048576\]"),
-        ({"samples": 2**20 + 1}, {}, r"input samples is 1048577, must lie in \[1, 1048576\]"),
+        ({"samples": 0}, {}, r"input samples is 0, must lie in \[1, 65536\]"),
+        ({"samples": 2**16 + 1}, {}, r"input samples is 65537, must lie in \[1, 65536\]"),
         ({"first_sample": -1}, {}, r"input first_sample is -1, must lie in \[0, 2147483647\]"),
         (
             {"first_sample": 2**31 - 2, "samples": 3},

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from safetensors.numpy import load_file
 
 from sbn_deploy.cli import main
@@ -244,6 +245,7 @@ def _start(verb: Verb, here: Path, disk: int | None) -> int:
     status = 1
     try:
         os.setsid()
+        torch.set_num_threads(1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(here)
         out = os.open("out.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)

@@ -44,7 +44,7 @@ def test_a_file_of_brevitas(tmp_path: Path) -> None:
         ("fc", "binary"),
     ]
     assert set(binary(report)) == {"ConvThreshold", "DenseScale"}
-    assert report.file_bytes < report.source_bytes / 3
+    assert report.file_bytes < report.source_bytes / 2
     assert (report.format, report.batch, report.binary_operators) == ("onnx", True, 2)
     x = images(5, *networks.IMAGE[1:])
     np.testing.assert_allclose(session.run(x)["logits"], alone(proto, x), rtol=1e-4, atol=1e-3)
