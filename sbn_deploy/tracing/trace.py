@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import io
 import logging
 import re
@@ -131,10 +132,17 @@ def _shortened(reason: str) -> str:
 
 @contextlib.contextmanager
 def _one_registry() -> Iterator[None]:
-    """Lets exports share torch's table of ONNX forms, which takes seconds to make each time."""
+    """Lets exports share torch's table of ONNX forms, which takes seconds to make each time.
+
+    Within an export torch also asks more than fifty times for all operators that it can
+    decompose; once is enough.
+    """
     try:
+        from torch._export import utils
         from torch.onnx._internal.exporter._registration import ONNXRegistry
-    except ImportError:  # internal to torch; without it exports are only slower
+
+        materialize = utils._materialize_cpp_cia_ops
+    except (AttributeError, ImportError):  # internal to torch; without it exports are only slower
         yield
         return
     made = ONNXRegistry.__dict__["from_torchlib"]
@@ -146,10 +154,12 @@ def _one_registry() -> Iterator[None]:
         return _REGISTRIES[key]
 
     setattr(ONNXRegistry, "from_torchlib", classmethod(shared))  # noqa: B010
+    utils._materialize_cpp_cia_ops = functools.cache(materialize)
     try:
         yield
     finally:
         setattr(ONNXRegistry, "from_torchlib", made)  # noqa: B010
+        utils._materialize_cpp_cia_ops = materialize
 
 
 @contextlib.contextmanager

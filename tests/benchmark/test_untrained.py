@@ -13,6 +13,8 @@ from sbn_deploy.untrained import export_untrained
 from sbn_runtime import Session
 from sbn_runtime.errors import ConfigError
 
+from ..sampled import few
+
 SMALL: dict[str, dict[str, object]] = {
     "birealnet18": {"size": 32, "width": 8, "classes": 5},
     "cifar-vgg": {"size": 8, "width": 8},
@@ -21,7 +23,7 @@ SMALL: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("arch", SMALL)
+@pytest.mark.parametrize("arch", few(SMALL, 3))
 def test_small_exports_run(arch: str, tmp_path: Path) -> None:
     """The export itself compares the file with torch."""
     path = tmp_path / "model.onnx"

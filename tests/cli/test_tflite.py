@@ -94,6 +94,7 @@ def test_noise(source: list[str], trained: Trained, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_tensorflow_is_not_loaded(trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "digits.tflite"
     arguments = ["export", str(trained.checkpoint), "-o", str(path)]

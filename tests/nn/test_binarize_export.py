@@ -17,6 +17,8 @@ from sbn_deploy.nn import Binarized, binarize
 from sbn_runtime import Session
 from tests.nn.float_networks import Bottleneck, MobileNet, ResNet, Vgg, signals
 
+from ..sampled import few
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "vgg": (Vgg, (3, 16, 16)),
     "vgg without norms": (lambda: Vgg(norms=False), (3, 16, 16)),
@@ -46,7 +48,7 @@ def check_packed(result: Binarized, report: ExportReport) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "padding_value"), [*((name, 1.0) for name in NETWORKS), ("resnet", 0.0)]
+    ("name", "padding_value"), few([*((name, 1.0) for name in NETWORKS), ("resnet", 0.0)], 3)
 )
 def test_every_binary_layer_is_packed(name: str, padding_value: float, tmp_path: Path) -> None:
     result, x = made(name, padding_value=padding_value)

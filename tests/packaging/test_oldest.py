@@ -39,7 +39,7 @@ OLDEST_PYTHON, *_, NEWEST_PYTHON = OLDEST
 @pytest.mark.parametrize(
     ("version", "pins"),
     [
-        (OLDEST_PYTHON, OLDEST[OLDEST_PYTHON]),
+        pytest.param(OLDEST_PYTHON, OLDEST[OLDEST_PYTHON], marks=pytest.mark.long),
         pytest.param(NEWEST_PYTHON, (), marks=pytest.mark.long),
         *(
             pytest.param(version, OLDEST[version], marks=pytest.mark.long)

@@ -93,6 +93,7 @@ def test_json(there: Device, model: Path, wheel: Path, data: str) -> None:
     assert any("sbn_deploy.remote.device" in command for command in remote["commands"])
 
 
+@pytest.mark.long
 def test_text(there: Device, model: Path, wheel: Path, data: str) -> None:
     outcome = benchmark(there, model, wheel, "--data", data, "--images", "7")
     assert outcome.status == 0, outcome
@@ -132,6 +133,7 @@ def test_labels_that_differ_are_counted(
     assert outcome.json["remote"]["differing_labels"] == 40
 
 
+@pytest.mark.long
 def test_baselines_are_made_here_and_run_there(there: Device, wheel: Path, tmp_path: Path) -> None:
     model = tmp_path / "digits.onnx"
     assert sbn("export", "--untrained", "digits-cnn", "-o", model).status == 0
