@@ -26,6 +26,8 @@ EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install -c constrain
 	--config-settings=build-dir=build/wheel-$(shell uname -m) \
 	--config-settings=cmake.define.SBN_AARCH64=OFF -e
 JOBS := $(shell nproc 2>/dev/null || echo 2)
+# A process of tests for each core; more threads in each would only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: help demo test lint native-test python-test test-long test-lce sweep soak soak-sanitized check-threads wheels \
 	test-arm arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
@@ -51,16 +53,16 @@ native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: Python 3.12 and 3.13, onnxruntime of each, Cortex-A72, and more under emulators (an hour)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m long $(ARGS)
+	$(PYTEST) -m long $(ARGS)
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/engines $(ARGS)
 
 sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 that draw their signs, 500 in LCE (about an hour)
-	$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile=thorough tests/converters/test_random_networks.py \
+	$(PYTEST) --hypothesis-profile=thorough tests/converters/test_random_networks.py \
 		tests/converters/test_drawn_networks.py tests/converters/tflite/test_random_networks.py
 
 soak: $(STAMPS)/dev  ## damaged files of every format and disturbed commands, on from the last run; `make soak CASES=100000 FORMATS=onnx`
