@@ -53,9 +53,7 @@ def read_image(source: bytes | Path) -> NDArray[np.uint8]:
     except Image.DecompressionBombError as error:
         raise InputError(f"{UNREADABLE}: {_too_many('too many')}") from error
     except Exception as error:
-        # Of the system, as that there is no such file, or else of the image.
-        what = "" if isinstance(error, OSError) and error.errno else f"{UNREADABLE}: "
-        raise InputError(f"{what}{reason(error)}") from error
+        raise InputError(f"{UNREADABLE}: {reason(error)}") from error
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
