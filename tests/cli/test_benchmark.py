@@ -144,6 +144,7 @@ def test_time_runs_out(model: Path) -> None:
     assert "--max-seconds allows for more" in outcome.stderr
 
 
+@pytest.mark.long
 def test_baselines(trained: Trained) -> None:
     outcome = sbn(
         *("benchmark", trained.model, "--compare", "int8,torch,fp32"),

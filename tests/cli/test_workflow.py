@@ -205,6 +205,7 @@ def test_output_that_cannot_be(trained: Trained, tmp_path: Path) -> None:
     assert line == f"{tmp_path}: is a folder; name a file in it"
 
 
+@pytest.mark.long
 def test_interrupted_demo(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "demo", "--epochs", "10000", "--out", tmp_path / "demo"],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from . import arm
-from .arm import CORES, CORES_TO_TEST, Arm
+from .arm import CORES, Arm
 from .conftest import Answers
 from .oldest import OLDEST
 from .wheels import CONSTRAINTS, ROOT, built, check
@@ -48,7 +48,8 @@ def test_wheel_keeps_its_platform_tag(arm_wheel: Path) -> None:
     assert "requires no external shared libraries" in check(arm_wheel)
 
 
-@pytest.mark.parametrize("core", CORES_TO_TEST)
+@pytest.mark.long
+@pytest.mark.parametrize("core", CORES)
 def test_answers_are_those_of_this_machine(
     machine: Arm, core: str, installed: Path, trained: Answers, tmp_path: Path
 ) -> None:

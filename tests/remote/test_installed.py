@@ -74,6 +74,7 @@ def test_what_it_writes_is_what_workstations_read(folder: Path, sbn: Path) -> No
     assert "needs pydantic, which is not installed: pip install 'sbn-deploy[report]'" in done.stderr
 
 
+@pytest.mark.long
 def test_installed_wheel_measures_itself_there(device: Device, folder: Path, sbn: Path) -> None:
     pip(f"--python={sbn.with_name('python')}", "install", CONSTRAINTS, "pydantic")
     done = subprocess.run(

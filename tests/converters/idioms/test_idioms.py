@@ -15,6 +15,7 @@ from sbn_deploy.export import ExportReport, export_model
 from sbn_deploy.oracle import validate_members
 from sbn_runtime import Session
 
+from ...sampled import few
 from .networks import CHANNELS, GROUPS, SIZE, Activation, Branches, Layer, branch
 from .page import PAGE, written
 from .table import ACTIVATIONS
@@ -34,7 +35,7 @@ def _inputs(count: int, seed: int) -> torch.Tensor:
     return torch.randn(count, CHANNELS, SIZE, SIZE, generator=generator)
 
 
-@pytest.fixture(scope="module", params=list(GROUPS))
+@pytest.fixture(scope="module", params=few(GROUPS, 2))
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     network = Branches(request.param, GROUPS[request.param]).eval()
     path = tmp_path_factory.mktemp(request.param) / "model.onnx"
