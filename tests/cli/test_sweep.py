@@ -70,6 +70,7 @@ def test_everything_is_measured(swept: Path) -> None:
     assert (swept / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_a_float_network_is_timed_and_classifies_too(
     swept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

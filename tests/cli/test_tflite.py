@@ -22,6 +22,7 @@ from sbn_deploy.train import checkpoint
 
 from ..command import Outcome, sbn
 from ..lce.tiny import binary_layer, without_lce
+from ..sampled import few
 from .conftest import Trained
 
 needs_lce = pytest.mark.skipif(not is_installed(), reason="needs larq-compute-engine")
@@ -66,6 +67,7 @@ def test_export_that_cannot_be_run_says_so(trained: Trained, tmp_path: Path) -> 
     read(path.read_bytes(), str(path))
 
 
+@pytest.mark.long
 def test_export_of_an_untrained_network(tmp_path: Path) -> None:
     path = tmp_path / "cifar.tflite"
     outcome = sbn("export", "--untrained", "cifar-vgg-s", "-o", path)
@@ -126,6 +128,7 @@ def test_validate(tflite: Exported, trained: Trained) -> None:
 
 
 @needs_lce
+@pytest.mark.long
 def test_ensemble(trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "ensemble.tflite"
     drawn = ("--weights", "sample", "--members", "2", "--seed", "5")
@@ -226,17 +229,20 @@ def _turned(model: Model) -> None:
 @needs_lce
 @pytest.mark.parametrize(
     ("spoil", "message"),
-    [
-        (_without_metadata, "was not exported by sbn-deploy"),
-        (_no_object, "has damaged metadata"),
-        (_no_json, "has damaged metadata"),
-        (_members_missing, "'members' is None"),
-        (_tensor_missing, "does not hold the layers that its metadata names"),
-        (_logits_renamed, "has no output with logits"),
-        (_wrong_logits, "has no output with logits"),
-        (_another_layer, "are not those of the network"),
-        (_turned, "does not hold the signs of"),
-    ],
+    few(
+        [
+            (_without_metadata, "was not exported by sbn-deploy"),
+            (_no_object, "has damaged metadata"),
+            (_no_json, "has damaged metadata"),
+            (_members_missing, "'members' is None"),
+            (_tensor_missing, "does not hold the layers that its metadata names"),
+            (_logits_renamed, "has no output with logits"),
+            (_wrong_logits, "has no output with logits"),
+            (_another_layer, "are not those of the network"),
+            (_turned, "does not hold the signs of"),
+        ],
+        4,
+    ),
 )
 def test_validate_with_damaged_metadata(
     spoil: Callable[[Model], None],

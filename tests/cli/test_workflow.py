@@ -92,6 +92,7 @@ def test_evaluate_agrees_with_training(trained: Trained) -> None:
     assert result["confidence_low"] < result["accuracy"] < result["confidence_high"]
 
 
+@pytest.mark.long
 def test_sweep_of_an_ensemble(trained: Trained, tmp_path: Path) -> None:
     output = tmp_path / "ensemble.onnx"
     sbn("export", trained.checkpoint, "-o", output, "--weights", "sample", "--members", "3")
@@ -121,6 +122,7 @@ def test_inspect(trained: Trained) -> None:
     assert all(layer["name"] in table for layer in layers)
 
 
+@pytest.mark.long
 def test_benchmark_against_rivals(trained: Trained) -> None:
     outcome = sbn(
         *("benchmark", trained.model, "--compare", "int8,fp32"),

@@ -109,6 +109,7 @@ def test_arm_library_loads_under_glibc(core: str, tmp_path: Path) -> None:
     check_load(*emulator, program, library=arm_library())
 
 
+@pytest.mark.long
 def test_arm_library_loads_under_musl(tmp_path: Path) -> None:
     """The compiler is glibc's; headers, start files and libc are musl's."""
     need(CROSS_COMPILER, "qemu-aarch64")

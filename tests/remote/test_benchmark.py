@@ -122,6 +122,7 @@ def test_here_and_there_agree(there: Device, model: Path, wheel: Path, data: str
     assert here["machine"].keys() == away["machine"].keys()
 
 
+@pytest.mark.long
 def test_labels_that_differ_are_counted(
     there: Device, model: Path, wheel: Path, data: str, tmp_path: Path
 ) -> None:

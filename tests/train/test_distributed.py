@@ -59,6 +59,7 @@ def test_processes_share_every_batch_of_an_epoch(tmp_path: Path) -> None:
         assert torch.equal(together, batch.flatten())
 
 
+@pytest.mark.long
 def test_torchrun_with_two_processes(tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
