@@ -20,6 +20,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Others run programs (EPS) or load plugins that nobody needs here."""
 MOST_PIXELS = 89_478_485
 """Pillow's own limit, 256 MiB of RGB: a small file can claim any size."""
+LARGE, DENSE = 10_000_000, 300
+"""More pixels than LARGE are refused where each byte of the file would hold more than DENSE."""
 UNREADABLE = "not a readable image"
 GREY = ("1", "L")
 # 32 bits without a known range.
@@ -32,8 +34,8 @@ def read_image(source: bytes | Path) -> NDArray[np.uint8]:
     Of 16 bits the upper 8 are taken, of an animation the first picture.
 
     Raises:
-        InputError: not a readable image of one of `FORMATS`, or more than `MOST_PIXELS`; the
-            file is not named. Pillow must be there.
+        InputError: not a readable image of one of `FORMATS`, more than `MOST_PIXELS`, or more
+            than its bytes can hold (`DENSE`); the file is not named. Pillow must be there.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -41,10 +43,11 @@ def read_image(source: bytes | Path) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             # Pillow warns of what it repairs, and of sizes that are refused below.
             warnings.simplefilter("ignore")
+            size = len(source) if isinstance(source, bytes) else source.stat().st_size
             with Image.open(
                 io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
             ) as image:
-                return _pixels(image)
+                return _pixels(image, size)
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise InputError(
@@ -56,9 +59,14 @@ def read_image(source: bytes | Path) -> NDArray[np.uint8]:
         raise InputError(f"{UNREADABLE}: {reason(error)}") from error
 
 
-def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    if image.width * image.height > MOST_PIXELS:
+def _pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    count = image.width * image.height
+    if count > MOST_PIXELS:
         raise ValueError(_too_many(f"{image.width} x {image.height}"))
+    if count > max(LARGE, DENSE * size):
+        raise ValueError(
+            f"it claims {image.width} x {image.height} pixels in {size:,} bytes; make it smaller"
+        )
     if image.mode.startswith("I;16"):
         return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
     if image.mode in UNSCALED:

@@ -178,6 +178,11 @@ def test_an_image_larger_than_any_is_refused(size: tuple[int, int]) -> None:
         read_image(png(*size))
 
 
+def test_an_image_of_more_pixels_than_its_bytes_can_hold_is_refused() -> None:
+    with pytest.raises(InputError, match=r"claims 4000 x 5000 pixels in \d+ bytes"):
+        read_image(png(4000, 5000))
+
+
 def test_a_comment_that_unpacks_to_much_is_refused() -> None:
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**7), 9))
     with pytest.raises(InputError, match=r"not a readable image: .*too large"):
