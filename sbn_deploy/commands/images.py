@@ -67,8 +67,8 @@ def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
     mode = PIXEL_MODES.get(wanted.channels)
     if mode is None:
         raise InputError(f"{file}: the model takes {wanted.channels} channels; give it a .npy file")
-    if not file.is_file():
-        raise InputError(f"{file}: {'Is a directory' if file.is_dir() else 'No such file'}")
+    if not file.exists():
+        raise InputError(f"{file}: No such file or directory")
     try:
         image = Image.fromarray(read_image(file)).convert(mode)
     except InputError as error:

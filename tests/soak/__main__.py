@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,12 +156,12 @@ def _work(name: str, seeds: range, send: int) -> None:
         os._exit(0)
 
 
-def _case(check: object, seed: int, folder: Path) -> tuple[str, float, str]:
+def _case(check: Callable[[int, Path], str], seed: int, folder: Path) -> tuple[str, float, str]:
     """Outcome, seconds, and what went wrong."""
     before = _reset_memory()
     begin = time.perf_counter()
     try:
-        outcome, failure = check(seed, folder), ""  # type: ignore[operator]
+        outcome, failure = check(seed, folder), ""
     except BaseException:
         outcome, failure = "failed", traceback.format_exc()[-2000:]
     seconds = time.perf_counter() - begin

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -261,8 +262,6 @@ def _start(verb: Verb, here: Path, disk: int | None) -> int:
         except SystemExit as stopped:
             status = int(stopped.code or 0)
         except BaseException:
-            import traceback
-
             traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
