@@ -18,18 +18,20 @@ STAMPS := .venv/stamps
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
 	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench \
 		-type f -not -path 'runtime/bench/arm/*' 2>/dev/null)
+WHEEL_BUILD := build/wheel-$(shell uname -m)
 CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 # What is compiled stays, for the next time and for the tests of wheels. The file names pip's
 # environment for builds, which is another each time, for which all would be compiled again.
 EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install -c constraints.txt \
-	--config-settings=build-dir=build/wheel-$(shell uname -m) \
-	--config-settings=cmake.define.SBN_AARCH64=OFF -e
+	--config-settings=build-dir=$(WHEEL_BUILD) \
+	--config-settings=cmake.define.SBN_AARCH64=OFF \
+	--config-settings=cmake.define.SBN_BUILD_TESTS=$(1) -e
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test lint native-test python-test test-long test-lce sweep soak soak-sanitized check-threads wheels \
+.PHONY: help demo test lint native-test python-test test-long test-lce sweep soak soak-sanitized sanitize wheels \
 	test-arm arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
@@ -46,8 +48,15 @@ lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-native-test: $(CMAKE_BUILD)/built  ## tests of the C++ kernels
-	$(BIN)/ctest --test-dir $(CMAKE_BUILD) --output-on-failure
+native-test: $(STAMPS)/dev  ## tests of the C++ kernels, as they are in the installed library
+	$(BIN)/ctest --test-dir $(WHEEL_BUILD) --output-on-failure
+
+sanitize: $(STAMPS)/dev  ## the same under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer (8 minutes)
+	for sanitizers in address,undefined thread; do \
+		$(BIN)/cmake -S runtime -B build/$$sanitizers -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=$$sanitizers; \
+		$(BIN)/cmake --build build/$$sanitizers --target kernel_test --parallel $(JOBS); \
+		$(BIN)/ctest --test-dir build/$$sanitizers --output-on-failure || exit; \
+	done
 
 # The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
 python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
@@ -71,18 +80,13 @@ soak: $(STAMPS)/dev  ## damaged files of every format and disturbed commands, on
 soak-sanitized: $(STAMPS)/dev  ## 2,000 damaged files of one operator in the library, under sanitizers (10 minutes)
 	$(BIN)/python -m tests.soak.sanitized $(BIN)/python -m tests.soak.operators 2000
 
-check-threads: $(STAMPS)/dev  ## tests of the C++ kernels under ThreadSanitizer
-	$(BIN)/cmake -S runtime -B build/threads -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=thread
-	$(BIN)/cmake --build build/threads --target kernel_test --parallel $(JOBS)
-	$(BIN)/ctest --test-dir build/threads --output-on-failure
-
 wheels: $(STAMPS)/dev arm-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
 	$(BIN)/python -m tests.packaging.wheels dist
 
-test-arm: $(ARM_BUILD)/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
+test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
 	for cpu in cortex-a53 cortex-a72 cortex-a76; do \
 		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
-			$(ARM_BUILD)/tests/kernel_test 50 || exit; \
+			$(ARM_BUILD)-sanitized/tests/kernel_test 50 || exit; \
 	done
 	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py
@@ -90,7 +94,7 @@ test-arm: $(ARM_BUILD)/built  ## kernels, wheel, source install and the runtime'
 arm-cycles: $(ARM_BUILD)/built arm-models  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 10 minutes)
 	$(BIN)/python -m runtime.bench.arm $(ARM_BUILD) -o docs/arm-cycles.md
 
-bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this machine, one core
+bench: $(STAMPS)/dev  ## time the C++ kernels and whole networks on this machine, one core
 	@test -f /usr/include/benchmark/benchmark.h || { \
 		if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
 			apt-get update -qq </dev/null; \
@@ -98,8 +102,8 @@ bench: $(CMAKE_BUILD)/built  ## time the C++ kernels and whole networks on this 
 		else \
 			echo 'missing: libbenchmark-dev. Type: sudo apt-get install libbenchmark-dev' >&2; exit 1; \
 		fi; }
-	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD)
-	$(BIN)/cmake --build $(CMAKE_BUILD) --parallel $(JOBS)
+	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DSBN_BUILD_TESTS=ON
+	$(BIN)/cmake --build $(CMAKE_BUILD) --target kernel_bench --parallel $(JOBS)
 	$(CMAKE_BUILD)/bench/kernel_bench
 	$(BIN)/python -m tests.tools.networks -o docs/benchmarks.md
 
@@ -161,21 +165,16 @@ $(STAMPS)/torch: constraints.txt | $(STAMPS)/venv
 	touch $@
 
 $(STAMPS)/demo: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(EDITABLE) '.[train,onnx,report]'
+	$(call EDITABLE,OFF) '.[train,onnx,report]'
 	touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(EDITABLE) '.[train,onnx,report,docs,dev]'
+	$(call EDITABLE,ON) '.[train,onnx,report,docs,dev]'
 	touch $(STAMPS)/demo $@
 
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(EDITABLE) '.[train,onnx,report,docs,dev,tflite]'
+	$(call EDITABLE,ON) '.[train,onnx,report,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
-
-$(CMAKE_BUILD)/built: $(NATIVE) | $(STAMPS)/dev
-	$(BIN)/cmake -S runtime -B $(CMAKE_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON
-	$(BIN)/cmake --build $(CMAKE_BUILD) --target kernel_test --parallel $(JOBS)
-	touch $@
 
 # Shell lines that install the Debian packages $(2), as root, where the program $(1) is missing.
 define debian
@@ -197,9 +196,11 @@ LLVM := $(shell sed -n 's/^OLDEST = \([0-9]*\).*/\1/p' runtime/bench/arm/mca.py)
 arm-models:
 	$(call debian,llvm-mca-$(LLVM),llvm-$(LLVM))
 
-$(ARM_BUILD)/built: $(NATIVE) | $(STAMPS)/dev arm-tools
-	$(BIN)/cmake -S runtime -B $(ARM_BUILD) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \
+# Without sanitizers for estimates of cycles, with them for tests.
+$(ARM_BUILD)/built $(ARM_BUILD)-sanitized/built: $(NATIVE) | $(STAMPS)/dev arm-tools
+	$(BIN)/cmake -S runtime -B $(@D) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \
+		-DSBN_SANITIZE=$(if $(findstring sanitized,$@),'address,undefined') \
 		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake \
 		-DCMAKE_SHARED_LINKER_FLAGS=-Wl,-Map=libsbn.map
-	$(BIN)/cmake --build $(ARM_BUILD) --parallel $(JOBS)
+	$(BIN)/cmake --build $(@D) --parallel $(JOBS)
 	touch $@

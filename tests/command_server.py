@@ -20,11 +20,10 @@ import onnxscript
 import safetensors.torch
 import sklearn.datasets
 import torch.onnx
-from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from sbn_deploy import export, train, validate
 from sbn_deploy.cli import VERBS, command, main
-from sbn_deploy.tracing.trace import _one_registry
+from sbn_deploy.tracing.trace import trace
 
 # Imported so that the commands need not do it.
 PRELOADED = (
@@ -36,8 +35,8 @@ PRELOADED = (
 
 def _wait_for_request() -> dict[str, Any] | None:
     """In a process of its own, what to run; None once nobody asks any more."""
-    with _one_registry():
-        ONNXRegistry.from_torchlib()
+    # What torch makes at its first export would be made in every process again.
+    trace(torch.nn.Linear(1, 1), torch.zeros(1, 1))
     gc.collect()
     gc.freeze()
     for line in sys.stdin:

@@ -18,7 +18,7 @@ from ..small_models import Classifier, write_float_classifier
 from .conftest import Trained
 
 # A round at least, however busy the machine is.
-QUICK = ("--runs", "20", "--warmup", "1", "--max-seconds", "2")
+QUICK = ("--runs", "2", "--warmup", "1", "--max-seconds", "2")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def rows(outcome: Outcome) -> list[list[str]]:
 
 def test_one_model(model: Path) -> None:
     outcome = sbn(
-        *("benchmark", model, "--runs", "25", "--warmup", "0", "--batch", "3"),
+        *("benchmark", model, "--runs", "5", "--warmup", "0", "--batch", "3"),
         *("--max-seconds", "1000", "--json"),
     )
     assert outcome.status == 0, outcome
@@ -59,13 +59,13 @@ def test_one_model(model: Path) -> None:
     (result,) = record["results"]
     assert result["prediction_low_ms"] <= result["p50_ms"] <= result["prediction_high_ms"]
     assert (result["model"], result["engine"], result["threads"]) == ("small", "sbn", 1)
-    assert (result["batch"], result["runs"]) == (3, 25)
+    assert (result["batch"], result["runs"]) == (3, 5)
     assert result["file_bytes"] == record["models"][0]["bytes"] == model.stat().st_size
     assert record["ratios"] == []
     assert record["settings"] == {
         "threads": [1],
         "batch": [3],
-        "runs": 25,
+        "runs": 5,
         "warmup": 0,
         "max_seconds": 1000,
     }

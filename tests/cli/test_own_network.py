@@ -413,7 +413,7 @@ def test_validate_with_another_network(sbn: Sbn) -> None:
 def test_benchmark(sbn: Sbn) -> None:
     outcome = sbn(
         *("benchmark", "net.py:build", *SHAPE, "--compare", "fp32,torch", "--json"),
-        *("--runs", "3", "--warmup", "1", "--max-seconds", "1"),
+        *("--runs", "2", "--warmup", "1", "--max-seconds", "1"),
     )
     assert outcome.status == 0, outcome
     record = json.loads(outcome.out)
@@ -430,7 +430,7 @@ def test_benchmark(sbn: Sbn) -> None:
 def test_benchmark_of_an_architecture(sbn: Sbn) -> None:
     outcome = sbn(
         *("benchmark", "digits-cnn", "--compare", "fp32", "--json"),
-        *("--runs", "3", "--warmup", "1", "--max-seconds", "1"),
+        *("--runs", "2", "--warmup", "1", "--max-seconds", "1"),
     )
     assert outcome.status == 0, outcome
     engines = [result["engine"] for result in json.loads(outcome.out)["results"]]
@@ -451,7 +451,7 @@ def test_sweep(sbn: Sbn) -> None:
     torch.save(module.state_dict(), "weights.pt")
     Path("sweep.toml").write_text(
         'checkpoint = "weights.pt"\nnetwork = "stochastic.py:Net"\nimages = 20\n'
-        'weights = ["threshold"]\nactivations = ["deterministic"]\nruns = 3\n'
+        'weights = ["threshold"]\nactivations = ["deterministic"]\nruns = 2\n'
         'preprocess = ["mean=0.5", "std=0.5", "range=16"]\n',
         encoding="utf-8",
     )
@@ -477,8 +477,8 @@ def test_latency_of_two_inputs(sbn: Sbn) -> None:
     )
     shapes = ("--input", "1x1x8x8,1x7")
     assert sbn("export", "two.py:Two", "--untrained", *shapes, "-o", "two.onnx").status == 0
-    assert sbn("profile", "two.onnx", "--runs", "3").status == 0
-    quick = ("--runs", "5", "--max-seconds", "2", "--batch", "3", "--json")
+    assert sbn("profile", "two.onnx", "--runs", "2").status == 0
+    quick = ("--runs", "2", "--max-seconds", "2", "--batch", "3", "--json")
     outcome = sbn("benchmark", "two.onnx", *quick)
     assert outcome.status == 0, outcome
     assert json.loads(outcome.out)["results"][0]["batch"] == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from sbn_deploy.records.benchmark import Benchmark
 from sbn_deploy.records.evaluation import Evaluation
 from sbn_deploy.records.files import load
 
+from ..command import COMMAND, sbn
+
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "models" / "digits-cnn" / "checkpoint.safetensors"
 
@@ -28,33 +31,24 @@ CHECKPOINT = ROOT / "models" / "digits-cnn" / "checkpoint.safetensors"
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sweep") / "digits.toml"
     path.write_text(
-        f'checkpoint = "{CHECKPOINT}"\nmembers = [2]\nsamples = [2]\nruns = 20\nimages = 60\n'
+        f'checkpoint = "{CHECKPOINT}"\nmembers = [2]\nsamples = [2]\nruns = 2\nimages = 60\n'
     )
     return path
 
 
 @pytest.fixture(scope="module")
 def swept(config: Path) -> Path:
-    """A sweep that was killed when it had something, and then run to its end."""
     folder = config.parent / "out"
-    command = [sys.executable, "-m", "sbn_deploy.cli", "sweep", str(config), "--out", str(folder)]
-    first = folder / "evaluations" / "threshold.json"
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
-        while process.poll() is None and not first.is_file():
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-    assert not (folder / "report.html").exists()
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.is_file()}
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "ship " in done.stdout
-    assert "done before" in done.stderr
-    finished = [path for path in before if path.suffix in (".onnx", ".json")]
-    assert first in finished
-    assert {path: path.stat().st_mtime_ns for path in finished} == {
-        path: before[path] for path in finished
-    }
+    outcome = sbn("sweep", config, "--out", folder)
+    assert outcome.status == 0, outcome
+    assert "ship " in outcome.stdout
     return folder
+
+
+def modified(folder: Path) -> dict[Path, int]:
+    """When each file was written that a sweep leaves as it is."""
+    files = [path for path in folder.rglob("*.*") if path.suffix in (".onnx", ".json")]
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
 def test_everything_is_measured(swept: Path) -> None:
@@ -68,6 +62,38 @@ def test_everything_is_measured(swept: Path) -> None:
     assert isinstance(timed, Benchmark)
     assert {result.model for result in timed.results} == names
     assert (swept / "report.html").stat().st_size > 10_000
+
+
+def test_what_is_missing_is_measured(swept: Path, config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(swept, folder)
+    for name in ("report.html", "report.json", "answer.json", "evaluations/members2.json"):
+        (folder / name).unlink()
+    before = modified(folder)
+    outcome = sbn("sweep", config, "--out", folder)
+    assert outcome.status == 0, outcome
+    assert "done before" in outcome.stderr
+    after = modified(folder)
+    assert {path: after[path] for path in before} == before
+    assert (folder / "report.html").exists()
+    assert isinstance(load(folder / "evaluations" / "members2.json"), Evaluation)
+
+
+@pytest.mark.long
+def test_a_killed_sweep_goes_on(config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    command = [*COMMAND, "sweep", str(config), "--out", str(folder)]
+    first = folder / "evaluations" / "threshold.json"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        while process.poll() is None and not first.is_file():
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not (folder / "report.html").exists()
+    before = modified(folder)
+    assert first in before
+    assert sbn("sweep", config, "--out", folder).status == 0
+    after = modified(folder)
+    assert {path: after[path] for path in before} == before
 
 
 @pytest.mark.long
@@ -163,7 +189,7 @@ def test_a_card_of_all_forms(swept: Path, tmp_path: Path) -> None:
 
 def test_a_card_has_the_accuracy_of_a_benchmark(swept: Path, tmp_path: Path) -> None:
     model, run, card = swept / "models" / "threshold.onnx", tmp_path / "run.json", tmp_path / "c.md"
-    quick = ["--runs", "5", "--max-seconds", "2", "--data", "digits", "--images", "20"]
+    quick = ["--runs", "2", "--max-seconds", "2", "--data", "digits", "--images", "20"]
     assert main(["benchmark", str(model), *quick, "-o", str(run)]) == 0
     assert main(["card", str(model), str(run), "-o", str(card)]) == 0
     text = card.read_text()

@@ -355,7 +355,7 @@ class TestUnfitFiles:
 def test_benchmark(trained: Trained) -> None:
     outcome = sbn(
         *("benchmark", trained.model, "--compare", "lce", "--batch", "1,2"),
-        *("--runs", "5", "--warmup", "1", "--json"),
+        *("--runs", "2", "--warmup", "1", "--json"),
     )
     assert outcome.status == 0, outcome
     results = outcome.json["results"]

@@ -21,6 +21,7 @@ from sbn_converters.onnx.graph import Editor
 from sbn_converters.onnx.packing import pack_bits, pack_signs, unpack_signs, words
 
 from ..runtime.one_node import element_type
+from ..sampled import few
 
 Array = NDArray[Any]
 
@@ -224,14 +225,23 @@ def test_pack_and_unpack(channels: int) -> None:
     check(pack_bits((x < low) | (x > high)), run_function("PackThreshold", [x, low, high]))
 
 
-@pytest.mark.parametrize("border", [-1, 0, 1])
+CONVOLUTIONS = [
+    (1, 1, (1, 1), [1, 1], [1, 1], [0, 0, 0, 0], 1),
+    (65, 66, (3, 2), [2, 1], [1, 2], [1, 0, 2, 1], 1),
+    (6, 9, (2, 3), [1, 1], [1, 1], [1, 1, 1, 1], 3),
+]
+
+
 @pytest.mark.parametrize(
-    ("channels", "outputs", "kernel", "strides", "dilations", "pads", "group"),
-    [
-        (1, 1, (1, 1), [1, 1], [1, 1], [0, 0, 0, 0], 1),
-        (65, 66, (3, 2), [2, 1], [1, 2], [1, 0, 2, 1], 1),
-        (6, 9, (2, 3), [1, 1], [1, 1], [1, 1, 1, 1], 3),
-    ],
+    ("border", "channels", "outputs", "kernel", "strides", "dilations", "pads", "group"),
+    few(
+        (
+            ((index + shift) % 3 - 1, *case)
+            for index, case in enumerate(CONVOLUTIONS)
+            for shift in range(3)
+        ),
+        3,
+    ),
 )
 def test_convolution(
     border: int,

@@ -15,6 +15,7 @@ from runtime.bench.arm.networks import BINARY, FIRST, ONNXRUNTIME, REST, ms, par
 from runtime.bench.arm.page import page
 from runtime.bench.arm.trace import Place, Trace, record
 
+from ..sampled import few
 from .native import CROSS_COMPILER, HERE, ROOT, need, run
 
 ADD_TO_ITSELF = 0x8B000000  # add x0, x0, x0
@@ -61,7 +62,7 @@ def executed(code: list[list[int]], order: list[int]) -> Trace:
     )
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.core)
+@pytest.mark.parametrize("board", few(BOARDS, 1), ids=lambda board: board.core)
 def test_a_chain_of_additions_takes_a_cycle_each(board: Any) -> None:
     if reason := mca.missing():
         pytest.skip(reason)

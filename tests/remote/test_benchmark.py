@@ -51,7 +51,7 @@ def there(device: Device, wheel: Path) -> Iterator[Device]:
 
 def benchmark(device: Device, model: Path, wheel: Path, *more: str) -> Outcome:
     arguments = ("benchmark", model, "--remote", device.url, "--wheel", wheel)
-    return sbn(*arguments, "--runs", "20", "--max-seconds", "1000", *more)
+    return sbn(*arguments, "--runs", "2", "--max-seconds", "1000", *more)
 
 
 def edited(wheel: Path, folder: Path, module: str, old: str, new: str) -> Path:
@@ -75,7 +75,7 @@ def test_json(there: Device, model: Path, wheel: Path, data: str) -> None:
         (result["model"], result["engine"], result["batch"], result["runs"])
         for result in record["results"]
     ]
-    assert found == [("small", "sbn", 3, 20), ("small", "sbn", 1, 20)]
+    assert found == [("small", "sbn", 3, 2), ("small", "sbn", 1, 2)]
     assert record["models"][0]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert record["machine"]["isa"] == isa()
     assert record["machine"]["sbn_deploy"] == "0.0.0"
@@ -114,7 +114,7 @@ def test_text(there: Device, model: Path, wheel: Path, data: str) -> None:
 
 def test_here_and_there_agree(there: Device, model: Path, wheel: Path, data: str) -> None:
     """The same entries come from here, but for those about the device."""
-    here = sbn("benchmark", model, "--runs", "5", "--data", data, "--json").json
+    here = sbn("benchmark", model, "--runs", "2", "--data", data, "--json").json
     away = benchmark(there, model, wheel, "--data", data, "--json").json
     assert away.keys() == here.keys()
     assert here["remote"] is None

@@ -57,7 +57,7 @@ def test_what_it_writes_is_what_workstations_read(folder: Path, sbn: Path) -> No
         folder / "data.npz", **dict.fromkeys(names[0], images), **dict.fromkeys(names[1], labels)
     )
     for verb, *options in (
-        ("benchmark", "--runs", "5", "--max-seconds", "1000"),
+        ("benchmark", "--runs", "2", "--max-seconds", "1000"),
         ("evaluate", "--data", "npz:data.npz"),
     ):
         command = [sbn, verb, "small.onnx", *options, "-o", f"{verb}.json"]
@@ -78,7 +78,7 @@ def test_what_it_writes_is_what_workstations_read(folder: Path, sbn: Path) -> No
 def test_installed_wheel_measures_itself_there(device: Device, folder: Path, sbn: Path) -> None:
     pip(f"--python={sbn.with_name('python')}", "install", CONSTRAINTS, "pydantic")
     done = subprocess.run(
-        [sbn, "benchmark", "small.onnx", "--remote", device.url, "--runs", "20", "--json"],
+        [sbn, "benchmark", "small.onnx", "--remote", device.url, "--runs", "2", "--json"],
         cwd=folder,
         env=clean(),
         capture_output=True,

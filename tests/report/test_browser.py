@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from PIL import Image
 from sbn_deploy.report import Report, write
 
 from ..nasty import UNICODE
+from ..sampled import few
 from . import builder
 from .conftest import Collected
 
@@ -127,8 +129,10 @@ def test_no_complaint_of_the_browser(single_page: Path) -> None:
     assert "CONSOLE" not in errors, errors
 
 
-@pytest.mark.parametrize("name", ["sweep_page", "single_page"])
-@pytest.mark.parametrize("width", [320, PHONE, 760])
+@pytest.mark.parametrize(
+    ("width", "name"),
+    few(product([320, PHONE, 760], ["sweep_page", "single_page"]), 2),
+)
 def test_the_page_does_not_scroll_sideways(
     name: str, width: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
