@@ -6,6 +6,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
+# Bytecode is written at the first import: of much of what is installed there never is one.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first Python that is new enough; `make PYTHON=…` takes another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -23,7 +25,7 @@ CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 # What is compiled stays, for the next time and for the tests of wheels. The file names pip's
 # environment for builds, which is another each time, for which all would be compiled again.
-EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install -c constraints.txt \
+EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install --no-compile -c constraints.txt \
 	--config-settings=build-dir=$(WHEEL_BUILD) \
 	--config-settings=cmake.define.SBN_AARCH64=OFF \
 	--config-settings=cmake.define.SBN_BUILD_TESTS=$(1) -e
@@ -155,12 +157,12 @@ $(STAMPS)/torch: constraints.txt | $(STAMPS)/venv
 		raise SystemExit('torch==' + v.split('+')[0] != '$$want')" 2>/dev/null; then \
 		echo "$$want is installed"; \
 	elif { $(PIP) index versions torch 2>/dev/null || true; } | grep -q "$${want#torch==}+cpu"; then \
-		$(PIP) install -c constraints.txt "$$want"; \
+		$(PIP) install --no-compile -c constraints.txt "$$want"; \
 	else \
-		$(PIP) install -c constraints.txt uv; \
+		$(PIP) install --no-compile -c constraints.txt uv; \
 		$(BIN)/uv pip install --python $(BIN)/python --torch-backend cpu -c constraints.txt "$$want" || { \
 			echo 'No CPU build of torch within reach: taking the default one, with CUDA packages.' >&2; \
-			$(PIP) install -c constraints.txt "$$want"; }; \
+			$(PIP) install --no-compile -c constraints.txt "$$want"; }; \
 	fi
 	touch $@
 

@@ -9,7 +9,7 @@ from .built import stale_library
 
 # `pytest --hypothesis-profile=thorough` searches much longer. Tests that export a network for
 # each example take a part of these.
-settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("quick", max_examples=15, deadline=None)
 settings.register_profile("thorough", max_examples=2500, deadline=None)
 # Under an emulator everything takes far longer.
 settings.register_profile("emulated", max_examples=5, deadline=None)

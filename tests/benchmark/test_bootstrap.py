@@ -119,7 +119,7 @@ def test_the_next_run_falls_into_the_interval(count: int, between: float) -> Non
     """Two runs lie in each other's intervals in nine of ten cases, of the ratio and the median."""
     random = np.random.default_rng(3)
     hits = np.zeros(2)
-    trials = 100
+    trials = 60
     for _ in range(trials):
         runs = []
         for _ in range(2):

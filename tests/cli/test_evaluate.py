@@ -22,6 +22,7 @@ from sbn_deploy.nn import models
 from sbn_deploy.records import files
 
 from ..command import sbn
+from ..sampled import few
 from ..small_models import (
     CLASSES,
     PREPROCESS,
@@ -328,7 +329,7 @@ def test_classes_in_another_order(model: Path, tmp_path: Path) -> None:
 # Interrupted
 
 
-@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("noise", few([True, False], 1))
 def test_a_killed_run_goes_on(numbered: Path, tmp_path: Path, noise: bool) -> None:
     path = tmp_path / "model.onnx"
     (StochasticClassifier.random(2) if noise else Classifier.random()).write(path)

@@ -391,6 +391,7 @@ def test_validate_members_on_images(sbn: Sbn) -> None:
     assert all(result["compared_bits"] > 0 for result in report["results"])
 
 
+@pytest.mark.long
 def test_validate_with_another_network(sbn: Sbn) -> None:
     assert sbn(*EXPORT).status == 0
     against = ("validate", "net.onnx", "--against", "net.py:build")
@@ -427,6 +428,7 @@ def test_benchmark(sbn: Sbn) -> None:
     assert "compare it with the same module as floats" in message
 
 
+@pytest.mark.long
 def test_benchmark_of_an_architecture(sbn: Sbn) -> None:
     outcome = sbn(
         *("benchmark", "digits-cnn", "--compare", "fp32", "--json"),
@@ -446,6 +448,7 @@ def test_benchmark_does_not_run_what_a_file_names(sbn: Sbn) -> None:
     assert "go with FILE.py:NAME" in sbn("benchmark", "net.onnx", *SHAPE).refusal
 
 
+@pytest.mark.long
 def test_sweep(sbn: Sbn) -> None:
     module = loading.load("stochastic.py:Net").module
     torch.save(module.state_dict(), "weights.pt")

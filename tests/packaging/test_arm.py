@@ -44,6 +44,7 @@ def check_answers(
     trained.compare(output)
 
 
+@pytest.mark.long
 def test_wheel_keeps_its_platform_tag(arm_wheel: Path) -> None:
     assert "requires no external shared libraries" in check(arm_wheel)
 

@@ -19,6 +19,7 @@ from sbn_deploy.benchmark.stability import RULE
 from sbn_runtime import isa
 
 from ..command import COMMAND, Outcome, sbn
+from ..sampled import few
 from ..small_models import Classifier, random_images
 from .conftest import Device
 
@@ -112,6 +113,7 @@ def test_text(there: Device, model: Path, wheel: Path, data: str) -> None:
     assert any(step.startswith("removed ") for step in steps)
 
 
+@pytest.mark.long
 def test_here_and_there_agree(there: Device, model: Path, wheel: Path, data: str) -> None:
     """The same entries come from here, but for those about the device."""
     here = sbn("benchmark", model, "--runs", "2", "--data", data, "--json").json
@@ -232,7 +234,7 @@ def test_wheel_of_another_version(there: Device, model: Path, wheel: Path, tmp_p
     assert f"{wheel.name} answers in an unknown form" in line
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", few([signal.SIGTERM, signal.SIGINT, signal.SIGKILL], 1))
 def test_cancelled(there: Device, model: Path, wheel: Path, number: signal.Signals) -> None:
     arguments = ("benchmark", model, "--remote", there.url, "--wheel", wheel)
     # A short path: the socket of ssh lies in it. Who is killed cannot remove that.
@@ -261,7 +263,7 @@ def test_cancelled(there: Device, model: Path, wheel: Path, number: signal.Signa
         assert last == "sbn: error: interrupted"
 
 
-@pytest.mark.parametrize("wheels", [0.5, 1.5])
+@pytest.mark.parametrize("wheels", few([0.5, 1.5], 1))
 def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> None:
     """A small file system: too small for the copies, or for what is installed."""
     size = f"size={round(wheel.stat().st_size * wheels)}"

@@ -48,6 +48,7 @@ def clean() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
+@pytest.mark.long
 def test_what_it_writes_is_what_workstations_read(folder: Path, sbn: Path) -> None:
     """The base install has no pydantic, which reads its measurements here."""
     images = np.random.default_rng(0).integers(0, 16, (12, 4, 4, 1), np.uint8)

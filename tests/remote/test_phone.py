@@ -25,6 +25,7 @@ from sbn_deploy.remote import connection, phone
 from sbn_runtime import isa
 
 from ..packaging.native import arm_program, need
+from ..sampled import few
 from ..small_models import Classifier, StochasticClassifier, write_float_model
 from .fake_adb import ELF
 
@@ -337,11 +338,14 @@ def test_folder_that_cannot_be_made(benchmark: Run, fake: FakePhone) -> None:
 
 @pytest.mark.parametrize(
     ("script", "said"),
-    [
-        ("exit 126", "sbn_layers ended with status 126"),
-        ("kill -4 $$", "sbn_layers ended with status 132"),
-        ("echo out of memory >&2; exit 2", "out of memory"),
-    ],
+    few(
+        [
+            ("exit 126", "sbn_layers ended with status 126"),
+            ("kill -4 $$", "sbn_layers ended with status 132"),
+            ("echo out of memory >&2; exit 2", "out of memory"),
+        ],
+        1,
+    ),
 )
 def test_program_that_does_not_run(
     benchmark: Run, programs: Path, tmp_path: Path, monkeypatch: Any, script: str, said: str
@@ -352,7 +356,7 @@ def test_program_that_does_not_run(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"isa": "neon", "layers": [], "core": 1}', "hello"]
+    "text", few(["", "{}", "[]", '{"isa": "neon", "layers": [], "core": 1}', "hello"], 2)
 )
 def test_answers_of_another_form(
     benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
@@ -364,7 +368,13 @@ def test_answers_of_another_form(
 
 @pytest.mark.parametrize(
     ("agree", "expected", "other"),
-    [("false", "false", "the scalar ones there"), ("true", "false", "the same on this machine")],
+    few(
+        [
+            ("false", "false", "the scalar ones there"),
+            ("true", "false", "the same on this machine"),
+        ],
+        1,
+    ),
 )
 def test_kernels_that_are_wrong_there(
     benchmark: Run,
@@ -452,7 +462,7 @@ def test_path_that_leads_elsewhere(
     assert not (tmp_path / "written").exists()
 
 
-@pytest.mark.parametrize("way", ["status", "silence"])
+@pytest.mark.parametrize("way", few(["status", "silence"], 1))
 def test_connection_lost_half_way(
     benchmark: Run, fake: FakePhone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
@@ -482,7 +492,7 @@ def test_connection_lost_half_way(
     assert not Path(f"/proc/{running[0]}").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", few([signal.SIGINT, signal.SIGKILL], 1))
 def test_command_that_is_ended(
     fake: FakePhone, model: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -84,6 +84,7 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, METRICS, HISTORY}
 
 
+@pytest.mark.long
 def test_sigterm_finishes_the_step_and_saves(tmp_path: Path, whole: bytes) -> None:
     process = start(tmp_path)
     wait_for((tmp_path / state.STATE).exists, process)

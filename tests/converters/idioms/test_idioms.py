@@ -35,7 +35,7 @@ def _inputs(count: int, seed: int) -> torch.Tensor:
     return torch.randn(count, CHANNELS, SIZE, SIZE, generator=generator)
 
 
-@pytest.fixture(scope="module", params=few(GROUPS, 2))
+@pytest.fixture(scope="module", params=few(GROUPS, 1))
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     network = Branches(request.param, GROUPS[request.param]).eval()
     path = tmp_path_factory.mktemp(request.param) / "model.onnx"

@@ -213,7 +213,7 @@ def test_shortcuts(after: nn.Module) -> None:
 
 
 @needs_lce
-@pytest.mark.parametrize("arch", few(reversed(SMALL), 2))
+@pytest.mark.parametrize("arch", few(reversed(SMALL), 1))
 def test_architectures(arch: str, tmp_path: Path) -> None:
     """The export itself compares the file with torch; here all kinds of kernels do."""
     onnx_file, tflite_file = tmp_path / "model.onnx", tmp_path / "model.tflite"
@@ -342,8 +342,7 @@ def test_arithmetic() -> None:
 
 
 @needs_lce
-@pytest.mark.parametrize("kernel", [3, 13])
-@pytest.mark.parametrize("pad_value", [0, 255])
+@pytest.mark.parametrize(("kernel", "pad_value"), few([(3, 0), (3, 255), (13, 255), (13, 0)], 2))
 def test_first_layers_on_pixels_are_exact(kernel: int, pad_value: int) -> None:
     """Sums up to 255 * 127 * 507, where a bias of that size in the sum would be rounded."""
     rng = np.random.default_rng(kernel)
