@@ -33,12 +33,16 @@ PRELOADED = (
 )
 
 
-def _wait_for_request() -> dict[str, Any] | None:
-    """In a process of its own, what to run; None once nobody asks any more."""
-    # What torch makes at its first export would be made in every process again.
+def warm() -> None:
+    """Makes now what every forked process would make again: what torch does at a first export."""
     trace(torch.nn.Linear(1, 1), torch.zeros(1, 1))
     gc.collect()
     gc.freeze()
+
+
+def _wait_for_request() -> dict[str, Any] | None:
+    """In a process of its own, what to run; None once nobody asks any more."""
+    warm()
     for line in sys.stdin:
         child = os.fork()
         if not child:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import settings
 
@@ -20,3 +22,10 @@ def pytest_configure() -> None:
     """Refuses to test an old library."""
     if why := stale_library():
         raise pytest.UsageError(why)
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector what was imported: torch and onnx alone are a million objects."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

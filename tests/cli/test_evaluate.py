@@ -174,6 +174,7 @@ def test_a_plain_classifier(tmp_path: Path, outputs: tuple[str, ...]) -> None:
     assert f"seed does not apply: {model} has no noise" in message
 
 
+@pytest.mark.long
 def test_the_fp32_twin(tmp_path: Path) -> None:
     from sbn_deploy.benchmark.float_baselines import export_fp32
 

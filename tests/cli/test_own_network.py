@@ -375,6 +375,7 @@ def test_verbose_shows_the_traceback(sbn: Sbn, name: str, frame: str) -> None:
     assert outcome.err.splitlines()[-1].startswith("sbn: error: net.py:")
 
 
+@pytest.mark.long
 def test_validate_members_on_images(sbn: Sbn) -> None:
     own = ("stochastic.py:Net", "--input", "1x1x8x8")
     pixels = ("--preprocess", "mean=0.5", "std=0.5", "range=16")
@@ -466,6 +467,7 @@ def test_sweep(sbn: Sbn) -> None:
     assert said["preprocess"]["pixel_max"] == 16
 
 
+@pytest.mark.long
 def test_latency_of_two_inputs(sbn: Sbn) -> None:
     Path("two.py").write_text(
         "from torch import nn\n"

@@ -16,7 +16,7 @@ from tests.published.catalogue import NETWORKS
 from ..sampled import few
 
 
-@pytest.mark.parametrize("name", few(NETWORKS, 4))
+@pytest.mark.parametrize("name", few(NETWORKS, 3))
 def test_binary_layers_are_packed_and_answer_as_torch(name: str) -> None:
     network = NETWORKS[name]
     module = network.tiny.build()

@@ -72,6 +72,7 @@ def test_wide_networks_are_compared_with_samples(capsys: pytest.CaptureFixture[s
     assert all(score["uncertainty"] > 0 for score in found["result"]["scores"])
 
 
+@pytest.mark.long
 def test_along_a_training_run_with_figures(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -48,7 +48,7 @@ def check_packed(result: Binarized, report: ExportReport) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "padding_value"), few([*((name, 1.0) for name in NETWORKS), ("resnet", 0.0)], 3)
+    ("name", "padding_value"), few([*((name, 1.0) for name in NETWORKS), ("resnet", 0.0)], 2)
 )
 def test_every_binary_layer_is_packed(name: str, padding_value: float, tmp_path: Path) -> None:
     result, x = made(name, padding_value=padding_value)

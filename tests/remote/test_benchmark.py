@@ -226,6 +226,7 @@ def test_measuring_that_fails_there(
     assert line == "127.0.0.1: measuring failed: so it is"
 
 
+@pytest.mark.long
 def test_wheel_of_another_version(there: Device, model: Path, wheel: Path, tmp_path: Path) -> None:
     changed = edited(
         wheel, tmp_path, "remote/device", "asdict(run_job(folder))", '{"benchmark": {}}'

@@ -202,6 +202,7 @@ def test_tables_are_sorted_by_a_click(sweep_page: Path, tmp_path: Path) -> None:
     assert values["sort"] == "descending"
 
 
+@pytest.mark.long
 def test_light_and_dark(single_page: Path, tmp_path: Path) -> None:
     light, dark = ground(single_page, tmp_path), ground(single_page, tmp_path, "--force-dark-mode")
     assert light[0] > 230
@@ -209,6 +210,7 @@ def test_light_and_dark(single_page: Path, tmp_path: Path) -> None:
     assert min(light[1], dark[1]) > 180
 
 
+@pytest.mark.long
 def test_it_prints(single_page: Path, tmp_path: Path) -> None:
     paper = tmp_path / "report.pdf"
     chromium(single_page, f"--print-to-pdf={paper}", "--no-pdf-header-footer")

@@ -165,6 +165,7 @@ def test_of_many_models_those_on_the_front_are_drawn(collected: Collected, tmp_p
     assert all(f"reason {i}" in found.text for i in range(DETAILED + 1))
 
 
+@pytest.mark.long
 def test_a_thousand_classes_stay_small(collected: Collected, tmp_path: Path) -> None:
     facts = builder.model("large", arch="quicknet")
     classes = [f"class {i}" for i in range(1000)]

@@ -20,9 +20,10 @@ FORMATS = {
     "safetensors": "safetensors",
     "tflite": "tflite",
     "toml-json": "toml_json",
+    "loads": "loads",
     "verbs": "verbs",
 }
-"""The module of each format; `verbs` are commands that are disturbed."""
+"""The module of each format; `loads` are sessions in use, `verbs` commands that are disturbed."""
 
 
 def reader(name: str) -> Callable[[int, Path], str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from . import reader
+from . import loads, reader
 
 CASES = {
     "images": 400,
@@ -32,3 +34,8 @@ def test_a_file_is_read_or_refused(name: str, tmp_path: Path) -> None:
     # A fuzzer that only makes rubbish tests little.
     assert counts["accepted"] > CASES[name] / 20
     assert counts["refused"] > CASES[name] / 20
+
+
+@pytest.mark.parametrize("way", dict.fromkeys(loads.WAYS), ids=lambda way: way.__name__)
+def test_sessions_under_load_answer_as_ever(way: Callable[[random.Random, Path], None]) -> None:
+    way(random.Random(1), loads.files()[0])

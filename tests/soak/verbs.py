@@ -29,6 +29,8 @@ from safetensors.numpy import load_file
 
 from sbn_deploy.cli import main
 
+from ..command_server import warm
+
 SWEEP = """\
 checkpoint = "given/checkpoint.safetensors"
 data = "npz:given/data.npz"
@@ -89,7 +91,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 def check(seed: int, folder: Path) -> str:
     """One verb meets one thing."""
     rng = random.Random(seed)
-    verb = rng.choice(VERBS)
+    verb = VERBS[seed % len(VERBS)]
     with tempfile.TemporaryDirectory(dir=folder) as place:
         here = Path(place)
         shutil.copytree(given(), here / "given")
@@ -145,7 +147,7 @@ def twice(rng: random.Random, verb: Verb, here: Path) -> str:
     return "accepted" if status == 0 else "refused"
 
 
-WAYS = (killed, killed, killed, interrupted, full, folder_there, twice)
+WAYS = (killed, killed, killed, killed, interrupted, full, folder_there, twice)
 
 
 def _one_line(status: int, said: str) -> None:
@@ -200,6 +202,7 @@ def duration(verb: Verb) -> float:
 @cache
 def given() -> Path:
     """A trained checkpoint, its exports, an evaluation, data, a sweep."""
+    warm()
     here = Path(tempfile.mkdtemp(prefix="sbn-soak-"))
     folder = here / "given"
     folder.mkdir()

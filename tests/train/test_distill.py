@@ -43,6 +43,7 @@ def test_loss_is_the_weighted_sum(tmp_path: Path) -> None:
     torch.testing.assert_close(Loss(config, None, HEAD)(logits, x, labels), hard)
 
 
+@pytest.mark.long
 def test_a_student_learns_from_a_checkpoint_and_from_a_state_dict(tmp_path: Path) -> None:
     twin = train(TrainConfig(out=tmp_path / "twin", twin=True, epochs=4, model={"width": 8}))
     model, _ = checkpoint.load(twin.checkpoint_path)

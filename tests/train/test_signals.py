@@ -46,6 +46,7 @@ def test_signals_are_not_images() -> None:
         data.stream_test("signals")
 
 
+@pytest.mark.long
 def test_a_network_of_signals_learns(tmp_path: Path) -> None:
     config = TrainConfig(
         out=tmp_path,

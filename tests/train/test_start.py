@@ -149,6 +149,7 @@ def test_training_starts_there_and_says_so(tmp_path: Path) -> None:
     assert torch.equal(sign(model.get_parameter("stage3.conv.latent")), sign(weight))
 
 
+@pytest.mark.long
 def test_a_stopped_run_needs_the_file_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

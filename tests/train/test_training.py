@@ -265,7 +265,7 @@ def test_settings_of_the_data_cannot_be_contradicted(tmp_path: Path) -> None:
             {"precision": "bfloat16", "channels_last": True, "batchnorm_images": 300, "warmup": 1},
             {"schedule": "step", "milestones": (4,), "activations": "mean"},
         ],
-        3,
+        2,
     ),
 )
 def test_every_way_to_train_learns(tmp_path: Path, settings: dict[str, Any]) -> None:

@@ -95,6 +95,7 @@ def test_tensors_stay_packed_between_binary_layers() -> None:
 
 
 @needs_lce
+@pytest.mark.long
 def test_torch_padding_with_stride_two_is_a_border_of_clear_bits() -> None:
     torch.manual_seed(0)
     layers = [Sign(), *block(33, 20, stride=2), *head(20 * 16)]
@@ -142,6 +143,7 @@ def test_images_smaller_than_the_kernel(size: int) -> None:
 
 
 @needs_lce
+@pytest.mark.long
 def test_pooling_before_batch_norm_stays_packed() -> None:
     """Channels whose batch-norm falls are held the other way round, which costs nothing."""
     torch.manual_seed(0)
@@ -161,6 +163,7 @@ def test_pooling_before_batch_norm_stays_packed() -> None:
 @pytest.mark.parametrize(
     ("channels", "outputs", "packed"), few([(64, 64, True), (24, 30, False)], 1)
 )
+@pytest.mark.long
 def test_groups_are_convolutions_of_their_own(channels: int, outputs: int, packed: bool) -> None:
     torch.manual_seed(0)
     layers = [Sign(), *block(channels, outputs, groups=2), *head(outputs * 16)]
@@ -232,6 +235,7 @@ def test_architectures(arch: str, tmp_path: Path) -> None:
 
 
 @needs_lce
+@pytest.mark.long
 def test_members_are_one_file(tmp_path: Path) -> None:
     """What members share is computed once; probabilities are averaged in the file."""
     path = tmp_path / "model.tflite"
