@@ -34,13 +34,14 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Lists the layers and their sums."""
-    metadata, layers = _read(options.model)
+    metadata, layers, working = _read(options.model)
     totals = {
         "file_bytes": options.model.stat().st_size,
         "binary_macs": sum(layer.binary_macs for layer in layers),
         "int8_macs": sum(layer.int8_macs for layer in layers),
         "float_macs": sum(layer.float_macs for layer in layers),
         "packed_bytes": sum(layer.packed_bytes for layer in layers),
+        "working_bytes": working,
     }
     if options.json:
         show_json({"metadata": metadata, "layers": layers, "totals": totals})
@@ -71,21 +72,25 @@ def run(options: argparse.Namespace) -> int:
         f"\n{totals['binary_macs']:,} binary, {totals['int8_macs']:,} 8-bit and"
         f" {totals['float_macs']:,} float multiply-accumulates a sample;"
         f" {totals['packed_bytes']:,} packed bytes,"
-        f" {totals['file_bytes']:,} bytes in the file"
+        f" {totals['file_bytes']:,} bytes in the file;"
+        f" {working:,} bytes of activations at a time for each sample"
     )
     return 0
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[LayerInfo]]:
-    """What a file says of itself, and its layers."""
+def _read(path: Path) -> tuple[dict[str, Any], list[LayerInfo], int]:
+    """What a file says of itself, its layers, and the memory they work in."""
     if path.suffix == ".tflite":
         from sbn_converters.tflite import inspect
         from sbn_converters.tflite.metadata import metadata
         from sbn_converters.tflite.read import read
 
         model = read(path.read_bytes(), str(path))
-        return metadata(model, str(path)), inspect.inspect_model(model, str(path))
-    from sbn_converters.onnx.inspect import inspect_model
+        layers = inspect.inspect_model(model, str(path))
+        return metadata(model, str(path)), layers, inspect.working_memory(model)
+    from sbn_converters.onnx.inspect import inspect_model, working_memory
     from sbn_runtime import Session
 
-    return Session(path).metadata, inspect_model(path)
+    # First what only reads: whoever asks wants to know before memory is taken.
+    layers, working = inspect_model(path), working_memory(path)
+    return Session(path).metadata, layers, working

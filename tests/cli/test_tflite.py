@@ -295,6 +295,8 @@ def test_inspect_a_file_from_elsewhere(tmp_path: Path) -> None:
     assert convolution["binary_macs"] == 4 * 4 * 40 * 8
     assert convolution["packed_bytes"] == 8 * 2 * 4
     assert quantize["binary_macs"] == quantize["float_macs"] == 0
+    # From 4 x 4 x 40 floats to two words of 32 bits for each pixel.
+    assert outcome.json["totals"]["working_bytes"] == 4 * 4 * (4 * 40 + 2 * 4)
 
 
 def test_names_do_not_control_the_terminal(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbn_converters.onnx.inspect import inspect_model, metadata
+from sbn_converters.onnx.inspect import inspect_model, metadata, working_memory
 from sbn_converters.ops import MAX_PADDED_PIXELS, MAX_PIXEL_PRODUCTS
 from sbn_deploy.export import ExportReport, export_model
 from sbn_deploy.export.onnx_model import Built
@@ -309,6 +309,8 @@ def test_inspect_counts_macs_and_bytes(tmp_path: Path) -> None:
     assert conv.packed_bytes == 70 * 9 * 2 * 8
     assert dense.binary_macs == 280 * 4
     assert dense.fused == ("MatMul",)
+    # The largest operator packs 4 x 4 x 100 floats into two words for each pixel.
+    assert working_memory(report.path) == 4 * 4 * (4 * 100 + 2 * 8)
 
 
 def test_ensembles_share_what_members_have_in_common() -> None:

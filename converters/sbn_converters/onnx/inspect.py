@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from sbn_runtime.errors import ModelError
@@ -15,6 +16,7 @@ from sbn_runtime.errors import ModelError
 from ..layer_info import LayerInfo
 from ..ops import DOMAIN
 from .shorten import FLOAT_LAYERS
+from .working_set import working_set
 from .write import METADATA_KEY
 
 
@@ -51,6 +53,15 @@ def metadata(model: onnx.ModelProto) -> dict[str, object]:
                 raise ModelError("the model's sbn metadata is damaged; export it again")
             return loaded
     return {}
+
+
+def working_memory(path: Path) -> int:
+    """Bytes that one sample's activations take at most, as the file's shapes say; see working_set.
+
+    Raises what `load_model` does.
+    """
+    inferred = onnx.shape_inference.infer_shapes(load_model(path))
+    return working_set(ir.from_proto(inferred).graph)
 
 
 def inspect_model(path: Path) -> list[LayerInfo]:

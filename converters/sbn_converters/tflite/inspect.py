@@ -66,6 +66,21 @@ def inspect_model(model: Model, name: str) -> list[LayerInfo]:
     return layers
 
 
+def working_memory(model: Model) -> int:
+    """Bytes of inputs and outputs of the largest operator, without constants."""
+    return max(
+        (
+            sum(
+                math.prod(tensor.shape) * tensor.dtype.itemsize
+                for index in {*operator.inputs, *operator.outputs}
+                if index >= 0 and (tensor := model.tensors[index]).data is None
+            )
+            for operator in model.operators
+        ),
+        default=0,
+    )
+
+
 def _notes(meta: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By the result's name, what our exporter says of a layer; what is damaged is left out."""
     layers, packed = meta.get("layers"), meta.get("packed")
