@@ -1,12 +1,12 @@
 """The networks of `tests.published` in their published sizes: exported, compared and timed.
 
-    python -m tests.tools.published [NAME ...] [--rounds N] [-o FILE]
+    python -m tests.tools.published [NAME ...] [--no-times] [-o FILE]
 
 Writes a table in Markdown. Each network has a process of its own, in which export time and
 peak memory are measured. The latency of one input on one thread is compared with that of the
-same module as a float ONNX file in onnxruntime, in turns; `--rounds 0` leaves it out. The
-float file has what the module computes in forward: the straight-through terms that some
-leave there cost time, which a file of ours does not have.
+same module as a float ONNX file in onnxruntime, by `sbn benchmark`. The float file has what the
+module computes in forward: the straight-through terms that some leave there cost time, which a
+file of ours does not have.
 """
 
 from __future__ import annotations
@@ -14,31 +14,28 @@ from __future__ import annotations
 import argparse
 import logging
 import resource
+import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
-from time import perf_counter, process_time
+from time import process_time
 
-import numpy as np
-import onnxruntime
 import torch
-from numpy.typing import NDArray
 
 from sbn_deploy.export.onnx_model import Built, build
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.oracle import validate_members
-from sbn_runtime import Session, available_isas
+from sbn_deploy.records.benchmark import Benchmark
+from sbn_deploy.records.files import load
+from sbn_runtime import available_isas
 from sbn_runtime.errors import SbnError
 from sbn_runtime.files import write_atomically
 from tests.published.catalogue import NETWORKS
 
-ROUNDS = 15
 HEADER = """\
 # Networks of published methods
 
@@ -53,7 +50,7 @@ with random weights and batch-norm statistics, and exported as anybody's network
   export, and none differs; tied: inputs of which a float fell so near zero, before a sign, that
   torch itself decides it by the order of its sums.
 - ours, float: median latency of one input on one thread, of our file and of the same module as
-  float ONNX, both in onnxruntime, in turns.
+  float ONNX in onnxruntime, by `sbn benchmark`.
 
 | network | packed | of MACs | ours | float | ratio | file | export CPU | peak memory | agrees |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---|
@@ -94,7 +91,7 @@ class Row:
         )
 
 
-def try_network(name: str, rounds: int) -> Row:
+def try_network(name: str, timed: bool) -> Row:
     """Exports one network in full size, compares it with torch, times it."""
     torch.set_num_threads(1)
     size = NETWORKS[name].full
@@ -110,7 +107,7 @@ def try_network(name: str, rounds: int) -> Row:
     candidates = [layer for layer in built.lowered.layers if layer.candidate]
     packed = [layer for layer in candidates if layer.kind != "float"]
     whole = sum(layer.macs for layer in candidates)
-    ours, plain = _latency(built, data, size.example(1), rounds) if rounds else (0.0, 0.0)
+    ours, plain = _latency(built, data, size.example(1)) if timed else (0.0, 0.0)
     return Row(
         name,
         layers=len({layer.name for layer in candidates}),
@@ -137,32 +134,27 @@ def _agreement(built: Built, module: torch.nn.Module, x: torch.Tensor) -> str:
     return f"{result.compared_bits:,} bits{ties}"
 
 
-def _latency(built: Built, data: bytes, example: torch.Tensor, rounds: int) -> tuple[float, float]:
-    """Median milliseconds of the file and of the float one, in turns, on one thread."""
-    x = example.numpy()
+def _latency(built: Built, data: bytes, example: torch.Tensor) -> tuple[float, float]:
+    """Median milliseconds of the file and of the float one, by `sbn benchmark`."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "packed.onnx"
-        path.write_bytes(data)
-        session = Session(path, threads=1)
-        plain = _float_session(built, example, Path(folder) / "float.onnx")
-    (given,) = plain.get_inputs()
-    runs: list[Callable[[], object]] = [
-        lambda: session.run(x),
-        lambda: plain.run(None, {given.name: x}),
-    ]
-    times: NDArray[np.float64] = np.zeros((rounds + 1, len(runs)))
-    for row in times:
-        for index, run in enumerate(runs):
-            started = perf_counter()
-            run()
-            row[index] = 1000 * (perf_counter() - started)
-    # The first round warms up.
-    ours, theirs = (median(column) for column in times[1:].T.tolist())
-    return ours, theirs
+        ours, plain = Path(folder) / "ours.onnx", Path(folder) / "float.onnx"
+        record = Path(folder) / "times.json"
+        ours.write_bytes(data)
+        _export_floats(built, example, plain)
+        subprocess.run(
+            [sys.executable, "-m", "sbn_deploy.cli", "benchmark", ours, plain, "-o", record],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        measured = load(record)
+    assert isinstance(measured, Benchmark)
+    first, second = measured.results
+    return first.p50_ms, second.p50_ms
 
 
-def _float_session(built: Built, example: torch.Tensor, path: Path) -> onnxruntime.InferenceSession:
-    """What the module computes, with no knowledge of signs.
+def _export_floats(built: Built, example: torch.Tensor, path: Path) -> None:
+    """What the module computes, with no knowledge of signs, as ONNX.
 
     It is exported from the recording, since torch cannot export some of these modules.
     """
@@ -173,9 +165,6 @@ def _float_session(built: Built, example: torch.Tensor, path: Path) -> onnxrunti
         made = torch.onnx.export(graph, (example,), dynamo=True, verbose=False)
     assert made is not None
     made.save(path)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def report(rows: list[Row]) -> str:
@@ -195,7 +184,7 @@ def main() -> int:
     """Returns 1 if a network cannot be exported or does not agree."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="all by default")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of timing; 0 for none")
+    parser.add_argument("--no-times", action="store_true", help="export and compare only")
     parser.add_argument("-o", "--output", type=Path, help="default: print only")
     args = parser.parse_args()
     unknown = sorted(set(args.names) - set(NETWORKS))
@@ -205,7 +194,7 @@ def main() -> int:
     for name in args.names or NETWORKS:
         # A fresh process each, so that peak memory is that of one network.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            rows.append(process.submit(try_network, name, args.rounds).result())
+            rows.append(process.submit(try_network, name, not args.no_times).result())
         print(rows[-1].cells(), file=sys.stderr, flush=True)
     text = report(rows)
     print(text)
