@@ -121,6 +121,13 @@ def operators_page() -> str:
         " whichever is more. Memory grows with the padded image, and a small file must not ask for"
         " gigabytes; what `pads` of the largest value each would come to is refused.\n"
     )
+    text += (
+        "\n## Activations\n\nSix rows, one number for each channel in each, are a function with a"
+        " bend at 0: shift, slope, gain, offset, low, high. In this order, rounded at each step, x"
+        " becomes x + shift, then that times slope where it is negative and times gain where it is"
+        " not, then that plus offset, and then min(max(that, low), high). Rows of 0, 1, 1, 0, -inf"
+        " and inf change nothing, but perhaps the sign of a zero.\n"
+    )
     for operator in ops.OPERATORS:
         text += f"\n## {operator.name}\n\n{operator.doc}\n\n"
         text += _tensor_table("input", operator.inputs)

@@ -447,6 +447,36 @@ ScaledDot <dot_offset> (A, scale, bias) => (Y)
     Y = Where (fused, once, twice)
 }""",
     ),
+    Helper(
+        "Activate",
+        """
+Activate (x, a) => (Y)
+{
+    first = Constant <value_int = 0> ()
+    second = Constant <value_int = 1> ()
+    third = Constant <value_int = 2> ()
+    fourth = Constant <value_int = 3> ()
+    fifth = Constant <value_int = 4> ()
+    sixth = Constant <value_int = 5> ()
+    shift = Gather <axis = 0> (a, first)
+    slope = Gather <axis = 0> (a, second)
+    gain = Gather <axis = 0> (a, third)
+    offset = Gather <axis = 0> (a, fourth)
+    low = Gather <axis = 0> (a, fifth)
+    high = Gather <axis = 0> (a, sixth)
+    zero = Constant <value = float {0.0}> ()
+    moved = Add (x, shift)
+    negative = Less (moved, zero)
+    sloped = Mul (moved, slope)
+    gained = Mul (moved, gain)
+    bent = Where (negative, sloped, gained)
+    v = Add (bent, offset)
+    below = Less (v, low)
+    raised = Where (below, low, v)
+    above = Greater (raised, high)
+    Y = Where (above, high, raised)
+}""",
+    ),
     # Sums of so few products (ops.MAX_PIXEL_PRODUCTS) are exact in float in any order;
     # onnxruntime's ConvInteger saturates on some CPUs.
     Helper(

@@ -221,6 +221,18 @@ _BIAS = Tensor("bias", "float32", "[O]", "offset of each output channel")
 _LOW = Tensor("low", "float32", "[O]", "smallest result of each output channel")
 _HIGH = Tensor("high", "float32", "[O]", "largest result of each output channel")
 _SLOPE = Tensor("slope", "float32", "[O]", "factor of negative results, for each output channel")
+_ACTIVATION = (
+    "shift, slope, gain, offset, low and high of each output channel, see [activations]"
+    "(#activations)"
+)
+_INNER = Tensor("inner", "float32", "[6, O]", f"before R is added: {_ACTIVATION}")
+_OUTER = Tensor("outer", "float32", "[6, O]", f"after R is added: {_ACTIVATION}")
+_BOUNDS = Tensor(
+    "bounds",
+    "float32",
+    "[2, O]",
+    "smallest and largest Y whose sign is +1, for each output channel",
+)
 _PIXELS = Tensor("X", "uint8", "[N, H, W, C]", "an 8-bit image")
 _PIXEL_W = Tensor("W", "int8", "[O, kh, kw, C]", "weights, constant for best speed")
 _PIXEL_THRESHOLD = Tensor(
@@ -285,6 +297,22 @@ _RESIDUAL_BODY = f"""
     zero = Constant <value = float {{{{0.0}}}}> ()
     negative = Less (Y, zero)
     P = sbn.PackBits (negative)
+"""
+_ACTIVATE_BODY = f"""
+    all = {{call}}
+    A = {_CLAMP_DOT}
+    v = {_SCALED_DOT}
+    i = sbn.Activate (v, inner)
+    u = Add (i, R)
+    Y = sbn.Activate (u, outer)
+    first = Constant <value_int = 0> ()
+    second = Constant <value_int = 1> ()
+    low = Gather <axis = 0> (bounds, first)
+    high = Gather <axis = 0> (bounds, second)
+    below = Less (Y, low)
+    above = Greater (Y, high)
+    outside = Or (below, above)
+    P = sbn.PackBits (outside)
 """
 _QUANTIZE_BODY = f"""
     all = {{call}}
@@ -362,6 +390,22 @@ def _products(
             ),
             ranged,
             _RESIDUAL_BODY.format(call=call),
+        ),
+        Operator(
+            f"{kind}Activate",
+            f"{what} with a shortcut between two activations: Y = outer(inner(v) + R), where"
+            " v = dot * scale + bias, see `dot_offset`; and the signs of Y by one interval for each"
+            " channel packed: bit 1 (-1) where Y < low or Y > high.",
+            (
+                *(x, w, _SCALE, _BIAS, _INNER, _OUTER, _BOUNDS),
+                Tensor("R", "float32", f"[{lead}, O]", "shortcut"),
+            ),
+            (
+                Tensor("Y", "float32", f"[{lead}, O]", "results"),
+                Tensor("P", "uint64", packed, "packed signs of Y"),
+            ),
+            ranged,
+            _ACTIVATE_BODY.format(call=call),
         ),
     )
 

@@ -83,7 +83,8 @@ inline size_t whole_lines(int64_t bytes) {
 // What an epilogue computes with, for `pixels` of `outputs` channels.
 struct EpilogueProblem {
   Op op;
-  Guarded threshold, scale, bias, low, high, slope, residual;
+  Guarded threshold, scale, bias, low, high, slope, activations, residual;
+  Activation inner, outer;
   int32_t dot_low, dot_high, dot_offset;
 
   EpilogueProblem(Random& random, Op which, int64_t outputs, int64_t pixels, int64_t products,
@@ -95,11 +96,14 @@ struct EpilogueProblem {
         low(bytes_of(outputs, 4), slack),
         high(bytes_of(outputs, 4), slack),
         slope(bytes_of(outputs, 4), slack),
+        activations(bytes_of(is_activate(op) ? 14 * outputs : 0, 4), slack),
         residual(bytes_of(is_residual(op) ? outputs * pixels : 0, 4), slack) {
     fill_thresholds(random, threshold.as<void>(), outputs, products);
-    for (const Guarded* floats : {&scale, &bias, &low, &high, &slope, &residual}) {
+    for (const Guarded* floats : {&scale, &bias, &low, &high, &slope, &activations, &residual}) {
       fill_floats(random, floats->as<void>(), static_cast<int64_t>(floats->size() / 4));
     }
+    inner = activation(random, activations.as<float>(), outputs);
+    outer = activation(random, activations.as<float>() + 6 * outputs, outputs);
     if (is_quantize(op)) {
       // Ties, results that saturate, and a factor that is not finite.
       for (int64_t o = 0; o < outputs; ++o) {
@@ -116,6 +120,14 @@ struct EpilogueProblem {
     dot_offset = random() % 2 ? static_cast<int32_t>(uniform(random, -products, products)) : 0;
   }
 
+  // Some rows are left out.
+  static Activation activation(Random& random, const float* rows, int64_t outputs) {
+    const auto row = [&](int64_t i) { return random() % 3 ? rows + i * outputs : nullptr; };
+    Activation a = {row(0), row(1), row(2), row(3), row(4), row(5)};
+    if (!a.slope) a.gain = nullptr;
+    return a;
+  }
+
   // `signs` is where a residual's signs go.
   Epilogue epilogue(void* signs) const {
     Epilogue e = {};
@@ -128,6 +140,12 @@ struct EpilogueProblem {
     e.bias = bias.as<const float>();
     if (is_clamp(op)) e.low = low.as<const float>(), e.high = high.as<const float>();
     if (is_prelu(op)) e.slope = slope.as<const float>();
+    if (is_activate(op)) {
+      e.inner = inner, e.outer = outer;
+      const float* bounds = activations.as<const float>() + 12 * (scale.size() / 4);
+      if (dot_offset) e.sign_low = bounds;
+      if (dot_offset % 2) e.sign_high = bounds + scale.size() / 4;
+    }
     if (is_residual(op)) {
       e.residual = residual.as<const float>();
       e.signs = static_cast<uint64_t*>(signs);

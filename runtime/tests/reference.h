@@ -17,6 +17,19 @@ inline int16_t rounded(float v) {
   return static_cast<int16_t>(isnan(v) ? 32767 : nearbyintf(fmaxf(fminf(v, 32767), -32768)));
 }
 
+inline float reference_activation(float x, const Activation& a, int64_t channel) {
+  const auto at = [&](const float* row, float neutral) {
+    return row ? load<float>(row + channel) : neutral;
+  };
+  // Not with 0 for what is not there: that changes the sign of -0.
+  if (a.shift) x += at(a.shift, 0);
+  x *= x < 0 ? at(a.slope, 1) : at(a.gain, 1);
+  if (a.offset) x += at(a.offset, 0);
+  const float low = at(a.low, -INFINITY), high = at(a.high, INFINITY);
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
 // Writes output element `channel` of pixel `pixel`; Y and the signs were zeroed.
 inline void reference_epilogue(const EpilogueProblem& p, int64_t outputs, int64_t dot,
                                int64_t pixel, int64_t channel, void* y, void* signs) {
@@ -39,9 +52,15 @@ inline void reference_epilogue(const EpilogueProblem& p, int64_t outputs, int64_
     v = v > at(p.high) ? at(p.high) : v;
   }
   if (is_prelu(p.op)) v = v < 0 ? v * at(p.slope) : v;
-  if (is_residual(p.op)) {
-    v += load<float>(p.residual.as<float>() + element);
-    if (v < 0) set_bit(signs);
+  if (is_activate(p.op)) v = reference_activation(v, p.inner, channel);
+  if (is_residual(p.op)) v += load<float>(p.residual.as<float>() + element);
+  if (is_activate(p.op)) {
+    const Epilogue e = p.epilogue(signs);
+    v = reference_activation(v, p.outer, channel);
+    const float low = e.sign_low ? load<float>(e.sign_low + channel) : 0;
+    if (v < low || (e.sign_high && v > load<float>(e.sign_high + channel))) set_bit(signs);
+  } else if (is_residual(p.op) && v < 0) {
+    set_bit(signs);
   }
   if (is_quantize(p.op)) {
     store(static_cast<int16_t*>(y) + element, rounded(v));

@@ -90,7 +90,9 @@ def _read(path: Path) -> tuple[dict[str, Any], list[LayerInfo], int]:
         return metadata(model, str(path)), layers, inspect.working_memory(model)
     from sbn_converters.onnx.inspect import inspect_model, working_memory
     from sbn_runtime import Session
+    from sbn_runtime.modelfile import imported_domains
 
     # First what only reads: whoever asks wants to know before memory is taken.
+    imported_domains(path)
     layers, working = inspect_model(path), working_memory(path)
     return Session(path).metadata, layers, working

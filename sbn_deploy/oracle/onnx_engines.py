@@ -22,7 +22,9 @@ from sbn_runtime import available_isas, native
 from .reference import Output, Reference, answers_of, limit_samples
 from .report import EngineResult
 
-_SIGNS_OF_FLOATS = ("Pack", "PackThreshold", "ConvResidual", "DenseResidual")
+_SIGNS_OF_FLOATS = (
+    *("Pack", "PackThreshold", "ConvResidual", "DenseResidual", "ConvActivate", "DenseActivate"),
+)
 # onnx's reference evaluator is written for clarity and is very slow.
 _REFERENCE_SAMPLES = 2
 

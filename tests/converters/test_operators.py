@@ -76,6 +76,14 @@ def check(expected: Array | list[Array], results: list[tuple[str, list[Array]]])
             np.testing.assert_array_equal(array, one, err_msg=engine)
 
 
+def activated(x: Array, rows: Array) -> Array:
+    """An activation, step by step in float32."""
+    shift, slope, gain, offset, low, high = rows
+    x = x + shift
+    x = np.where(x < 0, x * slope, x * gain) + offset
+    return np.minimum(np.maximum(x, low), high)
+
+
 def check_epilogues(
     rng: np.random.Generator,
     kind: str,
@@ -92,6 +100,8 @@ def check_epilogues(
     )
     scale, bias, low, high, slope = (rng.normal(size=outputs).astype(np.float32) for _ in range(5))
     shortcut = rng.normal(size=dot.shape).astype(np.float32)
+    inner, outer = (np.sort(rng.normal(size=(6, outputs)).astype(np.float32), 0) for _ in "io")
+    bounds = rng.normal(size=(2, outputs)).astype(np.float32)
     ranges = ([-(2**31), 2**31 - 1], [0, 2**31 - 1], [-3, 2])
     for dot_range, dot_offset in product(ranges, (0, -577)):
         ranged = np.minimum(np.maximum(dot, dot_range[0]), dot_range[1])
@@ -125,6 +135,11 @@ def check_epilogues(
         check(
             [v + shortcut, pack_bits(v + shortcut < 0)],
             run_function(f"{kind}Residual", [*inputs, shortcut], **options),
+        )
+        y = activated(activated(v, inner) + shortcut, outer)
+        check(
+            [y, pack_bits((y < bounds[0]) | (y > bounds[1]))],
+            run_function(f"{kind}Activate", [*inputs, inner, outer, bounds, shortcut], **options),
         )
 
 

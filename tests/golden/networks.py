@@ -56,6 +56,17 @@ class Pixels(nn.Conv2d):
         return super().forward(x)
 
 
+class Shift(nn.Module):
+    """Plus a number for each channel."""
+
+    def __init__(self, channels: int, *image: int) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.randn(channels, *(1 for _ in image)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.value
+
+
 def norm(channels: int, products: int) -> nn.Module:
     return batch_norm(channels, products, two_dimensional=True)
 
@@ -114,6 +125,18 @@ NETWORKS = {
             nn.Flatten(), Sign(), BinaryDense(32, 9), norm1(9, 32), nn.Hardtanh(-0.25, 0.5),
         ),
         (5, 6, 6),
+    ),
+    # Before and after shortcuts, with signs of shifted sums.
+    "around_shortcuts": Golden(
+        lambda: nn.Sequential(
+            Shortcut(Shift(6, 1, 1), Sign(), Conv(6, 6, padding=1), norm(6, 54), nn.PReLU(6)),
+            Shift(6, 1, 1), nn.PReLU(6), Shift(6, 1, 1), nn.Hardtanh(-2, 3),
+            Shortcut(Shift(6, 1, 1), Sign(), Conv(6, 6, padding=1), norm(6, 54)), nn.LeakyReLU(),
+            nn.Flatten(), Sign(), BinaryDense(120, 20), norm1(20, 120),
+            Shortcut(Sign(), BinaryDense(20, 20), norm1(20, 20)), nn.PReLU(20), Shift(20), Sign(),
+            BinaryDense(20, 3),
+        ),
+        (6, 4, 5),
     ),
     "dense_prelu": Golden(
         lambda: nn.Sequential(Sign(), BinaryDense(66, 7), norm1(7, 66), nn.PReLU(7)), (66,)

@@ -24,7 +24,9 @@ ISAS = available_isas()
 SEEDS = st.integers(0, 2**32 - 1)
 CHANNELS = st.integers(1, 200)
 FULL_RANGE = [-(2**31), 2**31 - 1]
-EPILOGUES = ["Threshold", "Scale", "ScaleClamp", "ScalePRelu", "Quantize", "Residual"]
+# What rows of an activation change nothing.
+NEUTRAL = (0.0, 1.0, 1.0, 0.0, -np.inf, np.inf)
+EPILOGUES = ["Threshold", "Scale", "ScaleClamp", "ScalePRelu", "Quantize", "Residual", "Activate"]
 
 
 def element_type(tensor: ops.Tensor) -> int:
@@ -139,6 +141,14 @@ def packed(rng: np.random.Generator, *shape: int) -> NDArray[np.uint64]:
     return np.packbits(bits, axis=-1, bitorder="little").view(np.uint64)
 
 
+def parameter_shape(tensor: ops.Tensor, result: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an input after X and W where Y, in channels, has the shape `result`."""
+    if tensor.name == "R":
+        return result
+    rows = tensor.shape.strip("[]").split(", ")[:-1]
+    return (*map(int, rows), result[-1])
+
+
 def epilogue(
     rng: np.random.Generator, name: str, outputs: int, lead: tuple[int, ...] = ()
 ) -> dict[str, Array]:
@@ -151,12 +161,16 @@ def epilogue(
         thresholds[:2] = rng.choice([-(2**31), 2**31 - 1, 0, 1], 2)[:outputs]
         return {"T": thresholds.astype(np.int32)}
     shapes = {
-        tensor.name: (*lead, outputs) if tensor.name == "R" else (outputs,)
+        tensor.name: parameter_shape(tensor, (*lead, outputs))
         for tensor in ops.BY_NAME[name].inputs[2:]
     }
     values = {
         key: rng.integers(-999, 999, shape).astype(np.float32) / 64 for key, shape in shapes.items()
     }
+    for key in {"inner", "outer"} & values.keys():
+        for row, neutral in enumerate(NEUTRAL):
+            if rng.integers(0, 2):
+                values[key][row] = neutral
     if name.endswith("Quantize"):  # some results saturate
         values["scale"] *= rng.choice(np.array([1, 64], np.float32), outputs)
     return values

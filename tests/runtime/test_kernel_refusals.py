@@ -103,6 +103,21 @@ def test_bad_shapes(
             r"R has shape \[2, 4\], needs \[N, O\] = \[1, 4\]",
         ),
         (
+            "DenseActivate",
+            {
+                "X": (1, 2),
+                "W": (4, 2),
+                "scale": (4,),
+                "bias": (4,),
+                "inner": (6, 4),
+                "outer": (5, 4),
+                "bounds": (2, 4),
+                "R": (1, 4),
+            },
+            {"channels": 100, "dot_range": FULL_RANGE, "dot_offset": 0},
+            r"outer has shape \[5, 4\], needs \[6, O\] = \[6, 4\]",
+        ),
+        (
             "PixelConvScale",
             {"X": (1, 4, 4, 2), "W": (4, 3, 3, 3), "scale": (4,), "bias": (4,)},
             {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0], "pad_value": 0},

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sbn_converters import ops
 
-from .one_node import SEEDS, Array, Attributes, packed, words
+from .one_node import SEEDS, Array, Attributes, packed, parameter_shape, words
 
 INT32 = np.iinfo(np.int32)
 FLOAT32 = np.finfo(np.float32)
@@ -177,7 +177,7 @@ def _parameters(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> 
         some = np.concatenate([rng.integers(-99, 99, 8), [INT32.min, INT32.max, 0, 1, -1]])
         return {"T": rng.choice(some, shape[-1]).astype(np.int32)}
     tensors = ops.BY_NAME[name].inputs[2:]
-    return {t.name: any_floats(rng, shape if t.name == "R" else shape[-1:]) for t in tensors}
+    return {t.name: any_floats(rng, parameter_shape(t, shape)) for t in tensors}
 
 
 def _dot_attributes(draw: st.DrawFn, name: str) -> Attributes:

@@ -20,8 +20,10 @@ from types import MappingProxyType
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from .activations import fuse_activations
 from .batch_norm import fold_batch_norms
 from .channels_last import keep_channels_last
+from .concats import move_before_concats
 from .emit import transposed_from
 from .float_forms import use_cheap_forms
 from .graph import ints
@@ -118,6 +120,8 @@ def _run(state: State) -> list[Layer]:
         floats_from(state.pixels, graph, emit.edit)
     fold_batch_norms(graph, emit.edit)
     keep_channels_last(graph, emit, state.why)
+    move_before_concats(graph, emit)
+    fuse_activations(graph, emit)
     use_cheap_forms(graph, emit)
     repeat_shared(graph, emit.edit, state.samples)
     floats.note_real_layers()

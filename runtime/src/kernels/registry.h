@@ -30,12 +30,14 @@ enum class Op {
   conv_scale_prelu,
   conv_quantize,
   conv_residual,
+  conv_activate,
   dense_threshold,
   dense_scale,
   dense_scale_clamp,
   dense_scale_prelu,
   dense_quantize,
   dense_residual,
+  dense_activate,
   pixel_conv_threshold,
   pixel_conv_scale,
   pixel_conv_scale_clamp,
@@ -44,8 +46,8 @@ enum class Op {
   float_depthwise_conv,
 };
 
-constexpr bool is_conv(Op op) { return op >= Op::conv_threshold && op <= Op::conv_residual; }
-constexpr bool is_dense(Op op) { return op >= Op::dense_threshold && op <= Op::dense_residual; }
+constexpr bool is_conv(Op op) { return op >= Op::conv_threshold && op <= Op::conv_activate; }
+constexpr bool is_dense(Op op) { return op >= Op::dense_threshold && op <= Op::dense_activate; }
 constexpr bool is_pixel_conv(Op op) {
   return op >= Op::pixel_conv_threshold && op <= Op::pixel_conv_quantize;
 }
@@ -54,7 +56,11 @@ constexpr bool is_pixel_conv(Op op) {
 constexpr bool is_threshold(Op op) {
   return op == Op::conv_threshold || op == Op::dense_threshold || op == Op::pixel_conv_threshold;
 }
-constexpr bool is_residual(Op op) { return op == Op::conv_residual || op == Op::dense_residual; }
+constexpr bool is_activate(Op op) { return op == Op::conv_activate || op == Op::dense_activate; }
+// To floats and their signs, with a shortcut.
+constexpr bool is_residual(Op op) {
+  return op == Op::conv_residual || op == Op::dense_residual || is_activate(op);
+}
 constexpr bool is_clamp(Op op) {
   return op == Op::conv_scale_clamp || op == Op::dense_scale_clamp ||
          op == Op::pixel_conv_scale_clamp;

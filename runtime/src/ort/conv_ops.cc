@@ -104,5 +104,6 @@ template struct ConvOp<Op::conv_scale_clamp>;
 template struct ConvOp<Op::conv_scale_prelu>;
 template struct ConvOp<Op::conv_quantize>;
 template struct ConvOp<Op::conv_residual>;
+template struct ConvOp<Op::conv_activate>;
 
 }  // namespace sbn::ort

@@ -111,5 +111,6 @@ template struct DenseOp<Op::dense_scale_clamp>;
 template struct DenseOp<Op::dense_scale_prelu>;
 template struct DenseOp<Op::dense_quantize>;
 template struct DenseOp<Op::dense_residual>;
+template struct DenseOp<Op::dense_activate>;
 
 }  // namespace sbn::ort

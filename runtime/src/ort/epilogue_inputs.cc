@@ -6,18 +6,64 @@ namespace sbn::ort {
 namespace {
 
 constexpr size_t kFirst = 2;  // after X and W
-constexpr size_t kMost = 4;
+constexpr size_t kMostRows = 16;
+constexpr size_t kActivationRows = 6;
 
-constexpr size_t vectors(Op op) {
-  return is_threshold(op) ? 1 : is_clamp(op) ? 4 : is_prelu(op) ? 3 : 2;
+// Rows of elements of four bytes in each input; those with one row are vectors.
+struct Rows {
+  size_t inputs;
+  size_t of[5];
+};
+
+constexpr Rows rows_of(Op op) {
+  if (is_activate(op)) return {5, {1, 1, kActivationRows, kActivationRows, 2}};
+  return {is_threshold(op) ? 1u : is_clamp(op) ? 4u : is_prelu(op) ? 3u : 2u, {1, 1, 1, 1}};
 }
 
-// All vectors have elements of four bytes.
-int64_t copy_bytes(int64_t outputs) {
+constexpr size_t total(const Rows& rows) {
+  size_t sum = 0;
+  for (size_t i = 0; i < rows.inputs; ++i) sum += rows.of[i];
+  return sum;
+}
+
+int64_t row_bytes(int64_t outputs) {
   return static_cast<int64_t>(align_up(static_cast<size_t>(outputs) * 4, kScratchAlignment));
 }
 
-Epilogue epilogue_of(Op op, const void* const* from) {
+Status* check(const Node& node, size_t index, size_t rows, const Tensor& tensor, int64_t outputs) {
+  const int64_t dims[] = {static_cast<int64_t>(rows), outputs};
+  return rows == 1 ? node.expect(kFirst + index, tensor, 1, dims + 1)
+                   : node.expect(kFirst + index, tensor, 2, dims);
+}
+
+// `neutral` has a bit for each row: those set are left out.
+Activation activation_of(const void* const* from, uint32_t neutral) {
+  const auto row = [&](size_t i) {
+    return neutral >> i & 1 ? nullptr : static_cast<const float*>(from[i]);
+  };
+  return {row(0), row(1), row(2), row(3), row(4), row(5)};
+}
+
+// Rows of inner, outer and bounds that change nothing, a bit for each. A slope of 1 is such a row
+// where the gain is 1 as well.
+uint32_t neutral_rows(const void* const* from, int64_t outputs) {
+  constexpr float kInfinity = __builtin_inff();
+  constexpr float kNeutral[] = {0, 1, 1, 0, -kInfinity, kInfinity, 0, 1, 1, 0, -kInfinity,
+                                kInfinity, 0, kInfinity};
+  uint32_t neutral = 0;
+  for (size_t i = 0; i < sizeof kNeutral / sizeof *kNeutral; ++i) {
+    const auto* row = static_cast<const float*>(from[i]);
+    bool same = true;
+    for (int64_t o = 0; o < outputs && same; ++o) same = row[o] == kNeutral[i];
+    neutral |= uint32_t{same} << i;
+  }
+  for (size_t first = 0; first < 2 * kActivationRows; first += kActivationRows) {
+    if (!(neutral >> (first + 2) & 1)) neutral &= ~(uint32_t{1} << (first + 1));
+  }
+  return neutral;
+}
+
+Epilogue epilogue_of(Op op, const void* const* from, uint32_t neutral) {
   const auto floats = [&](size_t i) { return static_cast<const float*>(from[i]); };
   Epilogue e = {};
   e.dot_low = INT32_MIN, e.dot_high = INT32_MAX;
@@ -28,27 +74,42 @@ Epilogue epilogue_of(Op op, const void* const* from) {
   e.scale = floats(0), e.bias = floats(1);
   if (is_clamp(op)) e.low = floats(2), e.high = floats(3);
   if (is_prelu(op)) e.slope = floats(2);
+  if (is_activate(op)) {
+    e.inner = activation_of(from + 2, neutral);
+    e.outer = activation_of(from + 2 + kActivationRows, neutral >> kActivationRows);
+    const size_t bounds = 2 + 2 * kActivationRows;
+    if (!(neutral >> (bounds - 2) & 1)) e.sign_low = floats(bounds);
+    if (!(neutral >> (bounds - 1) & 1)) e.sign_high = floats(bounds + 1);
+  }
   return e;
 }
 
 }  // namespace
 
 Status* EpilogueInputs::create(const Node& node, const KernelInfo* info, Op op, int64_t outputs) {
-  Tensor tensors[kMost];
-  for (size_t i = 0; i < vectors(op); ++i) {
+  const Rows rows = rows_of(op);
+  Tensor tensors[sizeof rows.of / sizeof *rows.of];
+  for (size_t i = 0; i < rows.inputs; ++i) {
     bool found = false;
     SBN_TRY(node.constant(info, kFirst + i, &found, &tensors[i]));
     if (!found) return nullptr;
-    SBN_TRY(node.expect(kFirst + i, tensors[i], 1, &outputs));
+    SBN_TRY(check(node, i, rows.of[i], tensors[i], outputs));
   }
   void* memory = nullptr;
-  SBN_TRY(node.allocate(Size(copy_bytes(outputs)) * static_cast<int64_t>(vectors(op)), &memory));
+  SBN_TRY(node.allocate(Size(row_bytes(outputs)) * static_cast<int64_t>(total(rows)), &memory));
   copies_ = static_cast<char*>(memory);
   outputs_ = outputs;
-  for (size_t i = 0; i < vectors(op); ++i) {
-    char* to = copies_ + static_cast<int64_t>(i) * copy_bytes(outputs);
-    __builtin_memcpy(to, tensors[i].data, static_cast<size_t>(outputs) * 4);
+  const size_t bytes = static_cast<size_t>(outputs) * 4;
+  const void* copied[kMostRows] = {};
+  size_t row = 0;
+  for (size_t i = 0; i < rows.inputs; ++i) {
+    for (size_t j = 0; j < rows.of[i]; ++j, ++row) {
+      char* to = copies_ + static_cast<int64_t>(row) * row_bytes(outputs);
+      __builtin_memcpy(to, static_cast<const char*>(tensors[i].data) + j * bytes, bytes);
+      copied[row] = to;
+    }
   }
+  if (is_activate(op)) neutral_ = neutral_rows(copied + 2, outputs);
   return nullptr;
 }
 
@@ -57,11 +118,11 @@ void EpilogueInputs::destroy(const Node& node) {
 }
 
 Epilogue EpilogueInputs::constants(Op op) const {
-  const void* from[kMost] = {};
-  for (size_t i = 0; i < vectors(op); ++i) {
-    from[i] = copies_ + static_cast<int64_t>(i) * copy_bytes(outputs_);
+  const void* from[kMostRows] = {};
+  for (size_t row = 0; row < total(rows_of(op)); ++row) {
+    from[row] = copies_ + static_cast<int64_t>(row) * row_bytes(outputs_);
   }
-  return epilogue_of(op, from);
+  return epilogue_of(op, from, neutral_);
 }
 
 Status* EpilogueInputs::read(const Call& call, Op op, int64_t outputs, Epilogue* epilogue) const {
@@ -69,22 +130,29 @@ Status* EpilogueInputs::read(const Call& call, Op op, int64_t outputs, Epilogue*
     *epilogue = constants(op);
     return nullptr;
   }
-  const void* from[kMost] = {};
-  for (size_t i = 0; i < vectors(op); ++i) {
+  const Rows rows = rows_of(op);
+  const void* from[kMostRows] = {};
+  size_t row = 0;
+  for (size_t i = 0; i < rows.inputs; ++i) {
     Tensor tensor;
     SBN_TRY(call.input(kFirst + i, &tensor));
-    SBN_TRY(call.node().expect(kFirst + i, tensor, 1, &outputs));
-    from[i] = tensor.data;
+    SBN_TRY(check(call.node(), i, rows.of[i], tensor, outputs));
+    for (size_t j = 0; j < rows.of[i]; ++j) {
+      from[row++] = static_cast<const char*>(tensor.data) +
+                    j * static_cast<size_t>(outputs) * 4;
+    }
   }
-  *epilogue = epilogue_of(op, from);
+  *epilogue = epilogue_of(op, from, 0);
   return nullptr;
 }
 
-Status* read_residual(const Call& call, size_t rank, const int64_t* dims, Epilogue* epilogue) {
-  constexpr size_t kResidual = 4;
+Status* read_residual(const Call& call, Op op, size_t rank, const int64_t* dims,
+                      Epilogue* epilogue) {
+  // The last input.
+  const size_t index = kFirst + rows_of(op).inputs;
   Tensor residual;
-  SBN_TRY(call.input(kResidual, &residual));
-  SBN_TRY(call.node().expect(kResidual, residual, rank, dims));
+  SBN_TRY(call.input(index, &residual));
+  SBN_TRY(call.node().expect(index, residual, rank, dims));
   epilogue->residual = residual.as<float>();
   return nullptr;
 }

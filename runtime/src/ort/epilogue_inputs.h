@@ -7,8 +7,8 @@
 
 namespace sbn::ort {
 
-// Plain data that lives in a kernel object: the inputs that have one element for each
-// output channel, which are T, or scale and bias and what the finish takes.
+// Plain data that lives in a kernel object: the inputs that have one or more rows of an element for
+// each output channel, which are T, or scale and bias and what the finish takes.
 class EpilogueInputs {
  public:
   // Copies the inputs where all of them are constant.
@@ -24,10 +24,12 @@ class EpilogueInputs {
  private:
   char* copies_;
   int64_t outputs_;
+  uint32_t neutral_;  // rows of activations that change nothing, a bit each
 };
 
 // R, which has the shape of Y.
-Status* read_residual(const Call& call, size_t rank, const int64_t* dims, Epilogue* epilogue);
+Status* read_residual(const Call& call, Op op, size_t rank, const int64_t* dims,
+                      Epilogue* epilogue);
 
 // Makes the outputs of the shape that Y has, channels still counted as floats.
 template <Op op>
@@ -38,7 +40,7 @@ Status* make_outputs(const Call& call, size_t rank, const int64_t* dims, Epilogu
   packed[rank - 1] = words_of(dims[rank - 1]);
   if (is_threshold(op)) return call.output(0, rank, packed, y);
   if (is_residual(op)) {
-    SBN_TRY(read_residual(call, rank, dims, epilogue));
+    SBN_TRY(read_residual(call, op, rank, dims, epilogue));
     void* signs = nullptr;
     SBN_TRY(call.output(1, rank, packed, &signs));
     epilogue->signs = static_cast<uint64_t*>(signs);

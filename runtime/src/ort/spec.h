@@ -43,7 +43,7 @@ struct OpSpec {
 
 #include "op_specs.inc"
 
-constexpr size_t kMaxInputs = 6;
+constexpr size_t kMaxInputs = 8;
 constexpr size_t kMaxOutputs = 2;
 
 }  // namespace sbn::ort

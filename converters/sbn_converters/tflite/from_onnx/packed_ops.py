@@ -17,7 +17,7 @@ from ...onnx.packing import unpack_signs
 from ..schema import Activation
 from ..words32 import from_words64, pack_bits32
 from .binary_layers import BinaryLayer
-from .build import FLOAT, activation_of
+from .build import FLOAT, Builder, activation_of
 from .values import Packed, Plain, Values
 from .window import Window
 
@@ -160,14 +160,48 @@ def _residual(values: Values, node: ir.Node, name: str) -> None:
         values[node.outputs[1]] = Packed(packed, builder.shape(tensor)[-1])
 
 
+def _activation(builder: Builder, tensor: int, rows: NDArray[np.float32], name: str) -> int:
+    """An activation; what of it changes nothing is left out."""
+    shift, slope, gain, offset, low, high = rows
+    ones = np.ones_like(gain)
+    if shift.any():
+        tensor = builder.affine(tensor, ones, shift, f"{name}.shifted")
+    if (slope != gain).any():
+        # PRELU leaves what is not negative as it is.
+        assert (gain == 1).all()
+        constant = builder.constant(slope.reshape(1, 1, -1), f"{name}.slope")
+        tensor = builder.add("PRELU", [tensor, constant], builder.shape(tensor), f"{name}.prelu")
+    elif (gain != 1).any():
+        tensor = builder.affine(tensor, gain, np.zeros_like(gain), f"{name}.scaled")
+    if offset.any():
+        tensor = builder.affine(tensor, ones, offset, f"{name}.moved")
+    if np.isfinite(low).any() or np.isfinite(high).any():
+        tensor = builder.clamp(tensor, low, high, f"{name}.clamped")
+    return tensor
+
+
+def _activate(values: Values, node: ir.Node, name: str) -> None:
+    layer, tensor = _dot_scale(values, node, name)
+    builder = values.builder
+    inner, outer = _floats(node, 4)
+    bounds = _array(node, 6).astype(np.float32)
+    shortcut = values.image(values.plain(node.inputs[7]), name)
+    tensor = _activation(builder, tensor, inner, f"{name}.inner")
+    tensor = builder.binary("ADD", tensor, shortcut, f"{name}.sum")
+    tensor = _activation(builder, tensor, outer, f"{name}.outer")
+    values[node.outputs[0]] = _plain(layer, node, tensor)
+    if node.outputs[1].uses():
+        values[node.outputs[1]] = _packed(builder, tensor, bounds[0], bounds[1], f"{name}.signs")
+
+
 # Signs
 
 
-def _pack(values: Values, node: ir.Node, name: str) -> None:
-    builder = values.builder
-    tensor = values.image(values.plain(node.inputs[0]), name)
-    if node.op_type == "PackThreshold":
-        low, high = _floats(node, 1)
+def _packed(
+    builder: Builder, tensor: int, low: NDArray[np.float32], high: NDArray[np.float32], name: str
+) -> Packed:
+    """The signs of floats by an interval for each channel, one of whose ends is infinite."""
+    if low.any() or not np.isposinf(high).all():
         above, below = np.isfinite(low), np.isfinite(high)
         assert not (above & below).any()
         # x < low as x - low < 0, x > high as -x + high < 0; else +1 or -1 whatever x is.
@@ -175,8 +209,17 @@ def _pack(values: Values, node: ir.Node, name: str) -> None:
         never = np.where(low <= high, np.float32(1), np.float32(-1))
         bias = np.where(above, -low, np.where(below, high, never))
         tensor = builder.affine(tensor, scale, bias, f"{name}.difference")
-    packed = builder.quantize(tensor, name)
-    values[node.outputs[0]] = Packed(packed, builder.shape(tensor)[-1])
+    return Packed(builder.quantize(tensor, name), builder.shape(tensor)[-1])
+
+
+def _pack(values: Values, node: ir.Node, name: str) -> None:
+    builder = values.builder
+    tensor = values.image(values.plain(node.inputs[0]), name)
+    if node.op_type == "PackThreshold":
+        low, high = _floats(node, 1)
+    else:
+        low, high = np.zeros(1, np.float32), np.full(1, np.inf, np.float32)
+    values[node.outputs[0]] = _packed(builder, tensor, low, high, name)
 
 
 def _unpack(values: Values, node: ir.Node, name: str) -> None:
@@ -300,6 +343,7 @@ _HANDLERS: dict[str, Callable[[Values, ir.Node, str], None]] = {
             ("ScaleClamp", _scale_clamp),
             ("ScalePRelu", _scale_prelu),
             ("Residual", _residual),
+            ("Activate", _activate),
         )
     },
     "PixelConvThreshold": _pixel_threshold,

@@ -20,5 +20,6 @@ const ConvKernel conv_scale_clamp_avx2 = kernel<product::Float<Finish::kClamp>>(
 const ConvKernel conv_scale_prelu_avx2 = kernel<product::Float<Finish::kPRelu>>();
 const ConvKernel conv_quantize_avx2 = kernel<product::Float<Finish::kQuantize>>();
 const ConvKernel conv_residual_avx2 = kernel<product::Float<Finish::kResidual>>();
+const ConvKernel conv_activate_avx2 = kernel<product::Float<Finish::kActivate>>();
 
 }  // namespace sbn

@@ -109,5 +109,6 @@ const ConvKernel conv_scale_clamp_avx512 = kernel<avx512::Float<Finish::kClamp>>
 const ConvKernel conv_scale_prelu_avx512 = kernel<avx512::Float<Finish::kPRelu>>();
 const ConvKernel conv_quantize_avx512 = kernel<avx512::Float<Finish::kQuantize>>();
 const ConvKernel conv_residual_avx512 = kernel<avx512::Float<Finish::kResidual>>();
+const ConvKernel conv_activate_avx512 = kernel<avx512::Float<Finish::kActivate>>();
 
 }  // namespace sbn

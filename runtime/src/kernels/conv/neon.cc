@@ -134,5 +134,6 @@ const ConvKernel conv_scale_clamp_neon = kernel<neon::Float<Finish::kClamp>>();
 const ConvKernel conv_scale_prelu_neon = kernel<neon::Float<Finish::kPRelu>>();
 const ConvKernel conv_quantize_neon = kernel<neon::Float<Finish::kQuantize>>();
 const ConvKernel conv_residual_neon = kernel<neon::Float<Finish::kResidual>>();
+const ConvKernel conv_activate_neon = kernel<neon::Float<Finish::kActivate>>();
 
 }  // namespace sbn

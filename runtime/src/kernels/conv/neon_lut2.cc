@@ -71,5 +71,6 @@ const ConvKernel conv_scale_clamp_neon_lut2 = kernel<product::Float<Finish::kCla
 const ConvKernel conv_scale_prelu_neon_lut2 = kernel<product::Float<Finish::kPRelu>>();
 const ConvKernel conv_quantize_neon_lut2 = kernel<product::Float<Finish::kQuantize>>();
 const ConvKernel conv_residual_neon_lut2 = kernel<product::Float<Finish::kResidual>>();
+const ConvKernel conv_activate_neon_lut2 = kernel<product::Float<Finish::kActivate>>();
 
 }  // namespace sbn

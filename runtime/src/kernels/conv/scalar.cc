@@ -67,6 +67,7 @@ const ConvKernel conv_scale_clamp_scalar = kernel(run_portable<scalar::Float<Fin
 const ConvKernel conv_scale_prelu_scalar = kernel(run_portable<scalar::Float<Finish::kPRelu>>);
 const ConvKernel conv_quantize_scalar = kernel(run_portable<scalar::Float<Finish::kQuantize>>);
 const ConvKernel conv_residual_scalar = kernel(run_portable<scalar::Float<Finish::kResidual>>);
+const ConvKernel conv_activate_scalar = kernel(run_portable<scalar::Float<Finish::kActivate>>);
 
 #if SBN_X86
 namespace {
@@ -84,6 +85,7 @@ const ConvKernel conv_scale_clamp_popcnt = kernel(run_popcnt<scalar::Float<Finis
 const ConvKernel conv_scale_prelu_popcnt = kernel(run_popcnt<scalar::Float<Finish::kPRelu>>);
 const ConvKernel conv_quantize_popcnt = kernel(run_popcnt<scalar::Float<Finish::kQuantize>>);
 const ConvKernel conv_residual_popcnt = kernel(run_popcnt<scalar::Float<Finish::kResidual>>);
+const ConvKernel conv_activate_popcnt = kernel(run_popcnt<scalar::Float<Finish::kActivate>>);
 #endif
 
 }  // namespace sbn

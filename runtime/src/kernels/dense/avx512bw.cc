@@ -21,5 +21,6 @@ const DenseKernel dense_scale_clamp_avx512bw = kernel<product::Float<Finish::kCl
 const DenseKernel dense_scale_prelu_avx512bw = kernel<product::Float<Finish::kPRelu>>();
 const DenseKernel dense_quantize_avx512bw = kernel<product::Float<Finish::kQuantize>>();
 const DenseKernel dense_residual_avx512bw = kernel<product::Float<Finish::kResidual>>();
+const DenseKernel dense_activate_avx512bw = kernel<product::Float<Finish::kActivate>>();
 
 }  // namespace sbn

@@ -141,5 +141,6 @@ const DenseKernel dense_scale_clamp_neon = kernel<neon::Float<Finish::kClamp>>()
 const DenseKernel dense_scale_prelu_neon = kernel<neon::Float<Finish::kPRelu>>();
 const DenseKernel dense_quantize_neon = kernel<neon::Float<Finish::kQuantize>>();
 const DenseKernel dense_residual_neon = kernel<neon::Float<Finish::kResidual>>();
+const DenseKernel dense_activate_neon = kernel<neon::Float<Finish::kActivate>>();
 
 }  // namespace sbn

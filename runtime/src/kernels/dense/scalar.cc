@@ -55,6 +55,7 @@ const DenseKernel dense_scale_clamp_scalar = kernel(run_portable<scalar::Float<F
 const DenseKernel dense_scale_prelu_scalar = kernel(run_portable<scalar::Float<Finish::kPRelu>>);
 const DenseKernel dense_quantize_scalar = kernel(run_portable<scalar::Float<Finish::kQuantize>>);
 const DenseKernel dense_residual_scalar = kernel(run_portable<scalar::Float<Finish::kResidual>>);
+const DenseKernel dense_activate_scalar = kernel(run_portable<scalar::Float<Finish::kActivate>>);
 
 #if SBN_X86
 namespace {
@@ -72,6 +73,7 @@ const DenseKernel dense_scale_clamp_popcnt = kernel(run_popcnt<scalar::Float<Fin
 const DenseKernel dense_scale_prelu_popcnt = kernel(run_popcnt<scalar::Float<Finish::kPRelu>>);
 const DenseKernel dense_quantize_popcnt = kernel(run_popcnt<scalar::Float<Finish::kQuantize>>);
 const DenseKernel dense_residual_popcnt = kernel(run_popcnt<scalar::Float<Finish::kResidual>>);
+const DenseKernel dense_activate_popcnt = kernel(run_popcnt<scalar::Float<Finish::kActivate>>);
 #endif
 
 }  // namespace sbn

@@ -83,7 +83,9 @@ struct Float {
 
   SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i sums, int64_t pixel, int64_t channel,
                                                      __mmask16 lanes) const {
-    return avx512::finish_sixteen<finish>(out, sums, pixel, channel, lanes);
+    __m512i one[] = {sums};
+    const __mmask16 some[] = {lanes};
+    return avx512::finish_sixteens<finish>(out, one, pixel, channel, some);
   }
   void store_word(int64_t, int64_t, uint64_t) const {}
 };

@@ -230,50 +230,128 @@ struct Threshold : ThresholdOffsets {
   }
 };
 
-// Eight channels of a float epilogue, or the first `count` of them. Returns which
-// results are negative where the signs are wanted.
-template <Finish finish>
-SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eight(const Output& out, __m256i dot, int64_t pixel,
-                                                 int64_t channel, int64_t count) {
-  const Epilogue& e = out.epilogue;
-  const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), numbers);
-  const auto at = [&](const float* from) SBN_TARGET_AVX2 {
-    return count >= 8 ? _mm256_loadu_ps(from + channel) : _mm256_maskload_ps(from + channel, lanes);
-  };
-  if (out.clamps_dot()) {
-    dot = _mm256_max_epi32(dot, _mm256_set1_epi32(e.dot_low));
-    dot = _mm256_min_epi32(dot, _mm256_set1_epi32(e.dot_high));
+// Float epilogues take N registers of eight channels at a time, each step for all of them, so that
+// what a step depends on is looked at once. `At` loads their parameters.
+struct Whole {
+  int64_t channel;
+
+  SBN_TARGET_AVX2 SBN_INLINE __m256 load(const float* from, int i) const {
+    return _mm256_loadu_ps(from + channel + 8 * i);
   }
-  __m256 v;
+  SBN_TARGET_AVX2 SBN_INLINE void store(float* to, int i, __m256 v) const {
+    _mm256_storeu_ps(to + 8 * i, v);
+  }
+  static constexpr int64_t count(int) { return 8; }
+};
+
+// The first `left` < 8 channels of a register.
+struct Part {
+  int64_t channel;
+  int64_t left;
+  __m256i lanes;
+
+  SBN_TARGET_AVX2 SBN_INLINE Part(int64_t first, int64_t in_use) : channel(first), left(in_use) {
+    const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(left)), numbers);
+  }
+  SBN_TARGET_AVX2 SBN_INLINE __m256 load(const float* from, int) const {
+    return _mm256_maskload_ps(from + channel, lanes);
+  }
+  SBN_TARGET_AVX2 SBN_INLINE void store(float* to, int, __m256 v) const {
+    _mm256_maskstore_ps(to, lanes, v);
+  }
+  int64_t count(int) const { return left; }
+};
+
+#define SBN_EACH SBN_UNROLL for (int i = 0; i < N; ++i)
+
+template <int N, class At>
+SBN_TARGET_AVX2 SBN_INLINE void activate(__m256 (&x)[N], const Activation& a, const At& at) {
+  if (a.shift) SBN_EACH x[i] = _mm256_add_ps(x[i], at.load(a.shift, i));
+  if (a.slope) {
+    SBN_EACH {
+      const __m256 negative = _mm256_cmp_ps(x[i], _mm256_setzero_ps(), _CMP_LT_OQ);
+      const __m256 sloped = _mm256_mul_ps(x[i], at.load(a.slope, i));
+      if (a.gain) x[i] = _mm256_mul_ps(x[i], at.load(a.gain, i));
+      x[i] = _mm256_blendv_ps(x[i], sloped, negative);
+    }
+  }
+  if (a.offset) SBN_EACH x[i] = _mm256_add_ps(x[i], at.load(a.offset, i));
+  // The second operand is the result where one is NaN or both are zero.
+  if (a.low) SBN_EACH x[i] = _mm256_max_ps(at.load(a.low, i), x[i]);
+  if (a.high) SBN_EACH x[i] = _mm256_min_ps(at.load(a.high, i), x[i]);
+}
+
+// Returns which results are negative where the signs are wanted.
+template <Finish finish, int N, class At>
+SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_registers(const Output& out, __m256i (&dot)[N],
+                                                     int64_t pixel, const At& at) {
+  const Epilogue& e = out.epilogue;
+  if (out.clamps_dot()) {
+    SBN_EACH {
+      dot[i] = _mm256_max_epi32(dot[i], _mm256_set1_epi32(e.dot_low));
+      dot[i] = _mm256_min_epi32(dot[i], _mm256_set1_epi32(e.dot_high));
+    }
+  }
+  __m256 v[N];
   if (e.dot_offset == 0) {
-    v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), at(e.scale), at(e.bias));
+    SBN_EACH v[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[i]), at.load(e.scale, i),
+                                    at.load(e.bias, i));
   } else {
-    dot = _mm256_add_epi32(dot, _mm256_set1_epi32(e.dot_offset));
-    v = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dot), at(e.scale)), at(e.bias));
+    SBN_EACH {
+      dot[i] = _mm256_add_epi32(dot[i], _mm256_set1_epi32(e.dot_offset));
+      v[i] = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dot[i]), at.load(e.scale, i)),
+                           at.load(e.bias, i));
+    }
   }
   if (finish == Finish::kClamp) {
     // The second operand is the result where one is NaN or both are zero.
-    v = _mm256_min_ps(at(e.high), _mm256_max_ps(at(e.low), v));
+    SBN_EACH v[i] = _mm256_min_ps(at.load(e.high, i), _mm256_max_ps(at.load(e.low, i), v[i]));
   }
   if (finish == Finish::kPRelu) {
-    const __m256 negative = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_LT_OQ);
-    v = _mm256_blendv_ps(v, _mm256_mul_ps(v, at(e.slope)), negative);
+    SBN_EACH {
+      const __m256 negative = _mm256_cmp_ps(v[i], _mm256_setzero_ps(), _CMP_LT_OQ);
+      v[i] = _mm256_blendv_ps(v[i], _mm256_mul_ps(v[i], at.load(e.slope, i)), negative);
+    }
   }
-  if (finish == Finish::kResidual) v = _mm256_add_ps(v, at(e.residual + pixel * out.outputs));
+  if (finish == Finish::kActivate) activate(v, e.inner, at);
+  if (has_signs(finish)) {
+    const float* shortcut = e.residual + pixel * out.outputs;
+    SBN_EACH v[i] = _mm256_add_ps(v[i], at.load(shortcut, i));
+  }
+  if (finish == Finish::kActivate) activate(v, e.outer, at);
   if (finish == Finish::kQuantize) {
-    store_int16(out.integers(pixel, channel), to_int16(v), count);
+    int16_t* to = out.integers(pixel, at.channel);
+    SBN_EACH store_int16(to + 8 * i, to_int16(v[i]), at.count(i));
     return 0;
   }
-  float* to = out.floats(pixel, channel);
-  if (count >= 8) {
-    _mm256_storeu_ps(to, v);
-  } else {
-    _mm256_maskstore_ps(to, lanes, v);
+  float* to = out.floats(pixel, at.channel);
+  SBN_EACH at.store(to, i, v[i]);
+  if (!has_signs(finish)) return 0;
+  uint32_t negative = 0;
+  SBN_EACH {
+    const bool own = finish == Finish::kActivate;
+    const __m256 low = own && e.sign_low ? at.load(e.sign_low, i) : _mm256_setzero_ps();
+    __m256 outside = _mm256_cmp_ps(v[i], low, _CMP_LT_OQ);
+    if (own && e.sign_high) {
+      const __m256 above = _mm256_cmp_ps(v[i], at.load(e.sign_high, i), _CMP_GT_OQ);
+      outside = _mm256_or_ps(outside, above);
+    }
+    const uint32_t bits = static_cast<uint32_t>(_mm256_movemask_ps(outside));
+    negative |= (bits & ((1u << at.count(i)) - 1)) << (8 * i);
   }
-  if (finish != Finish::kResidual) return 0;
-  const __m256 negative = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_LT_OQ);
-  return static_cast<uint32_t>(_mm256_movemask_ps(negative)) & ((1u << min(count, 8)) - 1);
+  return negative;
+}
+
+#undef SBN_EACH
+
+// Eight channels, or the first `count` of them.
+template <Finish finish>
+SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eight(const Output& out, __m256i dot, int64_t pixel,
+                                                 int64_t channel, int64_t count) {
+  __m256i one[] = {dot};
+  if (count < 8) return finish_registers<finish>(out, one, pixel, Part(channel, count));
+  return finish_registers<finish>(out, one, pixel, Whole{channel});
 }
 
 template <Finish finish>
@@ -281,22 +359,30 @@ struct Float : FloatOffsets {
   SBN_TARGET_AVX2 SBN_INLINE void operator()(const Counts& counts, const void* offsets, int64_t,
                                              int64_t pixel, int64_t channel,
                                              int64_t count) const {
+    constexpr int kEights = kChannels / 8;
     const auto* products = static_cast<const int32_t*>(offsets) + channel;
-    uint32_t negative = 0;
     // Channels 0..7 and 16..23, then 8..15 and 24..31.
     const __m256i low = _mm256_unpacklo_epi16(counts.even, counts.odd);
     const __m256i high = _mm256_unpackhi_epi16(counts.even, counts.odd);
-    const __m128i eights[] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
-                              _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
+    const __m128i eights[kEights] = {
+        _mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
+        _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
+    __m256i dot[kEights];
     SBN_UNROLL
-    for (int64_t i = 0; i < 4; ++i) {
-      const int64_t first = 8 * i;
-      if (first >= count) break;
+    for (int i = 0; i < kEights; ++i) {
       const __m256i twice = _mm256_slli_epi32(_mm256_cvtepu16_epi32(eights[i]), 1);
-      const __m256i dot = _mm256_sub_epi32(load256(products + first), twice);
-      negative |= finish_eight<finish>(out, dot, pixel, channel + first, count - first) << first;
+      dot[i] = _mm256_sub_epi32(load256(products + 8 * i), twice);
     }
-    if (finish == Finish::kResidual) store_bits(out, pixel, channel, negative);
+    uint32_t negative = 0;
+    if (count >= kChannels) {
+      negative = finish_registers<finish>(out, dot, pixel, Whole{channel});
+    } else {
+      for (int i = 0; 8 * i < count; ++i) {
+        negative |= finish_eight<finish>(out, dot[i], pixel, channel + 8 * i, count - 8 * i)
+                    << (8 * i);
+      }
+    }
+    if (has_signs(finish)) store_bits(out, pixel, channel, negative);
   }
 };
 

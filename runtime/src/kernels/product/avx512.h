@@ -114,17 +114,16 @@ struct Float {
   SBN_TARGET_AVX512 SBN_INLINE void operator()(const __m512i (&mismatches)[Registers],
                                                const int32_t* offsets, int64_t pixel,
                                                int64_t channel, int64_t count) const {
-    uint32_t negative = 0;
+    __m512i dot[Registers / 2];
     SBN_UNROLL
-    for (int r = 0; r < Registers; r += 2) {
-      const int64_t first = 8 * r;
-      const __m512i twice = _mm512_slli_epi32(join(mismatches + r), 1);
-      const __m512i dot = _mm512_sub_epi32(_mm512_loadu_si512(offsets + first), twice);
-      negative |= finish_sixteen<finish>(out, dot, pixel, channel + first,
-                                         first_lanes(count - first))
-                  << first;
+    for (int i = 0; i < Registers / 2; ++i) {
+      const __m512i twice = _mm512_slli_epi32(join(mismatches + 2 * i), 1);
+      dot[i] = _mm512_sub_epi32(_mm512_loadu_si512(offsets + 16 * i), twice);
     }
-    if (finish == Finish::kResidual) store_bits<Registers>(out, pixel, channel, negative);
+    const uint64_t negative = finish_sixteens<finish>(out, dot, pixel, channel, count);
+    if (has_signs(finish)) {
+      store_bits<Registers>(out, pixel, channel, static_cast<uint32_t>(negative));
+    }
   }
 };
 

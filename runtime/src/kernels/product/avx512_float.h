@@ -9,43 +9,98 @@
 
 namespace sbn::avx512 {
 
-// Writes the channels in `lanes`. Returns which results are negative where the signs
-// are wanted.
-template <Finish finish>
-SBN_TARGET_AVX512BW SBN_INLINE uint32_t finish_sixteen(const Output& out, __m512i dot,
-                                                       int64_t pixel, int64_t channel,
-                                                       __mmask16 lanes) {
+// Each step is taken for N registers of sixteen channels, so that what it depends on is looked at
+// once. `at` loads their parameters.
+#define SBN_EACH SBN_UNROLL for (int i = 0; i < N; ++i)
+
+template <int N, class At>
+SBN_TARGET_AVX512BW SBN_INLINE void activate(__m512 (&x)[N], const Activation& a, const At& at) {
+  if (a.shift) SBN_EACH x[i] = _mm512_add_ps(x[i], at(a.shift, i));
+  if (a.slope) {
+    SBN_EACH {
+      const __mmask16 negative = _mm512_cmp_ps_mask(x[i], _mm512_setzero_ps(), _CMP_LT_OQ);
+      const __m512 gained = a.gain ? _mm512_mul_ps(x[i], at(a.gain, i)) : x[i];
+      x[i] = _mm512_mask_mul_ps(gained, negative, x[i], at(a.slope, i));
+    }
+  }
+  if (a.offset) SBN_EACH x[i] = _mm512_add_ps(x[i], at(a.offset, i));
+  // The second operand is the result where one is NaN or both are zero.
+  if (a.low) SBN_EACH x[i] = _mm512_max_ps(at(a.low, i), x[i]);
+  if (a.high) SBN_EACH x[i] = _mm512_min_ps(at(a.high, i), x[i]);
+}
+
+// Writes the channels in `lanes`. Returns which results are negative where the signs are
+// wanted.
+template <Finish finish, int N>
+SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_sixteens(const Output& out, __m512i (&dot)[N],
+                                                        int64_t pixel, int64_t channel,
+                                                        const __mmask16 (&lanes)[N]) {
   const Epilogue& e = out.epilogue;
-  const auto at = [&](const float* from) SBN_TARGET_AVX512BW {
-    return _mm512_maskz_loadu_ps(lanes, from + channel);
+  const auto at = [&](const float* from, int i) SBN_TARGET_AVX512BW {
+    return _mm512_maskz_loadu_ps(lanes[i], from + channel + 16 * i);
   };
   if (out.clamps_dot()) {
-    dot = _mm512_max_epi32(dot, _mm512_set1_epi32(e.dot_low));
-    dot = _mm512_min_epi32(dot, _mm512_set1_epi32(e.dot_high));
+    SBN_EACH {
+      dot[i] = _mm512_max_epi32(dot[i], _mm512_set1_epi32(e.dot_low));
+      dot[i] = _mm512_min_epi32(dot[i], _mm512_set1_epi32(e.dot_high));
+    }
   }
-  __m512 v;
+  __m512 v[N];
   if (e.dot_offset == 0) {
-    v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), at(e.scale), at(e.bias));
+    SBN_EACH v[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[i]), at(e.scale, i), at(e.bias, i));
   } else {
-    dot = _mm512_add_epi32(dot, _mm512_set1_epi32(e.dot_offset));
-    v = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(dot), at(e.scale)), at(e.bias));
+    SBN_EACH {
+      dot[i] = _mm512_add_epi32(dot[i], _mm512_set1_epi32(e.dot_offset));
+      const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[i]), at(e.scale, i));
+      v[i] = _mm512_add_ps(product, at(e.bias, i));
+    }
   }
   if (finish == Finish::kClamp) {
     // The second operand is the result where one is NaN or both are zero.
-    v = _mm512_min_ps(at(e.high), _mm512_max_ps(at(e.low), v));
+    SBN_EACH v[i] = _mm512_min_ps(at(e.high, i), _mm512_max_ps(at(e.low, i), v[i]));
   }
   if (finish == Finish::kPRelu) {
-    const __mmask16 negative = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LT_OQ);
-    v = _mm512_mask_mul_ps(v, negative, v, at(e.slope));
+    SBN_EACH {
+      const __mmask16 negative = _mm512_cmp_ps_mask(v[i], _mm512_setzero_ps(), _CMP_LT_OQ);
+      v[i] = _mm512_mask_mul_ps(v[i], negative, v[i], at(e.slope, i));
+    }
   }
-  if (finish == Finish::kResidual) v = _mm512_add_ps(v, at(e.residual + pixel * out.outputs));
+  if (finish == Finish::kActivate) activate(v, e.inner, at);
+  if (has_signs(finish)) {
+    const float* shortcut = e.residual + pixel * out.outputs;
+    SBN_EACH v[i] = _mm512_add_ps(v[i], at(shortcut, i));
+  }
+  if (finish == Finish::kActivate) activate(v, e.outer, at);
   if (finish == Finish::kQuantize) {
-    _mm256_mask_storeu_epi16(out.integers(pixel, channel), lanes, to_int16(v));
+    SBN_EACH _mm256_mask_storeu_epi16(out.integers(pixel, channel + 16 * i), lanes[i],
+                                      to_int16(v[i]));
     return 0;
   }
-  _mm512_mask_storeu_ps(out.floats(pixel, channel), lanes, v);
-  if (finish != Finish::kResidual) return 0;
-  return bits_of(_mm512_mask_cmp_ps_mask(lanes, v, _mm512_setzero_ps(), _CMP_LT_OQ));
+  SBN_EACH _mm512_mask_storeu_ps(out.floats(pixel, channel + 16 * i), lanes[i], v[i]);
+  if (!has_signs(finish)) return 0;
+  uint64_t negative = 0;
+  SBN_EACH {
+    const bool own = finish == Finish::kActivate;
+    const __m512 low = own && e.sign_low ? at(e.sign_low, i) : _mm512_setzero_ps();
+    uint64_t bits = bits_of(_mm512_mask_cmp_ps_mask(lanes[i], v[i], low, _CMP_LT_OQ));
+    if (own && e.sign_high) {
+      bits |= bits_of(_mm512_mask_cmp_ps_mask(lanes[i], v[i], at(e.sign_high, i), _CMP_GT_OQ));
+    }
+    negative |= bits << (16 * i);
+  }
+  return negative;
 }
+
+// The first `count` of the channels.
+template <Finish finish, int N>
+SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_sixteens(const Output& out, __m512i (&dot)[N],
+                                                        int64_t pixel, int64_t channel,
+                                                        int64_t count) {
+  __mmask16 lanes[N];
+  SBN_EACH lanes[i] = first_lanes(count - 16 * i);
+  return finish_sixteens<finish>(out, dot, pixel, channel, lanes);
+}
+
+#undef SBN_EACH
 
 }  // namespace sbn::avx512

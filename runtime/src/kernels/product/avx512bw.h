@@ -129,18 +129,14 @@ struct Float : FloatOffsets {
     const __m256i sixteens[] = {
         _mm512_castsi512_si256(counts.even), _mm512_extracti64x4_epi64(counts.even, 1),
         _mm512_castsi512_si256(counts.odd), _mm512_extracti64x4_epi64(counts.odd, 1)};
-    uint64_t negative = 0;
+    __m512i dot[4];
     SBN_UNROLL
-    for (int64_t i = 0; i < 4; ++i) {
-      const int64_t first = 16 * i;
-      if (first >= count) break;
+    for (int i = 0; i < 4; ++i) {
       const __m512i twice = _mm512_slli_epi32(_mm512_cvtepu16_epi32(sixteens[i]), 1);
-      const __m512i dot = _mm512_sub_epi32(load512(products + first), twice);
-      negative |= uint64_t{avx512::finish_sixteen<finish>(out, dot, pixel, channel + first,
-                                                          first_lanes(count - first))}
-                  << first;
+      dot[i] = _mm512_sub_epi32(load512(products + 16 * i), twice);
     }
-    if (finish == Finish::kResidual) store_bits(out, pixel, channel, negative);
+    const uint64_t negative = avx512::finish_sixteens<finish>(out, dot, pixel, channel, count);
+    if (has_signs(finish)) store_bits(out, pixel, channel, negative);
   }
 };
 

@@ -19,6 +19,24 @@ enum class Finish {
   kPRelu,     // Y = v < 0 ? v * slope : v
   kQuantize,  // Y = v to the nearest int16, saturated; NaN gives 32767
   kResidual,  // Y = v + residual, rounded once more; signs = packed Y < 0
+  kActivate,  // Y = outer(inner(v) + residual); signs = packed Y < sign_low or Y > sign_high
+};
+
+// Whether packed signs are a second output.
+constexpr bool has_signs(Finish finish) {
+  return finish == Finish::kResidual || finish == Finish::kActivate;
+}
+
+// A function with a bend at 0, in this order and rounded at each step: x + shift; times slope
+// where that is negative, else times gain; plus offset; raised to low; lowered to high. One
+// element for each output channel; null is a step that changes nothing. With a gain there is a slope.
+struct Activation {
+  const float* shift;
+  const float* slope;
+  const float* gain;
+  const float* offset;
+  const float* low;
+  const float* high;
 };
 
 // What an epilogue computes with. The arrays but the last two have one element for each
@@ -30,6 +48,9 @@ struct Epilogue {
   const float* low;
   const float* high;
   const float* slope;
+  Activation inner, outer;
+  const float* sign_low;   // null: 0
+  const float* sign_high;  // null: infinity
   int32_t dot_low, dot_high;
   int32_t dot_offset;
   const float* residual;  // laid out as Y

@@ -26,40 +26,90 @@ void pack_offsets(int64_t outputs, const int32_t* offsets, void* packed) {
   }
 }
 
-// Four channels of a float epilogue, or the first `count` of them. Returns which results
-// are negative where the signs are wanted.
-template <Finish finish>
-SBN_INLINE uint32_t finish_four(const Output& out, int32x4_t dot, int64_t pixel, int64_t channel,
-                                int64_t count) {
-  const Epilogue& e = out.epilogue;
-  const auto at = [&](const float* from) { return load_first<float32x4_t>(from + channel, count); };
-  if (out.clamps_dot()) {
-    dot = vmaxq_s32(dot, vdupq_n_s32(e.dot_low));
-    dot = vminq_s32(dot, vdupq_n_s32(e.dot_high));
+// Each step is taken for N registers of four channels, so that what it depends on is looked at
+// once. `at` loads their parameters.
+#define SBN_EACH SBN_UNROLL for (int i = 0; i < N; ++i)
+
+template <int N, class At>
+SBN_INLINE void activate(float32x4_t (&x)[N], const Activation& a, const At& at) {
+  if (a.shift) SBN_EACH x[i] = vaddq_f32(x[i], at(a.shift, i));
+  if (a.slope) {
+    SBN_EACH {
+      const float32x4_t gained = a.gain ? vmulq_f32(x[i], at(a.gain, i)) : x[i];
+      x[i] = vbslq_f32(vcltzq_f32(x[i]), vmulq_f32(x[i], at(a.slope, i)), gained);
+    }
   }
-  float32x4_t v;
+  if (a.offset) SBN_EACH x[i] = vaddq_f32(x[i], at(a.offset, i));
+  // Not the minimum and the maximum: those order the zeros.
+  if (a.low) SBN_EACH x[i] = vbslq_f32(vcltq_f32(x[i], at(a.low, i)), at(a.low, i), x[i]);
+  if (a.high) SBN_EACH x[i] = vbslq_f32(vcgtq_f32(x[i], at(a.high, i)), at(a.high, i), x[i]);
+}
+
+// 4 * N channels of a float epilogue, or the first `count` > 4 * (N - 1) of them. Returns which
+// results are negative where the signs are wanted.
+template <Finish finish, int N>
+SBN_INLINE uint32_t finish_fours(const Output& out, int32x4_t (&dot)[N], int64_t pixel,
+                                 int64_t channel, int64_t count) {
+  const Epilogue& e = out.epilogue;
+  const auto at = [&](const float* from, int i) {
+    return load_first<float32x4_t>(from + channel + 4 * i, count - 4 * i);
+  };
+  if (out.clamps_dot()) {
+    SBN_EACH {
+      dot[i] = vmaxq_s32(dot[i], vdupq_n_s32(e.dot_low));
+      dot[i] = vminq_s32(dot[i], vdupq_n_s32(e.dot_high));
+    }
+  }
+  float32x4_t v[N];
   if (e.dot_offset == 0) {
-    v = vfmaq_f32(at(e.bias), vcvtq_f32_s32(dot), at(e.scale));
+    SBN_EACH v[i] = vfmaq_f32(at(e.bias, i), vcvtq_f32_s32(dot[i]), at(e.scale, i));
   } else {
-    dot = vaddq_s32(dot, vdupq_n_s32(e.dot_offset));
-    v = vaddq_f32(vmulq_f32(vcvtq_f32_s32(dot), at(e.scale)), at(e.bias));
+    SBN_EACH {
+      dot[i] = vaddq_s32(dot[i], vdupq_n_s32(e.dot_offset));
+      v[i] = vaddq_f32(vmulq_f32(vcvtq_f32_s32(dot[i]), at(e.scale, i)), at(e.bias, i));
+    }
   }
   if (finish == Finish::kClamp) {
     // Not the minimum and the maximum: those order the zeros.
-    const float32x4_t low = at(e.low), high = at(e.high);
-    v = vbslq_f32(vcltq_f32(v, low), low, v);
-    v = vbslq_f32(vcgtq_f32(v, high), high, v);
+    SBN_EACH {
+      const float32x4_t low = at(e.low, i), high = at(e.high, i);
+      v[i] = vbslq_f32(vcltq_f32(v[i], low), low, v[i]);
+      v[i] = vbslq_f32(vcgtq_f32(v[i], high), high, v[i]);
+    }
   }
   if (finish == Finish::kPRelu) {
-    v = vbslq_f32(vcltzq_f32(v), vmulq_f32(v, at(e.slope)), v);
+    SBN_EACH v[i] = vbslq_f32(vcltzq_f32(v[i]), vmulq_f32(v[i], at(e.slope, i)), v[i]);
   }
-  if (finish == Finish::kResidual) v = vaddq_f32(v, at(e.residual + pixel * out.outputs));
+  if (finish == Finish::kActivate) activate(v, e.inner, at);
+  if (has_signs(finish)) {
+    const float* shortcut = e.residual + pixel * out.outputs;
+    SBN_EACH v[i] = vaddq_f32(v[i], at(shortcut, i));
+  }
+  if (finish == Finish::kActivate) activate(v, e.outer, at);
   if (finish == Finish::kQuantize) {
-    store_first(out.integers(pixel, channel), to_int16(v), count);
+    SBN_EACH store_first(out.integers(pixel, channel + 4 * i), to_int16(v[i]), count - 4 * i);
     return 0;
   }
-  store_first(out.floats(pixel, channel), v, count);
-  return finish == Finish::kResidual ? bits_of(vcltzq_f32(v)) : 0;
+  SBN_EACH store_first(out.floats(pixel, channel + 4 * i), v[i], count - 4 * i);
+  if (!has_signs(finish)) return 0;
+  uint32_t negative = 0;
+  SBN_EACH {
+    const bool own = finish == Finish::kActivate;
+    uint32x4_t outside = own && e.sign_low ? vcltq_f32(v[i], at(e.sign_low, i)) : vcltzq_f32(v[i]);
+    if (own && e.sign_high) outside = vorrq_u32(outside, vcgtq_f32(v[i], at(e.sign_high, i)));
+    negative |= bits_of(outside) << (4 * i);
+  }
+  return negative;
+}
+
+#undef SBN_EACH
+
+// Four channels, or the first `count` of them.
+template <Finish finish>
+SBN_INLINE uint32_t finish_four(const Output& out, int32x4_t dot, int64_t pixel, int64_t channel,
+                                int64_t count) {
+  int32x4_t one[] = {dot};
+  return finish_fours<finish>(out, one, pixel, channel, count);
 }
 
 // Epilogues: what becomes of the mismatches of output channels [channel, channel + 8) of
@@ -80,7 +130,7 @@ struct Threshold {
 
 template <Finish finish>
 struct Float {
-  static constexpr bool kBits = finish == Finish::kResidual;
+  static constexpr bool kBits = has_signs(finish);
   using Offset = int32_t;
   Output out;
 
@@ -88,15 +138,12 @@ struct Float {
                                  int64_t channel, int64_t count) const {
     const uint32x4_t twice[] = {vshll_n_u16(vget_low_u16(mismatches), 1),
                                 vshll_high_n_u16(mismatches, 1)};
-    uint32_t negative = 0;
-    SBN_UNROLL
-    for (int64_t i = 0; i < 2; ++i) {
-      const int64_t first = 4 * i;
-      if (first >= count) break;
-      const auto dot = vsubq_s32(load<int32x4_t>(offsets + first), vreinterpretq_s32_u32(twice[i]));
-      negative |= finish_four<finish>(out, dot, pixel, channel + first, count - first) << first;
-    }
-    return negative;
+    int32x4_t dot[] = {
+        vsubq_s32(load<int32x4_t>(offsets), vreinterpretq_s32_u32(twice[0])),
+        vsubq_s32(load<int32x4_t>(offsets + 4), vreinterpretq_s32_u32(twice[1])),
+    };
+    if (count > 4) return finish_fours<finish>(out, dot, pixel, channel, count);
+    return finish_four<finish>(out, dot[0], pixel, channel, count);
   }
 };
 

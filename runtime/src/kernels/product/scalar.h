@@ -71,6 +71,20 @@ struct Threshold {
   }
 };
 
+SBN_INLINE float activate(float x, const Activation& a, int64_t channel) {
+  const auto at = [&](const float* values) { return load<float>(values + channel); };
+  if (a.shift) x += at(a.shift);
+  if (a.slope && x < 0) {
+    x *= at(a.slope);
+  } else if (a.gain) {
+    x *= at(a.gain);
+  }
+  if (a.offset) x += at(a.offset);
+  if (a.low && x < at(a.low)) x = at(a.low);
+  if (a.high && x > at(a.high)) x = at(a.high);
+  return x;
+}
+
 // One element of a float epilogue: writes Y and returns it before it is rounded to an integer.
 template <Finish finish>
 SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64_t channel) {
@@ -85,13 +99,23 @@ SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64
     v = v > at(e.high) ? at(e.high) : v;
   }
   if (finish == Finish::kPRelu && v < 0) v *= at(e.slope);
-  if (finish == Finish::kResidual) v += at(e.residual + pixel * out.outputs);
+  if (finish == Finish::kActivate) v = activate(v, e.inner, channel);
+  if (has_signs(finish)) v += at(e.residual + pixel * out.outputs);
+  if (finish == Finish::kActivate) v = activate(v, e.outer, channel);
   if (finish == Finish::kQuantize) {
     store(out.integers(pixel, channel), to_int16(v));
   } else {
     store(out.floats(pixel, channel), v);
   }
   return v;
+}
+
+// Whether the sign of a result is -1.
+template <Finish finish>
+SBN_INLINE bool is_negative(const Epilogue& e, float v, int64_t channel) {
+  if (finish != Finish::kActivate) return v < 0;
+  const float low = e.sign_low ? load<float>(e.sign_low + channel) : 0.0f;
+  return v < low || (e.sign_high && v > load<float>(e.sign_high + channel));
 }
 
 template <Finish finish>
@@ -104,9 +128,10 @@ struct Float {
     for (int64_t lane = 0; lane < count; ++lane) {
       const auto dot = static_cast<int32_t>(offsets[lane] - 2 * mismatches[lane]);
       const float v = finish_one<finish>(out, dot, pixel, channel + lane);
-      negative |= uint64_t{v < 0} << lane;
+      if (!has_signs(finish)) continue;
+      negative |= uint64_t{is_negative<finish>(out.epilogue, v, channel + lane)} << lane;
     }
-    if (finish == Finish::kResidual) store_bits(out, pixel, channel, negative);
+    if (has_signs(finish)) store_bits(out, pixel, channel, negative);
   }
 };
 
