@@ -140,6 +140,7 @@ def test_ensemble(trained: Trained, tmp_path: Path) -> None:
 
 
 @needs_lce
+@pytest.mark.long
 def test_validate_names_the_layer_that_differs(
     tflite: Exported, trained: Trained, tmp_path: Path
 ) -> None:

@@ -70,8 +70,8 @@ ACTIVATIONS = {
 }
 
 
-@pytest.mark.parametrize("after", few(ACTIVATIONS, 4))
-@pytest.mark.parametrize("before", few(ACTIVATIONS, 2))
+@pytest.mark.parametrize("after", few(ACTIVATIONS, 3))
+@pytest.mark.parametrize("before", few(ACTIVATIONS, 1))
 def test_blocks_are_one_operator_each(before: str, after: str) -> None:
     torch.manual_seed(0)
     blocks = [Block(ACTIVATIONS[before](), ACTIVATIONS[after]()) for _ in range(3)]

@@ -19,6 +19,8 @@ from sbn_deploy import cli
 from ..once import once
 from .pages import ROOT
 
+# Building it takes ten seconds; `make docs` does so too.
+pytestmark = pytest.mark.long
 # What a page loads, as against what it links to.
 LOADED = {
     "audio": "src",

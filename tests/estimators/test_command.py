@@ -83,6 +83,7 @@ def test_along_a_training_run_with_figures(
     assert sorted(path.name for path in folder.iterdir()) == ["errors.png", "training.png"]
 
 
+@pytest.mark.long
 def test_a_figure_for_each_part(tmp_path: Path) -> None:
     assert sbn(*QUICK, "--plot", str(tmp_path)) == 0
     assert {path.stem for path in tmp_path.iterdir()} == {"errors", *study.SWEEPS}
