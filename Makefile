@@ -199,9 +199,10 @@ arm-models:
 	$(call debian,llvm-mca-$(LLVM),llvm-$(LLVM))
 
 # Without sanitizers for estimates of cycles, with them for tests.
+$(ARM_BUILD)-sanitized/built: SANITIZERS := address,undefined
 $(ARM_BUILD)/built $(ARM_BUILD)-sanitized/built: $(NATIVE) | $(STAMPS)/dev arm-tools
 	$(BIN)/cmake -S runtime -B $(@D) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \
-		-DSBN_SANITIZE=$(if $(findstring sanitized,$@),'address,undefined') \
+		-DSBN_SANITIZE=$(SANITIZERS) \
 		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake \
 		-DCMAKE_SHARED_LINKER_FLAGS=-Wl,-Map=libsbn.map
 	$(BIN)/cmake --build $(@D) --parallel $(JOBS)
