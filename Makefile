@@ -53,7 +53,7 @@ lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
 native-test: $(STAMPS)/dev  ## tests of the C++ kernels, as they are in the installed library
 	$(BIN)/ctest --test-dir $(WHEEL_BUILD) --output-on-failure
 
-sanitize: $(STAMPS)/dev  ## the same under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer (8 minutes)
+sanitize: $(STAMPS)/dev  ## the same under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 	for sanitizers in address,undefined thread; do \
 		$(BIN)/cmake -S runtime -B build/$$sanitizers -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=$$sanitizers; \
 		$(BIN)/cmake --build build/$$sanitizers --target kernel_test --parallel $(JOBS); \

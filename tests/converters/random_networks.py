@@ -28,6 +28,17 @@ class Sign(nn.Module):
         return torch.where(a < 0, -1.0, 1.0)
 
 
+class Shift(nn.Module):
+    """Plus a number for each channel."""
+
+    def __init__(self, channels: int, *image: int) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.randn(channels, *(1 for _ in image)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.value
+
+
 def random_signs(*shape: int) -> Tensor:
     """Uniform +1 and -1."""
     return torch.randint(0, 2, shape).float() * 2 - 1

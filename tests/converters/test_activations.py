@@ -9,19 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sbn_converters.onnx.noise import Draw
+from sbn_deploy.export import Noise, onnx_model
+from sbn_deploy.materialize.signs import noise_table
+from sbn_deploy.nn import noise as noises
+from sbn_deploy.oracle import validate_members
+
 from ..sampled import few
-from .random_networks import BinaryDense, Sign, batch_norm, exact, random_signs
-
-
-class Shift(nn.Module):
-    """Plus a number for each channel."""
-
-    def __init__(self, channels: int, *image: int) -> None:
-        super().__init__()
-        self.register_buffer("value", torch.randn(channels, *(1 for _ in image)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.value
+from .random_networks import BinaryDense, Shift, Sign, batch_norm, exact, random_signs
 
 
 def bent(channels: int) -> nn.Module:
@@ -163,3 +158,19 @@ def test_rows_that_change_nothing_say_so() -> None:
     neutral = np.array([0, 1, 1, 0, -np.inf, np.inf], np.float32)[:, None]
     assert (inner == neutral).all()
     assert ((outer == neutral).all(axis=1) == [True, False, True, True, True, True]).all()
+
+
+def test_noise_before_and_behind_a_shortcut() -> None:
+    """A block whose signs are drawn; its shortcut comes from before the noise."""
+    torch.manual_seed(0)
+    blocks = (Block(None, bent(6)), Block(nn.PReLU(6), bent(6)), Block())
+    network = nn.Sequential(*blocks, Sign(), nn.Flatten(), BinaryDense(150, 4)).eval()
+    table = noise_table(noises.get("logistic"))
+    draws = {f"{block}.sign": Draw(table, 0.5) for block in (1, 2)}
+    x = torch.randn(3, 6, 5, 5)
+    made = onnx_model.build([network], x, noise=Noise(draws, 3, 5))
+    results = validate_members(
+        made.proto, [network], x.numpy(), stochastic=draws, traced=made.traced
+    )
+    assert [result for result in results if not result.ok] == []
+    assert "ConvActivate" in {node.op_type for node in made.proto.graph.node}

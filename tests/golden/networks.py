@@ -23,7 +23,7 @@ from sbn_deploy.materialize.signs import noise_table
 from sbn_deploy.nn import noise as noises
 from sbn_runtime import Session
 
-from ..converters.random_networks import BinaryDense, Sign, batch_norm, random_signs
+from ..converters.random_networks import BinaryDense, Shift, Sign, batch_norm, random_signs
 
 HERE = Path(__file__).parent
 SEED = 5
@@ -54,17 +54,6 @@ class Pixels(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.pad(torch.round(x * 255), (1, 1, 1, 1), value=-255.0)
         return super().forward(x)
-
-
-class Shift(nn.Module):
-    """Plus a number for each channel."""
-
-    def __init__(self, channels: int, *image: int) -> None:
-        super().__init__()
-        self.register_buffer("value", torch.randn(channels, *(1 for _ in image)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.value
 
 
 def norm(channels: int, products: int) -> nn.Module:
