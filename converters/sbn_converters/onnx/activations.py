@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from ..ops import DOMAIN
 from .channels import per_channel
-from .emit import FLOAT, UINT64, Emitter
+from .emit import FLOAT, Emitter
 from .graph import constant, dims, ints, real, sole_consumer
-from .packing import words
 
 Float32 = NDArray[np.float32]
 _NEUTRAL = (0.0, 1.0, 1.0, 0.0, -np.inf, np.inf)
@@ -240,10 +239,7 @@ def _emit(
     )
     made = value.producer()
     assert made is not None
-    signs = made.outputs[1]
-    signs.name = emit.edit.unique(f"{name}.signs")
-    signs.dtype = UINT64
-    signs.shape = ir.Shape([*shape[:-1], words(bounds.shape[1])])
+    emit.second_signs(value, name)
     return made
 
 

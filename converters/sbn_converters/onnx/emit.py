@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .chains import pool_attributes
 from .epilogue import INT32, Epilogue
-from .graph import Dim, Editor, ints, layer_name, macs, spatial
+from .graph import Dim, Editor, dims, ints, layer_name, macs, spatial
 from .layers import Accumulator, Layer, Packed, PixelLayer
 from .layout import CHANNELS_FIRST, CHANNELS_LAST, Layout
 from .noise import Draw
@@ -79,15 +79,20 @@ class Emitter:
         self.note(
             value, name, "binary", [accumulator.node.op_type, *epilogue.names], accumulator.node
         )
-        if epilogue.shortcut is None:
-            return value, None
+        return value, None if epilogue.shortcut is None else self.second_signs(value, name)
+
+    def second_signs(self, value: ir.Value, name: str) -> ir.Value:
+        """The packed signs of floats [..., C], which the node that made them gives as well."""
         node = value.producer()
         assert node is not None
+        channels = dims(value)[-1]
+        assert value.shape is not None
+        assert channels is not None
         signs = node.outputs[1]
         signs.name = self.edit.unique(f"{name}.signs")
         signs.dtype = UINT64
-        signs.shape = ir.Shape(_result_shape(accumulator, words(accumulator.outputs)))
-        return value, signs
+        signs.shape = ir.Shape([*value.shape[:-1], words(channels)])
+        return signs
 
     def quantized(
         self,
