@@ -6,7 +6,8 @@
 
 Each reader must take a file or refuse it with an `SbnError` of one line: no other exception,
 no signal, within 10 seconds, with at most 64 MiB and ten times the file of memory. The same
-seed is the same file every time. What was tried is kept in build/soak, one file a format.
+seed is the same file every time. What was tried is kept in build/soak, one file a format;
+what failed there is tried again first.
 """
 
 from __future__ import annotations
@@ -81,10 +82,14 @@ def soak(name: str, cases: int) -> Tried:
         tried = Tried(**(known | {"outcomes": Counter(known["outcomes"])}))
     STATE.mkdir(parents=True, exist_ok=True)
     reader(name)
-    end = tried.cases + cases
-    while tried.cases < end:
+    failed = [int(seed) for seed in tried.failures]
+    tried.failures.clear()
+    tried.outcomes["failed"] -= len(failed)
+    tried.cases -= len(failed)
+    first, end = tried.cases + len(failed), tried.cases + len(failed) + cases
+    for seeds in (failed, *(range(k, min(k + STRETCH, end)) for k in range(first, end, STRETCH))):
         begin = time.monotonic()
-        _stretch(name, tried, min(STRETCH, end - tried.cases))
+        _stretch(name, tried, list(seeds))
         tried.seconds += time.monotonic() - begin
         path.write_text(json.dumps(vars(tried), indent=1))
         if sys.stderr.isatty() or tried.cases == end:
@@ -97,26 +102,35 @@ def soak(name: str, cases: int) -> Tried:
 
 def _summary(tried: Tried) -> str:
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(tried.outcomes.items()))
-    each = 1000 * tried.seconds / tried.cases
+    each = 1000 * tried.seconds / max(tried.cases, 1)
     return (
         f"{tried.cases:,} cases ({counts}), {len(tried.failures)} failed;"
         f" {each:.1f} ms each, {tried.slowest_s:.1f} s the slowest"
     )
 
 
-def _stretch(name: str, tried: Tried, count: int) -> None:
-    """Tries cases in a process of their own, which tells of each as it is done."""
-    first, end = tried.cases, tried.cases + count
+def _stretch(name: str, tried: Tried, seeds: list[int]) -> None:
+    """Tries cases in a process of their own, which tells of each as it is done.
+
+    What ends the process counts for the case it ended in; the next ones get a new process.
+    """
+    while seeds:
+        seeds = seeds[_until_one_ends_it(name, tried, seeds) :]
+
+
+def _until_one_ends_it(name: str, tried: Tried, seeds: list[int]) -> int:
+    """How many of the cases were tried."""
+    done = 0
     patience = SLOWEST_VERB_S if name == "verbs" else SLOWEST_S
     receive, send = os.pipe()
     process = os.fork()
     if not process:
         os.close(receive)
-        _work(name, range(first, end), send)
+        _work(name, seeds, send)
     os.close(send)
     with os.fdopen(receive, "rb", buffering=0) as lines:
         late = False
-        while tried.cases < end:
+        while done < len(seeds):
             if not select.select([lines], [], [], patience)[0]:
                 late = True
                 os.kill(process, signal.SIGKILL)
@@ -128,18 +142,20 @@ def _stretch(name: str, tried: Tried, count: int) -> None:
             tried.outcomes[outcome] += 1
             tried.slowest_s = max(tried.slowest_s, seconds)
             if failure:
-                tried.failures[str(tried.cases)] = failure
-            tried.cases += 1
+                tried.failures[str(seeds[done])] = failure
+            done += 1
     _, status = os.waitpid(process, 0)
-    if tried.cases < end:
+    if done < len(seeds):
         why = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {status}"
         why = f"not done in {patience:.0f} s" if late else why
-        tried.failures[str(tried.cases)] = why
+        tried.failures[str(seeds[done])] = why
         tried.outcomes["failed"] += 1
-        tried.cases += 1
+        done += 1
+    tried.cases += done
+    return done
 
 
-def _work(name: str, seeds: range, send: int) -> None:
+def _work(name: str, seeds: list[int], send: int) -> None:
     """The child: never returns."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
