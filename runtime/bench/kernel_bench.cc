@@ -195,6 +195,25 @@ constexpr ConvCase kConvCases[] = {
     {"512->512@7", 7, 512, 512, 3, 1, 1, 1},
 };
 
+// How a product can end: in v = sum * scale + bias, with a shortcut and signs, or with
+// activations around the shortcut.
+struct Ending {
+  const char* name;
+  test::Steps steps;
+};
+
+constexpr Ending kEndings[] = {
+    {"", {}}, {"/residual", {false, true, true, false}}, {"/activate", {true, true, true, false}}};
+
+template <class Bench>
+void add_endings(const KernelRow& row, const std::string& name, const Bench& bench) {
+  for (const Ending& ending : kEndings) {
+    if (is_threshold(row.op) && ending.steps.adds) continue;
+    add(name + ending.name,
+        [&ending, bench](benchmark::State& state) { bench(state, ending.steps); });
+  }
+}
+
 ConvShape shape_of(const ConvCase& c) {
   ConvShape s = {};
   s.groups = s.dilation_h = s.dilation_w = 1;
@@ -209,14 +228,16 @@ ConvShape shape_of(const ConvCase& c) {
   return s;
 }
 
-void bench_conv(benchmark::State& state, const KernelRow& row, const ConvCase& c) {
+void bench_conv(benchmark::State& state, const KernelRow& row, const ConvCase& c,
+                const test::Steps& steps) {
   const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
   Random random(0);
-  const test::ConvProblem problem(random, row.op, shape_of(c), kSlack);
-  const Guarded signs(test::sign_bytes(row.op, problem.pixels(), problem.shape.outputs), kSlack);
-  const Guarded y(test::output_bytes(row.op, problem.pixels(), problem.shape.outputs), kSlack);
+  const test::ConvProblem problem(random, row.op, steps, shape_of(c), kSlack);
+  const Guarded signs(test::sign_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded y(test::output_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
   ConvNode node = problem.node(kernel, signs.as<void>());
   node.epilogue.dot_low = INT32_MIN, node.epilogue.dot_high = INT32_MAX;
+  node.epilogue.dot_offset = 0;
   const Guarded weights(test::whole_lines(kernel.weight_bytes(problem.shape)));
   kernel.pack_weights(problem.shape, node.w, weights.as<void>());
   node.packed_weights = weights.as<void>();
@@ -239,15 +260,17 @@ struct DenseCase {
 constexpr DenseCase kDenseCases[] = {
     {1, 8192, 1024}, {1, 1024, 1024}, {1, 1024, 10}, {32, 8192, 1024}};
 
-void bench_dense(benchmark::State& state, const KernelRow& row, const DenseCase& c) {
+void bench_dense(benchmark::State& state, const KernelRow& row, const DenseCase& c,
+                 const test::Steps& steps) {
   const auto& kernel = *static_cast<const DenseKernel*>(row.kernel);
   Random random(0);
-  const test::DenseProblem problem(random, row.op,
+  const test::DenseProblem problem(random, row.op, steps,
                                    test::dense_shape(c.rows, c.products, c.outputs), kSlack);
-  const Guarded signs(test::sign_bytes(row.op, problem.pixels(), problem.shape.outputs), kSlack);
-  const Guarded y(test::output_bytes(row.op, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded signs(test::sign_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded y(test::output_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
   DenseNode node = problem.node(kernel, signs.as<void>());
   node.epilogue.dot_low = INT32_MIN, node.epilogue.dot_high = INT32_MAX;
+  node.epilogue.dot_offset = 0;
   const Guarded weights(test::whole_lines(kernel.weight_bytes(problem.shape)));
   kernel.pack_weights(problem.shape, node.w, weights.as<void>());
   node.packed_weights = weights.as<void>();
@@ -274,8 +297,8 @@ void bench_pixel_conv(benchmark::State& state, const KernelRow& row, PixelConvSh
   pixel_conv_fix(&s);
   resize(&s);
   Random random(0);
-  const test::PixelConvProblem problem(random, row.op, s, kSlack);
-  const Guarded y(test::output_bytes(row.op, problem.pixels(), s.outputs), kSlack);
+  const test::PixelConvProblem problem(random, row.op, {}, s, kSlack);
+  const Guarded y(test::output_bytes(problem.epilogue, problem.pixels(), s.outputs), kSlack);
   PixelConvNode node = problem.node(kernel);
   const Guarded weights(test::whole_lines(kernel.weight_bytes(s)));
   kernel.pack_weights(s, node.w, weights.as<void>());
@@ -414,13 +437,17 @@ void register_row(const KernelRow& row) {
   const std::string prefix = std::string(row.name) + "/";
   if (is_conv(row.op)) {
     for (const ConvCase& c : kConvCases) {
-      add(prefix + c.name, [&](benchmark::State& state) { bench_conv(state, row, c); });
+      add_endings(row, prefix + c.name, [&](benchmark::State& state, const test::Steps& steps) {
+        bench_conv(state, row, c, steps);
+      });
     }
   } else if (is_dense(row.op)) {
     for (const DenseCase& c : kDenseCases) {
       const std::string name = std::to_string(c.products) + "->" + std::to_string(c.outputs) +
                                "/rows" + std::to_string(c.rows);
-      add(prefix + name, [&](benchmark::State& state) { bench_dense(state, row, c); });
+      add_endings(row, prefix + name, [&](benchmark::State& state, const test::Steps& steps) {
+        bench_dense(state, row, c, steps);
+      });
     }
   } else if (is_pixel_conv(row.op)) {
     add(prefix + "3->128@32", [&](benchmark::State& s) { bench_pixel_conv(s, row, kFirst32); });

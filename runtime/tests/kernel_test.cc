@@ -57,8 +57,8 @@ struct Outputs {
 
   template <class Problem>
   Outputs(Random& random, const Problem& p)
-      : y(output_bytes(p.epilogue.op, p.pixels(), p.shape.outputs), random_slack(random)),
-        signs(sign_bytes(p.epilogue.op, p.pixels(), p.shape.outputs), random_slack(random)) {
+      : y(output_bytes(p.epilogue, p.pixels(), p.shape.outputs), random_slack(random)),
+        signs(sign_bytes(p.epilogue, p.pixels(), p.shape.outputs), random_slack(random)) {
     memset(y.as<char>(), 0x5a, y.size());
     memset(signs.as<char>(), 0x5a, signs.size());
   }
@@ -84,7 +84,7 @@ void execute(Random& random, const Node& node, Size scratch_size, const X* x, vo
 void test_conv(const KernelRow& row, Random& random, ConvShape s) {
   const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
   if (conv_fix(&s) || !resize(&s) || s.products > kernel.max_products) return;
-  const ConvProblem problem(random, row.op, s, random_slack(random));
+  const ConvProblem problem(random, row.op, some_steps(random, row.op), s, random_slack(random));
   const Outputs outputs(random, problem);
   ConvNode node = problem.node(kernel, outputs.signs.as<void>());
   Guarded weights(whole_lines(kernel.weight_bytes(s)));
@@ -137,7 +137,7 @@ ConvShape pointwise(int64_t channels, int64_t outputs) {
 void test_dense(const KernelRow& row, Random& random, const DenseShape& s) {
   const auto& kernel = *static_cast<const DenseKernel*>(row.kernel);
   if (s.words * 64 > kernel.max_bits) return;
-  const DenseProblem problem(random, row.op, s, random_slack(random));
+  const DenseProblem problem(random, row.op, some_steps(random, row.op), s, random_slack(random));
   const Outputs outputs(random, problem);
   DenseNode node = problem.node(kernel, outputs.signs.as<void>());
   Guarded weights(whole_lines(kernel.weight_bytes(s)));
@@ -173,7 +173,7 @@ void test_pixel_conv(const KernelRow& row, Random& random, int64_t outputs) {
   // Wider than what a kernel copies at a time.
   if (random() % 16 == 0) s.batch = 1, s.height = s.kernel_h, s.width = uniform(random, 300, 700);
   if (pixel_conv_fix(&s) || !resize(&s)) return;
-  const PixelConvProblem problem(random, row.op, s, random_slack(random));
+  const PixelConvProblem problem(random, row.op, some_steps(random, row.op), s, random_slack(random));
   const Outputs result(random, problem);
   PixelConvNode node = problem.node(kernel);
   Guarded weights(whole_lines(kernel.weight_bytes(s)));

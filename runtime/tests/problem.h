@@ -80,31 +80,46 @@ inline size_t whole_lines(int64_t bytes) {
   return align_up(static_cast<size_t>(bytes), kScratchAlignment);
 }
 
+// What Y is made with where it is not packed bits.
+struct Steps {
+  bool activates, adds, signs, integers;
+};
+
+inline Steps some_steps(Random& random, Op op) {
+  Steps steps = {};
+  if (is_threshold(op)) return steps;
+  steps.activates = random() % 2;
+  steps.adds = !is_pixel_conv(op) && random() % 2;
+  steps.signs = steps.adds && random() % 4;
+  steps.integers = !steps.signs && random() % 4 == 0;
+  return steps;
+}
+
 // What an epilogue computes with, for `pixels` of `outputs` channels.
-struct EpilogueProblem {
+struct EpilogueProblem : Steps {
   Op op;
-  Guarded threshold, scale, bias, low, high, slope, activations, residual;
-  Activation inner, outer;
+  Guarded threshold, scale, bias, activations, residual;
+  Activation inner = {}, outer = {};
   int32_t dot_low, dot_high, dot_offset;
 
-  EpilogueProblem(Random& random, Op which, int64_t outputs, int64_t pixels, int64_t products,
-                  size_t slack)
-      : op(which),
+  EpilogueProblem(Random& random, Op which, const Steps& steps, int64_t outputs, int64_t pixels,
+                  int64_t products, size_t slack)
+      : Steps(steps),
+        op(which),
         threshold(bytes_of(outputs, 4), slack),
         scale(bytes_of(outputs, 4), slack),
         bias(bytes_of(outputs, 4), slack),
-        low(bytes_of(outputs, 4), slack),
-        high(bytes_of(outputs, 4), slack),
-        slope(bytes_of(outputs, 4), slack),
-        activations(bytes_of(is_activate(op) ? 14 * outputs : 0, 4), slack),
-        residual(bytes_of(is_residual(op) ? outputs * pixels : 0, 4), slack) {
+        activations(bytes_of(activates ? 14 * outputs : 0, 4), slack),
+        residual(bytes_of(adds ? outputs * pixels : 0, 4), slack) {
     fill_thresholds(random, threshold.as<void>(), outputs, products);
-    for (const Guarded* floats : {&scale, &bias, &low, &high, &slope, &activations, &residual}) {
+    for (const Guarded* floats : {&scale, &bias, &activations, &residual}) {
       fill_floats(random, floats->as<void>(), static_cast<int64_t>(floats->size() / 4));
     }
-    inner = activation(random, activations.as<float>(), outputs);
-    outer = activation(random, activations.as<float>() + 6 * outputs, outputs);
-    if (is_quantize(op)) {
+    if (activates) {
+      inner = activation(random, activations.as<float>(), outputs);
+      outer = activation(random, activations.as<float>() + 6 * outputs, outputs);
+    }
+    if (integers) {
       // Ties, results that saturate, and a factor that is not finite.
       for (int64_t o = 0; o < outputs; ++o) {
         float* factor = scale.as<float>() + o;
@@ -128,8 +143,8 @@ struct EpilogueProblem {
     return a;
   }
 
-  // `signs` is where a residual's signs go.
-  Epilogue epilogue(void* signs) const {
+  // `packed` is where signs go.
+  Epilogue epilogue(void* packed) const {
     Epilogue e = {};
     e.dot_low = dot_low, e.dot_high = dot_high, e.dot_offset = dot_offset;
     if (is_threshold(op)) {
@@ -138,29 +153,26 @@ struct EpilogueProblem {
     }
     e.scale = scale.as<const float>();
     e.bias = bias.as<const float>();
-    if (is_clamp(op)) e.low = low.as<const float>(), e.high = high.as<const float>();
-    if (is_prelu(op)) e.slope = slope.as<const float>();
-    if (is_activate(op)) {
+    e.integers = integers;
+    if (activates) {
       e.inner = inner, e.outer = outer;
       const float* bounds = activations.as<const float>() + 12 * (scale.size() / 4);
       if (dot_offset) e.sign_low = bounds;
       if (dot_offset % 2) e.sign_high = bounds + scale.size() / 4;
     }
-    if (is_residual(op)) {
-      e.residual = residual.as<const float>();
-      e.signs = static_cast<uint64_t*>(signs);
-    }
+    if (adds) e.residual = residual.as<const float>();
+    if (signs) e.signs = static_cast<uint64_t*>(packed);
     return e;
   }
 };
 
-// Sizes of Y and of a residual's signs.
-inline size_t output_bytes(Op op, int64_t pixels, int64_t outputs) {
-  if (is_threshold(op)) return bytes_of(pixels * words_of(outputs), 8);
-  return bytes_of(pixels * outputs, is_quantize(op) ? 2 : 4);
+// Sizes of Y and of the signs.
+inline size_t output_bytes(const EpilogueProblem& e, int64_t pixels, int64_t outputs) {
+  if (is_threshold(e.op)) return bytes_of(pixels * words_of(outputs), 8);
+  return bytes_of(pixels * outputs, e.integers ? 2 : 4);
 }
-inline size_t sign_bytes(Op op, int64_t pixels, int64_t outputs) {
-  return is_residual(op) ? bytes_of(pixels * words_of(outputs), 8) : 0;
+inline size_t sign_bytes(const EpilogueProblem& e, int64_t pixels, int64_t outputs) {
+  return e.signs ? bytes_of(pixels * words_of(outputs), 8) : 0;
 }
 
 struct ConvProblem {
@@ -169,11 +181,11 @@ struct ConvProblem {
   EpilogueProblem epilogue;
 
   // The shape needs all but what conv_fix and resize derive.
-  ConvProblem(Random& random, Op op, const ConvShape& given, size_t slack)
+  ConvProblem(Random& random, Op op, const Steps& steps, const ConvShape& given, size_t slack)
       : shape(given),
         x(bytes_of(given.batch * given.height * given.width * given.input_words, 8), slack),
         w(bytes_of(given.outputs * conv_steps(given), 8), slack),
-        epilogue(random, op, given.outputs, given.batch * given.out_h * given.out_w,
+        epilogue(random, op, steps, given.outputs, given.batch * given.out_h * given.out_w,
                  given.products, slack) {
     fill_bits(random, x.as<void>(), shape.batch * shape.height * shape.width, shape.channels);
     fill_bits(random, w.as<void>(), shape.outputs * shape.kernel_h * shape.kernel_w,
@@ -201,11 +213,11 @@ struct DenseProblem {
   Guarded x, w;
   EpilogueProblem epilogue;
 
-  DenseProblem(Random& random, Op op, const DenseShape& given, size_t slack)
+  DenseProblem(Random& random, Op op, const Steps& steps, const DenseShape& given, size_t slack)
       : shape(given),
         x(bytes_of(given.rows * given.words, 8), slack),
         w(bytes_of(given.outputs * given.words, 8), slack),
-        epilogue(random, op, given.outputs, given.rows, given.products, slack) {
+        epilogue(random, op, steps, given.outputs, given.rows, given.products, slack) {
     fill_bits(random, x.as<void>(), shape.rows, shape.products);
     fill_bits(random, w.as<void>(), shape.outputs, shape.products);
   }
@@ -232,11 +244,12 @@ struct PixelConvProblem {
   EpilogueProblem epilogue;
 
   // The shape needs all but what pixel_conv_fix and resize derive.
-  PixelConvProblem(Random& random, Op op, const PixelConvShape& given, size_t slack)
+  PixelConvProblem(Random& random, Op op, const Steps& steps, const PixelConvShape& given,
+                   size_t slack)
       : shape(given),
         x(bytes_of(given.batch * given.height * given.width * given.channels, 1), slack),
         w(bytes_of(given.outputs * given.products, 1), slack),
-        epilogue(random, op, given.outputs, given.batch * given.out_h * given.out_w,
+        epilogue(random, op, steps, given.outputs, given.batch * given.out_h * given.out_w,
                  given.products, slack) {
     // Mostly the extremes, where 16 bits would overflow.
     const auto fill = [&](const Guarded& bytes, int64_t low, int64_t high) {

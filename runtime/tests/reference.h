@@ -47,22 +47,15 @@ inline void reference_epilogue(const EpilogueProblem& p, int64_t outputs, int64_
   float v = fmaf(ranged, at(p.scale), at(p.bias));
   if (p.dot_offset) v = (ranged + static_cast<float>(p.dot_offset)) * at(p.scale) + at(p.bias);
   const int64_t element = pixel * outputs + channel;
-  if (is_clamp(p.op)) {
-    v = v < at(p.low) ? at(p.low) : v;
-    v = v > at(p.high) ? at(p.high) : v;
-  }
-  if (is_prelu(p.op)) v = v < 0 ? v * at(p.slope) : v;
-  if (is_activate(p.op)) v = reference_activation(v, p.inner, channel);
-  if (is_residual(p.op)) v += load<float>(p.residual.as<float>() + element);
-  if (is_activate(p.op)) {
+  v = reference_activation(v, p.inner, channel);
+  if (p.adds) v += load<float>(p.residual.as<float>() + element);
+  v = reference_activation(v, p.outer, channel);
+  if (p.signs) {
     const Epilogue e = p.epilogue(signs);
-    v = reference_activation(v, p.outer, channel);
     const float low = e.sign_low ? load<float>(e.sign_low + channel) : 0;
     if (v < low || (e.sign_high && v > load<float>(e.sign_high + channel))) set_bit(signs);
-  } else if (is_residual(p.op) && v < 0) {
-    set_bit(signs);
   }
-  if (is_quantize(p.op)) {
+  if (p.integers) {
     store(static_cast<int16_t*>(y) + element, rounded(v));
   } else {
     store(static_cast<float*>(y) + element, v);

@@ -20,8 +20,11 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Others run programs (EPS) or load plugins that nobody needs here."""
 MOST_PIXELS = 89_478_485
 """Pillow's own limit, 256 MiB of RGB: a small file can claim any size."""
-LARGE, DENSE = 10_000_000, 300
-"""More pixels than LARGE are refused where each byte of the file would hold more than DENSE."""
+LARGE, DENSE = 4_000_000, 300
+"""More pixels than LARGE are refused where each byte of the file would hold more than DENSE.
+
+Decoding and conversion take up to 16 bytes a pixel.
+"""
 UNREADABLE = "not a readable image"
 GREY = ("1", "L")
 # 32 bits without a known range.

@@ -30,7 +30,7 @@ from pathlib import Path
 from . import FORMATS, reader
 
 STATE = Path(__file__).parents[2] / "build" / "soak"
-STRETCH = 250
+STRETCH = 1000
 SLOWEST_S = 10.0
 # Of commands that are disturbed and run again; the first one trains what they are given.
 SLOWEST_VERB_S = 600.0

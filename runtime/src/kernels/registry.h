@@ -16,6 +16,7 @@
 
 namespace sbn {
 
+// Products end in thresholds, or in floats by one epilogue for all operators that do.
 enum class Op {
   pack,
   pack_threshold,
@@ -25,52 +26,22 @@ enum class Op {
   quantized_max_pool,
   stochastic_sign,
   conv_threshold,
-  conv_scale,
-  conv_scale_clamp,
-  conv_scale_prelu,
-  conv_quantize,
-  conv_residual,
-  conv_activate,
+  conv_float,
   dense_threshold,
-  dense_scale,
-  dense_scale_clamp,
-  dense_scale_prelu,
-  dense_quantize,
-  dense_residual,
-  dense_activate,
+  dense_float,
   pixel_conv_threshold,
-  pixel_conv_scale,
-  pixel_conv_scale_clamp,
-  pixel_conv_quantize,
+  pixel_conv_float,
   float_max_pool,
   float_depthwise_conv,
 };
 
-constexpr bool is_conv(Op op) { return op >= Op::conv_threshold && op <= Op::conv_activate; }
-constexpr bool is_dense(Op op) { return op >= Op::dense_threshold && op <= Op::dense_activate; }
+constexpr bool is_conv(Op op) { return op == Op::conv_threshold || op == Op::conv_float; }
+constexpr bool is_dense(Op op) { return op == Op::dense_threshold || op == Op::dense_float; }
 constexpr bool is_pixel_conv(Op op) {
-  return op >= Op::pixel_conv_threshold && op <= Op::pixel_conv_quantize;
+  return op == Op::pixel_conv_threshold || op == Op::pixel_conv_float;
 }
-
-// What the ops of a kind write.
 constexpr bool is_threshold(Op op) {
   return op == Op::conv_threshold || op == Op::dense_threshold || op == Op::pixel_conv_threshold;
-}
-constexpr bool is_activate(Op op) { return op == Op::conv_activate || op == Op::dense_activate; }
-// To floats and their signs, with a shortcut.
-constexpr bool is_residual(Op op) {
-  return op == Op::conv_residual || op == Op::dense_residual || is_activate(op);
-}
-constexpr bool is_clamp(Op op) {
-  return op == Op::conv_scale_clamp || op == Op::dense_scale_clamp ||
-         op == Op::pixel_conv_scale_clamp;
-}
-constexpr bool is_prelu(Op op) {
-  return op == Op::conv_scale_prelu || op == Op::dense_scale_prelu;
-}
-
-constexpr bool is_quantize(Op op) {
-  return op == Op::conv_quantize || op == Op::dense_quantize || op == Op::pixel_conv_quantize;
 }
 
 // The type of an op's kernels.

@@ -15,22 +15,22 @@ void set_attributes(const Attributes& a, ConvShape* s) {
 }  // namespace
 
 // Checks W and derives from it the shape and the kernel.
-template <Op op>
-Status* ConvOp<op>::set_weights(const Node& node, const Tensor& w, ConvShape* s,
-                                const ConvKernel** chosen) const {
+template <Finish finish>
+Status* ConvOp<finish>::set_weights(const Node& node, const Tensor& w, ConvShape* s,
+                                    const ConvKernel** chosen) const {
   const int64_t dims[] = {-1, -1, -1, words_of(s->channels / s->groups)};
   SBN_TRY(node.expect(1, w, 4, dims));
   SBN_TRY(node.no_unused_bits(1, w, s->channels / s->groups));
   s->outputs = w.dims[0], s->kernel_h = w.dims[1], s->kernel_w = w.dims[2];
   if (w.count(0, 3) == 0) return node.invalid("input W is empty");
   if (const char* reason = conv_fix(s)) return node.invalid(reason);
-  *chosen = select_kernel<op>(
+  *chosen = select_kernel<kKernel>(
       isa, [&](const ConvKernel& candidate) { return candidate.max_products >= s->products; });
   return nullptr;
 }
 
-template <Op op>
-Status* ConvOp<op>::create(const Node& node, const Attributes& given, const KernelInfo* info) {
+template <Finish finish>
+Status* ConvOp<finish>::create(const Node& node, const Attributes& given, const KernelInfo* info) {
   isa = current_isa();
   attributes = given;
   set_attributes(attributes, &shape);
@@ -43,17 +43,17 @@ Status* ConvOp<op>::create(const Node& node, const Attributes& given, const Kern
   SBN_TRY(set_weights(node, w, &shape, &kernel));
   SBN_TRY(node.allocate(kernel->weight_bytes(shape), &prepared.weights));
   kernel->pack_weights(shape, w.as<uint64_t>(), prepared.weights);
-  SBN_TRY(epilogue.create(node, info, op, shape.outputs));
+  SBN_TRY(epilogue.create(node, info, finish, shape.outputs));
   return epilogue.constant() ? prepare_offsets(node, w) : nullptr;
 }
 
-template <Op op>
-Status* ConvOp<op>::prepare_offsets(const Node& node, const Tensor& w) {
+template <Finish finish>
+Status* ConvOp<finish>::prepare_offsets(const Node& node, const Tensor& w) {
   ConvNode work = {};
   work.kernel = kernel;
   work.shape = &shape;
   work.w = w.as<uint64_t>();
-  work.epilogue = epilogue.constants(op);
+  work.epilogue = epilogue.constants(finish);
   const int64_t bytes = conv_prepared_bytes(work);
   if (bytes == 0) return nullptr;
   SBN_TRY(node.allocate(bytes, &prepared.offsets));
@@ -63,14 +63,14 @@ Status* ConvOp<op>::prepare_offsets(const Node& node, const Tensor& w) {
   return nullptr;
 }
 
-template <Op op>
-void ConvOp<op>::destroy(const Node& node) {
+template <Finish finish>
+void ConvOp<finish>::destroy(const Node& node) {
   prepared.destroy(node);
   epilogue.destroy(node);
 }
 
-template <Op op>
-Status* ConvOp<op>::compute(Call& call) const {
+template <Finish finish>
+Status* ConvOp<finish>::compute(Call& call) const {
   const Node& node = call.node();
   ConvShape s = shape;
   ConvNode work = {};
@@ -84,26 +84,27 @@ Status* ConvOp<op>::compute(Call& call) const {
     SBN_TRY(set_weights(node, w, &s, &work.kernel));
     work.w = w.as<uint64_t>();
   }
-  SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
+  SBN_TRY(epilogue.read(call, finish, s.outputs, &work.epilogue));
   set_attributes(attributes, &work.epilogue);
 
-  return convolve<op>(call, &work, &s, s.input_words, attributes.pads, conv_scratch, conv_execute);
+  return convolve<finish>(call, &work, &s, s.input_words, attributes.pads, conv_scratch,
+                          conv_execute);
 }
 
-template <Op op>
-bool ConvOp<op>::infer(const Attributes& attributes, const KnownShape* inputs,
-                       KnownShape* outputs) {
+template <Finish finish>
+bool ConvOp<finish>::infer(const Attributes& attributes, const KnownShape* inputs,
+                           KnownShape* outputs) {
   ConvShape s = {};
   set_attributes(attributes, &s);
-  return infer_convolution<op>(s, inputs, outputs);
+  return infer_convolution<finish>(s, inputs, outputs);
 }
 
-template struct ConvOp<Op::conv_threshold>;
-template struct ConvOp<Op::conv_scale>;
-template struct ConvOp<Op::conv_scale_clamp>;
-template struct ConvOp<Op::conv_scale_prelu>;
-template struct ConvOp<Op::conv_quantize>;
-template struct ConvOp<Op::conv_residual>;
-template struct ConvOp<Op::conv_activate>;
+template struct ConvOp<Finish::kThreshold>;
+template struct ConvOp<Finish::kScale>;
+template struct ConvOp<Finish::kClamp>;
+template struct ConvOp<Finish::kPRelu>;
+template struct ConvOp<Finish::kIntegers>;
+template struct ConvOp<Finish::kResidual>;
+template struct ConvOp<Finish::kActivate>;
 
 }  // namespace sbn::ort

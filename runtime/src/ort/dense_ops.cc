@@ -3,9 +3,9 @@
 namespace sbn::ort {
 
 // Checks W and derives from it the shape and the kernel.
-template <Op op>
-Status* DenseOp<op>::set_weights(const Node& node, const Tensor& w, DenseShape* s,
-                                 const DenseKernel** chosen) const {
+template <Finish finish>
+Status* DenseOp<finish>::set_weights(const Node& node, const Tensor& w, DenseShape* s,
+                                     const DenseKernel** chosen) const {
   const int64_t dims[] = {-1, -1};
   SBN_TRY(node.expect(1, w, 2, dims));
   s->outputs = w.dims[0];
@@ -21,13 +21,13 @@ Status* DenseOp<op>::set_weights(const Node& node, const Tensor& w, DenseShape* 
     return node.invalid(text << "channels = " << s->products << " needs "
                              << words_of(s->products) << " words in a row, but W has shape " << w);
   }
-  *chosen = select_kernel<op>(
+  *chosen = select_kernel<kKernel>(
       isa, [&](const DenseKernel& candidate) { return candidate.max_bits >= bits.value(); });
   return nullptr;
 }
 
-template <Op op>
-Status* DenseOp<op>::create(const Node& node, const Attributes& given, const KernelInfo* info) {
+template <Finish finish>
+Status* DenseOp<finish>::create(const Node& node, const Attributes& given, const KernelInfo* info) {
   isa = current_isa();
   attributes = given;
   shape.products = attributes.channels;
@@ -38,16 +38,16 @@ Status* DenseOp<op>::create(const Node& node, const Attributes& given, const Ker
   SBN_TRY(set_weights(node, w, &shape, &kernel));
   SBN_TRY(node.allocate(kernel->weight_bytes(shape), &prepared.weights));
   kernel->pack_weights(shape, w.as<uint64_t>(), prepared.weights);
-  SBN_TRY(epilogue.create(node, info, op, shape.outputs));
+  SBN_TRY(epilogue.create(node, info, finish, shape.outputs));
   return epilogue.constant() ? prepare_offsets(node) : nullptr;
 }
 
-template <Op op>
-Status* DenseOp<op>::prepare_offsets(const Node& node) {
+template <Finish finish>
+Status* DenseOp<finish>::prepare_offsets(const Node& node) {
   DenseNode work = {};
   work.kernel = kernel;
   work.shape = &shape;
-  work.epilogue = epilogue.constants(op);
+  work.epilogue = epilogue.constants(finish);
   SBN_TRY(node.allocate(kernel->offset_bytes(shape), &prepared.offsets));
   Scratch scratch(node);
   SBN_TRY(scratch.allocate(Size(shape.outputs) * 4));
@@ -55,14 +55,14 @@ Status* DenseOp<op>::prepare_offsets(const Node& node) {
   return nullptr;
 }
 
-template <Op op>
-void DenseOp<op>::destroy(const Node& node) {
+template <Finish finish>
+void DenseOp<finish>::destroy(const Node& node) {
   prepared.destroy(node);
   epilogue.destroy(node);
 }
 
-template <Op op>
-Status* DenseOp<op>::compute(Call& call) const {
+template <Finish finish>
+Status* DenseOp<finish>::compute(Call& call) const {
   const Node& node = call.node();
   DenseShape s = shape;
   DenseNode work = {};
@@ -76,7 +76,7 @@ Status* DenseOp<op>::compute(Call& call) const {
     SBN_TRY(set_weights(node, w, &s, &work.kernel));
     work.w = w.as<uint64_t>();
   }
-  SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
+  SBN_TRY(epilogue.read(call, finish, s.outputs, &work.epilogue));
   set_attributes(attributes, &work.epilogue);
 
   Tensor x;
@@ -86,7 +86,7 @@ Status* DenseOp<op>::compute(Call& call) const {
   s.rows = x.dims[0];
   const int64_t dims[] = {s.rows, s.outputs};
   void* y = nullptr;
-  SBN_TRY(make_outputs<op>(call, 2, dims, &work.epilogue, &y));
+  SBN_TRY(make_outputs<finish>(call, 2, dims, &work.epilogue, &y));
   if (s.rows == 0) return nullptr;
   Scratch scratch(node);
   SBN_TRY(scratch.allocate(dense_scratch(work)));
@@ -95,22 +95,22 @@ Status* DenseOp<op>::compute(Call& call) const {
   });
 }
 
-template <Op op>
-bool DenseOp<op>::infer(const Attributes&, const KnownShape* inputs, KnownShape* outputs) {
+template <Finish finish>
+bool DenseOp<finish>::infer(const Attributes&, const KnownShape* inputs, KnownShape* outputs) {
   const KnownShape& x = inputs[0];
   const KnownShape& w = inputs[1];
   if (x.rank != 2 || w.rank != 2) return false;
   outputs[0] = x;
-  infer_outputs<op>(w.dims[0], outputs);
+  infer_outputs<finish>(w.dims[0], outputs);
   return true;
 }
 
-template struct DenseOp<Op::dense_threshold>;
-template struct DenseOp<Op::dense_scale>;
-template struct DenseOp<Op::dense_scale_clamp>;
-template struct DenseOp<Op::dense_scale_prelu>;
-template struct DenseOp<Op::dense_quantize>;
-template struct DenseOp<Op::dense_residual>;
-template struct DenseOp<Op::dense_activate>;
+template struct DenseOp<Finish::kThreshold>;
+template struct DenseOp<Finish::kScale>;
+template struct DenseOp<Finish::kClamp>;
+template struct DenseOp<Finish::kPRelu>;
+template struct DenseOp<Finish::kIntegers>;
+template struct DenseOp<Finish::kResidual>;
+template struct DenseOp<Finish::kActivate>;
 
 }  // namespace sbn::ort

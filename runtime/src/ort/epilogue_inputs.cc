@@ -15,9 +15,19 @@ struct Rows {
   size_t of[5];
 };
 
-constexpr Rows rows_of(Op op) {
-  if (is_activate(op)) return {5, {1, 1, kActivationRows, kActivationRows, 2}};
-  return {is_threshold(op) ? 1u : is_clamp(op) ? 4u : is_prelu(op) ? 3u : 2u, {1, 1, 1, 1}};
+constexpr Rows rows_of(Finish finish) {
+  switch (finish) {
+    case Finish::kThreshold:
+      return {1, {1}};
+    case Finish::kClamp:
+      return {4, {1, 1, 1, 1}};
+    case Finish::kPRelu:
+      return {3, {1, 1, 1}};
+    case Finish::kActivate:
+      return {5, {1, 1, kActivationRows, kActivationRows, 2}};
+    default:
+      return {2, {1, 1}};
+  }
 }
 
 constexpr size_t total(const Rows& rows) {
@@ -63,18 +73,19 @@ uint32_t neutral_rows(const void* const* from, int64_t outputs) {
   return neutral;
 }
 
-Epilogue epilogue_of(Op op, const void* const* from, uint32_t neutral) {
+Epilogue epilogue_of(Finish finish, const void* const* from, uint32_t neutral) {
   const auto floats = [&](size_t i) { return static_cast<const float*>(from[i]); };
   Epilogue e = {};
   e.dot_low = INT32_MIN, e.dot_high = INT32_MAX;
-  if (is_threshold(op)) {
+  if (is_threshold(finish)) {
     e.threshold = static_cast<const int32_t*>(from[0]);
     return e;
   }
   e.scale = floats(0), e.bias = floats(1);
-  if (is_clamp(op)) e.low = floats(2), e.high = floats(3);
-  if (is_prelu(op)) e.slope = floats(2);
-  if (is_activate(op)) {
+  e.integers = finish == Finish::kIntegers;
+  if (finish == Finish::kClamp) e.inner.low = floats(2), e.inner.high = floats(3);
+  if (finish == Finish::kPRelu) e.inner.slope = floats(2);
+  if (finish == Finish::kActivate) {
     e.inner = activation_of(from + 2, neutral);
     e.outer = activation_of(from + 2 + kActivationRows, neutral >> kActivationRows);
     const size_t bounds = 2 + 2 * kActivationRows;
@@ -86,8 +97,9 @@ Epilogue epilogue_of(Op op, const void* const* from, uint32_t neutral) {
 
 }  // namespace
 
-Status* EpilogueInputs::create(const Node& node, const KernelInfo* info, Op op, int64_t outputs) {
-  const Rows rows = rows_of(op);
+Status* EpilogueInputs::create(const Node& node, const KernelInfo* info, Finish finish,
+                               int64_t outputs) {
+  const Rows rows = rows_of(finish);
   Tensor tensors[sizeof rows.of / sizeof *rows.of];
   for (size_t i = 0; i < rows.inputs; ++i) {
     bool found = false;
@@ -109,7 +121,7 @@ Status* EpilogueInputs::create(const Node& node, const KernelInfo* info, Op op, 
       copied[row] = to;
     }
   }
-  if (is_activate(op)) neutral_ = neutral_rows(copied + 2, outputs);
+  if (finish == Finish::kActivate) neutral_ = neutral_rows(copied + 2, outputs);
   return nullptr;
 }
 
@@ -117,20 +129,21 @@ void EpilogueInputs::destroy(const Node& node) {
   if (copies_) node.release(copies_);
 }
 
-Epilogue EpilogueInputs::constants(Op op) const {
+Epilogue EpilogueInputs::constants(Finish finish) const {
   const void* from[kMostRows] = {};
-  for (size_t row = 0; row < total(rows_of(op)); ++row) {
+  for (size_t row = 0; row < total(rows_of(finish)); ++row) {
     from[row] = copies_ + static_cast<int64_t>(row) * row_bytes(outputs_);
   }
-  return epilogue_of(op, from, neutral_);
+  return epilogue_of(finish, from, neutral_);
 }
 
-Status* EpilogueInputs::read(const Call& call, Op op, int64_t outputs, Epilogue* epilogue) const {
+Status* EpilogueInputs::read(const Call& call, Finish finish, int64_t outputs,
+                             Epilogue* epilogue) const {
   if (constant()) {
-    *epilogue = constants(op);
+    *epilogue = constants(finish);
     return nullptr;
   }
-  const Rows rows = rows_of(op);
+  const Rows rows = rows_of(finish);
   const void* from[kMostRows] = {};
   size_t row = 0;
   for (size_t i = 0; i < rows.inputs; ++i) {
@@ -142,14 +155,14 @@ Status* EpilogueInputs::read(const Call& call, Op op, int64_t outputs, Epilogue*
                     j * static_cast<size_t>(outputs) * 4;
     }
   }
-  *epilogue = epilogue_of(op, from, 0);
+  *epilogue = epilogue_of(finish, from, 0);
   return nullptr;
 }
 
-Status* read_residual(const Call& call, Op op, size_t rank, const int64_t* dims,
+Status* read_residual(const Call& call, Finish finish, size_t rank, const int64_t* dims,
                       Epilogue* epilogue) {
   // The last input.
-  const size_t index = kFirst + rows_of(op).inputs;
+  const size_t index = kFirst + rows_of(finish).inputs;
   Tensor residual;
   SBN_TRY(call.input(index, &residual));
   SBN_TRY(call.node().expect(index, residual, rank, dims));

@@ -13,8 +13,8 @@ void set_attributes(const PixelConvThresholdAttributes& a, PixelConvShape* s) {
 }  // namespace
 
 // Checks W and derives from it the shape.
-template <Op op>
-Status* PixelConvOp<op>::set_weights(const Node& node, const Tensor& w, PixelConvShape* s) {
+template <Finish finish>
+Status* PixelConvOp<finish>::set_weights(const Node& node, const Tensor& w, PixelConvShape* s) {
   const int64_t any[] = {-1, -1, -1, -1};
   SBN_TRY(node.expect(1, w, 4, any));
   s->outputs = w.dims[0], s->kernel_h = w.dims[1], s->kernel_w = w.dims[2];
@@ -24,10 +24,10 @@ Status* PixelConvOp<op>::set_weights(const Node& node, const Tensor& w, PixelCon
   return reason ? node.invalid(reason) : nullptr;
 }
 
-template <Op op>
-Status* PixelConvOp<op>::create(const Node& node, const Attributes& given,
+template <Finish finish>
+Status* PixelConvOp<finish>::create(const Node& node, const Attributes& given,
                                 const KernelInfo* info) {
-  kernel = select_kernel<op>(current_isa());
+  kernel = select_kernel<kKernel>(current_isa());
   attributes = given;
   set_attributes(attributes, &shape);
   SBN_TRY(check_padding(node, info, attributes.pads));
@@ -38,17 +38,17 @@ Status* PixelConvOp<op>::create(const Node& node, const Attributes& given,
   SBN_TRY(set_weights(node, w, &shape));
   SBN_TRY(node.allocate(kernel->weight_bytes(shape), &weights));
   kernel->pack_weights(shape, w.as<int8_t>(), weights);
-  return epilogue.create(node, info, op, shape.outputs);
+  return epilogue.create(node, info, finish, shape.outputs);
 }
 
-template <Op op>
-void PixelConvOp<op>::destroy(const Node& node) {
+template <Finish finish>
+void PixelConvOp<finish>::destroy(const Node& node) {
   if (weights) node.release(weights);
   epilogue.destroy(node);
 }
 
-template <Op op>
-Status* PixelConvOp<op>::compute(Call& call) const {
+template <Finish finish>
+Status* PixelConvOp<finish>::compute(Call& call) const {
   const Node& node = call.node();
   PixelConvShape s = shape;
   PixelConvNode work = {};
@@ -61,23 +61,23 @@ Status* PixelConvOp<op>::compute(Call& call) const {
     SBN_TRY(set_weights(node, w, &s));
     work.w = w.as<int8_t>();
   }
-  SBN_TRY(epilogue.read(call, op, s.outputs, &work.epilogue));
+  SBN_TRY(epilogue.read(call, finish, s.outputs, &work.epilogue));
 
-  return convolve<op>(call, &work, &s, s.channels, attributes.pads, pixel_conv_scratch,
+  return convolve<finish>(call, &work, &s, s.channels, attributes.pads, pixel_conv_scratch,
                       pixel_conv_execute);
 }
 
-template <Op op>
-bool PixelConvOp<op>::infer(const Attributes& attributes, const KnownShape* inputs,
+template <Finish finish>
+bool PixelConvOp<finish>::infer(const Attributes& attributes, const KnownShape* inputs,
                             KnownShape* outputs) {
   PixelConvShape s = {};
   set_attributes(attributes, &s);
-  return infer_convolution<op>(s, inputs, outputs);
+  return infer_convolution<finish>(s, inputs, outputs);
 }
 
-template struct PixelConvOp<Op::pixel_conv_threshold>;
-template struct PixelConvOp<Op::pixel_conv_scale>;
-template struct PixelConvOp<Op::pixel_conv_scale_clamp>;
-template struct PixelConvOp<Op::pixel_conv_quantize>;
+template struct PixelConvOp<Finish::kThreshold>;
+template struct PixelConvOp<Finish::kScale>;
+template struct PixelConvOp<Finish::kClamp>;
+template struct PixelConvOp<Finish::kIntegers>;
 
 }  // namespace sbn::ort

@@ -7,8 +7,10 @@
 
 namespace sbn::ort {
 
-template <Op op>
+template <Finish finish>
 struct PixelConvOp {
+  static constexpr Op kKernel =
+      is_threshold(finish) ? Op::pixel_conv_threshold : Op::pixel_conv_float;
   using Attributes = PixelConvThresholdAttributes;
   Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
   void destroy(const Node& node);

@@ -18,10 +18,11 @@ struct Prepared {
   }
 };
 
-template <Op op>
+template <Finish finish>
 struct ConvOp {
+  static constexpr Op kKernel = is_threshold(finish) ? Op::conv_threshold : Op::conv_float;
   using Attributes =
-      std::conditional_t<is_threshold(op), ConvThresholdAttributes, ConvScaleAttributes>;
+      std::conditional_t<is_threshold(finish), ConvThresholdAttributes, ConvScaleAttributes>;
   Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
   void destroy(const Node& node);
   Status* compute(Call& call) const;
@@ -40,10 +41,11 @@ struct ConvOp {
   EpilogueInputs epilogue;
 };
 
-template <Op op>
+template <Finish finish>
 struct DenseOp {
+  static constexpr Op kKernel = is_threshold(finish) ? Op::dense_threshold : Op::dense_float;
   using Attributes =
-      std::conditional_t<is_threshold(op), DenseThresholdAttributes, DenseScaleAttributes>;
+      std::conditional_t<is_threshold(finish), DenseThresholdAttributes, DenseScaleAttributes>;
   Status* create(const Node& node, const Attributes& attributes, const KernelInfo* info);
   void destroy(const Node& node);
   Status* compute(Call& call) const;

@@ -25,9 +25,9 @@ Status* check_padding(const Node& node, const KernelInfo* info, const int64_t* p
 Status* check_pool(const Node& node, const KernelInfo* info, const int64_t* kernel,
                    const int64_t* pads);
 
-// Convolves X, whose last axis must have `depth` elements, with the attribute `pads`. All of `work`, whose shape is
-// `s`, but what X determines is known.
-template <Op op, class Work, class Shape, class Element>
+// Convolves X, signs packed in words or pixels, whose last axis must have `depth` elements. All of
+// `work`, whose shape is `s`, but what X determines is known.
+template <Finish finish, class Work, class Shape, class Element>
 Status* convolve(Call& call, Work* work, Shape* s, int64_t depth, const int64_t* pads,
                  Size (*scratch_size)(const Work&),
                  void (*execute)(const Work&, const Element*, void*, void*, const Parallel&)) {
@@ -37,7 +37,7 @@ Status* convolve(Call& call, Work* work, Shape* s, int64_t depth, const int64_t*
   const int64_t wanted[] = {-1, -1, -1, depth};
   SBN_TRY(node.expect(0, x, 4, wanted));
   SBN_TRY(check_padding(node, pads, x));
-  if constexpr (is_conv(op)) SBN_TRY(node.no_unused_bits(0, x, s->channels));
+  if constexpr (sizeof(Element) == 8) SBN_TRY(node.no_unused_bits(0, x, s->channels));
   s->batch = x.dims[0], s->height = x.dims[1], s->width = x.dims[2];
   if (!resize(s)) {
     Message text = node.message();
@@ -45,7 +45,7 @@ Status* convolve(Call& call, Work* work, Shape* s, int64_t depth, const int64_t*
   }
   const int64_t dims[] = {s->batch, s->out_h, s->out_w, s->outputs};
   void* y = nullptr;
-  SBN_TRY(make_outputs<op>(call, 4, dims, &work->epilogue, &y));
+  SBN_TRY(make_outputs<finish>(call, 4, dims, &work->epilogue, &y));
   if (s->batch == 0) return nullptr;
   Scratch scratch(node);
   SBN_TRY(scratch.allocate(scratch_size(*work)));
@@ -71,13 +71,13 @@ bool infer_window(Shape s, const KnownShape& x, KnownShape* y) {
 }
 
 // The shapes of the outputs of a convolution whose weights are [O, kh, kw, ...].
-template <Op op, class Shape>
+template <Finish finish, class Shape>
 bool infer_convolution(Shape s, const KnownShape* inputs, KnownShape* outputs) {
   const KnownShape& w = inputs[1];
   if (w.rank != 4) return false;
   s.kernel_h = w.dims[1], s.kernel_w = w.dims[2];
   if (!infer_window(s, inputs[0], outputs)) return false;
-  infer_outputs<op>(w.dims[0], outputs);
+  infer_outputs<finish>(w.dims[0], outputs);
   return true;
 }
 

@@ -15,11 +15,6 @@ using pairs::build_index;
 }  // namespace
 
 const ConvKernel conv_threshold_avx2 = kernel<product::Threshold>();
-const ConvKernel conv_scale_avx2 = kernel<product::Float<Finish::kScale>>();
-const ConvKernel conv_scale_clamp_avx2 = kernel<product::Float<Finish::kClamp>>();
-const ConvKernel conv_scale_prelu_avx2 = kernel<product::Float<Finish::kPRelu>>();
-const ConvKernel conv_quantize_avx2 = kernel<product::Float<Finish::kQuantize>>();
-const ConvKernel conv_residual_avx2 = kernel<product::Float<Finish::kResidual>>();
-const ConvKernel conv_activate_avx2 = kernel<product::Float<Finish::kActivate>>();
+const ConvKernel conv_float_avx2 = kernel<product::Float>();
 
 }  // namespace sbn

@@ -104,11 +104,6 @@ constexpr ConvKernel kernel() {
 }  // namespace
 
 const ConvKernel conv_threshold_avx512 = kernel<avx512::Threshold>();
-const ConvKernel conv_scale_avx512 = kernel<avx512::Float<Finish::kScale>>();
-const ConvKernel conv_scale_clamp_avx512 = kernel<avx512::Float<Finish::kClamp>>();
-const ConvKernel conv_scale_prelu_avx512 = kernel<avx512::Float<Finish::kPRelu>>();
-const ConvKernel conv_quantize_avx512 = kernel<avx512::Float<Finish::kQuantize>>();
-const ConvKernel conv_residual_avx512 = kernel<avx512::Float<Finish::kResidual>>();
-const ConvKernel conv_activate_avx512 = kernel<avx512::Float<Finish::kActivate>>();
+const ConvKernel conv_float_avx512 = kernel<avx512::Float>();
 
 }  // namespace sbn

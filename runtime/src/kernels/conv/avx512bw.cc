@@ -15,11 +15,6 @@ using pairs::build_index;
 }  // namespace
 
 const ConvKernel conv_threshold_avx512bw = kernel<product::Threshold>();
-const ConvKernel conv_scale_avx512bw = kernel<product::Float<Finish::kScale>>();
-const ConvKernel conv_scale_clamp_avx512bw = kernel<product::Float<Finish::kClamp>>();
-const ConvKernel conv_scale_prelu_avx512bw = kernel<product::Float<Finish::kPRelu>>();
-const ConvKernel conv_quantize_avx512bw = kernel<product::Float<Finish::kQuantize>>();
-const ConvKernel conv_residual_avx512bw = kernel<product::Float<Finish::kResidual>>();
-const ConvKernel conv_activate_avx512bw = kernel<product::Float<Finish::kActivate>>();
+const ConvKernel conv_float_avx512bw = kernel<product::Float>();
 
 }  // namespace sbn

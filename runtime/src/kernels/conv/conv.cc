@@ -277,7 +277,7 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
   const auto part = [&](int64_t at) { return static_cast<char*>(scratch) + at; };
   ConvRun run = {};
   run.shape = &s;
-  run.output = {node.epilogue, y, s.outputs, s.output_words, false};
+  run.output = Output(node.epilogue, y, s.outputs, s.output_words);
 
   run.weights = node.packed_weights;
   if (!run.weights) {

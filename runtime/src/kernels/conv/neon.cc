@@ -129,11 +129,6 @@ constexpr ConvKernel kernel() {
 }  // namespace
 
 const ConvKernel conv_threshold_neon = kernel<neon::Threshold>();
-const ConvKernel conv_scale_neon = kernel<neon::Float<Finish::kScale>>();
-const ConvKernel conv_scale_clamp_neon = kernel<neon::Float<Finish::kClamp>>();
-const ConvKernel conv_scale_prelu_neon = kernel<neon::Float<Finish::kPRelu>>();
-const ConvKernel conv_quantize_neon = kernel<neon::Float<Finish::kQuantize>>();
-const ConvKernel conv_residual_neon = kernel<neon::Float<Finish::kResidual>>();
-const ConvKernel conv_activate_neon = kernel<neon::Float<Finish::kActivate>>();
+const ConvKernel conv_float_neon = kernel<neon::Float>();
 
 }  // namespace sbn

@@ -66,11 +66,6 @@ void build_index(const ConvShape& s, const uint64_t* padded_row, int64_t row, vo
 }  // namespace
 
 const ConvKernel conv_threshold_neon_lut2 = kernel<product::Threshold>();
-const ConvKernel conv_scale_neon_lut2 = kernel<product::Float<Finish::kScale>>();
-const ConvKernel conv_scale_clamp_neon_lut2 = kernel<product::Float<Finish::kClamp>>();
-const ConvKernel conv_scale_prelu_neon_lut2 = kernel<product::Float<Finish::kPRelu>>();
-const ConvKernel conv_quantize_neon_lut2 = kernel<product::Float<Finish::kQuantize>>();
-const ConvKernel conv_residual_neon_lut2 = kernel<product::Float<Finish::kResidual>>();
-const ConvKernel conv_activate_neon_lut2 = kernel<product::Float<Finish::kActivate>>();
+const ConvKernel conv_float_neon_lut2 = kernel<product::Float>();
 
 }  // namespace sbn

@@ -62,12 +62,7 @@ constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
 }  // namespace
 
 const ConvKernel conv_threshold_scalar = kernel(run_portable<scalar::Threshold>);
-const ConvKernel conv_scale_scalar = kernel(run_portable<scalar::Float<Finish::kScale>>);
-const ConvKernel conv_scale_clamp_scalar = kernel(run_portable<scalar::Float<Finish::kClamp>>);
-const ConvKernel conv_scale_prelu_scalar = kernel(run_portable<scalar::Float<Finish::kPRelu>>);
-const ConvKernel conv_quantize_scalar = kernel(run_portable<scalar::Float<Finish::kQuantize>>);
-const ConvKernel conv_residual_scalar = kernel(run_portable<scalar::Float<Finish::kResidual>>);
-const ConvKernel conv_activate_scalar = kernel(run_portable<scalar::Float<Finish::kActivate>>);
+const ConvKernel conv_float_scalar = kernel(run_portable<scalar::Float>);
 
 #if SBN_X86
 namespace {
@@ -80,12 +75,7 @@ SBN_TARGET_POPCNT void run_popcnt(const ConvRun& run, Range blocks, Range pixels
 }  // namespace
 
 const ConvKernel conv_threshold_popcnt = kernel(run_popcnt<scalar::Threshold>);
-const ConvKernel conv_scale_popcnt = kernel(run_popcnt<scalar::Float<Finish::kScale>>);
-const ConvKernel conv_scale_clamp_popcnt = kernel(run_popcnt<scalar::Float<Finish::kClamp>>);
-const ConvKernel conv_scale_prelu_popcnt = kernel(run_popcnt<scalar::Float<Finish::kPRelu>>);
-const ConvKernel conv_quantize_popcnt = kernel(run_popcnt<scalar::Float<Finish::kQuantize>>);
-const ConvKernel conv_residual_popcnt = kernel(run_popcnt<scalar::Float<Finish::kResidual>>);
-const ConvKernel conv_activate_popcnt = kernel(run_popcnt<scalar::Float<Finish::kActivate>>);
+const ConvKernel conv_float_popcnt = kernel(run_popcnt<scalar::Float>);
 #endif
 
 }  // namespace sbn

@@ -16,11 +16,6 @@ namespace product = avx2;
 }  // namespace
 
 const DenseKernel dense_threshold_avx2 = kernel<product::Threshold>();
-const DenseKernel dense_scale_avx2 = kernel<product::Float<Finish::kScale>>();
-const DenseKernel dense_scale_clamp_avx2 = kernel<product::Float<Finish::kClamp>>();
-const DenseKernel dense_scale_prelu_avx2 = kernel<product::Float<Finish::kPRelu>>();
-const DenseKernel dense_quantize_avx2 = kernel<product::Float<Finish::kQuantize>>();
-const DenseKernel dense_residual_avx2 = kernel<product::Float<Finish::kResidual>>();
-const DenseKernel dense_activate_avx2 = kernel<product::Float<Finish::kActivate>>();
+const DenseKernel dense_float_avx2 = kernel<product::Float>();
 
 }  // namespace sbn

@@ -52,7 +52,7 @@ void dense_execute(const DenseNode& node, const uint64_t* x, void* y, void* scra
     dense_prepare_offsets(node, part(layout.plain), part(layout.offsets));
     offsets = part(layout.offsets);
   }
-  const Output output = {node.epilogue, y, s.outputs, s.output_words, false};
+  const Output output(node.epilogue, y, s.outputs, s.output_words);
   const DenseRun run = {&s, x, weights, offsets, output};
 
   // Blocks that do not fill the words they lie in leave bits that nobody writes.

@@ -136,11 +136,6 @@ constexpr DenseKernel kernel() {
 }  // namespace
 
 const DenseKernel dense_threshold_neon = kernel<neon::Threshold>();
-const DenseKernel dense_scale_neon = kernel<neon::Float<Finish::kScale>>();
-const DenseKernel dense_scale_clamp_neon = kernel<neon::Float<Finish::kClamp>>();
-const DenseKernel dense_scale_prelu_neon = kernel<neon::Float<Finish::kPRelu>>();
-const DenseKernel dense_quantize_neon = kernel<neon::Float<Finish::kQuantize>>();
-const DenseKernel dense_residual_neon = kernel<neon::Float<Finish::kResidual>>();
-const DenseKernel dense_activate_neon = kernel<neon::Float<Finish::kActivate>>();
+const DenseKernel dense_float_neon = kernel<neon::Float>();
 
 }  // namespace sbn

@@ -50,12 +50,7 @@ constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
 }  // namespace
 
 const DenseKernel dense_threshold_scalar = kernel(run_portable<scalar::Threshold>);
-const DenseKernel dense_scale_scalar = kernel(run_portable<scalar::Float<Finish::kScale>>);
-const DenseKernel dense_scale_clamp_scalar = kernel(run_portable<scalar::Float<Finish::kClamp>>);
-const DenseKernel dense_scale_prelu_scalar = kernel(run_portable<scalar::Float<Finish::kPRelu>>);
-const DenseKernel dense_quantize_scalar = kernel(run_portable<scalar::Float<Finish::kQuantize>>);
-const DenseKernel dense_residual_scalar = kernel(run_portable<scalar::Float<Finish::kResidual>>);
-const DenseKernel dense_activate_scalar = kernel(run_portable<scalar::Float<Finish::kActivate>>);
+const DenseKernel dense_float_scalar = kernel(run_portable<scalar::Float>);
 
 #if SBN_X86
 namespace {
@@ -68,12 +63,7 @@ SBN_TARGET_POPCNT void run_popcnt(const DenseRun& run, Range blocks, Range rows)
 }  // namespace
 
 const DenseKernel dense_threshold_popcnt = kernel(run_popcnt<scalar::Threshold>);
-const DenseKernel dense_scale_popcnt = kernel(run_popcnt<scalar::Float<Finish::kScale>>);
-const DenseKernel dense_scale_clamp_popcnt = kernel(run_popcnt<scalar::Float<Finish::kClamp>>);
-const DenseKernel dense_scale_prelu_popcnt = kernel(run_popcnt<scalar::Float<Finish::kPRelu>>);
-const DenseKernel dense_quantize_popcnt = kernel(run_popcnt<scalar::Float<Finish::kQuantize>>);
-const DenseKernel dense_residual_popcnt = kernel(run_popcnt<scalar::Float<Finish::kResidual>>);
-const DenseKernel dense_activate_popcnt = kernel(run_popcnt<scalar::Float<Finish::kActivate>>);
+const DenseKernel dense_float_popcnt = kernel(run_popcnt<scalar::Float>);
 #endif
 
 }  // namespace sbn

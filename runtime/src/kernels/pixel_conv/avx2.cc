@@ -35,31 +35,39 @@ struct Widened {
   }
 };
 
-// Epilogues take the sums of `count` <= 8 channels and return their bits.
+// Epilogues take the sums of `count` <= 8 * N channels and return their bits.
 struct Threshold {
   Output out;
 
-  SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i sums, int64_t, int64_t channel,
+  template <int N>
+  SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i (&sums)[N], int64_t, int64_t channel,
                                                  int64_t count) const {
     const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), numbers);
-    const int32_t* from = out.epilogue.threshold + channel;
-    const __m256i limits = count >= 8 ? load256(from) : _mm256_maskload_epi32(from, lanes);
-    const __m256i below = _mm256_and_si256(lanes, _mm256_cmpgt_epi32(limits, sums));
-    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(below)));
+    uint32_t bits = 0;
+    SBN_UNROLL
+    for (int i = 0; i < N; ++i) {
+      const auto left = static_cast<int>(count - 8 * i);
+      const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(left), numbers);
+      const int32_t* from = out.epilogue.threshold + channel + 8 * i;
+      const __m256i limits = left >= 8 ? load256(from) : _mm256_maskload_epi32(from, lanes);
+      const __m256i below = _mm256_and_si256(lanes, _mm256_cmpgt_epi32(limits, sums[i]));
+      bits |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(below))) << (8 * i);
+    }
+    return bits;
   }
   SBN_INLINE void store_word(int64_t pixel, int64_t word, uint64_t bits) const {
     store(out.bits(pixel) + word, bits);
   }
 };
 
-template <Finish finish>
 struct Float {
   Output out;
 
-  SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i sums, int64_t pixel, int64_t channel,
-                                                 int64_t count) const {
-    return avx2::finish_eight<finish>(out, sums, pixel, channel, count);
+  template <int N>
+  SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i (&sums)[N], int64_t pixel,
+                                                 int64_t channel, int64_t count) const {
+    avx2::finish_eights(out, sums, pixel, channel, count);
+    return 0;
   }
   void store_word(int64_t, int64_t, uint64_t) const {}
 };
@@ -103,24 +111,23 @@ SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
   const int64_t end = min(first + kBlock, s.outputs);
   const int64_t stride = div_up(end - first, kLanes) * kLanes;
   uint64_t bits[Pixels] = {};
-  const auto finish = [&](const __m256i& sums, int p, int64_t channel) SBN_TARGET_AVX2 {
-    bits[p] |= epilogue(sums, pixel + p, channel, min(end - channel, kLanes)) << (channel - first);
-  };
   int64_t channel = first;
   for (; channel + kLanes < end; channel += 2 * kLanes) {
     __m256i sums[Pixels][2];
     multiply(patches, w + channel - first, stride, sums);
-    SBN_UNROLL
+    SBN_ROLL
     for (int p = 0; p < Pixels; ++p) {
-      finish(sums[p][0], p, channel);
-      finish(sums[p][1], p, channel + kLanes);
+      bits[p] |= epilogue(sums[p], pixel + p, channel, min(end - channel, 2 * kLanes))
+                 << (channel - first);
     }
   }
   if (channel < end) {
     __m256i sums[Pixels][1];
     multiply(patches, w + channel - first, stride, sums);
-    SBN_UNROLL
-    for (int p = 0; p < Pixels; ++p) finish(sums[p][0], p, channel);
+    SBN_ROLL
+    for (int p = 0; p < Pixels; ++p) {
+      bits[p] |= epilogue(sums[p], pixel + p, channel, end - channel) << (channel - first);
+    }
   }
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) epilogue.store_word(pixel + p, block, bits[p]);
@@ -161,8 +168,6 @@ constexpr PixelConvKernel kernel(void (*run_one)(const PixelConvRun&, Range)) {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_avx2 = kernel(run<Threshold>);
-const PixelConvKernel pixel_conv_scale_avx2 = kernel(run<Float<Finish::kScale>>);
-const PixelConvKernel pixel_conv_scale_clamp_avx2 = kernel(run<Float<Finish::kClamp>>);
-const PixelConvKernel pixel_conv_quantize_avx2 = kernel(run<Float<Finish::kQuantize>>);
+const PixelConvKernel pixel_conv_float_avx2 = kernel(run<Float>);
 
 }  // namespace sbn

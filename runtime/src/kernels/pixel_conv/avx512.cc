@@ -62,30 +62,36 @@ struct Widened {
   }
 };
 
-// Epilogues take the sums of 16 channels and return their bits.
+// Epilogues take the sums of `count` <= 16 * N channels and return their bits.
 struct Threshold {
   Output out;
 
-  SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i sums, int64_t, int64_t channel,
-                                                     __mmask16 lanes) const {
-    const __m512i limits =
-        _mm512_maskz_loadu_epi32(lanes, out.epilogue.threshold + channel);
-    return bits_of(_mm512_mask_cmplt_epi32_mask(lanes, sums, limits));
+  template <int N>
+  SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i (&sums)[N], int64_t, int64_t channel,
+                                                     int64_t count) const {
+    uint64_t bits = 0;
+    SBN_UNROLL
+    for (int i = 0; i < N; ++i) {
+      const __mmask16 lanes = first_lanes(count - 16 * i);
+      const int32_t* from = out.epilogue.threshold + channel + 16 * i;
+      const __m512i limits = _mm512_maskz_loadu_epi32(lanes, from);
+      bits |= bits_of(_mm512_mask_cmplt_epi32_mask(lanes, sums[i], limits)) << (16 * i);
+    }
+    return bits;
   }
   SBN_INLINE void store_word(int64_t pixel, int64_t word, uint64_t bits) const {
     store(out.bits(pixel) + word, bits);
   }
 };
 
-template <Finish finish>
 struct Float {
   Output out;
 
-  SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i sums, int64_t pixel, int64_t channel,
-                                                     __mmask16 lanes) const {
-    __m512i one[] = {sums};
-    const __mmask16 some[] = {lanes};
-    return avx512::finish_sixteens<finish>(out, one, pixel, channel, some);
+  template <int N>
+  SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i (&sums)[N], int64_t pixel,
+                                                     int64_t channel, int64_t count) const {
+    avx512::finish_sixteens(out, sums, pixel, channel, count);
+    return 0;
   }
   void store_word(int64_t, int64_t, uint64_t) const {}
 };
@@ -116,16 +122,11 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint3
       }
     }
   }
-  SBN_UNROLL
+  SBN_ROLL
   for (int p = 0; p < Pixels; ++p) {
-    uint64_t bits = 0;
-    SBN_UNROLL
-    for (int r = 0; r < Registers; ++r) {
-      const int64_t channel = block * kBlock + r * kLanes;
-      bits |= epilogue(sums[p][r], pixel + p, channel, first_lanes(outputs - channel))
-              << (r * kLanes);
-    }
-    epilogue.store_word(pixel + p, block, bits);
+    const int64_t channel = block * kBlock;
+    epilogue.store_word(pixel + p, block,
+                        epilogue(sums[p], pixel + p, channel, outputs - channel));
   }
 }
 
@@ -200,17 +201,8 @@ constexpr PixelConvKernel kernel(void (*run)(const PixelConvRun&, Range)) {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_vnni = kernel<Vnni>(run_vnni<Threshold>);
-const PixelConvKernel pixel_conv_scale_vnni = kernel<Vnni>(run_vnni<Float<Finish::kScale>>);
-const PixelConvKernel pixel_conv_scale_clamp_vnni =
-    kernel<Vnni>(run_vnni<Float<Finish::kClamp>>);
+const PixelConvKernel pixel_conv_float_vnni = kernel<Vnni>(run_vnni<Float>);
 const PixelConvKernel pixel_conv_threshold_avx512bw = kernel<Widened>(run_widened<Threshold>);
-const PixelConvKernel pixel_conv_scale_avx512bw =
-    kernel<Widened>(run_widened<Float<Finish::kScale>>);
-const PixelConvKernel pixel_conv_scale_clamp_avx512bw =
-    kernel<Widened>(run_widened<Float<Finish::kClamp>>);
-const PixelConvKernel pixel_conv_quantize_vnni =
-    kernel<Vnni>(run_vnni<Float<Finish::kQuantize>>);
-const PixelConvKernel pixel_conv_quantize_avx512bw =
-    kernel<Widened>(run_widened<Float<Finish::kQuantize>>);
+const PixelConvKernel pixel_conv_float_avx512bw = kernel<Widened>(run_widened<Float>);
 
 }  // namespace sbn

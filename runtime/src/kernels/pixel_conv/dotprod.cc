@@ -30,8 +30,6 @@ struct DotProducts : Bytes {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_dotprod = kernel<DotProducts, Threshold>();
-const PixelConvKernel pixel_conv_scale_dotprod = kernel<DotProducts, Float<Finish::kScale>>();
-const PixelConvKernel pixel_conv_scale_clamp_dotprod = kernel<DotProducts, Float<Finish::kClamp>>();
-const PixelConvKernel pixel_conv_quantize_dotprod = kernel<DotProducts, Float<Finish::kQuantize>>();
+const PixelConvKernel pixel_conv_float_dotprod = kernel<DotProducts, Float>();
 
 }  // namespace sbn

@@ -33,10 +33,6 @@ struct Multiplications : Bytes {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_neon = kernel<Multiplications, Threshold>();
-const PixelConvKernel pixel_conv_scale_neon = kernel<Multiplications, Float<Finish::kScale>>();
-const PixelConvKernel pixel_conv_scale_clamp_neon =
-    kernel<Multiplications, Float<Finish::kClamp>>();
-const PixelConvKernel pixel_conv_quantize_neon =
-    kernel<Multiplications, Float<Finish::kQuantize>>();
+const PixelConvKernel pixel_conv_float_neon = kernel<Multiplications, Float>();
 
 }  // namespace sbn

@@ -34,7 +34,7 @@ void pixel_conv_execute(const PixelConvNode& node, const uint8_t* x, void* y, vo
   const PixelConvKernel& k = *node.kernel;
   if (!node.packed_weights) k.pack_weights(s, node.w, scratch);
   const void* weights = node.packed_weights ? node.packed_weights : scratch;
-  const PixelConvRun run = {&s, x, weights, {node.epilogue, y, s.outputs, s.output_words, false}};
+  const PixelConvRun run = {&s, x, weights, Output(node.epilogue, y, s.outputs, s.output_words)};
   // Whole rows, as kernels share pixels within one.
   const int64_t rows = s.batch * s.out_h;
   const double macs =

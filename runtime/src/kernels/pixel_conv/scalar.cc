@@ -38,7 +38,6 @@ void run_threshold(const PixelConvRun& run, Range pixels) {
   }
 }
 
-template <Finish finish>
 void run_float(const PixelConvRun& run, Range pixels) {
   const PixelConvShape& s = *run.shape;
   const auto* weights = static_cast<const int8_t*>(run.weights);
@@ -48,7 +47,7 @@ void run_float(const PixelConvRun& run, Range pixels) {
     gather.next(row);
     for (int64_t o = 0; o < s.outputs; ++o) {
       const int32_t sum = sum_of(row, weights + o * s.products, s.products);
-      scalar::finish_one<finish>(run.output, sum, pixel, o);
+      scalar::finish_one(run.output, sum, pixel, o);
     }
   }
 }
@@ -56,11 +55,6 @@ void run_float(const PixelConvRun& run, Range pixels) {
 }  // namespace
 
 const PixelConvKernel pixel_conv_threshold_scalar = {weight_bytes, pack_weights, run_threshold};
-const PixelConvKernel pixel_conv_scale_scalar = {weight_bytes, pack_weights,
-                                                 run_float<Finish::kScale>};
-const PixelConvKernel pixel_conv_scale_clamp_scalar = {weight_bytes, pack_weights,
-                                                       run_float<Finish::kClamp>};
-const PixelConvKernel pixel_conv_quantize_scalar = {weight_bytes, pack_weights,
-                                                    run_float<Finish::kQuantize>};
+const PixelConvKernel pixel_conv_float_scalar = {weight_bytes, pack_weights, run_float};
 
 }  // namespace sbn

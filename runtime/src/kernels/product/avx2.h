@@ -283,10 +283,16 @@ SBN_TARGET_AVX2 SBN_INLINE void activate(__m256 (&x)[N], const Activation& a, co
 }
 
 // Returns which results are negative where the signs are wanted.
-template <Finish finish, int N, class At>
+template <int N, class At>
 SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_registers(const Output& out, __m256i (&dot)[N],
                                                      int64_t pixel, const At& at) {
   const Epilogue& e = out.epilogue;
+  if (out.fused_only) {
+    float* to = out.floats(pixel, at.channel);
+    SBN_EACH at.store(to, i, _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[i]), at.load(e.scale, i),
+                                             at.load(e.bias, i)));
+    return 0;
+  }
   if (out.clamps_dot()) {
     SBN_EACH {
       dot[i] = _mm256_max_epi32(dot[i], _mm256_set1_epi32(e.dot_low));
@@ -304,36 +310,25 @@ SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_registers(const Output& out, __m256i 
                            at.load(e.bias, i));
     }
   }
-  if (finish == Finish::kClamp) {
-    // The second operand is the result where one is NaN or both are zero.
-    SBN_EACH v[i] = _mm256_min_ps(at.load(e.high, i), _mm256_max_ps(at.load(e.low, i), v[i]));
-  }
-  if (finish == Finish::kPRelu) {
-    SBN_EACH {
-      const __m256 negative = _mm256_cmp_ps(v[i], _mm256_setzero_ps(), _CMP_LT_OQ);
-      v[i] = _mm256_blendv_ps(v[i], _mm256_mul_ps(v[i], at.load(e.slope, i)), negative);
-    }
-  }
-  if (finish == Finish::kActivate) activate(v, e.inner, at);
-  if (has_signs(finish)) {
+  if (out.inner) activate(v, e.inner, at);
+  if (e.residual) {
     const float* shortcut = e.residual + pixel * out.outputs;
     SBN_EACH v[i] = _mm256_add_ps(v[i], at.load(shortcut, i));
   }
-  if (finish == Finish::kActivate) activate(v, e.outer, at);
-  if (finish == Finish::kQuantize) {
+  if (out.outer) activate(v, e.outer, at);
+  if (e.integers) {
     int16_t* to = out.integers(pixel, at.channel);
     SBN_EACH store_int16(to + 8 * i, to_int16(v[i]), at.count(i));
     return 0;
   }
   float* to = out.floats(pixel, at.channel);
   SBN_EACH at.store(to, i, v[i]);
-  if (!has_signs(finish)) return 0;
+  if (!e.signs) return 0;
   uint32_t negative = 0;
   SBN_EACH {
-    const bool own = finish == Finish::kActivate;
-    const __m256 low = own && e.sign_low ? at.load(e.sign_low, i) : _mm256_setzero_ps();
+    const __m256 low = e.sign_low ? at.load(e.sign_low, i) : _mm256_setzero_ps();
     __m256 outside = _mm256_cmp_ps(v[i], low, _CMP_LT_OQ);
-    if (own && e.sign_high) {
+    if (e.sign_high) {
       const __m256 above = _mm256_cmp_ps(v[i], at.load(e.sign_high, i), _CMP_GT_OQ);
       outside = _mm256_or_ps(outside, above);
     }
@@ -345,16 +340,22 @@ SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_registers(const Output& out, __m256i 
 
 #undef SBN_EACH
 
-// Eight channels, or the first `count` of them.
-template <Finish finish>
-SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eight(const Output& out, __m256i dot, int64_t pixel,
-                                                 int64_t channel, int64_t count) {
-  __m256i one[] = {dot};
-  if (count < 8) return finish_registers<finish>(out, one, pixel, Part(channel, count));
-  return finish_registers<finish>(out, one, pixel, Whole{channel});
+// The first `count` of 8 * N channels.
+template <int N>
+SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eights(const Output& out, __m256i (&dot)[N],
+                                                  int64_t pixel, int64_t channel, int64_t count) {
+  if (count >= 8 * N) return finish_registers(out, dot, pixel, Whole{channel});
+  uint32_t negative = 0;
+  for (int i = 0; 8 * i < count; ++i) {
+    __m256i one[] = {dot[i]};
+    const int64_t first = channel + 8 * i, left = count - 8 * i;
+    negative |= (left < 8 ? finish_registers(out, one, pixel, Part(first, left))
+                          : finish_registers(out, one, pixel, Whole{first}))
+                << (8 * i);
+  }
+  return negative;
 }
 
-template <Finish finish>
 struct Float : FloatOffsets {
   SBN_TARGET_AVX2 SBN_INLINE void operator()(const Counts& counts, const void* offsets, int64_t,
                                              int64_t pixel, int64_t channel,
@@ -373,16 +374,8 @@ struct Float : FloatOffsets {
       const __m256i twice = _mm256_slli_epi32(_mm256_cvtepu16_epi32(eights[i]), 1);
       dot[i] = _mm256_sub_epi32(load256(products + 8 * i), twice);
     }
-    uint32_t negative = 0;
-    if (count >= kChannels) {
-      negative = finish_registers<finish>(out, dot, pixel, Whole{channel});
-    } else {
-      for (int i = 0; 8 * i < count; ++i) {
-        negative |= finish_eight<finish>(out, dot[i], pixel, channel + 8 * i, count - 8 * i)
-                    << (8 * i);
-      }
-    }
-    if (has_signs(finish)) store_bits(out, pixel, channel, negative);
+    const uint32_t negative = finish_eights(out, dot, pixel, channel, count);
+    if (out.epilogue.signs) store_bits(out, pixel, channel, negative);
   }
 };
 

@@ -106,7 +106,6 @@ struct Threshold {
   }
 };
 
-template <Finish finish>
 struct Float {
   Output out;
 
@@ -120,8 +119,8 @@ struct Float {
       const __m512i twice = _mm512_slli_epi32(join(mismatches + 2 * i), 1);
       dot[i] = _mm512_sub_epi32(_mm512_loadu_si512(offsets + 16 * i), twice);
     }
-    const uint64_t negative = finish_sixteens<finish>(out, dot, pixel, channel, count);
-    if (has_signs(finish)) {
+    const uint64_t negative = finish_sixteens(out, dot, pixel, channel, count);
+    if (out.epilogue.signs) {
       store_bits<Registers>(out, pixel, channel, static_cast<uint32_t>(negative));
     }
   }

@@ -29,16 +29,24 @@ SBN_TARGET_AVX512BW SBN_INLINE void activate(__m512 (&x)[N], const Activation& a
   if (a.high) SBN_EACH x[i] = _mm512_min_ps(at(a.high, i), x[i]);
 }
 
-// Writes the channels in `lanes`. Returns which results are negative where the signs are
-// wanted.
-template <Finish finish, int N>
+// Writes the first `count` of 16 * N channels. Returns which results are negative where the signs
+// are wanted.
+template <int N>
 SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_sixteens(const Output& out, __m512i (&dot)[N],
                                                         int64_t pixel, int64_t channel,
-                                                        const __mmask16 (&lanes)[N]) {
+                                                        int64_t count) {
   const Epilogue& e = out.epilogue;
+  __mmask16 lanes[N];
+  SBN_EACH lanes[i] = first_lanes(count - 16 * i);
   const auto at = [&](const float* from, int i) SBN_TARGET_AVX512BW {
     return _mm512_maskz_loadu_ps(lanes[i], from + channel + 16 * i);
   };
+  if (out.fused_only) {
+    SBN_EACH _mm512_mask_storeu_ps(
+        out.floats(pixel, channel + 16 * i), lanes[i],
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[i]), at(e.scale, i), at(e.bias, i)));
+    return 0;
+  }
   if (out.clamps_dot()) {
     SBN_EACH {
       dot[i] = _mm512_max_epi32(dot[i], _mm512_set1_epi32(e.dot_low));
@@ -55,50 +63,29 @@ SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_sixteens(const Output& out, __m51
       v[i] = _mm512_add_ps(product, at(e.bias, i));
     }
   }
-  if (finish == Finish::kClamp) {
-    // The second operand is the result where one is NaN or both are zero.
-    SBN_EACH v[i] = _mm512_min_ps(at(e.high, i), _mm512_max_ps(at(e.low, i), v[i]));
-  }
-  if (finish == Finish::kPRelu) {
-    SBN_EACH {
-      const __mmask16 negative = _mm512_cmp_ps_mask(v[i], _mm512_setzero_ps(), _CMP_LT_OQ);
-      v[i] = _mm512_mask_mul_ps(v[i], negative, v[i], at(e.slope, i));
-    }
-  }
-  if (finish == Finish::kActivate) activate(v, e.inner, at);
-  if (has_signs(finish)) {
+  if (out.inner) activate(v, e.inner, at);
+  if (e.residual) {
     const float* shortcut = e.residual + pixel * out.outputs;
     SBN_EACH v[i] = _mm512_add_ps(v[i], at(shortcut, i));
   }
-  if (finish == Finish::kActivate) activate(v, e.outer, at);
-  if (finish == Finish::kQuantize) {
+  if (out.outer) activate(v, e.outer, at);
+  if (e.integers) {
     SBN_EACH _mm256_mask_storeu_epi16(out.integers(pixel, channel + 16 * i), lanes[i],
                                       to_int16(v[i]));
     return 0;
   }
   SBN_EACH _mm512_mask_storeu_ps(out.floats(pixel, channel + 16 * i), lanes[i], v[i]);
-  if (!has_signs(finish)) return 0;
+  if (!e.signs) return 0;
   uint64_t negative = 0;
   SBN_EACH {
-    const bool own = finish == Finish::kActivate;
-    const __m512 low = own && e.sign_low ? at(e.sign_low, i) : _mm512_setzero_ps();
+    const __m512 low = e.sign_low ? at(e.sign_low, i) : _mm512_setzero_ps();
     uint64_t bits = bits_of(_mm512_mask_cmp_ps_mask(lanes[i], v[i], low, _CMP_LT_OQ));
-    if (own && e.sign_high) {
+    if (e.sign_high) {
       bits |= bits_of(_mm512_mask_cmp_ps_mask(lanes[i], v[i], at(e.sign_high, i), _CMP_GT_OQ));
     }
     negative |= bits << (16 * i);
   }
   return negative;
-}
-
-// The first `count` of the channels.
-template <Finish finish, int N>
-SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_sixteens(const Output& out, __m512i (&dot)[N],
-                                                        int64_t pixel, int64_t channel,
-                                                        int64_t count) {
-  __mmask16 lanes[N];
-  SBN_EACH lanes[i] = first_lanes(count - 16 * i);
-  return finish_sixteens<finish>(out, dot, pixel, channel, lanes);
 }
 
 #undef SBN_EACH

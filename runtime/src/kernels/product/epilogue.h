@@ -4,7 +4,7 @@
 //   v = min(max(dot, dot_low), dot_high) * scale + bias       (rounded once)
 // or, where dot_offset is not 0,
 //   v = (min(max(dot, dot_low), dot_high) + dot_offset) * scale + bias    (rounded twice)
-// and finishes with one of the steps of Finish.
+// and finishes with Y = outer(inner(v) + residual), and the signs of Y.
 #pragma once
 
 #include <stdint.h>
@@ -13,23 +13,9 @@
 
 namespace sbn {
 
-enum class Finish {
-  kScale,     // Y = v
-  kClamp,     // Y = min(max(v, low), high)
-  kPRelu,     // Y = v < 0 ? v * slope : v
-  kQuantize,  // Y = v to the nearest int16, saturated; NaN gives 32767
-  kResidual,  // Y = v + residual, rounded once more; signs = packed Y < 0
-  kActivate,  // Y = outer(inner(v) + residual); signs = packed Y < sign_low or Y > sign_high
-};
-
-// Whether packed signs are a second output.
-constexpr bool has_signs(Finish finish) {
-  return finish == Finish::kResidual || finish == Finish::kActivate;
-}
-
 // A function with a bend at 0, in this order and rounded at each step: x + shift; times slope
 // where that is negative, else times gain; plus offset; raised to low; lowered to high. One
-// element for each output channel; null is a step that changes nothing. With a gain there is a slope.
+// element for each output channel; null is a step that changes nothing. A gain has a slope with it.
 struct Activation {
   const float* shift;
   const float* slope;
@@ -37,6 +23,8 @@ struct Activation {
   const float* offset;
   const float* low;
   const float* high;
+
+  constexpr bool changes() const { return shift || slope || offset || low || high; }
 };
 
 // What an epilogue computes with. The arrays but the last two have one element for each
@@ -45,25 +33,34 @@ struct Epilogue {
   const int32_t* threshold;
   const float* scale;
   const float* bias;
-  const float* low;
-  const float* high;
-  const float* slope;
   Activation inner, outer;
   const float* sign_low;   // null: 0
   const float* sign_high;  // null: infinity
   int32_t dot_low, dot_high;
   int32_t dot_offset;
+  bool integers;          // Y is the nearest int16, saturated; NaN gives 32767
   const float* residual;  // laid out as Y
-  uint64_t* signs;        // rows of packed bits, one for each pixel
+  uint64_t* signs;        // rows of packed bits, one for each pixel: Y < sign_low or Y > sign_high
 };
 
-// Where an epilogue writes. Bits go to Y, or to the signs of a residual.
+// Where an epilogue writes, and what about it is the same for all pixels. Bits go to Y or to the
+// signs.
 struct Output {
   Epilogue epilogue;
   void* y;
   int64_t outputs;      // channels of a pixel
   int64_t pixel_words;  // of packed bits
   bool merge;           // merge bits into zeroed words instead of storing blocks
+  bool inner, outer;    // whether these activations change anything
+  bool fused_only;      // Y = dot * scale + bias, rounded once
+
+  Output() = default;
+  Output(const Epilogue& e, void* to, int64_t channels, int64_t words)
+      : epilogue(e), y(to), outputs(channels), pixel_words(words), merge(false),
+        inner(e.inner.changes()), outer(e.outer.changes()) {
+    fused_only = !inner && !outer && !e.residual && !e.integers && !e.signs && !clamps_dot() &&
+                 e.dot_offset == 0;
+  }
 
   SBN_INLINE float* floats(int64_t pixel, int64_t channel) const {
     return static_cast<float*>(y) + pixel * outputs + channel;

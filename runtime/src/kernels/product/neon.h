@@ -107,7 +107,7 @@ SBN_INLINE void finish_block(const Epilogue& epilogue, uint16x8_t mismatches,
                              const typename Epilogue::Offset* offsets, int64_t pixel,
                              int64_t channel, int64_t count) {
   const uint32_t bits = epilogue(mismatches, offsets, pixel, channel, count);
-  if (Epilogue::kBits) store_bits<uint8_t>(epilogue.out, pixel, channel, count, bits);
+  if (epilogue.has_bits()) store_bits<uint8_t>(epilogue.out, pixel, channel, count, bits);
 }
 
 }  // namespace sbn::neon

@@ -47,13 +47,19 @@ SBN_INLINE void activate(float32x4_t (&x)[N], const Activation& a, const At& at)
 
 // 4 * N channels of a float epilogue, or the first `count` > 4 * (N - 1) of them. Returns which
 // results are negative where the signs are wanted.
-template <Finish finish, int N>
+template <int N>
 SBN_INLINE uint32_t finish_fours(const Output& out, int32x4_t (&dot)[N], int64_t pixel,
                                  int64_t channel, int64_t count) {
   const Epilogue& e = out.epilogue;
   const auto at = [&](const float* from, int i) {
     return load_first<float32x4_t>(from + channel + 4 * i, count - 4 * i);
   };
+  if (out.fused_only) {
+    SBN_EACH store_first(out.floats(pixel, channel + 4 * i),
+                         vfmaq_f32(at(e.bias, i), vcvtq_f32_s32(dot[i]), at(e.scale, i)),
+                         count - 4 * i);
+    return 0;
+  }
   if (out.clamps_dot()) {
     SBN_EACH {
       dot[i] = vmaxq_s32(dot[i], vdupq_n_s32(e.dot_low));
@@ -69,34 +75,22 @@ SBN_INLINE uint32_t finish_fours(const Output& out, int32x4_t (&dot)[N], int64_t
       v[i] = vaddq_f32(vmulq_f32(vcvtq_f32_s32(dot[i]), at(e.scale, i)), at(e.bias, i));
     }
   }
-  if (finish == Finish::kClamp) {
-    // Not the minimum and the maximum: those order the zeros.
-    SBN_EACH {
-      const float32x4_t low = at(e.low, i), high = at(e.high, i);
-      v[i] = vbslq_f32(vcltq_f32(v[i], low), low, v[i]);
-      v[i] = vbslq_f32(vcgtq_f32(v[i], high), high, v[i]);
-    }
-  }
-  if (finish == Finish::kPRelu) {
-    SBN_EACH v[i] = vbslq_f32(vcltzq_f32(v[i]), vmulq_f32(v[i], at(e.slope, i)), v[i]);
-  }
-  if (finish == Finish::kActivate) activate(v, e.inner, at);
-  if (has_signs(finish)) {
+  if (out.inner) activate(v, e.inner, at);
+  if (e.residual) {
     const float* shortcut = e.residual + pixel * out.outputs;
     SBN_EACH v[i] = vaddq_f32(v[i], at(shortcut, i));
   }
-  if (finish == Finish::kActivate) activate(v, e.outer, at);
-  if (finish == Finish::kQuantize) {
+  if (out.outer) activate(v, e.outer, at);
+  if (e.integers) {
     SBN_EACH store_first(out.integers(pixel, channel + 4 * i), to_int16(v[i]), count - 4 * i);
     return 0;
   }
   SBN_EACH store_first(out.floats(pixel, channel + 4 * i), v[i], count - 4 * i);
-  if (!has_signs(finish)) return 0;
+  if (!e.signs) return 0;
   uint32_t negative = 0;
   SBN_EACH {
-    const bool own = finish == Finish::kActivate;
-    uint32x4_t outside = own && e.sign_low ? vcltq_f32(v[i], at(e.sign_low, i)) : vcltzq_f32(v[i]);
-    if (own && e.sign_high) outside = vorrq_u32(outside, vcgtq_f32(v[i], at(e.sign_high, i)));
+    uint32x4_t outside = e.sign_low ? vcltq_f32(v[i], at(e.sign_low, i)) : vcltzq_f32(v[i]);
+    if (e.sign_high) outside = vorrq_u32(outside, vcgtq_f32(v[i], at(e.sign_high, i)));
     negative |= bits_of(outside) << (4 * i);
   }
   return negative;
@@ -104,20 +98,13 @@ SBN_INLINE uint32_t finish_fours(const Output& out, int32x4_t (&dot)[N], int64_t
 
 #undef SBN_EACH
 
-// Four channels, or the first `count` of them.
-template <Finish finish>
-SBN_INLINE uint32_t finish_four(const Output& out, int32x4_t dot, int64_t pixel, int64_t channel,
-                                int64_t count) {
-  int32x4_t one[] = {dot};
-  return finish_fours<finish>(out, one, pixel, channel, count);
-}
-
 // Epilogues: what becomes of the mismatches of output channels [channel, channel + 8) of
 // a pixel, of which `count` > 0 are in use. They return bits, some for channels not in use.
 struct Threshold {
-  static constexpr bool kBits = true;
   using Offset = int16_t;
   Output out;
+
+  static constexpr bool has_bits() { return true; }
 
   SBN_INLINE uint16x8_t mask(uint16x8_t mismatches, const int16_t* offsets) const {
     return vcgtq_s16(vreinterpretq_s16_u16(mismatches), load<int16x8_t>(offsets));
@@ -128,11 +115,11 @@ struct Threshold {
   }
 };
 
-template <Finish finish>
 struct Float {
-  static constexpr bool kBits = has_signs(finish);
   using Offset = int32_t;
   Output out;
+
+  SBN_INLINE bool has_bits() const { return out.epilogue.signs != nullptr; }
 
   SBN_INLINE uint32_t operator()(uint16x8_t mismatches, const int32_t* offsets, int64_t pixel,
                                  int64_t channel, int64_t count) const {
@@ -142,8 +129,9 @@ struct Float {
         vsubq_s32(load<int32x4_t>(offsets), vreinterpretq_s32_u32(twice[0])),
         vsubq_s32(load<int32x4_t>(offsets + 4), vreinterpretq_s32_u32(twice[1])),
     };
-    if (count > 4) return finish_fours<finish>(out, dot, pixel, channel, count);
-    return finish_four<finish>(out, dot[0], pixel, channel, count);
+    if (count > 4) return finish_fours(out, dot, pixel, channel, count);
+    int32x4_t first[] = {dot[0]};
+    return finish_fours(out, first, pixel, channel, count);
   }
 };
 

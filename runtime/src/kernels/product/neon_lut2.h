@@ -123,7 +123,7 @@ struct Epilogue {
     const auto* from = static_cast<const Offset*>(offsets) + channel;
     uint32_t bits = eights(counts.even, from, pixel, channel, count);
     if (count > 8) bits |= eights(counts.odd, from + 8, pixel, channel + 8, count - 8) << 8;
-    if (Eights::kBits) neon::store_bits<uint16_t>(out, pixel, channel, count, bits);
+    if (eights.has_bits()) neon::store_bits<uint16_t>(out, pixel, channel, count, bits);
   }
 };
 
@@ -139,7 +139,6 @@ SBN_INLINE void Epilogue<neon::Threshold>::operator()(const Counts& counts, cons
 }
 
 using Threshold = Epilogue<neon::Threshold>;
-template <Finish finish>
-using Float = Epilogue<neon::Float<finish>>;
+using Float = Epilogue<neon::Float>;
 
 }  // namespace sbn::neon_lut2

@@ -86,7 +86,6 @@ SBN_INLINE float activate(float x, const Activation& a, int64_t channel) {
 }
 
 // One element of a float epilogue: writes Y and returns it before it is rounded to an integer.
-template <Finish finish>
 SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64_t channel) {
   const Epilogue& e = out.epilogue;
   const auto at = [&](const float* values) { return load<float>(values + channel); };
@@ -94,15 +93,10 @@ SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64
   float v = e.dot_offset == 0
                 ? exact_fma(ranged, at(e.scale), at(e.bias))
                 : static_cast<float>(ranged + e.dot_offset) * at(e.scale) + at(e.bias);
-  if (finish == Finish::kClamp) {
-    v = v < at(e.low) ? at(e.low) : v;
-    v = v > at(e.high) ? at(e.high) : v;
-  }
-  if (finish == Finish::kPRelu && v < 0) v *= at(e.slope);
-  if (finish == Finish::kActivate) v = activate(v, e.inner, channel);
-  if (has_signs(finish)) v += at(e.residual + pixel * out.outputs);
-  if (finish == Finish::kActivate) v = activate(v, e.outer, channel);
-  if (finish == Finish::kQuantize) {
+  if (out.inner) v = activate(v, e.inner, channel);
+  if (e.residual) v += at(e.residual + pixel * out.outputs);
+  if (out.outer) v = activate(v, e.outer, channel);
+  if (e.integers) {
     store(out.integers(pixel, channel), to_int16(v));
   } else {
     store(out.floats(pixel, channel), v);
@@ -111,14 +105,11 @@ SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64
 }
 
 // Whether the sign of a result is -1.
-template <Finish finish>
 SBN_INLINE bool is_negative(const Epilogue& e, float v, int64_t channel) {
-  if (finish != Finish::kActivate) return v < 0;
   const float low = e.sign_low ? load<float>(e.sign_low + channel) : 0.0f;
   return v < low || (e.sign_high && v > load<float>(e.sign_high + channel));
 }
 
-template <Finish finish>
 struct Float {
   Output out;
 
@@ -127,11 +118,10 @@ struct Float {
     uint64_t negative = 0;
     for (int64_t lane = 0; lane < count; ++lane) {
       const auto dot = static_cast<int32_t>(offsets[lane] - 2 * mismatches[lane]);
-      const float v = finish_one<finish>(out, dot, pixel, channel + lane);
-      if (!has_signs(finish)) continue;
-      negative |= uint64_t{is_negative<finish>(out.epilogue, v, channel + lane)} << lane;
+      const float v = finish_one(out, dot, pixel, channel + lane);
+      negative |= uint64_t{is_negative(out.epilogue, v, channel + lane)} << lane;
     }
-    if (has_signs(finish)) store_bits(out, pixel, channel, negative);
+    if (out.epilogue.signs) store_bits(out, pixel, channel, negative);
   }
 };
 
