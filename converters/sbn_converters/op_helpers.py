@@ -135,7 +135,8 @@ _POWERS = ", ".join(str(1 << i) for i in range(32))
 # same two numbers of 25 bits as they do. Where y is infinite or NaN, `high` is NaN, and y stays
 # too. As y is multiplied, a zero keeps its sign.
 _SUM = """
-    a64 = Cast <to = 11> ({a})
+    a32 = Cast <to = 1> ({a})
+    a64 = Cast <to = 11> (a32)
     s64 = Cast <to = 11> ({scale})
     b64 = Cast <to = 11> ({bias})
     p = Mul (a64, s64)
@@ -477,7 +478,7 @@ Activate (x, a) => (Y)
     Y = Where (above, high, raised)
 }""",
     ),
-    # Sums of so few products (ops.MAX_PIXEL_PRODUCTS) are exact in float in any order;
+    # Sums of halves of pixels are exact in float in any order, for up to ops.MAX_PIXEL_PRODUCTS;
     # onnxruntime's ConvInteger saturates on some CPUs.
     Helper(
         "PixelAccumulate",
@@ -493,10 +494,21 @@ PixelAccumulate <strides, dilations, pads, pad_value> (X, W) => (A)
     w = Transpose <perm = [0, 3, 1, 2]> (ws)
     border = Cast <to = 1> (v)
     padded = Pad (x, p, border, spatial)
-    y = Conv <strides: ints = @strides, dilations: ints = @dilations> (padded, w)
-    exact = Round (y)
-    last = Transpose <perm = [0, 2, 3, 1]> (exact)
-    A = Cast <to = 6> (last)
+    sixteen = Constant <value = float {16.0}> ()
+    sixteenths = Div (padded, sixteen)
+    upper = Floor (sixteenths)
+    multiple = Mul (upper, sixteen)
+    lower = Sub (padded, multiple)
+    yu = Conv <strides: ints = @strides, dilations: ints = @dilations> (upper, w)
+    yl = Conv <strides: ints = @strides, dilations: ints = @dilations> (lower, w)
+    exact_u = Round (yu)
+    exact_l = Round (yl)
+    au = Cast <to = 6> (exact_u)
+    al = Cast <to = 6> (exact_l)
+    factor = Cast <to = 6> (sixteen)
+    whole = Mul (au, factor)
+    sum = Add (whole, al)
+    A = Transpose <perm = [0, 2, 3, 1]> (sum)
 }""",
     ),
 )

@@ -40,9 +40,13 @@ DType = Literal["float32", "uint64", "int64", "int32", "int16", "uint8", "int8"]
 MAX_DIM = 1 << 20
 # Products in a binary sum: float32, in which the bodies count, is exact up to here.
 MAX_PRODUCTS = 1 << 24
-# Products of an 8-bit pixel and an 8-bit weight in a sum: it stays below 2^24, where float32
-# counts exactly. So do the sums of 2 p - 255 that networks are trained with, for weights up to 127.
-MAX_PIXEL_PRODUCTS = ((1 << 24) - 1) // (255 * 128)
+# Products of an 8-bit pixel and an 8-bit weight in a sum: the pixels under one output pixel fit
+# into the memory that kernels copy them to, and the bodies' sums of half a pixel's bits stay
+# below 2^24.
+MAX_PIXEL_PRODUCTS = 1 << 12
+# So few that the whole sum stays below 2^24, where float32 counts exactly. So do the sums of
+# 2 p - 255 that networks are trained with, for weights up to 127.
+MAX_EXACT_PIXEL_PRODUCTS = ((1 << 24) - 1) // (255 * 128)
 # A padded image has at most so many pixels, or so many times those of the image: what a window
 # slides over takes memory in proportion, and a file of a few bytes must not ask for gigabytes.
 # Dilated kernels need padding of more than a small image's size; nothing known needs this much.
@@ -258,7 +262,9 @@ _THRESHOLD_BODY = """
     Y = sbn.PackBits (below)
 """
 _CLAMP_DOT = "sbn.ClampDot <dot_range: ints = @dot_range> (all)"
-_PIXEL_LIMIT = f"At most {MAX_PIXEL_PRODUCTS} products in a sum."
+_PIXEL_LIMIT = (
+    f"At most {MAX_PIXEL_PRODUCTS} products in a sum, which is taken as the nearest float32."
+)
 _PIXEL_CALL = (
     "sbn.PixelAccumulate <strides: ints = @strides, dilations: ints = @dilations,"
     " pads: ints = @pads, pad_value: int = @pad_value> (X, W)"
@@ -485,7 +491,7 @@ OPERATORS = (
     Operator(
         "PixelConvThreshold",
         "Convolution of an 8-bit image with 8-bit weights and a sign at the end: bit 1 (-1)"
-        f" where the sum of pixel * weight < T. {_PIXEL_LIMIT}",
+        f" where the sum of pixel * weight < T. At most {MAX_PIXEL_PRODUCTS} products in a sum.",
         (_PIXELS, _PIXEL_W, _PIXEL_THRESHOLD),
         (Tensor("Y", "uint64", "[N, OH, OW, ceil(O/64)]", "packed signs"),),
         _PIXEL_ATTRIBUTES,

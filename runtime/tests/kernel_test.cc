@@ -172,6 +172,12 @@ void test_pixel_conv(const KernelRow& row, Random& random, int64_t outputs) {
   s.height = uniform(random, 1, 9), s.width = uniform(random, 1, random() % 2 ? 9 : 40);
   // Wider than what a kernel copies at a time.
   if (random() % 16 == 0) s.batch = 1, s.height = s.kernel_h, s.width = uniform(random, 300, 700);
+  // As many products as there may be.
+  if (random() % 16 == 0) {
+    s.kernel_h = s.kernel_w = 1;
+    s.channels = random() % 2 ? kMaxPixelProducts : uniform(random, 500, kMaxPixelProducts);
+    s.batch = s.height = 1, s.width = uniform(random, 1, 9);
+  }
   if (pixel_conv_fix(&s) || !resize(&s)) return;
   const PixelConvProblem problem(random, row.op, some_steps(random, row.op), s, random_slack(random));
   const Outputs result(random, problem);

@@ -63,6 +63,19 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_meaning_options(parser)
     parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="compute in 8 bits what is not binary: first and last layers, shortcuts; those that"
+        " cost accuracy stay float, and what the others cost is said (ONNX only)",
+    )
+    parser.add_argument(
+        "--int8-ranges",
+        metavar="DATA",
+        help="with `--int8`: data whose training part gives the layers' ranges and whose test part"
+        " shows what they cost, as in `sbn train --data` (default: what the checkpoint was"
+        " trained on)",
+    )
+    parser.add_argument(
         "--require-packed",
         action="store_true",
         help="exit with status 1 if no layer is packed",
@@ -173,6 +186,10 @@ def _say_what_is_packed(report: ExportReport) -> None:
         )
     for layer, reason in report.float_layers.items() if report.has_signs else ():
         say(printable(f"{layer} stays float: {reason}"))
+    if report.eight_bits is not None:
+        say(str(report.eight_bits))
+        for layer in report.eight_bits.float_layers:
+            say(printable(f"{layer} stays float: 8 bits cost too much accuracy"))
     for note in report.notes:
         say(printable(f"note: {note}"))
 
@@ -180,6 +197,9 @@ def _say_what_is_packed(report: ExportReport) -> None:
 def _export(options: argparse.Namespace, output: Path) -> ExportReport:
     if options.samples is not None and options.activations != "stochastic":
         raise ConfigError("--samples needs --activations stochastic: nothing else is sampled")
+    if options.int8_ranges is not None and not options.int8:
+        raise ConfigError("--int8-ranges needs --int8")
+    int8 = (options.int8_ranges or "") if options.int8 else None
     if _is_own(options):
         from sbn_deploy.export.network import export_network
         from sbn_deploy.networks import preprocessing
@@ -198,6 +218,7 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
             task=options.task,
             classes=class_names(options.classes),
             preprocess=preprocessing.parse(options.preprocess, options.input),
+            int8=int8,
         )
     for name in ("input", "task", "classes", "preprocess"):
         if getattr(options, name):
@@ -208,12 +229,14 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
             f" sbn export FILE.py:NAME --checkpoint {options.network}"
         )
     if options.untrained:
+        if int8 is not None:
+            raise ConfigError("--int8 measures accuracy, which an untrained network has none of")
         from sbn_deploy.untrained import export_untrained
 
         return export_untrained(options.network, output, _form(options))
     from sbn_deploy.export import export_checkpoint
 
-    return export_checkpoint(Path(options.network), output, _form(options))
+    return export_checkpoint(Path(options.network), output, _form(options), int8=int8)
 
 
 def _is_own(options: argparse.Namespace) -> bool:

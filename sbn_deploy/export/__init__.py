@@ -35,22 +35,27 @@ def export_checkpoint(
     checkpoint: str | Path,
     output: str | Path,
     form: Form | None = None,
+    *,
+    int8: str | None = None,
 ) -> ExportReport:
     """Exports a trained checkpoint as one file with bit-packed operators.
 
     The suffix of `output` says which: .onnx, or .tflite for Larq Compute Engine.
     form: which networks the file holds; by default the one thresholded network.
+    int8: the data with which to compute float layers in 8 bits, see
+        `sbn_deploy.data.load`; "" for that of training, None to leave them float.
 
     Raises ArtifactError for a broken checkpoint, OutputError if the file cannot
     be written, UnsupportedLayerError if the network cannot be traced or
-    translated, ConfigError for another suffix and for noise in TFLite.
+    translated, ConfigError for another suffix, for noise and 8 bits in TFLite, and for data
+    that cannot be used.
     """
     from sbn_deploy.materialize import Form
 
     from .from_checkpoint import materialize_checkpoint
 
     checkpoint, output, form = Path(checkpoint), Path(output), form or Form()
-    check_target(output, stochastic=form.stochastic)
+    check_target(output, stochastic=form.stochastic, int8=int8 is not None)
     made = materialize_checkpoint(checkpoint, form)
     metadata = {
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
@@ -66,11 +71,17 @@ def export_checkpoint(
     }
     noise = Noise(made.stochastic, form.samples, form.noise_seed) if form.stochastic else None
     return export_model(
-        made.members, made.example, output, task=made.task, metadata=metadata, noise=noise
+        made.members,
+        made.example,
+        output,
+        task=made.task,
+        metadata=metadata,
+        noise=noise,
+        int8=made.meta.data if int8 == "" else int8,
     )
 
 
-def check_target(output: Path, *, stochastic: bool) -> None:
+def check_target(output: Path, *, stochastic: bool, int8: bool = False) -> None:
     """Raises ConfigError, before long work, if there can be no such file."""
     if output.suffix not in (".onnx", ".tflite"):
         raise ConfigError(
@@ -82,6 +93,8 @@ def check_target(output: Path, *, stochastic: bool) -> None:
             "Larq Compute Engine has no operator that samples noise; export deterministic"
             " activations, or to a name that ends in .onnx"
         )
+    if output.suffix == ".tflite" and int8:
+        raise ConfigError("--int8 is for ONNX files; give a name that ends in .onnx")
 
 
 def export_model(
@@ -94,6 +107,7 @@ def export_model(
     preprocess: Preprocess | Standardize | None = None,
     metadata: Mapping[str, object] | None = None,
     noise: Noise | None = None,
+    int8: str | None = None,
 ) -> ExportReport:
     """Exports anyone's torch module as one file with bit-packed operators.
 
@@ -115,6 +129,8 @@ def export_model(
         preprocess: how images, or other numbers, become the input.
         metadata: anything else that the file should say, JSON-able.
         noise: what to sample signs with, if they are stochastic.
+        int8: the data with which to compute float layers in 8 bits, see
+            `sbn_deploy.data.load`; layers that lose too much stay float.
 
     Raises:
         OutputError: the file cannot be written.
@@ -127,7 +143,7 @@ def export_model(
     from .onnx_model import build
 
     output = Path(path)
-    check_target(output, stochastic=noise is not None)
+    check_target(output, stochastic=noise is not None, int8=int8 is not None)
     check_writable(output.parent)
     said = dict(metadata or {})
     if classes is not None:
@@ -135,7 +151,7 @@ def export_model(
     if preprocess is not None:
         said["preprocess"] = preprocess.to_json()
     members = list(model) if isinstance(model, Sequence) else [model]
-    built = build(members, example, task=task, metadata=said, noise=noise)
+    built = build(members, example, task=task, metadata=said, noise=noise, int8=int8)
     made_with = built.metadata
     if output.suffix == ".onnx":
         save(built.proto, output)
@@ -162,6 +178,7 @@ def export_model(
         made_with["task"],
         [*built.traced.recording.notes, *built.lowered.notes],
         built.lowered.has_signs,
+        built.eight_bits,
     )
 
 

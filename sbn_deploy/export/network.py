@@ -33,6 +33,7 @@ def export_network(
     task: str | None = None,
     classes: Sequence[str] | None = None,
     preprocess: Preprocess | Standardize | None = None,
+    int8: str | None = None,
 ) -> ExportReport:
     """Exports the network that a reference names.
 
@@ -45,13 +46,14 @@ def export_network(
         untrained: say in the file that these weights are only good for measuring speed.
         shapes: of the inputs, batch first; not needed where the network says them.
         task, classes, preprocess: what the network answers and takes, for the metadata.
+        int8: as in `export_checkpoint`; with "" a checkpoint of `sbn train` says the data.
 
     Raises:
         ConfigError: the reference names no network, or arguments contradict it.
         ArtifactError: the checkpoint cannot be read, or belongs to another network.
         UnsupportedLayerError, ModelError, OutputError: as `export_model`.
     """
-    check_target(output, stochastic=form.stochastic)
+    check_target(output, stochastic=form.stochastic, int8=int8 is not None)
     built = loading.load(reference, checkpoint, seed=form.seed)
     header = loading.header_of(checkpoint) if checkpoint is not None else None
     if header is not None:
@@ -61,6 +63,10 @@ def export_network(
     shapes = shapes or example.shapes_of(built, preprocess)
     inputs = example.inputs(shapes, preprocess)
     _check_classes(trial.answer(built, inputs), classes, reference)
+    if int8 == "":
+        if header is None:
+            raise ConfigError(f"--int8 needs data; add --int8-ranges DATA for {reference}")
+        int8 = header.data
     metadata: dict[str, object] = {"untrained": True} if untrained else {}
     if checkpoint is not None:
         metadata["checkpoint_sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -72,6 +78,7 @@ def export_network(
         task=task,
         classes=classes,
         preprocess=preprocess,
+        int8=int8,
         metadata=metadata,
     )
 
@@ -86,6 +93,7 @@ def export_built(
     classes: Sequence[str] | None = None,
     preprocess: Preprocess | Standardize | None = None,
     calibration: Tensor | None = None,
+    int8: str | None = None,
     metadata: Mapping[str, object],
 ) -> ExportReport:
     """`export_network` of a network that is built and checked already.
@@ -118,6 +126,7 @@ def export_built(
         preprocess=preprocess,
         metadata=said,
         noise=noise,
+        int8=int8,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import onnx
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sbn_converters.onnx import ensemble, lower, write
+from sbn_converters.onnx.eight_bits import Range
 from sbn_converters.onnx.last_activation import before_activation, task_of
 from sbn_converters.onnx.lower import Lowered
 from sbn_converters.onnx.pixels import PIXEL_MAX
@@ -32,6 +34,7 @@ from sbn_runtime.errors import ModelError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess, preprocess_from
 from sbn_runtime.tasks import find
 
+from .eight_bits import EightBits, choose, load_sample, measure
 from .noise import Noise, check_stochastic
 
 _log = logging.getLogger(__name__)
@@ -39,12 +42,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Built:
-    """A finished model, what the layers of its first member became, and its trace."""
+    """A finished model, what the layers of its first member became, and its trace.
+
+    eight_bits: what became of its float layers, if they were to be computed in 8 bits.
+    """
 
     proto: onnx.ModelProto
     lowered: Lowered
     metadata: dict[str, Any]
     traced: Traced
+    eight_bits: EightBits | None = None
 
 
 def build(
@@ -54,6 +61,7 @@ def build(
     task: str | None = None,
     metadata: dict[str, object] | None = None,
     noise: Noise | None = None,
+    int8: str | None = None,
 ) -> Built:
     """Lowers deterministic modules of one architecture to one model.
 
@@ -65,15 +73,46 @@ def build(
     traced = trace(members[0], example)
     if task is None:
         task = task_of(traced.model.graph.outputs)
+    preprocess = (metadata or {}).get("preprocess")
+    known = preprocess_from(preprocess) if isinstance(preprocess, dict) else None
+    sample = load_sample(int8, task, known) if int8 is not None else None
+    observed = observe(traced)
+    _check_activation(traced, observed.answers[0], task)
+    make = partial(assembled, traced, members, task, observed.zeros, metadata or {}, noise)
+    _log.info("finding and packing the binary layers")
+    built = make({})
+    _log.info("comparing the file's answers with torch's")
+    _check(built, members, noise)
+    if sample is None:
+        return built
+    _log.info("finding the ranges of the float layers")
+    names = [layer.name for layer in built.lowered.layers if layer.kind == "float"]
+    ranges = measure([traced.onnx(member) for member in members], names, sample.inputs)
+    _log.info("measuring what 8 bits cost")
+    eight_bits = choose(list(ranges), ranges, lambda some: make(some).proto, sample)
+    made = make(eight_bits.ranges, eight_bits)
+    _check(made, members, noise)
+    return made
+
+
+def assembled(
+    traced: Traced,
+    members: Sequence[nn.Module],
+    task: str,
+    zeros: Collection[str],
+    metadata: dict[str, object],
+    noise: Noise | None,
+    ranges: Mapping[str, Range],
+    eight_bits: EightBits | None = None,
+) -> Built:
+    """The finished model, with the layers of these ranges in 8 bits."""
     samples = Samples()
     stochastic = noise.signs if noise is not None else {}
     models = [traced.onnx(member) for member in members]
-    observed = observe(traced)
-    _check_activation(traced, observed.answers[0], task)
-    _log.info("finding and packing the binary layers")
-    pixels = _are_pixels((metadata or {}).get("preprocess"))
+    pixels = _are_pixels(metadata.get("preprocess"))
     lowered, *_ = [
-        lower.lower(model, stochastic, samples, observed.zeros, pixels=pixels) for model in models
+        lower.lower(model, stochastic, samples, zeros, pixels=pixels, ranges=ranges)
+        for model in models
     ]
     names = [f"member{index}" for index in range(len(members))]
     recorded = [layer.to_json() for layer in lowered.layers]
@@ -85,7 +124,8 @@ def build(
     count = noise.samples if noise is not None else 1
     said = {
         "weights": "threshold",
-        **(metadata or {}),
+        **metadata,
+        **({"int8": eight_bits.to_json()} if eight_bits is not None else {}),
         "task": task,
         "sbn_deploy": __version__,
         "members": len(members),
@@ -98,10 +138,7 @@ def build(
     proto = write.finish(
         model, said, {SEED: noise.seed, FIRST: 0, COUNT: count} if noise is not None else {}
     )
-    _log.info("comparing the file's answers with torch's")
-    built = Built(proto, lowered, said, traced)
-    _check(built, members, noise)
-    return built
+    return Built(proto, lowered, said, traced, eight_bits)
 
 
 def _check_numbers(member: nn.Module) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sbn_converters.onnx.layers import Layer
+
+if TYPE_CHECKING:
+    from .eight_bits import EightBits
 
 # Kinds of layers that compute on bits or bytes.
 _PACKED = ("binary", "pixels")
@@ -20,7 +24,8 @@ class ExportReport:
     and what it became; `float_layers` names those that stayed float and why.
     `notes` says what holds but for rounding, or costs time. `has_signs` is whether the
     network has any sign at all. `run_in` is the engine that ran the file before it
-    appeared, empty where the engine is not installed.
+    appeared, empty where the engine is not installed. `eight_bits` is what became of
+    the float layers, if they were to be computed in 8 bits.
     """
 
     path: Path
@@ -33,6 +38,7 @@ class ExportReport:
     task: str = "classification"
     notes: list[str] = field(default_factory=list)
     has_signs: bool = True
+    eight_bits: EightBits | None = None
 
     @property
     def float_layers(self) -> dict[str, str]:
@@ -81,4 +87,5 @@ class ExportReport:
             "packed_share": self.packed_share,
             "notes": self.notes,
             "run_in": self.run_in,
+            "int8": self.eight_bits.to_json() if self.eight_bits is not None else None,
         }

@@ -91,7 +91,7 @@ class InputConv2d(nn.Module):
 
     x, normalised to (2 pixel - 255) / 255, becomes the integers 2 pixel - 255.
     A batch-norm follows. Sums are exact in float32: for 8-bit weights while C * h * w is at
-    most `sbn_converters.ops.MAX_PIXEL_PRODUCTS`, as with 3x3 kernels on up to 57 channels.
+    most `sbn_converters.ops.MAX_EXACT_PIXEL_PRODUCTS`, as with 3x3 kernels on up to 57 channels.
 
     Args:
         weights: "int8" (see `Int8Conv2d`) or "binary" (see `BinaryConv2d`).

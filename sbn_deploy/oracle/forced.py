@@ -24,6 +24,7 @@ from sbn_deploy.tracing.observed import OFTEN
 from sbn_deploy.tracing.straight_through import equal_nodes
 from sbn_runtime.errors import ModelError
 
+from .coded import Coded, as_traced, differing, operands, rounded_weights
 from .report import TOLERANCE
 
 aten = torch.ops.aten
@@ -87,6 +88,7 @@ class Forced(fx.Interpreter):
     Args:
         network: of `Traced.network`.
         held: by traced name, the signs of the file.
+        coded: by traced name, layers in 8 bits with the codes of the file, uint8 [N, elements].
         answers: names of the values to keep.
         file: what errors call the file.
 
@@ -99,10 +101,12 @@ class Forced(fx.Interpreter):
         self,
         network: fx.GraphModule,
         held: Mapping[str, Sequence[Held]],
+        coded: Mapping[str, tuple[Coded, NDArray[np.uint8]]],
         answers: Sequence[str],
         file: str,
     ) -> None:
         super().__init__(network)
+        self.coded = coded
         self.held = _with_equals(network.graph, held)
         self.answers = frozenset(answers)
         self.file = file
@@ -110,13 +114,16 @@ class Forced(fx.Interpreter):
         self.whole: set[fx.Node] = set()
         self.verdicts: dict[str, Verdict] = {}
         self.kept: dict[str, Tensor] = {}
-        missing = sorted(set(held) - {node.name for node in network.graph.nodes})
+        missing = sorted({*held, *coded} - {node.name for node in network.graph.nodes})
         if missing:
             raise mismatch(file, missing[0])
 
     def run_node(self, node: fx.Node) -> Any:
         """Computes a node; for signs that the file holds, compares and takes the file's."""
-        result = super().run_node(node)
+        if node.name in self.coded:
+            result = self._of_codes(node, *self.coded[node.name])
+        else:
+            result = super().run_node(node)
         found = self.held.get(node.name)
         if found:
             result = self._forced(node, result, found)
@@ -125,6 +132,22 @@ class Forced(fx.Interpreter):
         if node.name in self.answers:
             self.kept[node.name] = result
         return result
+
+    def _of_codes(self, node: fx.Node, coded: Coded, codes: NDArray[np.uint8]) -> Any:
+        """Computes a layer of the file's codes and weights, after comparing the codes."""
+        places = operands(node)
+        if places is None:
+            raise mismatch(self.file, node.name)
+        args, kwargs = self.fetch_args_kwargs_from_env(node)
+        x, weights = (args[place] for place in places)
+        given = as_traced(codes, tuple(x.shape))
+        wrong = differing(x, given, coded).reshape(len(codes), -1)
+        self.verdicts[coded.layer] = Verdict(wrong, np.zeros_like(wrong), _place(node), 0.0)
+        made = torch.from_numpy((given.astype(np.float64) - coded.zero) * coded.step)
+        changed = list(args)
+        changed[places[0]] = made.to(x.dtype)
+        changed[places[1]] = rounded_weights(node, weights)
+        return self.call_function(node.target, tuple(changed), kwargs)
 
     def _forced(self, node: fx.Node, result: Tensor, found: Sequence[Held]) -> Tensor:
         argument = self._argument(node, found[0].edge)

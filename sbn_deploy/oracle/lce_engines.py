@@ -57,7 +57,7 @@ def validate_lce(
     outputs = {node: found.output for node, found in signs.items()}
     if traced is None:
         traced = trace(members[0], torch.from_numpy(images[:2]))
-    reference = Reference(traced, members, outputs, "classification", name)
+    reference = Reference(traced, members, outputs, [], "classification", name)
     indices = {tensor.name: index for index, tensor in enumerate(model.tensors)}
     added = [indices[made.value] for made in outputs.values()]
     shown = list(dict.fromkeys([*model.outputs, *added]))

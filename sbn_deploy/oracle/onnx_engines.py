@@ -19,6 +19,7 @@ from sbn_deploy.engines.reference import ReferenceEngine
 from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime import available_isas, native
 
+from .coded import find_coded
 from .reference import Output, Reference, answers_of, limit_samples
 from .report import EngineResult
 
@@ -50,10 +51,11 @@ def validate_members(
     arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
     meta: dict[str, Any] = metadata(proto)
     instrumented, outputs = _instrument(proto, meta["layers"], len(members))
+    coded = find_coded(instrumented, meta["layers"], len(members))
     if traced is None:
         traced = trace(members[0], [torch.from_numpy(x[:2]) for x in arrays])
     task = str(meta.get("task", "classification"))
-    reference = Reference(traced, members, outputs, task, name)
+    reference = Reference(traced, members, outputs, coded, task, name)
     noise = limit_samples(instrumented) if stochastic else None
     several = len(members) > 1 or noise is not None
     feed = as_feed(proto, arrays)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from sbn_converters.onnx.samples import COUNT, SEED
 from sbn_deploy.tracing.trace import Traced
 from sbn_runtime.tasks import Task, find, member_name
 
+from .coded import Coded
 from .forced import Forced, Held, Verdict, mismatch
 from .report import EngineResult, verdict, within_tolerance
 
@@ -45,6 +46,9 @@ class Output:
     layer: int | None = None
 
 
+_Run = tuple[fx.GraphModule, dict[str, list[Held]], dict[str, tuple[Coded, NDArray[np.uint8]]]]
+
+
 class Reference:
     """The modules that a file came from.
 
@@ -52,6 +56,7 @@ class Reference:
         traced: the first member.
         members: the modules with deterministic signs.
         outputs: by node name, the file's packed values.
+        coded: its layers in 8 bits.
         task: of the first output.
         file: what errors call the file.
 
@@ -65,6 +70,7 @@ class Reference:
         traced: Traced,
         members: Sequence[torch.nn.Module],
         outputs: Mapping[str, Output],
+        coded: Sequence[Coded],
         task: str,
         file: str,
     ) -> None:
@@ -86,6 +92,8 @@ class Reference:
             found[0] = before_activation(found[0], self.task)[0]
         nodes = next(n for n in self._networks[0].graph.nodes if n.op == "output").args[0]
         # An output has its own name in the model, other values that of their node.
+        renamed = {value.name: node.name for value, node in zip(graph.outputs, nodes, strict=False)}
+        self._coded = [replace(one, traced=renamed.get(one.traced, one.traced)) for one in coded]
         self._answers = [
             nodes[index].name if value is graph.outputs[index] else value.name or ""
             for index, value in enumerate(found)
@@ -108,7 +116,7 @@ class Reference:
         count = len(inputs[0])
         batch = [torch.from_numpy(x) for x in inputs]
         expected: list[list[NDArray[np.float32]]] = []
-        runs: list[tuple[fx.GraphModule, dict[str, list[Held]]]] = []
+        runs: list[_Run] = []
         compared = ties = 0
         wrong: dict[str, int] = {}
         tied = np.zeros(count, np.bool_)
@@ -118,8 +126,13 @@ class Reference:
                 held = self._held(
                     index, values, count, stochastic, (noise[0], sample) if noise else None
                 )
-                runs.append((network, held))
-                forced = Forced(network, held, self._answers, self._file)
+                coded = {
+                    one.traced: (one, self._codes(values[one.value], count, sample, noise))
+                    for one in self._coded
+                    if one.member == index
+                }
+                runs.append((network, held, coded))
+                forced = Forced(network, held, coded, self._answers, self._file)
                 with torch.no_grad():
                     forced.run(*batch)
                 expected.append([forced.kept[name].float().numpy() for name in self._answers])
@@ -150,7 +163,7 @@ class Reference:
 
     def _movement(
         self,
-        runs: Sequence[tuple[fx.GraphModule, dict[str, list[Held]]]],
+        runs: Sequence[_Run],
         batch: Sequence[Tensor],
         references: Sequence[NDArray[np.float32]],
     ) -> list[float]:
@@ -159,13 +172,14 @@ class Reference:
         Found in float64, or with other kernels where a network computes in float32 only.
         """
         rows = []
-        for network, held in runs:
+        for network, held, coded in runs:
             try:
-                forced = Forced(copy.deepcopy(network).double(), held, self._answers, self._file)
+                exact = copy.deepcopy(network).double()
+                forced = Forced(exact, held, coded, self._answers, self._file)
                 with torch.no_grad():
                     forced.run(*(x.double() if x.is_floating_point() else x for x in batch))
             except RuntimeError:
-                forced = Forced(network, held, self._answers, self._file)
+                forced = Forced(network, held, coded, self._answers, self._file)
                 with torch.no_grad(), warnings.catch_warnings():
                     # torch warns of another vendor's hardware here.
                     warnings.simplefilter("ignore")
@@ -204,6 +218,16 @@ class Reference:
                 one = Held(node, signs, negated, float(edge or 0), made.exact, sampled)
                 held.setdefault(name, []).append(one)
         return held
+
+    @staticmethod
+    def _codes(
+        codes: NDArray[np.uint8], count: int, sample: int, noise: tuple[int, int] | None
+    ) -> NDArray[np.uint8]:
+        """The codes of one sample, [N, ...]; before any sign is drawn, all have the same."""
+        if noise is not None and len(codes) > count:
+            share = len(codes) // noise[1]
+            codes = codes[sample * share : (sample + 1) * share]
+        return codes.reshape(count, -1)
 
     def _unpacked(
         self, packed: NDArray[Any], name: str, count: int, noise: tuple[int, int] | None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbn_converters.onnx.inspect import inspect_model, metadata, working_memory
-from sbn_converters.ops import MAX_PADDED_PIXELS, MAX_PIXEL_PRODUCTS
+from sbn_converters.ops import MAX_EXACT_PIXEL_PRODUCTS, MAX_PADDED_PIXELS
 from sbn_deploy.export import ExportReport, export_model
 from sbn_deploy.export.onnx_model import Built
 from sbn_deploy.oracle import validate_members
@@ -185,7 +185,7 @@ def test_first_layers_on_pixels_give_floats_too() -> None:
 @pytest.mark.parametrize("more", [0, 1])
 def test_first_layers_on_pixels_have_few_products(more: int) -> None:
     torch.manual_seed(5)
-    channels = MAX_PIXEL_PRODUCTS // 2 + more
+    channels = MAX_EXACT_PIXEL_PRODUCTS // 2 + more
     first = PixelConvolution(4, -1.0, kernel=(channels, 2, 1))
     first.weight[:2] = first.weight[:2].sign() * 127
     norm = batch_norm(4, 2 * channels * 127**2 * 200**2, two_dimensional=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from .graph import Editor, constant, integer, layer_name, real, sole_consumer
 
@@ -21,6 +22,16 @@ def fold_batch_norms(graph: ir.Graph, edit: Editor) -> None:
             _fold(node, edit)
 
 
+def factors(node: ir.Node) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """scale and shift, float64 [C], of a batch-norm x * scale + shift; None if not constant."""
+    statistics = [constant(value) for value in node.inputs[1:5]]
+    if any(array is None for array in statistics):
+        return None
+    weight, bias, mean, variance = (np.asarray(array, np.float64) for array in statistics)
+    scale = weight / np.sqrt(variance + real(node, "epsilon", 1e-5))
+    return scale, bias - mean * scale
+
+
 def _fold(node: ir.Node, edit: Editor) -> None:
     source = node.inputs[0]
     layer = source.producer() if source is not None else None
@@ -32,15 +43,14 @@ def _fold(node: ir.Node, edit: Editor) -> None:
         return
     weights = constant(layer.inputs[1])
     bias = constant(layer.inputs[2]) if len(layer.inputs) > 2 else np.zeros(1)
-    statistics = [constant(value) for value in node.inputs[1:5]]
-    if weights is None or bias is None or any(array is None for array in statistics):
+    found = factors(node)
+    if weights is None or bias is None or found is None:
         return
-    weight, shift, mean, variance = (np.asarray(array, np.float64) for array in statistics)
-    scale = weight / np.sqrt(variance + real(node, "epsilon", 1e-5))
+    scale, shift = found
     outputs = 0 if layer.op_type == "Conv" or integer(layer, "transB", 0) else 1
     along = np.moveaxis(weights.astype(np.float64), outputs, -1) * scale
     folded = np.ascontiguousarray(np.moveaxis(along, -1, outputs), np.float32)
-    moved = (bias.astype(np.float64).reshape(-1) - mean) * scale + shift
+    moved = bias.astype(np.float64).reshape(-1) * scale + shift
     name = layer_name(layer)
     new_weights = edit.constant(folded, f"{name}.folded_weight")
     new_bias = edit.constant(moved.astype(np.float32), f"{name}.folded_bias")

@@ -317,6 +317,13 @@ class Emitter:
             layer.macs, layer.candidate = macs(traced), traced in self.candidates
         self.layers[node] = layer
 
+    def note_eight_bits(self, value: ir.Value, name: str, traced: ir.Node) -> None:
+        """Records that the value's node computes a traced layer in 8 bits."""
+        self.note(value, name, "int8", [traced.op_type], traced)
+        node = value.producer()
+        assert node is not None
+        self.layers[node].codes = traced.outputs[0].name or ""
+
     def note_source(self, value: ir.Value, source: str, *, rounded: bool = False) -> None:
         """Records whose signs a packed value holds."""
         node = value.producer()

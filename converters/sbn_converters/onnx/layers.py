@@ -19,7 +19,8 @@ class Layer:
     holds, which lets a validator compare the two bit for bit; empty where there are
     none, with "-" in front where the sign is +1 for arguments up to zero, see
     `normalise.levels`. `rounded` says that torch computes these arguments with
-    roundings that the file does not have. `macs` is the number of multiply-accumulates
+    roundings that the file does not have. `codes` names the traced value that a layer in
+    8 bits computes. `macs` is the number of multiply-accumulates
     for one sample, and `candidate` whether the layer has signs or weights of two values.
     """
 
@@ -29,6 +30,7 @@ class Layer:
     kind: str
     fused: list[str] = field(default_factory=list)
     source: str = ""
+    codes: str = ""
     output: int = 0
     why: str = ""
     rounded: bool = False

@@ -24,6 +24,7 @@ from .activations import fuse_activations
 from .batch_norm import fold_batch_norms
 from .channels_last import keep_channels_last
 from .concats import move_before_concats
+from .eight_bits import Range, use_eight_bits
 from .emit import transposed_from
 from .float_forms import use_cheap_forms
 from .graph import ints
@@ -40,7 +41,7 @@ from .pixels import floats_from
 from .samples import Samples, repeat_shared
 
 # Kinds of layers that compute, or draw: files know them by the name of their module.
-_COMPUTING = ("binary", "pixels", "float", "draw")
+_COMPUTING = ("binary", "pixels", "int8", "float", "draw")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def lower(
     zeros: Collection[str] = (),
     *,
     pixels: bool = True,
+    ranges: Mapping[str, Range] = MappingProxyType({}),
 ) -> Lowered:
     """Lowers the graph in place; returns what each layer became, in order.
 
@@ -74,17 +76,19 @@ def lower(
     pixels: whether images may be normalised 8-bit pixels p, (2 p - 255) / 255, which a
     first layer then takes as they are.
 
+    ranges: which float layers to compute in 8 bits, by name, and what they are given.
+
     The graph must have been traced with a known number of channels; height
     and width may only be unknown where nothing is flattened. If its first
     layer computes on 8-bit pixels, its input becomes uint8 [N, H, W, C].
     """
     found = normalise(model, draws.keys(), zeros)
-    layers = _run(State(model.graph, draws, samples or Samples(), found, pixels))
+    layers = _run(State(model.graph, draws, samples or Samples(), found, pixels), ranges)
     common.RemoveUnusedNodesPass()(model)
     return Lowered(layers, found.notes, found.has_signs)
 
 
-def _run(state: State) -> list[Layer]:
+def _run(state: State, ranges: Mapping[str, Range]) -> list[Layer]:
     signs, packed, sums, floats = (
         Signs(state),
         PackedMoves(state),
@@ -118,6 +122,7 @@ def _run(state: State) -> list[Layer]:
     _cancel_transposes(state)
     if state.pixels is not None:
         floats_from(state.pixels, graph, emit.edit)
+    use_eight_bits(graph, emit, ranges)
     fold_batch_norms(graph, emit.edit)
     keep_channels_last(graph, emit, state.why)
     move_before_concats(graph, emit)

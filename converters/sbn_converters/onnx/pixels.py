@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ..ops import MAX_PIXEL_PRODUCTS
+from ..ops import MAX_EXACT_PIXEL_PRODUCTS
 from .channelwise import ChannelStep, apply_all, direction_of
 from .graph import Editor, constant, dims, ints, text
 from .layers import PixelLayer
@@ -30,7 +30,7 @@ def pixel_layer(node: ir.Node, image: ir.Value) -> PixelLayer | None:
     weights = weights.astype(np.float32)
     if np.abs(weights).max() > 127 or (weights != np.round(weights)).any():
         return None
-    if np.prod(weights.shape[1:]) > MAX_PIXEL_PRODUCTS or dims(image)[1] != weights.shape[1]:
+    if np.prod(weights.shape[1:]) > MAX_EXACT_PIXEL_PRODUCTS or dims(image)[1] != weights.shape[1]:
         return None
     source = node.inputs[0]
     pads, border = ints(node, "pads", [0, 0, 0, 0]), 0.0

@@ -84,7 +84,7 @@ SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor, const ConvRun& r
     }
   }
   neon::flush<Pixels, kRegisters>(tile, mismatches);
-  SBN_UNROLL
+  SBN_ROLL
   for (int p = 0; p < Pixels; ++p) {
     const auto* from = reinterpret_cast<const typename Epilogue::Offset*>(offsets[p]);
     neon::finish_block(epilogue, mismatches[p][0], from + block.channel, pixel + p, block.channel,

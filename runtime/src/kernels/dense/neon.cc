@@ -93,11 +93,11 @@ template <int Rows, int Registers, class Epilogue>
 SBN_INLINE void run_tile(const DenseRun& run, int64_t first_channel, int64_t channel, int64_t row,
                          const Epilogue& epilogue) {
   const auto mismatches = multiply<Rows, Registers>(run, first_channel, channel, row);
-  SBN_UNROLL
+  SBN_ROLL
   for (int i = 0; i < Registers / kRegisters; ++i) {
     const int64_t from = channel + i * neon::kBlock;
     const auto* offsets = static_cast<const typename Epilogue::Offset*>(run.offsets) + from;
-    SBN_UNROLL
+    SBN_ROLL
     for (int r = 0; r < Rows; ++r) {
       neon::finish_block(epilogue, mismatches.eights[r][i], offsets, row + r, from,
                          min(neon::kBlock, run.shape->outputs - from));

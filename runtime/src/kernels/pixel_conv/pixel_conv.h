@@ -1,6 +1,8 @@
-// Convolution of an 8-bit image with 8-bit weights: the first layer of a network.
+// Convolution of an 8-bit image with 8-bit weights: the first layer of a network, or another one
+// that is not binary.
 //
-// Sums of K = kernel_h * kernel_w * channels products pixel * weight are exact. A kernel
+// Sums of K = kernel_h * kernel_w * channels products pixel * weight are exact int32, of which
+// floats are computed from the nearest float. A kernel
 // copies the pixels under a row of output pixels, with the border of the image, and
 // multiplies those under a few output pixels at a time by all weights.
 #pragma once
@@ -33,9 +35,8 @@ struct PixelConvShape {
   int64_t out_h, out_w;
 };
 
-// With so many products a sum stays below 2^24, where floats count exactly.
 constexpr int64_t kMaxPixelProducts = SBN_MAX_PIXEL_PRODUCTS;
-static_assert(kMaxPixelProducts * 255 * 128 < 1 << 24, "float32 counts no further");
+static_assert(kMaxPixelProducts * 255 * 128 <= INT32_MAX, "sums are int32");
 
 // Derives what the weights determine. Returns null, or what is wrong with the shape.
 const char* pixel_conv_fix(PixelConvShape* shape);

@@ -91,7 +91,7 @@ SBN_INLINE float finish_one(const Output& out, int32_t dot, int64_t pixel, int64
   const auto at = [&](const float* values) { return load<float>(values + channel); };
   const auto ranged = static_cast<int32_t>(min(max(dot, e.dot_low), e.dot_high));
   float v = e.dot_offset == 0
-                ? exact_fma(ranged, at(e.scale), at(e.bias))
+                ? exact_fma(static_cast<float>(ranged), at(e.scale), at(e.bias))
                 : static_cast<float>(ranged + e.dot_offset) * at(e.scale) + at(e.bias);
   if (out.inner) v = activate(v, e.inner, channel);
   if (e.residual) v += at(e.residual + pixel * out.outputs);

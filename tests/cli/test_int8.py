@@ -1,0 +1,95 @@
+"""`sbn export --int8`: what is not binary in 8 bits, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sbn_runtime import Session
+
+from ..command import Outcome, sbn
+from .conftest import Trained
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network whose first and last layer have real weights."""
+    folder = tmp_path_factory.mktemp("int8")
+    real = ("--set", "model.first=real", "--set", "model.last=real")
+    outcome = sbn("train", "--out", folder, "--epochs", "2", *real)
+    assert outcome.status == 0, outcome
+    return folder / "checkpoint.safetensors"
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path) -> tuple[Path, Outcome]:
+    path = checkpoint.with_name("digits.onnx")
+    outcome = sbn("export", checkpoint, "--int8", "-o", path, "--json")
+    assert outcome.status == 0, outcome
+    return path, outcome
+
+
+def test_export(checkpoint: Path, exported: tuple[Path, Outcome], tmp_path: Path) -> None:
+    path, outcome = exported
+    report = outcome.json["int8"]
+    assert (report["data"], report["metric"]) == ("digits", "accuracy")
+    assert (report["examples"], report["test_examples"]) == (256, 360)
+    assert report["after"] >= 0.99 * report["before"]
+    assert "layers compute in 8 bits, with ranges of 256 examples of digits" in outcome.stderr
+    kinds = {layer["name"]: layer["kind"] for layer in outcome.json["layers"]}
+    assert {*report["ranges"], *report["too_dear"]} == {"stage1.conv", "head.linear"}
+    assert {kinds[name] for name in report["ranges"]} == {"int8"}
+    plain = tmp_path / "plain.onnx"
+    assert sbn("export", checkpoint, "-o", plain).status == 0
+    assert path.stat().st_size < plain.stat().st_size
+    assert Session(path).metadata["int8"] == report
+
+
+def test_validate(checkpoint: Path, exported: tuple[Path, Outcome]) -> None:
+    outcome = sbn("validate", exported[0], "--against", checkpoint, "--inputs", "4")
+    assert outcome.status == 0, outcome
+
+
+def test_what_the_report_says_is_what_evaluate_finds(exported: tuple[Path, Outcome]) -> None:
+    path, outcome = exported
+    found = sbn("evaluate", path, "--json").json["scores"]
+    assert found["accuracy"] == outcome.json["int8"]["after"]
+
+
+def test_inspect(exported: tuple[Path, Outcome]) -> None:
+    layers = sbn("inspect", exported[0], "--json").json["layers"]
+    assert "head.linear" in {layer["name"] for layer in layers if layer["kind"] == "int8"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("--int8-ranges", "digits"), "--int8-ranges needs --int8"),
+        (("--int8", "-o", "x.tflite"), "--int8 is for ONNX files"),
+        (("--int8", "--int8-ranges", "signals"), "holds no 8-bit images"),
+        (("--int8", "--int8-ranges", "nothing"), "nothing"),
+    ],
+)
+def test_what_cannot_be(
+    trained: Trained, arguments: tuple[str, ...], wanted: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "digits.onnx"
+    outcome = sbn("export", trained.checkpoint, "-o", output, *arguments)
+    assert outcome.status == 2
+    assert wanted in outcome.stderr
+    assert not output.exists()
+
+
+def test_untrained(tmp_path: Path) -> None:
+    outcome = sbn("export", "digits-cnn", "--untrained", "--int8", "-o", tmp_path / "x.onnx")
+    assert outcome.status == 2
+    assert "an untrained network has none" in outcome.stderr
+
+
+def test_own_network_needs_data(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("from torch import nn\n\nbuild = nn.Flatten\n")
+    own = ("export", f"{tmp_path}/net.py:build", "--input", "1x1x2x2", "-o", tmp_path / "x.onnx")
+    outcome = sbn(*own, "--int8")
+    assert outcome.status == 2
+    assert "add --int8-ranges DATA" in outcome.stderr
