@@ -21,7 +21,7 @@ from .native import library_path, select_isa
 from .sampling import Draw
 from .shutdown import call
 from .tasks import MEMBER
-from .threads import check_threads
+from .threads import check_threads, default_threads
 
 DOMAIN = "sbn"
 METADATA_KEY = "sbn"
@@ -211,7 +211,7 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     select_isa()
     options = onnxruntime.SessionOptions()
     options.register_custom_ops_library(str(library_path()))
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or default_threads()
     # Errors reach the caller as exceptions; onnxruntime need not print them too.
     options.log_severity_level = 4
     return options

@@ -30,7 +30,7 @@ class Session:
     Args:
         path: an ONNX file written by `sbn export` or `sbn import`.
         threads: number of threads that share the work of one call; by default
-            as many as there are cores.
+            as many as there are cores, of the fast ones where a CPU has two kinds.
 
     Attributes:
         inputs, outputs: what the model takes and gives.
