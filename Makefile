@@ -120,7 +120,7 @@ bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval o
 bench-train: $(STAMPS)/demo  ## cost of a training step against the same network in fp32
 	$(BIN)/python -m tests.tools.train_benchmark
 
-published: $(STAMPS)/dev  ## export networks of published methods in full size and time them: docs/published.md (10 minutes)
+published: $(STAMPS)/dev  ## export networks of published methods in full size and time them: docs/published.md (25 minutes)
 	$(BIN)/python -m tests.tools.published -o docs/published.md
 
 docs: $(STAMPS)/dev  ## the documentation as a site: build/site/index.html

@@ -16,7 +16,7 @@ from sbn_deploy.export.network import export_built
 from sbn_deploy.materialize import Form
 from sbn_deploy.networks import example
 from sbn_deploy.networks.reference import Built
-from sbn_deploy.nn import models
+from sbn_deploy.nn import EightBit, models
 from sbn_runtime.preprocess import Preprocess, Standardize
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def export_untrained(
     (inputs,) = example.inputs(
         example.shapes_of_inputs(preprocess), preprocess, count=BATCHNORM_INPUTS, seed=form.seed
     )
+    _measure_ranges(network, inputs)
     return export_built(
         Built(network, arch, network.kind, network.config),
         [inputs],
@@ -77,6 +78,14 @@ def preprocess_of(config: Mapping[str, Any]) -> Preprocess | Standardize:
     if len(sizes) == 1:
         return Standardize(shape, mean=(0.0,) * channels, std=(1.0,) * channels)
     return of_pixels(channels, *sizes)
+
+
+def _measure_ranges(network: nn.Module, inputs: torch.Tensor) -> None:
+    """Shows inputs to 8-bit layers as training does; batch-norms are estimated again later."""
+    if any(isinstance(module, EightBit) for module in network.modules()):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network.train()(inputs)
+        network.eval()
 
 
 def _randomise_batchnorm(network: nn.Module) -> None:

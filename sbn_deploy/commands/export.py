@@ -188,8 +188,8 @@ def _say_what_is_packed(report: ExportReport) -> None:
         say(printable(f"{layer} stays float: {reason}"))
     if report.eight_bits is not None:
         say(str(report.eight_bits))
-        for layer in report.eight_bits.float_layers:
-            say(printable(f"{layer} stays float: 8 bits cost too much accuracy"))
+        for layer, reason in report.eight_bits.float_layers.items():
+            say(printable(f"{layer} is not in 8 bits: {reason}"))
     for note in report.notes:
         say(printable(f"note: {note}"))
 

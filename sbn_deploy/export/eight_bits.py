@@ -13,8 +13,8 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
-from sbn_converters.onnx.eight_bits import LARGEST_INPUT, LAYERS, Range
-from sbn_converters.onnx.graph import constant, layer_name
+from sbn_converters.onnx.eight_bits import LARGEST_INPUT, LAYERS, Range, problem
+from sbn_converters.onnx.graph import layer_name
 from sbn_deploy import data, tasks
 from sbn_deploy.data.dataset import Split
 from sbn_deploy.engines.onnx import kernel_engine
@@ -73,13 +73,13 @@ class EightBits:
 
     Attributes:
         ranges: of those in 8 bits, by name.
-        float_layers: those that stay float because 8 bits cost too much.
+        float_layers: those that stay float, with the reason.
         before, after: the metric without and with them.
     """
 
     sample: Sample
     ranges: dict[str, Range]
-    float_layers: list[str]
+    float_layers: dict[str, str]
     before: float
     after: float
 
@@ -93,7 +93,7 @@ class EightBits:
             "before": self.before,
             "after": self.after,
             "ranges": {name: [found.low, found.high] for name, found in self.ranges.items()},
-            "too_dear": self.float_layers,
+            "float_layers": self.float_layers,
         }
 
     def __str__(self) -> str:
@@ -143,8 +143,8 @@ def load_sample(spec: str, task: str, preprocess: Preprocess | Standardize | Non
 
 
 def choose(
-    names: Sequence[str],
     ranges: Mapping[str, Range],
+    refused: Mapping[str, str],
     make: Callable[[Mapping[str, Range]], onnx.ModelProto],
     sample: Sample,
 ) -> EightBits:
@@ -154,8 +154,8 @@ def choose(
     other.
 
     Args:
-        names: of the layers that can be computed in 8 bits.
-        ranges: what they are given.
+        ranges: of the layers that can be computed in 8 bits.
+        refused: those that cannot, and why.
         make: the finished model with some layers in 8 bits.
     """
     before = sample.score(make({}))
@@ -164,24 +164,25 @@ def choose(
         loss = before - score if sample.metric.better == "higher" else score - before
         return loss / abs(before) if before else loss
 
-    chosen = {name: ranges[name] for name in names}
-    after, dropped, costs = sample.score(make(chosen)), [], dict[str, float]()
+    chosen, float_layers, costs = dict(ranges), dict(refused), dict[str, float]()
+    after = sample.score(make(chosen))
     while chosen and lost(after) > MOST_LOST:
         _log.info("8 bits cost too much: trying each of %d layers alone", len(chosen))
         costs = costs or {
             name: lost(sample.score(make({name: one}))) for name, one in chosen.items()
         }
         worst = max(chosen, key=lambda name: costs[name])
-        dropped.append(worst)
+        float_layers[worst] = "8 bits cost too much accuracy"
         del chosen[worst]
         after = sample.score(make(chosen))
-    return EightBits(sample, chosen, dropped, before, after)
+    return EightBits(sample, chosen, float_layers, before, after)
 
 
 def measure(
     models: Sequence[ir.Model], names: Sequence[str], inputs: NDArray[np.float32]
-) -> dict[str, Range]:
-    """The ranges of what layers of these names are given, over all members of an ensemble.
+) -> tuple[dict[str, Range], dict[str, str]]:
+    """The ranges of what layers of these names are given, over all members of an ensemble; and
+    which of them cannot be computed in 8 bits, with the reason.
 
     Those whose codes miss the numbers least in the mean square.
 
@@ -190,8 +191,9 @@ def measure(
         inputs: float32 [N, ...].
     """
     histograms: dict[str, list[_Histogram]] = {}
+    refused: dict[str, str] = {}
     for model in models:
-        given = _given(model, names)
+        given = _given(model, names, refused)
         proto = ir.to_proto(model)
         present = {value.name for value in [*proto.graph.output, *proto.graph.input]}
         wanted = list(dict.fromkeys(value for values in given.values() for value in values))
@@ -207,7 +209,7 @@ def measure(
                     step(found[value], array)
         for name, sources in given.items():
             histograms.setdefault(name, []).extend(found[value] for value in sources)
-    return {name: _widest(several) for name, several in histograms.items() if several}
+    return {name: _widest(found) for name, found in histograms.items()}, refused
 
 
 class _Histogram:
@@ -244,14 +246,18 @@ def _widest(histograms: Sequence[_Histogram]) -> Range:
     return Range(min(one.low for one in ranges), max(one.high for one in ranges))
 
 
-def _given(model: ir.Model, names: Sequence[str]) -> dict[str, list[str]]:
-    """By layer, the names of the values that it is given."""
+def _given(model: ir.Model, names: Sequence[str], refused: dict[str, str]) -> dict[str, list[str]]:
+    """By layer, the names of the values that it is given; says of others why they are refused."""
     found: dict[str, list[str]] = {}
     for node in model.graph:
-        if node.op_type in LAYERS and layer_name(node) in names:
-            value = node.inputs[0]
-            if value is not None and value.name and constant(node.inputs[1]) is not None:
-                found.setdefault(layer_name(node), []).append(value.name)
+        name = layer_name(node)
+        value = node.inputs[0] if node.inputs else None
+        if name not in names or node.op_type not in (*LAYERS, "ConvTranspose"):
+            continue
+        if why := problem(node):
+            refused[name] = why
+        elif value is not None and value.name:
+            found.setdefault(name, []).append(value.name)
     return found
 
 

@@ -30,7 +30,7 @@ from sbn_deploy.tracing.observed import observe
 from sbn_deploy.tracing.run import state_of
 from sbn_deploy.tracing.trace import Traced, trace
 from sbn_runtime import __version__
-from sbn_runtime.errors import ModelError, UnsupportedLayerError
+from sbn_runtime.errors import ConfigError, ModelError, UnsupportedLayerError
 from sbn_runtime.preprocess import Preprocess, preprocess_from
 from sbn_runtime.tasks import find
 
@@ -75,6 +75,8 @@ def build(
         task = task_of(traced.model.graph.outputs)
     preprocess = (metadata or {}).get("preprocess")
     known = preprocess_from(preprocess) if isinstance(preprocess, dict) else None
+    if int8 is not None and len(traced.recording.example) > 1:
+        raise ConfigError("--int8 is for networks of one input: data sets give them no more")
     sample = load_sample(int8, task, known) if int8 is not None else None
     observed = observe(traced)
     _check_activation(traced, observed.answers[0], task)
@@ -87,9 +89,9 @@ def build(
         return built
     _log.info("finding the ranges of the float layers")
     names = [layer.name for layer in built.lowered.layers if layer.kind == "float"]
-    ranges = measure([traced.onnx(member) for member in members], names, sample.inputs)
+    ranges, refused = measure([traced.onnx(member) for member in members], names, sample.inputs)
     _log.info("measuring what 8 bits cost")
-    eight_bits = choose(list(ranges), ranges, lambda some: make(some).proto, sample)
+    eight_bits = choose(ranges, refused, lambda some: make(some).proto, sample)
     made = make(eight_bits.ranges, eight_bits)
     _check(made, members, noise)
     return made

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sbn_deploy.materialize.batchnorm import reestimate
-from sbn_deploy.nn import BinaryLayer, Int8Conv2d, SignActivation
+from sbn_deploy.nn import BinaryLayer, EightBit, Int8Conv2d, SignActivation
 from sbn_deploy.nn.estimator import sign
 from sbn_runtime.errors import ArtifactError, ConfigError
 
@@ -100,7 +100,7 @@ def _member(model: nn.Module, form: Form, index: int, calibration: Tensor | None
     replacements: dict[nn.Module, nn.Module] = {}
     layers = 0
     for name, module in model.named_modules():
-        if isinstance(module, (SignActivation, Int8Conv2d)):
+        if isinstance(module, (SignActivation, Int8Conv2d, EightBit)):
             replacements[module] = module.fixed()
         elif isinstance(module, BinaryLayer):
             latent = module.latent.detach()

@@ -4,6 +4,7 @@ from sbn_deploy.nn.activation import DeterministicSign, Sign, SignActivation, St
 from sbn_deploy.nn.binarization import Binarized, Change, binarize
 from sbn_deploy.nn.binary import BinaryLayer
 from sbn_deploy.nn.conv import BinaryConv, BinaryConv1d, BinaryConv2d
+from sbn_deploy.nn.eight_bits import EightBit, EightBitConv2d, EightBitLinear
 from sbn_deploy.nn.fixed import ChannelScale, FixedConv, FixedLinear
 from sbn_deploy.nn.geometry import ConvGeometry
 from sbn_deploy.nn.input import InputConv2d, Int8Conv2d
@@ -23,6 +24,9 @@ __all__ = [
     "ChannelScale",
     "ConvGeometry",
     "DeterministicSign",
+    "EightBit",
+    "EightBitConv2d",
+    "EightBitLinear",
     "FixedConv",
     "FixedLinear",
     "InputConv2d",

@@ -42,6 +42,19 @@ class _RoundStraightThrough(torch.autograd.Function):
         return gradients[0] / scale, None
 
 
+def whole_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers from -127 to 127, and their scale for each output channel, [O, 1, ...].
+
+    A weight [O, ...] divided by its largest magnitude in each output channel, times 127 and
+    rounded, with a straight-through gradient.
+    """
+    axes = tuple(range(1, weight.ndim))
+    largest = weight.detach().abs().amax(axes, keepdim=True)
+    scale = largest.clamp_min(torch.finfo(largest.dtype).tiny * WEIGHT_MAX) / WEIGHT_MAX
+    rounded = _RoundStraightThrough.apply(weight, scale)  # type: ignore[no-untyped-call]
+    return cast(Tensor, rounded), scale
+
+
 class Int8Conv2d(nn.Module):
     """Convolution with integer weights; integers in, integers out.
 
@@ -69,10 +82,7 @@ class Int8Conv2d(nn.Module):
 
     def integer_weight(self) -> Tensor:
         """The weight in integers from -127 to 127, in the dtype of the parameter."""
-        largest = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
-        scale = largest.clamp_min(torch.finfo(largest.dtype).tiny * WEIGHT_MAX) / WEIGHT_MAX
-        rounded = _RoundStraightThrough.apply(self.weight, scale)  # type: ignore[no-untyped-call]
-        return cast(Tensor, rounded)
+        return whole_weight(self.weight)[0]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.geometry.convolve(x, self.integer_weight())

@@ -40,7 +40,8 @@ class Coded:
     """A layer in 8 bits.
 
     layer: its name. value: the codes' name in the file. traced: that of the value that the layer
-    computes in torch. step, zero: code p stands for (p - zero) * step.
+    computes in torch or, of a layer that was trained in 8 bits, of x / step. step, zero: code p
+    stands for (p - zero) * step.
     """
 
     layer: str

@@ -135,19 +135,31 @@ class Forced(fx.Interpreter):
 
     def _of_codes(self, node: fx.Node, coded: Coded, codes: NDArray[np.uint8]) -> Any:
         """Computes a layer of the file's codes and weights, after comparing the codes."""
+        args, kwargs = self.fetch_args_kwargs_from_env(node)
+        if node.target is aten.div.Tensor:
+            x = args[0]
+            given = as_traced(codes, tuple(x.shape))
+            self._compare_codes(node, coded, differing(x, given, coded), codes)
+            return torch.from_numpy(given.astype(np.float64) - coded.zero).to(x.dtype)
         places = operands(node)
         if places is None:
             raise mismatch(self.file, node.name)
-        args, kwargs = self.fetch_args_kwargs_from_env(node)
         x, weights = (args[place] for place in places)
         given = as_traced(codes, tuple(x.shape))
-        wrong = differing(x, given, coded).reshape(len(codes), -1)
-        self.verdicts[coded.layer] = Verdict(wrong, np.zeros_like(wrong), _place(node), 0.0)
+        self._compare_codes(node, coded, differing(x, given, coded), codes)
         made = torch.from_numpy((given.astype(np.float64) - coded.zero) * coded.step)
         changed = list(args)
         changed[places[0]] = made.to(x.dtype)
         changed[places[1]] = rounded_weights(node, weights)
         return self.call_function(node.target, tuple(changed), kwargs)
+
+    def _compare_codes(
+        self, node: fx.Node, coded: Coded, wrong: NDArray[np.bool_], codes: NDArray[np.uint8]
+    ) -> None:
+        wrong = wrong.reshape(len(codes), -1)
+        self.verdicts[f"{coded.layer}.codes"] = Verdict(
+            wrong, np.zeros_like(wrong), _place(node), 0.0
+        )
 
     def _forced(self, node: fx.Node, result: Tensor, found: Sequence[Held]) -> Tensor:
         argument = self._argument(node, found[0].edge)

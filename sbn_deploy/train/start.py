@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sbn_deploy.networks.weights import differences, load_into, read_state, renamed
-from sbn_deploy.nn import BinaryLayer, InputConv2d, Int8Conv2d
+from sbn_deploy.nn import BinaryLayer, EightBit, InputConv2d, Int8Conv2d
 from sbn_runtime.errors import ArtifactError, ConfigError
 
 
@@ -72,6 +72,8 @@ def _source(name: str, model: nn.Module, places: Mapping[str, str]) -> str | Non
     if place in places:
         return f"{places[place]}.weight" if own == "latent" else None
     if own == "log_temperature":
+        return None
+    if isinstance(model.get_submodule(place), EightBit) and own in ("low", "high"):
         return None
     if isinstance(model.get_submodule(place), Int8Conv2d):
         return f"{_float_name(model, place)}.{own}"

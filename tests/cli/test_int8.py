@@ -38,7 +38,7 @@ def test_export(checkpoint: Path, exported: tuple[Path, Outcome], tmp_path: Path
     assert report["after"] >= 0.99 * report["before"]
     assert "layers compute in 8 bits, with ranges of 256 examples of digits" in outcome.stderr
     kinds = {layer["name"]: layer["kind"] for layer in outcome.json["layers"]}
-    assert {*report["ranges"], *report["too_dear"]} == {"stage1.conv", "head.linear"}
+    assert {*report["ranges"], *report["float_layers"]} == {"stage1.conv", "head.linear"}
     assert {kinds[name] for name in report["ranges"]} == {"int8"}
     plain = tmp_path / "plain.onnx"
     assert sbn("export", checkpoint, "-o", plain).status == 0

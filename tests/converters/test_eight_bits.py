@@ -126,7 +126,7 @@ def test_a_wrong_range_is_found(network: nn.Module, built: onnx_model.Built) -> 
     proto.graph.node.insert(at, onnx.helper.make_node("Add", [other, "offset"], ["moved"]))
     inputs = np.random.default_rng(1).uniform(-1, 1, (5, 3, 16, 16)).astype(np.float32)
     (result,) = validate_members(proto, [network], inputs, traced=built.traced, every_engine=False)
-    assert (result.ok, result.first_layer) == (False, "short")
+    assert (result.ok, result.first_layer) == (False, "short.codes")
 
 
 def test_kernels_and_functions_give_the_same_bits(built: onnx_model.Built) -> None:
@@ -163,14 +163,15 @@ def test_what_costs_too_much_stays_float(network: nn.Module, data: str) -> None:
     sample = eight_bits.load_sample(data, "classification", PIXELS)
     traced = trace(network, torch.randn(2, 3, 16, 16))
     names = ["stem", "short", "head"]
-    ranges = eight_bits.measure([traced.onnx(network)], names, sample.inputs)
+    ranges, refused = eight_bits.measure([traced.onnx(network)], names, sample.inputs)
     assert ranges.keys() == {*names}
+    assert not refused
     ranges["stem"] = Range(0.0, 1e-3)
     make = partial(onnx_model.assembled, traced, [network], "classification", (), {}, None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(eight_bits, "MOST_LOST", 0.1)
-        chosen = eight_bits.choose(names, ranges, lambda some: make(some).proto, sample)
-    assert chosen.float_layers == ["stem"]
+        chosen = eight_bits.choose(ranges, {"other": "why"}, lambda some: make(some).proto, sample)
+    assert chosen.float_layers == {"other": "why", "stem": "8 bits cost too much accuracy"}
     assert chosen.ranges.keys() == {"short", "head"}
     assert chosen.before - chosen.after <= 0.1
     assert "2 layers compute in 8 bits" in str(chosen)

@@ -30,7 +30,7 @@ from pathlib import Path
 from . import FORMATS, reader
 
 STATE = Path(__file__).parents[2] / "build" / "soak"
-STRETCH = 1000
+STRETCH, STRETCH_OF_COMMANDS = 1000, 10
 SLOWEST_S = 10.0
 # Of commands that are disturbed and run again; the first one trains what they are given.
 SLOWEST_VERB_S = 600.0
@@ -87,7 +87,8 @@ def soak(name: str, cases: int) -> Tried:
     tried.outcomes["failed"] -= len(failed)
     tried.cases -= len(failed)
     first, end = tried.cases + len(failed), tried.cases + len(failed) + cases
-    for seeds in (failed, *(range(k, min(k + STRETCH, end)) for k in range(first, end, STRETCH))):
+    step = STRETCH_OF_COMMANDS if name == "verbs" else STRETCH
+    for seeds in (failed, *(range(k, min(k + step, end)) for k in range(first, end, step))):
         begin = time.monotonic()
         _stretch(name, tried, list(seeds))
         tried.seconds += time.monotonic() - begin

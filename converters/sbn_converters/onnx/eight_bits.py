@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from ..ops import BY_NAME, MAX_PIXEL_PRODUCTS
 from . import chains
 from .batch_norm import factors
-from .emit import FLOAT, Emitter
-from .graph import Dim, constant, dims, integer, ints, layer_name, sole_consumer, spatial, text
-from .layout import CHANNELS_LAST
+from .emit import Emitter
+from .graph import constant, dims, integer, ints, layer_name, sole_consumer, spatial, text
+from .layers import PixelLayer
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
-UINT8 = ir.DataType.UINT8
 
 
 @dataclass(frozen=True)
@@ -105,63 +104,77 @@ def _layer(
     emit: Emitter,
 ) -> ir.Value:
     """The layer, times and plus what a batch-norm makes of it."""
-    source, weights = node.inputs[0], constant(node.inputs[1])
+    source = node.inputs[0]
     assert source is not None
-    assert weights is not None
-    image = node.op_type == "Conv"
-    x = emit.channels_last(source, node, name) if image else source
-    weights = weights.astype(np.float32)
-    if not image:
-        weights = weights if integer(node, "transB", 0) else weights.T
-        weights = weights[:, :, None, None]
-    steps, whole = whole_weights(weights)
+    steps, whole = whole_weights(_weights(node))
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(1)
     assert bias is not None
     scale = float(given.step) * steps.astype(np.float64)
     of_zero = given.zero * scale * whole.sum((1, 2, 3), np.float64)
     bias = (bias.astype(np.float64).reshape(-1) - of_zero) * then[0] + then[1]
-    scale = scale * then[0]
-    shape: list[Dim] = list(x.shape or [])
-    batch = shape[0]
-    step = emit.edit.constant(np.array(given.step), f"{name}.step")
-    zero = emit.edit.constant(np.array(given.zero, np.uint8), f"{name}.zero")
-    p = emit.edit.node(
-        "QuantizeLinear", [x, step, zero], node, f"{name}.quantize", dtype=UINT8, shape=shape
-    )
-    if not image:
-        batch = batch if len(shape) == 2 else None
-        p = _reshaped(p, [-1, 1, 1, dims(x)[-1] or 0], [batch, 1, 1, dims(x)[-1]], node, emit)
-    window = _window(node) if image else _POINT
-    value = emit.edit.sbn(
-        "PixelConvScale",
-        [
-            p,
-            emit.edit.constant(
-                np.ascontiguousarray(CHANNELS_LAST.array(whole)), f"{name}.weight.int8"
-            ),
-            emit.edit.constant(scale.astype(np.float32), f"{name}.scale"),
-            emit.edit.constant(bias.astype(np.float32), f"{name}.bias"),
-        ],
+    layer = PixelLayer(
         node,
-        name,
-        dtype=FLOAT,
-        shape=[
-            batch,
-            *(spatial(node.outputs[0]) if image else (1, 1)),
-            len(weights),
-        ],
-        attributes={**window, "pad_value": given.zero},
+        whole.astype(np.float32),
+        {**_window(node), "pad_value": given.zero},
+        source=source,
+        codes=node.outputs[0].name or "",
     )
-    emit.note_eight_bits(value, name, node)
-    if image:
-        return emit.channels_first(value, node, name)
-    size = [*dims(x)[1:-1], len(weights)]
-    return _reshaped(value, [-1, *(n or 0 for n in size)], [shape[0], *size], node, emit)
+    constants: dict[str, NDArray[np.generic]] = {
+        "scale": (scale * then[0]).astype(np.float32),
+        "bias": bias.astype(np.float32),
+    }
+    codes = emit.codes(source, float(given.step), given.zero, node, node)
+    value = emit.pixels(layer, codes, layer.weights, "Scale", constants, node, [])
+    return emit.channels_first(value, node, name) if node.op_type == "Conv" else value
 
 
-_POINT: dict[str, int | list[int]] = {
-    "strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0]
-}  # fmt: skip
+def coded_layer(node: ir.Node) -> PixelLayer | None:
+    """A layer that was trained in 8 bits, else None: whole weights, and clip(round(x / step))."""
+    weights = constant(node.inputs[1])
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(1)
+    if weights is None or bias is None or bias.any() or problem(node):
+        return None
+    weights = _weights(node)
+    if np.abs(weights).max() > LARGEST_WEIGHT or (weights != np.round(weights)).any():
+        return None
+    clip = _made_by(node.inputs[0], "Clip")
+    rounding = _made_by(clip.inputs[0], "Round") if clip is not None else None
+    division = _made_by(rounding.inputs[0], "Div") if rounding is not None else None
+    if clip is None or division is None or len(clip.inputs) != 3:
+        return None
+    low, high, step = (constant(value) for value in (*clip.inputs[1:], division.inputs[1]))
+    if low is None or high is None or step is None or {low.size, high.size, step.size} != {1}:
+        return None
+    lowest, divisor = float(low.astype(np.float64).item()), float(step.astype(np.float32).item())
+    zero = -round(lowest)
+    whole = -zero == lowest and 0 <= zero <= LARGEST_INPUT
+    if not whole or float(high.astype(np.float64).item()) != LARGEST_INPUT - zero or divisor <= 0:
+        return None
+    return PixelLayer(
+        node,
+        weights,
+        {**_window(node), "pad_value": zero},
+        factor=1,
+        offset=zero,
+        source=division.inputs[0],
+        step=divisor,
+        codes=division.outputs[0].name or "",
+    )
+
+
+def _made_by(value: ir.Value | None, op_type: str) -> ir.Node | None:
+    node = value.producer() if value is not None else None
+    return node if node is not None and node.op_type == op_type else None
+
+
+def _weights(node: ir.Node) -> NDArray[np.float32]:
+    """Weights [O, C, kh, kw], of matrix products [O, K, 1, 1]."""
+    weights = constant(node.inputs[1])
+    assert weights is not None
+    if node.op_type == "Conv":
+        return weights.astype(np.float32)
+    turned = weights if integer(node, "transB", 0) else weights.T
+    return turned.astype(np.float32)[:, :, None, None]
 
 
 def _window(node: ir.Node) -> dict[str, int | list[int]]:
@@ -181,11 +194,3 @@ def whole_weights(
     steps = np.maximum(largest, tiny) / np.float32(LARGEST_WEIGHT)
     rounded = np.round(weights / steps.reshape(-1, *[1] * (weights.ndim - 1)))
     return steps, rounded.astype(np.int8)
-
-
-def _reshaped(
-    value: ir.Value, target: list[int], shape: list[Dim], before: ir.Node, emit: Emitter
-) -> ir.Value:
-    assert value.dtype is not None
-    sizes = emit.edit.constant(np.array(target, np.int64), "shape")
-    return emit.edit.node("Reshape", [value, sizes], before, "rows", dtype=value.dtype, shape=shape)

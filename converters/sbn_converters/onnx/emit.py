@@ -20,6 +20,7 @@ from .samples import Samples
 FLOAT = ir.DataType.FLOAT
 UINT64 = ir.DataType.UINT64
 INT16 = ir.DataType.INT16
+UINT8 = ir.DataType.UINT8
 
 
 class Emitter:
@@ -177,10 +178,11 @@ class Emitter:
         before: ir.Node,
         steps: list[str],
     ) -> ir.Value:
-        """A first layer on pixels with the epilogue of that kind and its constants."""
+        """A layer on bytes with the epilogue of that kind and its constants."""
         name = layer_name(layer.node)
         array = CHANNELS_LAST.array(weights).astype(np.int8)
-        height, width = spatial(layer.node.outputs[0])
+        image = len(dims(layer.node.outputs[0])) == 4
+        height, width = spatial(layer.node.outputs[0]) if image else (1, 1)
         value = self.edit.sbn(
             f"PixelConv{kind}",
             [
@@ -199,8 +201,15 @@ class Emitter:
             ],
             attributes=layer.attributes,
         )
-        self.note(value, name, "pixels", [layer.node.op_type, *steps], layer.node)
-        return value
+        kind = "pixels" if layer.source is None else "int8"
+        self.note(value, name, kind, [layer.node.op_type, *steps], layer.node)
+        self.note_codes(value, layer.codes)
+        result = dims(layer.node.outputs[0])
+        if len(result) == 4:
+            return value
+        size = [*result[1:-1], dims(value)[-1]]
+        rows: list[Dim] = [_batch(pixels) if len(size) == 1 else None, *size]
+        return self.reshaped(value, [-1, *(n or 0 for n in size)], rows, before)
 
     def pack(
         self,
@@ -317,16 +326,47 @@ class Emitter:
             layer.macs, layer.candidate = macs(traced), traced in self.candidates
         self.layers[node] = layer
 
-    def note_eight_bits(self, value: ir.Value, name: str, traced: ir.Node) -> None:
-        """Records that the value's node computes a traced layer in 8 bits."""
-        self.note(value, name, "int8", [traced.op_type], traced)
+    def codes(
+        self, value: ir.Value, step: float, zero: int, layer: ir.Node, before: ir.Node
+    ) -> ir.Value:
+        """Floats as bytes round(x / step) + zero, as an image [N, H, W, C] for a layer."""
+        name = layer_name(layer)
+        x = self.channels_last(value, before, name)
+        shape = list(x.shape or [])
+        inputs = [
+            x,
+            self.edit.constant(np.array(step, np.float32), f"{name}.step"),
+            self.edit.constant(np.array(zero, np.uint8), f"{name}.zero"),
+        ]
+        made = self.edit.node(
+            "QuantizeLinear", inputs, before, f"{name}.quantize", dtype=UINT8, shape=shape
+        )
+        if len(shape) == 4:
+            return made
+        rows: list[Dim] = [shape[0] if len(shape) == 2 else None, 1, 1, shape[-1]]
+        return self.reshaped(made, [-1, 1, 1, dims(x)[-1] or 0], rows, before)
+
+    def reshaped(
+        self, value: ir.Value, target: list[int], shape: list[Dim], before: ir.Node
+    ) -> ir.Value:
+        """The same elements in another shape; one number of `target` may be -1."""
+        assert value.dtype is not None
+        sizes = self.edit.constant(np.array(target, np.int64), "shape")
+        return self.edit.node(
+            "Reshape", [value, sizes], before, "rows", dtype=value.dtype, shape=shape
+        )
+
+    def note_codes(self, value: ir.Value, traced: str) -> None:
+        """Records which traced value the codes of the value's node are compared with."""
         node = value.producer()
         assert node is not None
-        self.layers[node].codes = traced.outputs[0].name or ""
+        self.layers[node].codes = traced
 
     def note_source(self, value: ir.Value, source: str, *, rounded: bool = False) -> None:
         """Records whose signs a packed value holds."""
         node = value.producer()
+        if node is not None and node not in self.layers and node.inputs[0] is not None:
+            node = node.inputs[0].producer()  # of rows, which only have another shape
         assert node is not None
         layer = self.layers[node]
         layer.source, layer.rounded = source, rounded

@@ -101,14 +101,22 @@ class Accumulator:
 
 @dataclass
 class PixelLayer:
-    """A first convolution on 8-bit pixels before anything that follows it.
+    """A convolution or dense layer on bytes before anything that follows it.
 
-    `weights` are whole numbers from -127 to 127, [O, C, kh, kw].
+    `weights` are whole numbers from -127 to 127, [O, C, kh, kw]. The layer's sums are
+    `factor` * sum(w p) - `offset` * sum(w) for bytes p: pixels of the image, or, where there is
+    a `source`, round(source / step) + offset, saturated, which the traced value `codes` is
+    rounded from.
     """
 
     node: ir.Node
     weights: NDArray[np.float32]
     attributes: dict[str, int | list[int]]
+    factor: int = 2
+    offset: int = 255
+    source: ir.Value | None = None
+    step: float = 0.0
+    codes: str = ""
 
     @property
     def outputs(self) -> int:

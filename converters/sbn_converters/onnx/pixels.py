@@ -79,15 +79,15 @@ def _is_whole(value: ir.Value, image: ir.Value) -> bool:
 
 
 def pixel_thresholds(
-    steps: list[ChannelStep], weights: NDArray[np.float32]
+    steps: list[ChannelStep], layer: PixelLayer
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Thresholds int32 [O] on sum(w p), and which channels' weights to negate, bool [O].
 
-    Found by bisection over the sums that pixels from 0 to 255 can give.
+    Found by bisection over the sums that bytes from 0 to 255 can give.
 
     Raises NotAThreshold if a step is not monotone.
     """
-    channels = len(weights)
+    weights, channels = layer.weights, layer.outputs
     direction = direction_of(steps, channels)
     if direction is None:
         raise NotAThreshold("a step between the sum and the sign is not monotone")
@@ -97,7 +97,7 @@ def pixel_thresholds(
     sign = np.where(negate, -1, 1)
 
     def positive(sums: NDArray[np.int64]) -> NDArray[np.bool_]:
-        whole = (2 * sums * sign - PIXEL_MAX * total).astype(np.float32)
+        whole = (layer.factor * sums * sign - layer.offset * total).astype(np.float32)
         negative: NDArray[np.bool_] = apply_all(steps, whole[None])[0] < 0
         return ~negative
 
@@ -115,12 +115,12 @@ def pixel_thresholds(
 
 
 def pixel_scale(
-    weights: NDArray[np.float32], scale: NDArray[np.float32], bias: NDArray[np.float32]
+    layer: PixelLayer, scale: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """scale and bias float32 [O] for sum(w p), from those for 2 sum(w p) - 255 sum(w)."""
-    total = weights.reshape(len(weights), -1).astype(np.float64).sum(axis=1)
-    shifted = bias - PIXEL_MAX * total * scale.astype(np.float64)
-    return 2 * scale, shifted.astype(np.float32)
+    """scale and bias float32 [O] for sum(w p), from those for the layer's own sums."""
+    total = layer.weights.reshape(layer.outputs, -1).astype(np.float64).sum(axis=1)
+    shifted = bias - layer.offset * total * scale.astype(np.float64)
+    return layer.factor * scale, shifted.astype(np.float32)
 
 
 def pixels_like(image: ir.Value) -> ir.Value:

@@ -6,7 +6,7 @@ from typing import get_args
 
 from torch import Tensor, nn
 
-from sbn_deploy.nn.models.network import First, Layers, Network, check_choice, check_counts
+from sbn_deploy.nn.models.network import First, Float, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
 
 
@@ -26,6 +26,8 @@ class BiRealNet18(Network, arch="birealnet18"):
         channels, size, classes: of the images; height and width are multiples of 32.
         width: channels of the first section.
         first: weights of the first convolution, as in `cifar-vgg`.
+        last, shortcuts: weights of the last layer and of the 1x1 convolutions of shortcuts, "real"
+            or "int8".
     """
 
     def __init__(
@@ -37,11 +39,15 @@ class BiRealNet18(Network, arch="birealnet18"):
         classes: int = 1000,
         width: int = 64,
         first: First = "int8",
+        last: Float = "real",
+        shortcuts: Float = "real",
     ) -> None:
         super().__init__()
         height_width(size, least=32, multiple=32)
         check_counts(channels=channels, classes=classes, width=width)
         check_choice("first", first, get_args(First))
+        check_choice("last", last, get_args(Float))
+        check_choice("shortcuts", shortcuts, get_args(Float))
         self.stem = nn.Sequential()
         entry = layers.input_conv2d(
             channels, width, 7, stride=2, padding=3, padding_value=-1.0, weights=first
@@ -53,11 +59,11 @@ class BiRealNet18(Network, arch="birealnet18"):
         inputs = width
         for outputs in (width, 2 * width, 4 * width, 8 * width):
             for _ in range(4):
-                self.blocks.append(_Block(layers, inputs, outputs))
+                self.blocks.append(_Block(layers, inputs, outputs, shortcuts))
                 inputs = outputs
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.head = nn.Linear(inputs, classes)
+        self.head = layers.float_linear(inputs, classes, weights=last)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.stem(x))
@@ -68,7 +74,7 @@ class BiRealNet18(Network, arch="birealnet18"):
 class _Block(nn.Module):
     """shortcut(x) + norm(conv(sign(x))); halves the image where channels change."""
 
-    def __init__(self, layers: Layers, inputs: int, outputs: int) -> None:
+    def __init__(self, layers: Layers, inputs: int, outputs: int, shortcuts: Float) -> None:
         super().__init__()
         stride = 1 if inputs == outputs else 2
         self.sign = layers.activation()
@@ -77,7 +83,8 @@ class _Block(nn.Module):
         self.shortcut = nn.Sequential()
         if stride > 1:
             self.shortcut.add_module("pool", nn.AvgPool2d(2))
-            self.shortcut.add_module("conv", nn.Conv2d(inputs, outputs, 1, bias=False))
+            conv = layers.float_conv1x1(inputs, outputs, weights=shortcuts)
+            self.shortcut.add_module("conv", conv)
             self.shortcut.add_module("norm", nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:

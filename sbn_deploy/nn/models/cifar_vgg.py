@@ -25,7 +25,7 @@ class CifarVgg(InOrder, Network, arch="cifar-vgg"):
             (normalised with mean and std 0.5), so that pre-activations are exact
             integers; black surrounds the image. "real" takes any numbers, and
             zeros surround the image.
-        last: weights of the last layer, "binary" or "real".
+        last: weights of the last layer, "binary", "real" or "int8".
     """
 
     def __init__(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 from torch import nn
 
 from sbn_deploy.nn.models.network import Last, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
 from sbn_deploy.nn.models.stages import InOrder, dense, head, stage
+
+Real = Literal["binary", "real"]
 
 
 class DigitsCnn(InOrder, Network, arch="digits-cnn"):
@@ -21,7 +23,8 @@ class DigitsCnn(InOrder, Network, arch="digits-cnn"):
     Args:
         channels, size, classes: of the images; height and width are at least 4.
         width: channels of the first convolution.
-        first, last: weights of the first and last layer, "binary" or "real".
+        first: weights of the first layer, "binary" or "real".
+        last: weights of the last layer, "binary", "real" or "int8".
     """
 
     def __init__(
@@ -32,13 +35,13 @@ class DigitsCnn(InOrder, Network, arch="digits-cnn"):
         size: Size = 8,
         classes: int = 10,
         width: int = 32,
-        first: Last = "binary",
+        first: Real = "binary",
         last: Last = "binary",
     ) -> None:
         super().__init__()
         sides = height_width(size, least=4)
         check_counts(channels=channels, classes=classes, width=width)
-        check_choice("first", first, get_args(Last))
+        check_choice("first", first, get_args(Real))
         check_choice("last", last, get_args(Last))
 
         def convolution(inputs: int, outputs: int, pool: nn.Module | None = None) -> nn.Module:

@@ -31,6 +31,7 @@ from sbn_deploy.nn.activation import DeterministicSign, StochasticSign
 from sbn_deploy.nn.binary import Estimator, WeightOptions
 from sbn_deploy.nn.bounded import Bounded
 from sbn_deploy.nn.conv import BinaryConv1d, BinaryConv2d
+from sbn_deploy.nn.eight_bits import EightBitConv2d, EightBitLinear
 from sbn_deploy.nn.input import InputConv2d
 from sbn_deploy.nn.linear import BinaryLinear
 from sbn_deploy.nn.models.shape import MOST
@@ -41,8 +42,11 @@ Kind = Literal["sbn", "fp32"]
 First = Literal["int8", "binary", "real"]
 """Weights of the first layer."""
 
-Last = Literal["binary", "real"]
+Last = Literal["binary", "real", "int8"]
 """Weights of the last layer."""
+
+Float = Literal["real", "int8"]
+"""Weights of layers on floats: those of shortcuts, and the last one behind a mean."""
 
 
 class ConvOptions(TypedDict):
@@ -56,8 +60,8 @@ class ConvOptions(TypedDict):
 class Layers(Protocol):
     """Makes the layers that differ between a binary network and its twin.
 
-    None has a bias. The twin pads with zeros, whatever the `padding_value`, and all its weights
-    are real.
+    None but `float_linear` has a bias. The twin pads with zeros, whatever the `padding_value`, and
+    all its weights are real.
     """
 
     kind: Kind
@@ -88,6 +92,12 @@ class Layers(Protocol):
 
     def output_linear(self, inputs: int, outputs: int, *, weights: Last) -> nn.Module:
         """The last linear layer."""
+
+    def float_conv1x1(self, inputs: int, outputs: int, *, weights: Float) -> nn.Module:
+        """A 1x1 convolution of floats, of a shortcut."""
+
+    def float_linear(self, inputs: int, outputs: int, *, weights: Float) -> nn.Module:
+        """A last linear layer on floats, with a bias."""
 
     def activation(self) -> nn.Module:
         """The nonlinearity that follows a batch-norm."""
@@ -160,7 +170,17 @@ class BinaryLayers:
     def output_linear(self, inputs: int, outputs: int, *, weights: Last) -> nn.Module:
         if weights == "real":
             return nn.Linear(inputs, outputs, bias=False)
+        if weights == "int8":
+            return EightBitLinear(inputs, outputs, bias=False)
         return self.linear(inputs, outputs)
+
+    def float_conv1x1(self, inputs: int, outputs: int, *, weights: Float) -> nn.Module:
+        if weights == "int8":
+            return EightBitConv2d(inputs, outputs, 1, bias=False)
+        return nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def float_linear(self, inputs: int, outputs: int, *, weights: Float) -> nn.Module:
+        return EightBitLinear(inputs, outputs) if weights == "int8" else nn.Linear(inputs, outputs)
 
     def activation(self) -> nn.Module:
         if self.options.surrogate:
@@ -199,6 +219,12 @@ class RealLayers:
 
     def output_linear(self, inputs: int, outputs: int, *, weights: Last) -> nn.Module:
         return self.linear(inputs, outputs)
+
+    def float_conv1x1(self, inputs: int, outputs: int, *, weights: Float) -> nn.Module:
+        return nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def float_linear(self, inputs: int, outputs: int, *, weights: Float) -> nn.Module:
+        return nn.Linear(inputs, outputs)
 
     def activation(self) -> nn.Module:
         return nn.ReLU()

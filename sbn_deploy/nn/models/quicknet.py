@@ -8,7 +8,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from sbn_deploy.nn.models.network import First, Layers, Network, check_choice, check_counts
+from sbn_deploy.nn.models.network import First, Float, Layers, Network, check_choice, check_counts
 from sbn_deploy.nn.models.shape import Size, height_width
 from sbn_runtime.errors import ConfigError
 
@@ -26,6 +26,8 @@ class QuickNet(Network, arch="quicknet"):
         channels, size, classes: of the images; height and width are multiples of 32.
         widths, blocks: channels and residual blocks of each section.
         first: weights of the first convolution, as in `cifar-vgg`.
+        last, shortcuts: weights of the last layer, and of the 1x1 convolutions of stem and
+            transitions, "real" or "int8".
     """
 
     def __init__(
@@ -38,6 +40,8 @@ class QuickNet(Network, arch="quicknet"):
         widths: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (4, 4, 4, 4),
         first: First = "int8",
+        last: Float = "real",
+        shortcuts: Float = "real",
     ) -> None:
         super().__init__()
         height_width(size, least=32, multiple=32)
@@ -52,13 +56,15 @@ class QuickNet(Network, arch="quicknet"):
         if widths[0] % 4:
             raise ConfigError(f"the first width must be a multiple of 4; got {list(widths)}")
         check_choice("first", first, get_args(First))
-        self.stem = _stem(layers, channels, widths[0], first)
+        check_choice("last", last, get_args(Float))
+        check_choice("shortcuts", shortcuts, get_args(Float))
+        self.stem = _stem(layers, channels, widths[0], first, shortcuts)
         self.sections = nn.Sequential()
         inputs = widths[0]
         for width, count in zip(widths, blocks, strict=True):
             section = nn.Sequential()
             if len(self.sections):
-                section.append(_transition(inputs, width))
+                section.append(_transition(layers, inputs, width, shortcuts))
             section.extend(_Block(layers, width) for _ in range(count))
             self.sections.append(section)
             inputs = width
@@ -66,7 +72,7 @@ class QuickNet(Network, arch="quicknet"):
         self.head.add_module("relu", nn.ReLU())
         self.head.add_module("pool", nn.AdaptiveAvgPool2d(1))
         self.head.add_module("flatten", nn.Flatten())
-        self.head.add_module("linear", nn.Linear(inputs, classes))
+        self.head.add_module("linear", layers.float_linear(inputs, classes, weights=last))
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.sections(self.stem(x)))
@@ -100,7 +106,9 @@ class _Block(nn.Module):
         return x + y
 
 
-def _stem(layers: Layers, channels: int, width: int, first: First) -> nn.Sequential:
+def _stem(
+    layers: Layers, channels: int, width: int, first: First, shortcuts: Float
+) -> nn.Sequential:
     """[N, C, H, W] -> [N, width, H / 4, W / 4]."""
     inner = width // 4
     entry = layers.input_conv2d(
@@ -113,18 +121,18 @@ def _stem(layers: Layers, channels: int, width: int, first: First) -> nn.Sequent
     depthwise = nn.Conv2d(inner, inner, 3, stride=2, padding=1, groups=inner, bias=False)
     stem.add_module("depthwise", depthwise)
     stem.add_module("depthwise_norm", nn.BatchNorm2d(inner, affine=False))
-    stem.add_module("pointwise", nn.Conv2d(inner, width, 1, bias=False))
+    stem.add_module("pointwise", layers.float_conv1x1(inner, width, weights=shortcuts))
     stem.add_module("pointwise_norm", nn.BatchNorm2d(width))
     return stem
 
 
-def _transition(inputs: int, outputs: int) -> nn.Sequential:
+def _transition(layers: Layers, inputs: int, outputs: int, shortcuts: Float) -> nn.Sequential:
     """[N, inputs, H, W] -> [N, outputs, H / 2, W / 2]."""
     transition = nn.Sequential()
     transition.add_module("relu", nn.ReLU())
     transition.add_module("pool", nn.MaxPool2d(2, stride=1))
     transition.add_module("blur", _blur(inputs))
-    transition.add_module("conv", nn.Conv2d(inputs, outputs, 1, bias=False))
+    transition.add_module("conv", layers.float_conv1x1(inputs, outputs, weights=shortcuts))
     transition.add_module("norm", nn.BatchNorm2d(outputs))
     return transition
 

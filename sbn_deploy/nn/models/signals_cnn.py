@@ -21,7 +21,7 @@ class SignalsCnn(InOrder, Network, arch="signals-cnn"):
     Args:
         channels, length, classes: of the signals; length is at least 8.
         width: channels of the first convolution.
-        last: weights of the last layer, "binary" or "real".
+        last: weights of the last layer, "binary", "real" or "int8".
     """
 
     def __init__(

@@ -21,6 +21,7 @@ from sbn_converters.tflite.write import write
 from sbn_deploy.export import export_model
 from sbn_deploy.lce.process import run_lce
 from sbn_deploy.materialize import Form
+from sbn_deploy.nn import EightBitConv2d
 from sbn_deploy.untrained import export_untrained
 from sbn_runtime.errors import UnsupportedLayerError
 from sbn_runtime.session import session_options
@@ -213,6 +214,15 @@ def test_shortcuts(after: nn.Module) -> None:
     layers = [Residual(40, after), Residual(40, after), Sign(), *head(40 * 16)]
     model = checked(*layers, channels=40, size=4)
     assert operators(model).count("ADD") == 2
+
+
+@needs_lce
+def test_layers_that_were_trained_in_eight_bits() -> None:
+    torch.manual_seed(0)
+    layer = EightBitConv2d(8, 40, 3, padding=1)
+    layer(normal(4, 8, 4, 4))
+    model = checked(layer.fixed(), Sign(), *head(40 * 16), channels=8, size=4)
+    assert "DIV" in operators(model)
 
 
 @needs_lce

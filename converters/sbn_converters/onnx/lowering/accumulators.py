@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ...ops import BY_NAME, MAX_PRODUCTS
 from .. import chains
+from ..eight_bits import coded_layer
 from ..graph import constant, dims, integer, ints, spatial, text
 from ..layers import Accumulator
 from ..pixels import pixel_layer
@@ -44,6 +45,7 @@ class Accumulators:
                 )
             elif layer is not None:
                 self.state.pixel_layers[node.outputs[0]] = layer
+            self._coded(node)
             self.state.why.setdefault(node, "its input is not a tensor of signs")
             return
         if not self._all_signs(node, weights):
@@ -78,6 +80,7 @@ class Accumulators:
             return
         packed = self.state.input(node)
         if packed is None or any(packed.pads) or packed.is_image:
+            self._coded(node)
             self.state.why.setdefault(node, "its input is not a tensor of signs")
             return
         if not self._all_signs(node, weights):
@@ -94,6 +97,12 @@ class Accumulators:
             _bias(node),
             {"channels": packed.products},
         )
+
+    def _coded(self, node: ir.Node) -> None:
+        """Enters a layer that was trained in 8 bits."""
+        layer = coded_layer(node)
+        if layer is not None:
+            self.state.pixel_layers[node.outputs[0]] = layer
 
     def _all_signs(self, node: ir.Node, weights: NDArray[np.generic]) -> bool:
         if not np.isin(weights, (-1, 1)).all():

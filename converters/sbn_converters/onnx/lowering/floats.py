@@ -61,7 +61,7 @@ class Floats:
     def _pixel_scale(self, value: ir.Value, layer: PixelLayer) -> None:
         """A first layer on pixels and the affine steps and clamp after it, to floats."""
         steps: Epilogue = follow(value, None, layer.outputs, pixels=True)
-        scale, bias = pixel_scale(layer.weights, steps.scale, steps.bias)
+        scale, bias = pixel_scale(layer, steps.scale, steps.bias)
         constants: dict[str, NDArray[np.generic]] = {
             "scale": scale,
             "bias": bias,
@@ -69,7 +69,7 @@ class Floats:
         }
         made = self.state.emit.pixels(
             layer,
-            self.state.future_pixels(),
+            self.state.bytes_of(layer, layer.node),
             layer.weights,
             steps.kind,
             constants,

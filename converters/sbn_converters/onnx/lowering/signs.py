@@ -73,7 +73,7 @@ class Signs:
     ) -> Packed | None:
         """A first layer on pixels, the chain and the sign as one packed operator."""
         try:
-            threshold, negate = pixel_thresholds(chain.steps, layer.weights)
+            threshold, negate = pixel_thresholds(chain.steps, layer)
             masks = _min_pooled(chain, layer.outputs)
         except NotAThreshold as reason:
             self.state.why[layer.node] = f"no threshold: {reason}"
@@ -82,7 +82,7 @@ class Signs:
         constants: dict[str, NDArray[np.generic]] = {"threshold": threshold}
         names = [*chain.names, "sign"]
         value = self.state.emit.pixels(
-            layer, self.state.future_pixels(), weights, "Threshold", constants, node, names
+            layer, self.state.bytes_of(layer, node), weights, "Threshold", constants, node, names
         )
         return self._pools(value, layer.node, chain, masks, node)
 
@@ -120,10 +120,11 @@ class Signs:
         if isinstance(layer, Accumulator):
             value = self.state.emit.quantized(layer, scale, bias, node, names)
         else:
-            scale, bias = pixel_scale(layer.weights, scale, bias)
+            scale, bias = pixel_scale(layer, scale, bias)
             constants: dict[str, NDArray[np.generic]] = {"scale": scale, "bias": bias}
+            pixels = self.state.bytes_of(layer, node)
             value = self.state.emit.pixels(
-                layer, self.state.future_pixels(), layer.weights, "Quantize", constants, node, names
+                layer, pixels, layer.weights, "Quantize", constants, node, names
             )
         for pool, mask in zip(chain.pools, masks, strict=True):
             value = self.state.emit.pool(pool.node, value, mask, node)

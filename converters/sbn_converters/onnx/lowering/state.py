@@ -56,6 +56,12 @@ class State:
             self.pixels = pixels_like(self.graph.inputs[0])
         return self.pixels
 
+    def bytes_of(self, layer: PixelLayer, before: ir.Node) -> ir.Value:
+        """What a layer on bytes reads: the image, or codes of floats."""
+        if layer.source is None:
+            return self.future_pixels()
+        return self.emit.codes(layer.source, layer.step, layer.offset, layer.node, before)
+
     def replace(self, end: ir.Value, value: ir.Value, before: ir.Node) -> ir.Value:
         """Lets all read the new value, laid out like the old; drops what computed that."""
         value = self.emit.channels_first(value, before, value.name or "")

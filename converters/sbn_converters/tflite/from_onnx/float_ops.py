@@ -39,6 +39,9 @@ _BINARY = {
     "Sub": "SUB",
 }
 
+# A float of this size has no digits behind the point: adding it rounds to the nearest, as ONNX does.
+_WHOLE = np.array(3 << 22, np.float32)
+
 
 def translate(values: Values, node: ir.Node, name: str) -> None:
     """Writes one operator.
@@ -105,6 +108,26 @@ def _clip(values: Values, node: ir.Node, name: str) -> Plain | None:
             return None
         bounds.append(array.astype(np.float32).reshape(()))
     return _like(x, builder.clamp(x.tensor, bounds[0], bounds[1], name))
+
+
+def _codes(values: Values, node: ir.Node, name: str) -> Plain | None:
+    """Floats as whole numbers from 0 to 255, which stay floats: TFLite's own rounding differs."""
+    x, builder = _input(values, node), values.builder
+    step, zero = (constant(value) for value in node.inputs[1:])
+    if step is None or zero is None or step.size != 1:
+        return None
+    offset = zero.astype(np.float32).reshape(())
+
+    def applied(op: str, tensor: int, number: NDArray[np.float32], key: str) -> int:
+        operand = builder.constant(number, f"{name}.{key}.operand")
+        return builder.binary(op, tensor, operand, f"{name}.{key}")
+
+    tensor = applied("DIV", x.tensor, step.astype(np.float32).reshape(()), "steps")
+    low, high = (np.asarray(limit - offset, np.float32) for limit in (0, 255))
+    tensor = builder.clamp(tensor, low, high, f"{name}.limited")
+    tensor = applied("ADD", tensor, _WHOLE, "moved")
+    tensor = applied("SUB", tensor, _WHOLE, "rounded")
+    return _like(x, applied("ADD", tensor, offset, "codes"))
 
 
 def _operands(values: Values, node: ir.Node, name: str) -> tuple[list[int], bool]:
@@ -396,6 +419,7 @@ _HANDLERS: dict[str, Callable[[Values, ir.Node, str], Plain | None]] = {
     "MatMul": _dense,
     "MaxPool": _pool,
     "PRelu": _prelu,
+    "QuantizeLinear": _codes,
     "Pad": _pad,
     "ReduceMean": _mean,
     "Reshape": _reshape,

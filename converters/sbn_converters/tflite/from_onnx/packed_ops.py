@@ -273,7 +273,8 @@ def _pixel_sum(
     if window.is_padded and (border or not window.is_same(height, width)):
         x = builder.pad(x, window.pads, border or None, name)
         window = window.unpadded()
-    x = builder.cast(x, FLOAT, f"{name}.pixels")
+    if builder.dtype(x) != FLOAT:
+        x = builder.cast(x, FLOAT, f"{name}.pixels")
     largest = 255 * np.abs(weights).sum(axis=(1, 2, 3)) + np.abs(bias)
     zeros = np.zeros(len(weights), np.float32)
     if (largest < _EXACT).all():
