@@ -39,7 +39,7 @@ _BINARY = {
     "Sub": "SUB",
 }
 
-# A float of this size has no digits behind the point: adding it rounds to the nearest, as ONNX does.
+# A float of this size has no digits behind the point: adding it rounds as ONNX does.
 _WHOLE = np.array(3 << 22, np.float32)
 
 
