@@ -20,7 +20,7 @@ from sbn_deploy.data.dataset import Split
 from sbn_deploy.engines.onnx import kernel_engine
 from sbn_deploy.oracle.onnx_engines import as_feed
 from sbn_deploy.tasks import Metric, Objective
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, ModelError
 from sbn_runtime.preprocess import Preprocess, Standardize
 
 _log = logging.getLogger(__name__)
@@ -189,6 +189,9 @@ def measure(
     Args:
         models: traced members, as `Traced.onnx` gives them.
         inputs: float32 [N, ...].
+
+    Raises:
+        ModelError: a layer is given numbers that are not finite.
     """
     histograms: dict[str, list[_Histogram]] = {}
     refused: dict[str, str] = {}
@@ -220,6 +223,11 @@ class _Histogram:
         self.counts = np.zeros(_BINS)
 
     def extend(self, array: NDArray[np.float32]) -> None:
+        if not np.isfinite(array).all():
+            raise ModelError(
+                "the network computes NaN or infinity of the examples for --int8; check how they"
+                " become its input"
+            )
         self.low = min(self.low, float(array.min()))
         self.high = max(self.high, float(array.max()))
 
@@ -273,7 +281,9 @@ def _runs(
     (name,) = (value.name for value in session.get_inputs())
     computed = [value for value in wanted if value != name]
     for batch in _batches(inputs):
-        values = dict(zip(computed, session.run(computed, {name: batch}), strict=True))
+        # Asked for no output, onnxruntime gives all.
+        arrays = session.run(computed, {name: batch}) if computed else []
+        values = dict(zip(computed, arrays, strict=True))
         yield values | ({name: batch} if name in wanted else {})
 
 

@@ -22,7 +22,7 @@ from sbn_deploy.oracle import validate_members
 from sbn_deploy.oracle.onnx_engines import as_feed
 from sbn_deploy.tracing.trace import trace
 from sbn_runtime import available_isas
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, ModelError
 
 from .random_networks import Sign, batch_norm, random_signs
 
@@ -232,3 +232,10 @@ def test_a_network_without_a_task_has_no_measure(network: nn.Module, data: str) 
 def test_images_need_their_preprocessing(network: nn.Module, data: str) -> None:
     with pytest.raises(ConfigError, match="add --preprocess"):
         onnx_model.build([network], torch.randn(2, 3, 16, 16), int8=data)
+
+
+def test_numbers_that_are_not_finite(network: nn.Module) -> None:
+    traced = trace(network, torch.randn(2, 3, 16, 16))
+    images = np.full((2, 3, 16, 16), np.inf, np.float32)
+    with pytest.raises(ModelError, match="NaN or infinity"):
+        eight_bits.measure([traced.onnx(network)], ["stem"], images)
