@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,28 +11,39 @@ import pytest
 from sbn_runtime import Session
 
 from ..command import Outcome, sbn
-from .conftest import Trained
+from ..once import once
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network whose first and last layer have real weights."""
-    folder = tmp_path_factory.mktemp("int8")
-    real = ("--set", "model.first=real", "--set", "model.last=real")
-    outcome = sbn("train", "--out", folder, "--epochs", "2", *real)
-    assert outcome.status == 0, outcome
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network whose first and last layer have real weights, exported with and without 8 bits."""
+
+    def make(folder: Path) -> None:
+        checkpoint = folder / "checkpoint.safetensors"
+        real = ("--set", "model.first=real", "--set", "model.last=real")
+        outcomes = [
+            sbn("train", "--out", folder, "--epochs", "2", *real),
+            sbn("export", checkpoint, "-o", folder / "plain.onnx"),
+            sbn("export", checkpoint, "--int8", "-o", folder / "digits.onnx", "--json"),
+        ]
+        assert [outcome.status for outcome in outcomes] == [0, 0, 0], outcomes
+        (folder / "said.json").write_text(json.dumps(asdict(outcomes[-1])))
+
+    return once(tmp_path_factory, "int8", make)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(folder: Path) -> Path:
     return folder / "checkpoint.safetensors"
 
 
 @pytest.fixture(scope="module")
-def exported(checkpoint: Path) -> tuple[Path, Outcome]:
-    path = checkpoint.with_name("digits.onnx")
-    outcome = sbn("export", checkpoint, "--int8", "-o", path, "--json")
-    assert outcome.status == 0, outcome
-    return path, outcome
+def exported(folder: Path) -> tuple[Path, Outcome]:
+    outcome = Outcome(**json.loads((folder / "said.json").read_text()))
+    return folder / "digits.onnx", outcome
 
 
-def test_export(checkpoint: Path, exported: tuple[Path, Outcome], tmp_path: Path) -> None:
+def test_export(exported: tuple[Path, Outcome]) -> None:
     path, outcome = exported
     report = outcome.json["int8"]
     assert (report["data"], report["metric"]) == ("digits", "accuracy")
@@ -40,9 +53,7 @@ def test_export(checkpoint: Path, exported: tuple[Path, Outcome], tmp_path: Path
     kinds = {layer["name"]: layer["kind"] for layer in outcome.json["layers"]}
     assert {*report["ranges"], *report["float_layers"]} == {"stage1.conv", "head.linear"}
     assert {kinds[name] for name in report["ranges"]} == {"int8"}
-    plain = tmp_path / "plain.onnx"
-    assert sbn("export", checkpoint, "-o", plain).status == 0
-    assert path.stat().st_size < plain.stat().st_size
+    assert path.stat().st_size < path.with_name("plain.onnx").stat().st_size
     assert Session(path).metadata["int8"] == report
 
 
@@ -72,10 +83,10 @@ def test_inspect(exported: tuple[Path, Outcome]) -> None:
     ],
 )
 def test_what_cannot_be(
-    trained: Trained, arguments: tuple[str, ...], wanted: str, tmp_path: Path
+    checkpoint: Path, arguments: tuple[str, ...], wanted: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "digits.onnx"
-    outcome = sbn("export", trained.checkpoint, "-o", output, *arguments)
+    outcome = sbn("export", checkpoint, "-o", output, *arguments)
     assert outcome.status == 2
     assert wanted in outcome.stderr
     assert not output.exists()
