@@ -42,7 +42,9 @@ help:  ## list the targets
 demo: $(STAMPS)/demo  ## train, export, validate and compare on handwritten digits (about 6 minutes)
 	$(BIN)/sbn demo
 
-test: lint native-test python-test  ## all that must pass: lint, native tests, Python tests
+test: $(STAMPS)/dev  ## all that must pass: lint, native tests, Python tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint native-test
+	@$(MAKE) --no-print-directory python-test
 
 lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -113,6 +113,7 @@ def test_no_request_leaves(sweep_page: Path, sweep: Report, tmp_path: Path) -> N
     assert "<button" in dom  # the script was allowed to run
 
 
+@pytest.mark.long
 def test_a_request_would_be_seen(single_page: Path, tmp_path: Path) -> None:
     text = single_page.read_text(encoding="utf-8")
     other = tmp_path / "other.html"
@@ -177,6 +178,7 @@ def test_text_in_charts_stays_inside_and_apart(sweep_page: Path, tmp_path: Path)
     assert values == {"outside": [], "overlapping": []}
 
 
+@pytest.mark.long
 def test_tables_are_sorted_by_a_click(sweep_page: Path, tmp_path: Path) -> None:
     script = """
     const table = inner.querySelector("#speed table");
