@@ -16,6 +16,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TypeProto, helper
 
+from sbn_converters.onnx.functions import function_protos, reachable
+from sbn_converters.ops import DOMAIN
 from sbn_runtime import InputError, ModelError, Session
 from sbn_runtime.session import session_options
 
@@ -58,9 +60,18 @@ def check(seed: int, folder: Path) -> str:
 
 @cache
 def sound() -> tuple[bytes, ...]:
-    """Files as exported; the large ones are left out."""
+    """Files as they would be exported today; the large ones are left out."""
     files = [path.read_bytes() for path in sorted(GOLDEN.glob("*.onnx"))]
-    return tuple(data for data in files if len(data) < 1 << 18)
+    return tuple(_with_bodies_of_today(data) for data in files if len(data) < 1 << 18)
+
+
+def _with_bodies_of_today(data: bytes) -> bytes:
+    """Those of older files may round twice."""
+    model = onnx.load_from_string(data)
+    used = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
+    del model.functions[:]
+    model.functions.extend(function_protos()[name] for name in reachable(used))
+    return model.SerializeToString()
 
 
 def damaged(rng: random.Random) -> bytes:
