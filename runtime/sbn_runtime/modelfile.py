@@ -1,7 +1,8 @@
 """A first look at an ONNX file, without the onnx package.
 
-Reads just enough of the protobuf encoding to say which operator domains a
-model imports, at a cost that does not depend on the size of the weights.
+Reads just enough of the protobuf encoding to say which operator domains a model imports
+and whether its constants are as large as they claim, at a cost that does not depend on the size
+of the weights.
 """
 
 from __future__ import annotations
@@ -15,6 +16,15 @@ from .errors import ModelError
 # Field numbers in onnx.proto.
 _MODEL_OPSET_IMPORT = 8
 _OPSET_DOMAIN = 1
+# Of messages that hold tensors, and which message each of these fields is.
+_HOLDERS = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
+}
+_TENSOR_DIMS, _TENSOR_EXTERNAL = 1, 13
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -47,6 +57,47 @@ def imported_domains(path: Path) -> set[str]:
         ) from error
 
 
+def check_tensors(path: Path) -> None:
+    """Raises ModelError if a constant claims more elements than its bytes can hold.
+
+    onnxruntime sets up memory by the shapes before it looks at the bytes.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            left = [("model", 0, len(data))]
+            while left:
+                kind, begin, end = left.pop()
+                if kind == "tensor":
+                    _check_tensor(path, data, begin, end)
+                    continue
+                for number, first, last in _fields(data, end, begin):
+                    if number in _HOLDERS[kind]:
+                        left.append((_HOLDERS[kind][number], first, last))
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, IndexError) as error:
+        raise ModelError(
+            f"{path}: not an ONNX model, or a truncated one; export it again"
+        ) from error
+
+
+def _check_tensor(path: Path, data: mmap.mmap, begin: int, end: int) -> None:
+    elements, external = 1, False
+    for number, first, last in _fields(data, end, begin):
+        if number == _TENSOR_DIMS:
+            # One number, or several in a row.
+            while first < last:
+                size, first = _varint(data, first)
+                elements = min(elements * size, 1 << 64)
+        external |= number == _TENSOR_EXTERNAL
+    # The smallest elements have a bit.
+    if elements > 8 * (end - begin) and not external:
+        raise ModelError(
+            f"{path}: a constant claims {elements:,} elements in {end - begin:,} bytes; the file is"
+            " damaged, export it again"
+        )
+
+
 def _check_name(path: Path) -> None:
     """Raises ModelError for a name that Python's files or onnxruntime cannot take."""
     try:
@@ -57,12 +108,11 @@ def _check_name(path: Path) -> None:
         raise ModelError(f"{path}: the name of a model must be UTF-8 without NUL; rename the file")
 
 
-def _fields(data: mmap.mmap | bytes, size: int) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of each field of a message.
+def _fields(data: mmap.mmap | bytes, size: int, at: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Number, begin and end of each field of a message, which reaches from `at` to `size`.
 
     Raises ValueError or IndexError when the bytes are no complete message.
     """
-    at = 0
     while at < size:
         key, at = _varint(data, at)
         number, wire = key >> 3, key & 7

@@ -232,3 +232,24 @@ def test_the_end_of_a_program_may_compute(tmp_path: Path) -> None:
         [sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60
     )
     assert "probabilities" in done.stdout, done
+
+
+@pytest.mark.parametrize("place", ["initializer", "attribute", "subgraph"])
+def test_a_constant_that_claims_more_than_it_holds(tmp_path: Path, place: str) -> None:
+    """onnxruntime would take gigabytes before it looks."""
+    path = Classifier.random().write(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    tensor = onnx.TensorProto(
+        name="huge", data_type=onnx.TensorProto.INT64, dims=[1 << 24], raw_data=bytes(32)
+    )
+    if place == "initializer":
+        model.graph.initializer.append(tensor)
+    else:
+        node = onnx.helper.make_node("Constant", [], ["huge"], value=tensor)
+        if place == "subgraph":
+            branch = onnx.helper.make_graph([node], "branch", [], [])
+            node = onnx.helper.make_node("If", ["x"], ["y"], then_branch=branch)
+        model.graph.node.insert(0, node)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"claims 16,777,216 elements in \d+ bytes"):
+        Session(path)

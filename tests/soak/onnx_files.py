@@ -229,7 +229,9 @@ def _change_weights(rng: random.Random, model: ModelProto) -> None:
             dims = list(tensor.dims)
             rng.shuffle(dims)
             tensor.dims[:] = dims
-        case 5 if tensor.data_type == TensorProto.FLOAT and tensor.raw_data:
+        case 5 if tensor.data_type == TensorProto.FLOAT and len(tensor.raw_data) in range(
+            4, 1 << 30, 4
+        ):
             values = np.frombuffer(tensor.raw_data, np.float32).copy()
             values[rng.randrange(len(values))] = rng.choice(FLOATS)
             tensor.raw_data = values.tobytes()
