@@ -233,8 +233,10 @@ void bench_conv(benchmark::State& state, const KernelRow& row, const ConvCase& c
   const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
   Random random(0);
   const test::ConvProblem problem(random, row.op, steps, shape_of(c), kSlack);
-  const Guarded signs(test::sign_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
-  const Guarded y(test::output_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded signs(
+      test::sign_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded y(
+      test::output_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
   ConvNode node = problem.node(kernel, signs.as<void>());
   node.epilogue.dot_low = INT32_MIN, node.epilogue.dot_high = INT32_MAX;
   node.epilogue.dot_offset = 0;
@@ -266,8 +268,10 @@ void bench_dense(benchmark::State& state, const KernelRow& row, const DenseCase&
   Random random(0);
   const test::DenseProblem problem(random, row.op, steps,
                                    test::dense_shape(c.rows, c.products, c.outputs), kSlack);
-  const Guarded signs(test::sign_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
-  const Guarded y(test::output_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded signs(
+      test::sign_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
+  const Guarded y(
+      test::output_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs), kSlack);
   DenseNode node = problem.node(kernel, signs.as<void>());
   node.epilogue.dot_low = INT32_MIN, node.epilogue.dot_high = INT32_MAX;
   node.epilogue.dot_offset = 0;

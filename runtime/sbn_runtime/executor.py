@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import sampling
 from .errors import ModelError
 from .feeds import TensorInfo
-from .modelfile import check_tensors, imported_domains
+from .modelfile import imported_domains
 from .native import library_path, select_isa
 from .sampling import Draw
 from .shutdown import call
@@ -48,7 +48,6 @@ class Executor:
         self._path = path
         if DOMAIN not in imported_domains(path):
             raise ModelError(f"{path}: has no sbn operators; write the file with `sbn export`")
-        check_tensors(path)
         options = session_options(threads)
         try:
             self._session = call(

@@ -33,22 +33,21 @@ def imported_domains(path: Path) -> set[str]:
     """The operator domains that the model at `path` imports.
 
     Raises:
-        ModelError: the file is missing, unreadable, or no complete ONNX model.
+        ModelError: the file is missing, unreadable, or no complete ONNX model; or a constant
+            claims more elements than its bytes can hold, for which onnxruntime would set up
+            memory before it looks at the bytes.
     """
     _check_name(path)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            imports = [
-                data[begin:end]
-                for number, begin, end in _fields(data, len(data))
+            _check_tensors(path, data)
+            return {
+                data[begin:end].decode()
+                for number, first, last in _fields(data, len(data))
                 if number == _MODEL_OPSET_IMPORT
-            ]
-        return {
-            opset[begin:end].decode()
-            for opset in imports
-            for number, begin, end in _fields(opset, len(opset))
-            if number == _OPSET_DOMAIN
-        }
+                for inner, begin, end in _fields(data, last, first)
+                if inner == _OPSET_DOMAIN
+            }
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     except (ValueError, IndexError) as error:
@@ -57,28 +56,16 @@ def imported_domains(path: Path) -> set[str]:
         ) from error
 
 
-def check_tensors(path: Path) -> None:
-    """Raises ModelError if a constant claims more elements than its bytes can hold.
-
-    onnxruntime sets up memory by the shapes before it looks at the bytes.
-    """
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            left = [("model", 0, len(data))]
-            while left:
-                kind, begin, end = left.pop()
-                if kind == "tensor":
-                    _check_tensor(path, data, begin, end)
-                    continue
-                for number, first, last in _fields(data, end, begin):
-                    if number in _HOLDERS[kind]:
-                        left.append((_HOLDERS[kind][number], first, last))
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, IndexError) as error:
-        raise ModelError(
-            f"{path}: not an ONNX model, or a truncated one; export it again"
-        ) from error
+def _check_tensors(path: Path, data: mmap.mmap) -> None:
+    left = [("model", 0, len(data))]
+    while left:
+        kind, begin, end = left.pop()
+        if kind == "tensor":
+            _check_tensor(path, data, begin, end)
+            continue
+        for number, first, last in _fields(data, end, begin):
+            if number in _HOLDERS[kind]:
+                left.append((_HOLDERS[kind][number], first, last))
 
 
 def _check_tensor(path: Path, data: mmap.mmap, begin: int, end: int) -> None:

@@ -100,8 +100,11 @@ class EightBits:
         metric, sample = self.sample.metric, self.sample
         if not self.ranges and not self.float_layers:
             return "no layer is left for 8 bits: none is float"
+        layers = (
+            "1 layer computes" if len(self.ranges) == 1 else f"{len(self.ranges)} layers compute"
+        )
         return (
-            f"{len(self.ranges)} layers compute in 8 bits, with ranges of"
+            f"{layers} in 8 bits, with ranges of"
             f" {len(sample.inputs):,} examples of {sample.name}: {metric.title}"
             f" {metric.show(self.before)} before, {metric.show(self.after)} after, on"
             f" {len(sample.test_inputs):,} test examples"
@@ -143,6 +146,7 @@ def load_sample(spec: str, task: str, preprocess: Preprocess | Standardize | Non
 
 
 def choose(
+    plain: onnx.ModelProto,
     ranges: Mapping[str, Range],
     refused: Mapping[str, str],
     make: Callable[[Mapping[str, Range]], onnx.ModelProto],
@@ -154,11 +158,12 @@ def choose(
     other.
 
     Args:
+        plain: the finished model without any.
         ranges: of the layers that can be computed in 8 bits.
         refused: those that cannot, and why.
         make: the finished model with some layers in 8 bits.
     """
-    before = sample.score(make({}))
+    before = sample.score(plain)
 
     def lost(score: float) -> float:
         loss = before - score if sample.metric.better == "higher" else score - before

@@ -91,7 +91,7 @@ def build(
     names = [layer.name for layer in built.lowered.layers if layer.kind == "float"]
     ranges, refused = measure([traced.onnx(member) for member in members], names, sample.inputs)
     _log.info("measuring what 8 bits cost")
-    eight_bits = choose(ranges, refused, lambda some: make(some).proto, sample)
+    eight_bits = choose(built.proto, ranges, refused, lambda some: make(some).proto, sample)
     made = make(eight_bits.ranges, eight_bits)
     _check(made, members, noise)
     return made

@@ -19,6 +19,8 @@ from torch import Tensor, fx
 
 from sbn_converters.onnx.eight_bits import LARGEST_INPUT, whole_weights
 
+from .report import mismatch
+
 aten = torch.ops.aten
 
 # A float this near to the middle of two codes, in steps, may become either.
@@ -53,9 +55,14 @@ class Coded:
 
 
 def find_coded(
-    proto: onnx.ModelProto, layers: Sequence[Mapping[str, Any]], members: int
+    proto: onnx.ModelProto, layers: Sequence[Mapping[str, Any]], members: int, file: str
 ) -> list[Coded]:
-    """The layers in 8 bits of a file, whose codes are made outputs of it."""
+    """The layers in 8 bits of a file, whose codes are made outputs of it.
+
+    file: what errors call it.
+
+    Raises ModelError where such a layer is given anything but codes.
+    """
     nodes = {node.name: node for node in proto.graph.node}
     makers = {output: node for node in proto.graph.node for output in node.output}
     arrays = {tensor.name: tensor for tensor in proto.graph.initializer}
@@ -66,9 +73,13 @@ def find_coded(
             node = nodes.get(layer["node"].replace("member0/", f"member{member}/", 1))
             if node is None or not layer.get("codes"):
                 continue
-            maker = makers[node.input[0]]
-            while maker.op_type != "QuantizeLinear":
-                maker = makers[maker.input[0]]
+            maker = makers.get(node.input[0])
+            if maker is not None and maker.op_type == "Reshape":
+                maker = makers.get(maker.input[0])
+            if maker is None or maker.op_type != "QuantizeLinear":
+                raise mismatch(file, node.name)
+            if len(maker.input) != 3 or not arrays.keys() >= {*maker.input[1:]}:
+                raise mismatch(file, node.name)
             step, zero = (onnx.numpy_helper.to_array(arrays[name]) for name in maker.input[1:])
             name = node.name.removeprefix(f"member{member}/")
             value = maker.output[0]

@@ -22,10 +22,9 @@ from sbn_converters.onnx.graph import source_line
 from sbn_converters.onnx.noise import CODES, Draw
 from sbn_deploy.tracing.observed import OFTEN
 from sbn_deploy.tracing.straight_through import equal_nodes
-from sbn_runtime.errors import ModelError
 
 from .coded import Coded, as_traced, differing, operands, rounded_weights
-from .report import TOLERANCE
+from .report import TOLERANCE, mismatch
 
 aten = torch.ops.aten
 
@@ -72,14 +71,6 @@ class Verdict:
     ties: NDArray[np.bool_]
     place: str
     farthest: float
-
-
-def mismatch(file: str, layer: str) -> ModelError:
-    """The error of a file with other layers than the network's."""
-    return ModelError(
-        f"{file}: the signs of {layer} are not those of the network; export it again with"
-        " this version from the same network"
-    )
 
 
 class Forced(fx.Interpreter):
@@ -136,14 +127,14 @@ class Forced(fx.Interpreter):
     def _of_codes(self, node: fx.Node, coded: Coded, codes: NDArray[np.uint8]) -> Any:
         """Computes a layer of the file's codes and weights, after comparing the codes."""
         args, kwargs = self.fetch_args_kwargs_from_env(node)
+        places = (0, 0) if node.target is aten.div.Tensor else operands(node)
+        if places is None or args[places[0]].numel() != codes.size:
+            raise mismatch(self.file, node.name)
         if node.target is aten.div.Tensor:
             x = args[0]
             given = as_traced(codes, tuple(x.shape))
             self._compare_codes(node, coded, differing(x, given, coded), codes)
             return torch.from_numpy(given.astype(np.float64) - coded.zero).to(x.dtype)
-        places = operands(node)
-        if places is None:
-            raise mismatch(self.file, node.name)
         x, weights = (args[place] for place in places)
         given = as_traced(codes, tuple(x.shape))
         self._compare_codes(node, coded, differing(x, given, coded), codes)

@@ -51,7 +51,7 @@ def validate_members(
     arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
     meta: dict[str, Any] = metadata(proto)
     instrumented, outputs = _instrument(proto, meta["layers"], len(members))
-    coded = find_coded(instrumented, meta["layers"], len(members))
+    coded = find_coded(instrumented, meta["layers"], len(members), name)
     if traced is None:
         traced = trace(members[0], [torch.from_numpy(x[:2]) for x in arrays])
     task = str(meta.get("task", "classification"))

@@ -22,8 +22,8 @@ from sbn_deploy.tracing.trace import Traced
 from sbn_runtime.tasks import Task, find, member_name
 
 from .coded import Coded
-from .forced import Forced, Held, Verdict, mismatch
-from .report import EngineResult, verdict, within_tolerance
+from .forced import Forced, Held, Verdict
+from .report import EngineResult, mismatch, verdict, within_tolerance
 
 # Two samples show that samples differ; more would show nothing new.
 _SAMPLES = 2
@@ -127,7 +127,10 @@ class Reference:
                     index, values, count, stochastic, (noise[0], sample) if noise else None
                 )
                 coded = {
-                    one.traced: (one, self._codes(values[one.value], count, sample, noise))
+                    one.traced: (
+                        one,
+                        self._codes(one.layer, values[one.value], count, sample, noise),
+                    )
                     for one in self._coded
                     if one.member == index
                 }
@@ -219,14 +222,20 @@ class Reference:
                 held.setdefault(name, []).append(one)
         return held
 
-    @staticmethod
     def _codes(
-        codes: NDArray[np.uint8], count: int, sample: int, noise: tuple[int, int] | None
+        self,
+        layer: str,
+        codes: NDArray[np.uint8],
+        count: int,
+        sample: int,
+        noise: tuple[int, int] | None,
     ) -> NDArray[np.uint8]:
         """The codes of one sample, [N, ...]; before any sign is drawn, all have the same."""
         if noise is not None and len(codes) > count:
             share = len(codes) // noise[1]
             codes = codes[sample * share : (sample + 1) * share]
+        if codes.size % count:
+            raise mismatch(self._file, layer)
         return codes.reshape(count, -1)
 
     def _unpacked(

@@ -19,6 +19,14 @@ TOLERANCE = 1e-4
 _OWN_ROUNDINGS = 4
 
 
+def mismatch(file: str, layer: str) -> ModelError:
+    """The error of a file with other layers than the network's."""
+    return ModelError(
+        f"{file}: the values of {layer} are not those of the network; export it again with"
+        " this version from the same network"
+    )
+
+
 @dataclass(frozen=True)
 class EngineResult:
     """One engine against torch on the same inputs.

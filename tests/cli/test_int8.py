@@ -49,7 +49,7 @@ def test_export(exported: tuple[Path, Outcome]) -> None:
     assert (report["data"], report["metric"]) == ("digits", "accuracy")
     assert (report["examples"], report["test_examples"]) == (256, 360)
     assert report["after"] >= 0.99 * report["before"]
-    assert "layers compute in 8 bits, with ranges of 256 examples of digits" in outcome.stderr
+    assert "in 8 bits, with ranges of 256 examples of digits" in outcome.stderr
     kinds = {layer["name"]: layer["kind"] for layer in outcome.json["layers"]}
     assert {*report["ranges"], *report["float_layers"]} == {"stage1.conv", "head.linear"}
     assert {kinds[name] for name in report["ranges"]} == {"int8"}

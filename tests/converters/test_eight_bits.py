@@ -170,7 +170,9 @@ def test_what_costs_too_much_stays_float(network: nn.Module, data: str) -> None:
     make = partial(onnx_model.assembled, traced, [network], "classification", (), {}, None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(eight_bits, "MOST_LOST", 0.1)
-        chosen = eight_bits.choose(ranges, {"other": "why"}, lambda some: make(some).proto, sample)
+        chosen = eight_bits.choose(
+            make({}).proto, ranges, {"other": "why"}, lambda some: make(some).proto, sample
+        )
     assert chosen.float_layers == {"other": "why", "stem": "8 bits cost too much accuracy"}
     assert chosen.ranges.keys() == {"short", "head"}
     assert chosen.before - chosen.after <= 0.1
@@ -239,3 +241,14 @@ def test_numbers_that_are_not_finite(network: nn.Module) -> None:
     images = np.full((2, 3, 16, 16), np.inf, np.float32)
     with pytest.raises(ModelError, match="NaN or infinity"):
         eight_bits.measure([traced.onnx(network)], ["stem"], images)
+
+
+def test_a_file_without_codes_is_refused(network: nn.Module, built: onnx_model.Built) -> None:
+    proto = onnx.ModelProto()
+    proto.CopyFrom(built.proto)
+    (layer,) = (n for n in proto.graph.node if n.name == "short")
+    (quantize,) = (n for n in proto.graph.node if n.output[0] == layer.input[0])
+    quantize.op_type = "DynamicQuantizeLinear"
+    inputs = np.zeros((2, 3, 16, 16), np.float32)
+    with pytest.raises(ModelError, match="the values of short are not those of the network"):
+        validate_members(proto, [network], inputs, traced=built.traced, every_engine=False)

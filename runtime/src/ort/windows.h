@@ -1,6 +1,8 @@
 // What operators share that slide a window over images: Conv*, PixelConv* and Float*.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/scratch.h"
 #include "ort/epilogue_inputs.h"
 #include "ort/node.h"
@@ -37,7 +39,7 @@ Status* convolve(Call& call, Work* work, Shape* s, int64_t depth, const int64_t*
   const int64_t wanted[] = {-1, -1, -1, depth};
   SBN_TRY(node.expect(0, x, 4, wanted));
   SBN_TRY(check_padding(node, pads, x));
-  if constexpr (sizeof(Element) == 8) SBN_TRY(node.no_unused_bits(0, x, s->channels));
+  if constexpr (std::is_same_v<Element, uint64_t>) SBN_TRY(node.no_unused_bits(0, x, s->channels));
   s->batch = x.dims[0], s->height = x.dims[1], s->width = x.dims[2];
   if (!resize(s)) {
     Message text = node.message();
