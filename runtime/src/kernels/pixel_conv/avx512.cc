@@ -75,7 +75,8 @@ struct Threshold {
       const __mmask16 lanes = first_lanes(count - 16 * i);
       const int32_t* from = out.epilogue.threshold + channel + 16 * i;
       const __m512i limits = _mm512_maskz_loadu_epi32(lanes, from);
-      bits |= bits_of(_mm512_mask_cmplt_epi32_mask(lanes, sums[i], limits)) << (16 * i);
+      const uint64_t less = bits_of(_mm512_mask_cmplt_epi32_mask(lanes, sums[i], limits));
+      bits |= less << (16 * i);
     }
     return bits;
   }
