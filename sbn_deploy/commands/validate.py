@@ -91,6 +91,11 @@ def run(options: argparse.Namespace) -> int:
         for line in dict.fromkeys(x.first_difference for x in report.results):
             if line:
                 say(f"first difference: {line}")
+    if report.layers_in_8_bits:
+        say(
+            f"{report.layers_in_8_bits} layers in 8 bits: codes may be {report.code_tolerance}"
+            " steps from torch's floats; what becomes of them is compared like all else"
+        )
     say("every engine agrees" if report.ok else "the engines disagree")
     return 0 if report.ok else 1
 

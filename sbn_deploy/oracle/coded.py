@@ -19,12 +19,10 @@ from torch import Tensor, fx
 
 from sbn_converters.onnx.eight_bits import LARGEST_INPUT, whole_weights
 
-from .report import mismatch
+from .report import CODE_TOLERANCE, mismatch
 
 aten = torch.ops.aten
 
-# A float this near to the middle of two codes, in steps, may become either.
-_NEAR = 2e-2
 _WEIGHTS_LAST = (aten.addmm.default, aten.mm.default, aten.matmul.default)
 # Where a layer has its input and its weights.
 _PLACES: dict[object, tuple[int, int]] = {
@@ -95,7 +93,7 @@ def find_coded(
 def differing(x: Tensor, codes: NDArray[np.uint8], coded: Coded) -> NDArray[np.bool_]:
     """Which codes are not those of torch's floats, nor of floats a rounding away; as x."""
     exact = x.double().numpy() / coded.step + coded.zero
-    wrong: NDArray[np.bool_] = np.abs(codes - np.clip(exact, 0, LARGEST_INPUT)) > 0.5 + _NEAR
+    wrong: NDArray[np.bool_] = np.abs(codes - np.clip(exact, 0, LARGEST_INPUT)) > CODE_TOLERANCE
     return wrong
 
 

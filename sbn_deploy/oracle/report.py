@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,10 @@ from sbn_runtime.errors import ModelError
 # a sum of n float32 terms moves by about sqrt(n) 2^-24 of its size, 1e-5 for the 30,000 terms
 # of the largest layers; ten times that leaves room for what layers in a row add up.
 TOLERANCE = 1e-4
-# Beyond that, how many times as far from torch as torch is from itself in float64.
+# How far an 8-bit code may be from torch's float, in steps: half of one, for it is rounded, and
+# a bit, for a float that is nearly in the middle of two codes may become either.
+CODE_TOLERANCE = 0.52
+# Beyond the tolerance, how many times as far from torch as torch is from itself in float64.
 _OWN_ROUNDINGS = 4
 
 
@@ -54,13 +59,34 @@ class EngineResult:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """All engines; `ok` if every one agrees with torch."""
+    """All engines; `ok` if every one agrees with torch.
+
+    Attributes:
+        tolerance: by how much floats may differ, as a share of the largest.
+        layers_in_8_bits: how many layers are compared given the file's own 8-bit codes.
+        code_tolerance: how far these may be from torch's floats, in steps.
+    """
 
     model: str
     checkpoint: str
     inputs: str
-    tolerance: float
-    results: list[EngineResult] = field(default_factory=list)
+    results: list[EngineResult]
+    layers_in_8_bits: int
+    tolerance: float = TOLERANCE
+    code_tolerance: float = CODE_TOLERANCE
+
+    @classmethod
+    def of(
+        cls,
+        model: Path,
+        against: object,
+        metadata: Mapping[str, Any],
+        inputs: str,
+        results: list[EngineResult],
+    ) -> ValidationReport:
+        """The report of a file that says this of its layers."""
+        coded = sum(bool(layer.get("codes")) for layer in metadata["layers"])
+        return cls(str(model), str(against), inputs, results, coded)
 
     @property
     def ok(self) -> bool:

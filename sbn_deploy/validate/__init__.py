@@ -18,7 +18,6 @@ from sbn_deploy.export.from_checkpoint import Materialized, materialize_checkpoi
 from sbn_deploy.lce.interpreter import check_installed
 from sbn_deploy.materialize import Form
 from sbn_deploy.oracle import EngineResult, ValidationReport, validate_lce, validate_members
-from sbn_deploy.oracle.report import TOLERANCE
 from sbn_runtime.errors import ArtifactError, ModelError
 
 from .network import validate_network
@@ -47,31 +46,29 @@ def validate(model: Path, checkpoint: Path, *, count: int = 32, seed: int = 0) -
     MissingDependencyError for TFLite without larq-compute-engine.
     """
     compare = _validate_tflite if model.suffix == ".tflite" else _validate_onnx
-    inputs, results = compare(model, checkpoint, count, seed)
-    return ValidationReport(str(model), str(checkpoint), inputs, TOLERANCE, results)
+    return compare(model, checkpoint, count, seed)
 
 
-def _validate_onnx(
-    model: Path, checkpoint: Path, count: int, seed: int
-) -> tuple[str, list[EngineResult]]:
+def _validate_onnx(model: Path, checkpoint: Path, count: int, seed: int) -> ValidationReport:
     proto = load_model(model)
-    made = _materialise(onnx_metadata(proto), model, checkpoint)
+    said = onnx_metadata(proto)
+    made = _materialise(said, model, checkpoint)
     images, inputs = made.sample_inputs(count, seed)
     results = validate_members(
         proto, made.members, images, stochastic=made.stochastic, name=str(model)
     )
-    return inputs, results
+    return ValidationReport.of(model, checkpoint, said, inputs, results)
 
 
-def _validate_tflite(
-    model: Path, checkpoint: Path, count: int, seed: int
-) -> tuple[str, list[EngineResult]]:
+def _validate_tflite(model: Path, checkpoint: Path, count: int, seed: int) -> ValidationReport:
     check_installed()
     name = str(model)
     network = read(model.read_bytes(), name)
-    made = _materialise(tflite_metadata(network, name), model, checkpoint)
+    said = tflite_metadata(network, name)
+    made = _materialise(said, model, checkpoint)
     images, inputs = made.sample_inputs(count, seed)
-    return inputs, validate_lce(network, made.members, images, name=name)
+    results = validate_lce(network, made.members, images, name=name)
+    return ValidationReport.of(model, checkpoint, said, inputs, results)
 
 
 def _materialise(meta: Mapping[str, Any], model: Path, checkpoint: Path) -> Materialized:

@@ -22,7 +22,6 @@ from sbn_deploy.lce.interpreter import check_installed
 from sbn_deploy.materialize import Form, stochastic_signs
 from sbn_deploy.networks import example, loading, trial
 from sbn_deploy.oracle import EngineResult, ValidationReport, validate_lce, validate_members
-from sbn_deploy.oracle.report import TOLERANCE
 from sbn_runtime.errors import ConfigError, ModelError
 from sbn_runtime.preprocess import preprocess_from
 
@@ -67,7 +66,7 @@ def validate_network(
     members = fixed(built, Form(said["weights"], said["members"], said["seed"]))
     stochastic = stochastic_signs(built.module) if said["activations"] == "stochastic" else {}
     results = file.compare(members, inputs, stochastic)
-    return ValidationReport(str(model), reference, what, TOLERANCE, results)
+    return ValidationReport.of(model, reference, said, what, results)
 
 
 @dataclass(frozen=True)

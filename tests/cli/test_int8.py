@@ -60,6 +60,7 @@ def test_export(exported: tuple[Path, Outcome]) -> None:
 def test_validate(checkpoint: Path, exported: tuple[Path, Outcome]) -> None:
     outcome = sbn("validate", exported[0], "--against", checkpoint, "--inputs", "4")
     assert outcome.status == 0, outcome
+    assert "layers in 8 bits: codes may be 0.52 steps from torch's floats" in outcome.stderr
 
 
 def test_what_the_report_says_is_what_evaluate_finds(exported: tuple[Path, Outcome]) -> None:
