@@ -14,7 +14,7 @@ using pairs::build_index;
 
 }  // namespace
 
-const ConvKernel conv_threshold_avx2 = kernel<product::Threshold>();
-const ConvKernel conv_float_avx2 = kernel<product::Float>();
+const ConvKernel conv_threshold_avx2 = kernel<product::Threshold>(run_blocks<product::Threshold>);
+const ConvKernel conv_float_avx2 = kernel<product::Float<false>>(run_float);
 
 }  // namespace sbn

@@ -89,21 +89,27 @@ SBN_TARGET_AVX512 SBN_INLINE void run_blocks(const ConvRun& run, Range blocks, R
   }
 }
 
-template <class Epilogue>
-SBN_TARGET_AVX512 void run(const ConvRun& run, Range blocks, Range pixels) {
-  run_blocks(run, blocks, pixels, Epilogue{run.output});
+SBN_TARGET_AVX512 void run_threshold(const ConvRun& run, Range blocks, Range pixels) {
+  run_blocks(run, blocks, pixels, avx512::Threshold{run.output});
 }
 
-template <class Epilogue>
-constexpr ConvKernel kernel() {
+SBN_TARGET_AVX512 void run_float(const ConvRun& run, Range blocks, Range pixels) {
+  if (avx512::straight(run.output, run.shape->group_outputs)) {
+    run_blocks(run, blocks, pixels, avx512::Float<true>{run.output});
+  } else {
+    run_blocks(run, blocks, pixels, avx512::Float<false>{run.output});
+  }
+}
+
+constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
   return {avx512::kMaxProducts, kBlock,       kBlock,  weight_bytes, pack_weights,
           offset_bytes,         pack_offsets, nullptr, nullptr,      units,
-          run<Epilogue>};
+          run};
 }
 
 }  // namespace
 
-const ConvKernel conv_threshold_avx512 = kernel<avx512::Threshold>();
-const ConvKernel conv_float_avx512 = kernel<avx512::Float>();
+const ConvKernel conv_threshold_avx512 = kernel(run_threshold);
+const ConvKernel conv_float_avx512 = kernel(run_float);
 
 }  // namespace sbn

@@ -14,7 +14,7 @@ using pairs::build_index;
 
 }  // namespace
 
-const ConvKernel conv_threshold_avx512bw = kernel<product::Threshold>();
-const ConvKernel conv_float_avx512bw = kernel<product::Float>();
+const ConvKernel conv_threshold_avx512bw = kernel<product::Threshold>(run_blocks<product::Threshold>);
+const ConvKernel conv_float_avx512bw = kernel<product::Float<false>>(run_float);
 
 }  // namespace sbn

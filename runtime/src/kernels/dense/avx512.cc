@@ -66,20 +66,26 @@ SBN_TARGET_AVX512 SBN_INLINE void run_blocks(const DenseRun& run, Range blocks, 
   }
 }
 
-template <class Epilogue>
-SBN_TARGET_AVX512 void run(const DenseRun& run, Range blocks, Range rows) {
-  run_blocks(run, blocks, rows, Epilogue{run.output});
+SBN_TARGET_AVX512 void run_threshold(const DenseRun& run, Range blocks, Range rows) {
+  run_blocks(run, blocks, rows, avx512::Threshold{run.output});
 }
 
-template <class Epilogue>
-constexpr DenseKernel kernel() {
+SBN_TARGET_AVX512 void run_float(const DenseRun& run, Range blocks, Range rows) {
+  if (avx512::straight(run.output, run.shape->outputs)) {
+    run_blocks(run, blocks, rows, avx512::Float<true>{run.output});
+  } else {
+    run_blocks(run, blocks, rows, avx512::Float<false>{run.output});
+  }
+}
+
+constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
   return {avx512::kMaxProducts, kBlock, weight_bytes, pack_weights, offset_bytes, pack_offsets,
-          run<Epilogue>};
+          run};
 }
 
 }  // namespace
 
-const DenseKernel dense_threshold_avx512 = kernel<avx512::Threshold>();
-const DenseKernel dense_float_avx512 = kernel<avx512::Float>();
+const DenseKernel dense_threshold_avx512 = kernel(run_threshold);
+const DenseKernel dense_float_avx512 = kernel(run_float);
 
 }  // namespace sbn

@@ -282,17 +282,39 @@ SBN_TARGET_AVX2 SBN_INLINE void activate(__m256 (&x)[N], const Activation& a, co
   if (a.high) SBN_EACH x[i] = _mm256_min_ps(at.load(a.high, i), x[i]);
 }
 
+// All channels of an epilogue without other steps: what stands around most layers, without a look
+// at what it leaves out.
+template <int N>
+SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_straight(const Output& out, const __m256i (&dot)[N],
+                                                    int64_t pixel, int64_t channel) {
+  const Epilogue& e = out.epilogue;
+  const float* scale = e.scale + channel;
+  const float* bias = e.bias + channel;
+  const int64_t first = pixel * out.outputs + channel;
+  __m256 v[N];
+  SBN_EACH {
+    v[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[i]), _mm256_loadu_ps(scale + 8 * i),
+                           _mm256_loadu_ps(bias + 8 * i));
+  }
+  if (e.residual) {
+    SBN_EACH v[i] = _mm256_add_ps(v[i], _mm256_loadu_ps(e.residual + first + 8 * i));
+  }
+  float* to = static_cast<float*>(out.y) + first;
+  SBN_EACH _mm256_storeu_ps(to + 8 * i, v[i]);
+  if (!e.signs) return 0;
+  uint32_t negative = 0;
+  SBN_EACH {
+    const __m256 below = _mm256_cmp_ps(v[i], _mm256_setzero_ps(), _CMP_LT_OQ);
+    negative |= static_cast<uint32_t>(_mm256_movemask_ps(below)) << (8 * i);
+  }
+  return negative;
+}
+
 // Returns which results are negative where the signs are wanted.
 template <int N, class At>
 SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_registers(const Output& out, __m256i (&dot)[N],
                                                      int64_t pixel, const At& at) {
   const Epilogue& e = out.epilogue;
-  if (out.fused_only) {
-    float* to = out.floats(pixel, at.channel);
-    SBN_EACH at.store(to, i, _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[i]), at.load(e.scale, i),
-                                             at.load(e.bias, i)));
-    return 0;
-  }
   if (out.clamps_dot()) {
     SBN_EACH {
       dot[i] = _mm256_max_epi32(dot[i], _mm256_set1_epi32(e.dot_low));
@@ -356,6 +378,8 @@ SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eights(const Output& out, __m256i (&d
   return negative;
 }
 
+// Straight: for epilogues that are, of whole registers.
+template <bool Straight>
 struct Float : FloatOffsets {
   SBN_TARGET_AVX2 SBN_INLINE void operator()(const Counts& counts, const void* offsets, int64_t,
                                              int64_t pixel, int64_t channel,
@@ -374,7 +398,8 @@ struct Float : FloatOffsets {
       const __m256i twice = _mm256_slli_epi32(_mm256_cvtepu16_epi32(eights[i]), 1);
       dot[i] = _mm256_sub_epi32(load256(products + 8 * i), twice);
     }
-    const uint32_t negative = finish_eights(out, dot, pixel, channel, count);
+    const uint32_t negative = Straight ? finish_straight(out, dot, pixel, channel)
+                                       : finish_eights(out, dot, pixel, channel, count);
     if (out.epilogue.signs) store_bits(out, pixel, channel, negative);
   }
 };

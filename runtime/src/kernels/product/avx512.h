@@ -89,6 +89,10 @@ SBN_TARGET_AVX512 SBN_INLINE void store_bits(const Output& out, int64_t pixel, i
   }
 }
 
+SBN_INLINE bool straight(const Output& out, int64_t group_outputs) {
+  return out.straight && group_outputs % kHalfBlock == 0;
+}
+
 struct Threshold {
   Output out;
 
@@ -106,6 +110,9 @@ struct Threshold {
   }
 };
 
+// Straight: for epilogues that are, of whole blocks. Their kernel has nothing of the others in it,
+// for which the compiler would make room in the innermost loop.
+template <bool Straight>
 struct Float {
   Output out;
 
@@ -119,7 +126,8 @@ struct Float {
       const __m512i twice = _mm512_slli_epi32(join(mismatches + 2 * i), 1);
       dot[i] = _mm512_sub_epi32(_mm512_loadu_si512(offsets + 16 * i), twice);
     }
-    const uint64_t negative = finish_sixteens(out, dot, pixel, channel, count);
+    const uint64_t negative = Straight ? finish_straight(out, dot, pixel, channel)
+                                       : finish_sixteens(out, dot, pixel, channel, count);
     if (out.epilogue.signs) {
       store_bits<Registers>(out, pixel, channel, static_cast<uint32_t>(negative));
     }

@@ -41,12 +41,6 @@ SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_sixteens(const Output& out, __m51
   const auto at = [&](const float* from, int i) SBN_TARGET_AVX512BW {
     return _mm512_maskz_loadu_ps(lanes[i], from + channel + 16 * i);
   };
-  if (out.fused_only) {
-    SBN_EACH _mm512_mask_storeu_ps(
-        out.floats(pixel, channel + 16 * i), lanes[i],
-        _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[i]), at(e.scale, i), at(e.bias, i)));
-    return 0;
-  }
   if (out.clamps_dot()) {
     SBN_EACH {
       dot[i] = _mm512_max_epi32(dot[i], _mm512_set1_epi32(e.dot_low));
@@ -84,6 +78,33 @@ SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_sixteens(const Output& out, __m51
       bits |= bits_of(_mm512_mask_cmp_ps_mask(lanes[i], v[i], at(e.sign_high, i), _CMP_GT_OQ));
     }
     negative |= bits << (16 * i);
+  }
+  return negative;
+}
+
+// All 16 * N channels of an epilogue that is straight.
+template <int N>
+SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_straight(const Output& out,
+                                                        const __m512i (&dot)[N], int64_t pixel,
+                                                        int64_t channel) {
+  const Epilogue& e = out.epilogue;
+  const auto at = [](const float* from, int i) SBN_TARGET_AVX512BW {
+    return _mm512_loadu_ps(from + 16 * i);
+  };
+  const int64_t first = pixel * out.outputs + channel;
+  __m512 v[N];
+  SBN_EACH {
+    v[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[i]), at(e.scale + channel, i),
+                           at(e.bias + channel, i));
+  }
+  if (e.residual) SBN_EACH v[i] = _mm512_add_ps(v[i], at(e.residual + first, i));
+  float* to = static_cast<float*>(out.y) + first;
+  SBN_EACH _mm512_storeu_ps(to + 16 * i, v[i]);
+  if (!e.signs) return 0;
+  uint64_t negative = 0;
+  SBN_EACH {
+    const auto below = _mm512_cmp_ps_mask(v[i], _mm512_setzero_ps(), _CMP_LT_OQ);
+    negative |= uint64_t{bits_of(below)} << (16 * i);
   }
   return negative;
 }

@@ -120,6 +120,8 @@ struct Threshold : ThresholdOffsets {
   }
 };
 
+// Straight: for epilogues that are, of whole registers.
+template <bool Straight>
 struct Float : FloatOffsets {
   SBN_TARGET_AVX512BW SBN_INLINE void operator()(const Counts& counts, const void* offsets,
                                                  int64_t, int64_t pixel, int64_t channel,
@@ -134,7 +136,9 @@ struct Float : FloatOffsets {
       const __m512i twice = _mm512_slli_epi32(_mm512_cvtepu16_epi32(sixteens[i]), 1);
       dot[i] = _mm512_sub_epi32(load512(products + 16 * i), twice);
     }
-    const uint64_t negative = avx512::finish_sixteens(out, dot, pixel, channel, count);
+    const uint64_t negative = Straight
+                                  ? avx512::finish_straight(out, dot, pixel, channel)
+                                  : avx512::finish_sixteens(out, dot, pixel, channel, count);
     if (out.epilogue.signs) store_bits(out, pixel, channel, negative);
   }
 };

@@ -52,14 +52,14 @@ struct Output {
   int64_t pixel_words;  // of packed bits
   bool merge;           // merge bits into zeroed words instead of storing blocks
   bool inner, outer;    // whether these activations change anything
-  bool fused_only;      // Y = dot * scale + bias, rounded once
+  bool straight;        // Y = dot * scale + bias (+ residual), and its own signs: no other step
 
   Output() = default;
   Output(const Epilogue& e, void* to, int64_t channels, int64_t words)
       : epilogue(e), y(to), outputs(channels), pixel_words(words), merge(false),
         inner(e.inner.changes()), outer(e.outer.changes()) {
-    fused_only = !inner && !outer && !e.residual && !e.integers && !e.signs && !clamps_dot() &&
-                 e.dot_offset == 0;
+    straight = !inner && !outer && !e.integers && !e.sign_low && !e.sign_high && !clamps_dot() &&
+               e.dot_offset == 0;
   }
 
   SBN_INLINE float* floats(int64_t pixel, int64_t channel) const {

@@ -45,6 +45,31 @@ SBN_INLINE void activate(float32x4_t (&x)[N], const Activation& a, const At& at)
   if (a.high) SBN_EACH x[i] = vbslq_f32(vcgtq_f32(x[i], at(a.high, i)), at(a.high, i), x[i]);
 }
 
+// All channels of an epilogue without other steps: what stands around most layers, without a look
+// at what it leaves out.
+template <int N>
+SBN_INLINE uint32_t finish_straight(const Output& out, const int32x4_t (&dot)[N], int64_t pixel,
+                                    int64_t channel) {
+  const Epilogue& e = out.epilogue;
+  const float* scale = e.scale + channel;
+  const float* bias = e.bias + channel;
+  const int64_t first = pixel * out.outputs + channel;
+  float32x4_t v[N];
+  SBN_EACH {
+    v[i] = vfmaq_f32(load<float32x4_t>(bias + 4 * i), vcvtq_f32_s32(dot[i]),
+                     load<float32x4_t>(scale + 4 * i));
+  }
+  if (e.residual) {
+    SBN_EACH v[i] = vaddq_f32(v[i], load<float32x4_t>(e.residual + first + 4 * i));
+  }
+  float* to = static_cast<float*>(out.y) + first;
+  SBN_EACH store(to + 4 * i, v[i]);
+  if (!e.signs) return 0;
+  uint32_t negative = 0;
+  SBN_EACH negative |= bits_of(vcltzq_f32(v[i])) << (4 * i);
+  return negative;
+}
+
 // 4 * N channels of a float epilogue, or the first `count` > 4 * (N - 1) of them. Returns which
 // results are negative where the signs are wanted.
 template <int N>
@@ -54,12 +79,7 @@ SBN_INLINE uint32_t finish_fours(const Output& out, int32x4_t (&dot)[N], int64_t
   const auto at = [&](const float* from, int i) {
     return load_first<float32x4_t>(from + channel + 4 * i, count - 4 * i);
   };
-  if (out.fused_only) {
-    SBN_EACH store_first(out.floats(pixel, channel + 4 * i),
-                         vfmaq_f32(at(e.bias, i), vcvtq_f32_s32(dot[i]), at(e.scale, i)),
-                         count - 4 * i);
-    return 0;
-  }
+  if (out.straight && count >= 4 * N) return finish_straight(out, dot, pixel, channel);
   if (out.clamps_dot()) {
     SBN_EACH {
       dot[i] = vmaxq_s32(dot[i], vdupq_n_s32(e.dot_low));
