@@ -114,6 +114,8 @@ ConvShape random_conv(Random& random) {
   const int64_t most = random() % 8 ? 150 : 700;
   s.channels = s.groups * uniform(random, 1, most / s.groups);
   s.outputs = s.groups * uniform(random, 1, 150 / s.groups);
+  // Kernels take blocks of so many, and some do less where all are whole.
+  if (random() % 2) s.outputs = s.groups * uniform(random, 1, 2) * 64;
   s.kernel_h = uniform(random, 1, 5), s.kernel_w = uniform(random, 1, 5);
   s.stride_h = uniform(random, 1, 3), s.stride_w = uniform(random, 1, 3);
   s.dilation_h = uniform(random, 1, 3), s.dilation_w = uniform(random, 1, 3);

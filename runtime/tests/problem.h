@@ -115,6 +115,14 @@ struct EpilogueProblem : Steps {
     for (const Guarded* floats : {&scale, &bias, &activations, &residual}) {
       fill_floats(random, floats->as<void>(), static_cast<int64_t>(floats->size() / 4));
     }
+    // Sums of whole numbers, of which many are zero.
+    for (const Guarded* floats : {&bias, &residual}) {
+      for (int64_t i = 0; i < static_cast<int64_t>(floats->size() / 4); ++i) {
+        if (i % outputs % 3) continue;
+        store(floats->as<float>() + i, static_cast<float>(uniform(random, -2, 2)));
+      }
+    }
+    for (int64_t o = 0; o < outputs; o += 3) store(scale.as<float>() + o, o % 2 ? 1.0f : -1.0f);
     if (activates) {
       inner = activation(random, activations.as<float>(), outputs);
       outer = activation(random, activations.as<float>() + 6 * outputs, outputs);
@@ -129,10 +137,12 @@ struct EpilogueProblem : Steps {
       const float rare[] = {NAN, INFINITY, -INFINITY, 1e30f};
       store(scale.as<float>() + uniform(random, 0, outputs - 1), rare[random() % 4]);
     }
-    const bool full = random() % 2;
+    const bool plain = random() % 2;
+    const bool full = plain || random() % 2;
     dot_low = full ? INT32_MIN : static_cast<int32_t>(uniform(random, -9, 1));
     dot_high = full ? INT32_MAX : static_cast<int32_t>(uniform(random, 0, 9));
-    dot_offset = random() % 2 ? static_cast<int32_t>(uniform(random, -products, products)) : 0;
+    dot_offset =
+        plain || random() % 2 ? 0 : static_cast<int32_t>(uniform(random, -products, products));
   }
 
   // Some rows are left out.
