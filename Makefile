@@ -33,7 +33,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test lint native-test python-test test-long test-lce sweep soak soak-sanitized sanitize wheels \
+.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize wheels \
 	test-arm arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
@@ -43,7 +43,7 @@ demo: $(STAMPS)/demo  ## train, export, validate and compare on handwritten digi
 	$(BIN)/sbn demo
 
 test: $(STAMPS)/dev  ## all that must pass: lint, native tests, Python tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint native-test
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint prepared
 	@$(MAKE) --no-print-directory python-test
 
 lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
@@ -62,10 +62,14 @@ sanitize: $(STAMPS)/dev  ## the same under AddressSanitizer, UndefinedBehaviorSa
 		$(BIN)/ctest --test-dir build/$$sanitizers --output-on-failure || exit; \
 	done
 
-# The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
-python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
+# What the Python tests look for is installed, and the library for ARM compiled, while the linters run.
+prepared: native-test
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
+	$(BIN)/python -m tests.packaging.wheels build/wheels $$(uname -m)
+
+# The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
+python-test: $(STAMPS)/dev  ## pytest, all cores; `make python-test ARGS='tests/runtime -k pack'` runs a part
 	$(PYTEST) $(ARGS)
 
 test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: Python 3.12 and 3.13, onnxruntime of each, Cortex-A72, and more under emulators (an hour)

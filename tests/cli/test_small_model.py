@@ -111,7 +111,9 @@ def test_reader_that_goes_away(model: Path, images: Path) -> None:
 
 @pytest.mark.parametrize("name", available_isas())
 def test_benchmark_uses_the_forced_isa(model: Path, name: str) -> None:
-    outcome = sbn("benchmark", model, "--runs", "1", "--json", SBN_ISA=name)
+    outcome = sbn(
+        *("benchmark", model, "--runs", "1", "--max-seconds", "1", "--json"), SBN_ISA=name
+    )
     assert outcome.json["machine"]["isa"] == name
 
 

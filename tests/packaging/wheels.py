@@ -1,6 +1,7 @@
 """The wheels of this tree: building one for a platform, and checking what its name promises.
 
-`python -m tests.packaging.wheels FOLDER` builds and checks one for each architecture.
+`python -m tests.packaging.wheels FOLDER` builds and checks one for each architecture, or for those
+named after the folder.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ def toolchain(architecture: str) -> dict[str, str]:
     return {"CMAKE_TOOLCHAIN_FILE": str(file), "SBN_LAYERS": "ON"}
 
 
+def can_cross_compile(architecture: str) -> bool:
+    """Whether a wheel for this architecture can hold the library for 64-bit ARM as well."""
+    return architecture == "x86_64" and shutil.which(CROSS_COMPILER) is not None
+
+
 def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path:
     """The manylinux wheel for an architecture, in `folder`.
 
@@ -77,10 +83,9 @@ def built(factory: pytest.TempPathFactory, architecture: str) -> Path:
 
     That for x86-64 holds the library for 64-bit ARM where that can be built here.
     """
-    cross = architecture == "x86_64" and shutil.which(CROSS_COMPILER) is not None
 
     def make(folder: Path) -> None:
-        build(architecture, folder, arm_library=cross)
+        build(architecture, folder, arm_library=can_cross_compile(architecture))
 
     (wheel,) = once(factory, f"wheel-{architecture}", make).glob("*.whl")
     return wheel
@@ -118,6 +123,6 @@ def check(wheel: Path) -> str:
 
 
 if __name__ == "__main__":
-    for architecture in ARCHITECTURES:
-        made = build(architecture, Path(sys.argv[1]), arm_library=architecture == "x86_64")
+    for architecture in sys.argv[2:] or ARCHITECTURES:
+        made = build(architecture, Path(sys.argv[1]), arm_library=can_cross_compile(architecture))
         print(made, check(made), sep="\n")
