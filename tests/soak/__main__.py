@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import FORMATS, reader
+from . import FORMATS, reader, verbs
 
 STATE = Path(__file__).parents[2] / "build" / "soak"
 STRETCH, STRETCH_OF_COMMANDS = 1000, 10
@@ -82,6 +82,9 @@ def soak(name: str, cases: int) -> Tried:
         tried = Tried(**(known | {"outcomes": Counter(known["outcomes"])}))
     STATE.mkdir(parents=True, exist_ok=True)
     reader(name)
+    if name == "verbs":
+        # Here, for the processes of all stretches are forked from this one.
+        verbs.prepare()
     failed = [int(seed) for seed in tried.failures]
     tried.failures.clear()
     tried.outcomes["failed"] -= len(failed)
