@@ -34,7 +34,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize wheels \
-	test-arm arm-cycles arm-models arm-tools bench bench-repeat models bench-train published docs clean
+	test-arm arm-cycles arm-models arm-tools ssh-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -66,6 +66,7 @@ sanitize: $(STAMPS)/dev  ## the same under AddressSanitizer, UndefinedBehaviorSa
 prepared: native-test
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
+	@$(MAKE) --silent ssh-tools || echo 'Measuring over ssh is not tested.' >&2
 	$(BIN)/python -m tests.packaging.wheels build/wheels $$(uname -m)
 
 # The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
@@ -198,6 +199,9 @@ endef
 arm-tools:
 	$(call debian,aarch64-linux-gnu-g++,g++-aarch64-linux-gnu libc6-dev-arm64-cross)
 	$(call debian,qemu-aarch64,qemu-user)
+
+ssh-tools:
+	$(call debian,/usr/sbin/sshd,openssh-server)
 
 # LLVM's models of ARM cores, in the oldest version that has them all.
 LLVM := $(shell sed -n 's/^OLDEST = \([0-9]*\).*/\1/p' runtime/bench/arm/mca.py)

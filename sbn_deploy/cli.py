@@ -41,20 +41,20 @@ VERBS = {
     "demo": "train, export, validate and compare with fp32, in a few minutes",
 }
 
-# The extra that brings an optional package.
-EXTRAS = {
-    "torch": "train",
-    "safetensors": "train",
-    "sklearn": "train",
-    "pydantic": "report",
-    "PIL": "train",
-    "onnx": "onnx",
-    "onnx_ir": "onnx",
-    "onnxscript": "onnx",
-    "flatbuffers": "onnx",
-    "jinja2": "report",
-    "markupsafe": "report",
-    "matplotlib": "report",
+# What brings an optional package: an extra or, for a device that reads images, itself.
+SOURCES = {
+    "torch": "'sbn-deploy[train]'",
+    "safetensors": "'sbn-deploy[train]'",
+    "sklearn": "'sbn-deploy[train]'",
+    "pydantic": "'sbn-deploy[report]'",
+    "PIL": "pillow",
+    "onnx": "'sbn-deploy[onnx]'",
+    "onnx_ir": "'sbn-deploy[onnx]'",
+    "onnxscript": "'sbn-deploy[onnx]'",
+    "flatbuffers": "'sbn-deploy[onnx]'",
+    "jinja2": "'sbn-deploy[report]'",
+    "markupsafe": "'sbn-deploy[report]'",
+    "matplotlib": "'sbn-deploy[report]'",
 }
 
 
@@ -113,11 +113,11 @@ def _run(arguments: list[str]) -> int:
         status: int = module.run(options)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
+        if package not in SOURCES:
             raise
         raise MissingDependencyError(
             f"`sbn {options.verb}` needs {package}, which is not installed:"
-            f" pip install 'sbn-deploy[{EXTRAS[package]}]'"
+            f" pip install {SOURCES[package]}"
         ) from error
     return status
 

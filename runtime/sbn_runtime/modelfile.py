@@ -1,15 +1,16 @@
 """A first look at an ONNX file, without the onnx package.
 
-Reads just enough of the protobuf encoding to say which operator domains a model imports
-and whether its constants are as large as they claim, at a cost that does not depend on the size
-of the weights.
+Reads just enough of the protobuf encoding to say which operator domains a model imports,
+whether its constants are as large as they claim, and which files hold constants beside it, at a
+cost that does not depend on the size of the weights.
 """
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 from .errors import ModelError
 
@@ -25,6 +26,7 @@ _HOLDERS = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
 }
 _TENSOR_DIMS, _TENSOR_EXTERNAL = 1, 13
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -37,17 +39,52 @@ def imported_domains(path: Path) -> set[str]:
             claims more elements than its bytes can hold, for which onnxruntime would set up
             memory before it looks at the bytes.
     """
+    with _opened(path) as data:
+        for begin, end in _tensors(data):
+            _check_tensor(path, data, begin, end)
+        return {
+            data[begin:end].decode()
+            for number, first, last in _fields(data, len(data))
+            if number == _MODEL_OPSET_IMPORT
+            for inner, begin, end in _fields(data, last, first)
+            if inner == _OPSET_DOMAIN
+        }
+
+
+def external_files(path: Path) -> list[PurePosixPath]:
+    """The files beside the model at `path` that hold constants of it, relative to its folder.
+
+    Raises:
+        ModelError: as `imported_domains` does; or a file lies outside of the model's folder, or
+            is missing.
+    """
+    found: dict[PurePosixPath, None] = {}
+    with _opened(path) as data:
+        for begin, end in _tensors(data):
+            for number, first, last in _fields(data, end, begin):
+                if number != _TENSOR_EXTERNAL:
+                    continue
+                entry = {
+                    inner: data[start:stop] for inner, start, stop in _fields(data, last, first)
+                }
+                if entry.get(_ENTRY_KEY) == b"location":
+                    found[PurePosixPath(entry.get(_ENTRY_VALUE, b"").decode())] = None
+    for name in found:
+        if name.is_absolute() or ".." in name.parts or not (path.parent / name).is_file():
+            raise ModelError(
+                f"{path}: has constants in {name}, which is not a file in or below its folder; put"
+                " it there, or export the model again"
+            )
+    return list(found)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[mmap.mmap]:
+    """The bytes of a model; what goes wrong with them is a ModelError."""
     _check_name(path)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            _check_tensors(path, data)
-            return {
-                data[begin:end].decode()
-                for number, first, last in _fields(data, len(data))
-                if number == _MODEL_OPSET_IMPORT
-                for inner, begin, end in _fields(data, last, first)
-                if inner == _OPSET_DOMAIN
-            }
+            yield data
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     except (ValueError, IndexError) as error:
@@ -56,12 +93,13 @@ def imported_domains(path: Path) -> set[str]:
         ) from error
 
 
-def _check_tensors(path: Path, data: mmap.mmap) -> None:
+def _tensors(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Begin and end of all constants."""
     left = [("model", 0, len(data))]
     while left:
         kind, begin, end = left.pop()
         if kind == "tensor":
-            _check_tensor(path, data, begin, end)
+            yield begin, end
             continue
         for number, first, last in _fields(data, end, begin):
             if number in _HOLDERS[kind]:

@@ -25,6 +25,7 @@ from .common import (
 )
 from .data import test_images
 from .own_network import add_network_options
+from .remote_options import add_remote_options, check_remote, remote_site
 from .show_times import show_benchmark, show_operators
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " time is up. Engines run in turns, one at a time, so that a change of the machine's speed"
         " affects all of them, and start several times, so that the intervals hold for the next"
         " measurement too: they are where its median falls with a probability of 95 %. With --data:"
-        " accuracy as well. With --remote: on a device, over the system's ssh and scp; nothing is"
+        " accuracy as well. With --remote: on a device, over the system's ssh; nothing is"
         " left behind there. A phone with --remote adb: times the sbn operators of the model one by"
         " one. Says when the machine was not steady.",
         example="sbn benchmark digits.onnx --compare fp32,int8,lce,torch\n"
@@ -116,17 +117,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--images", type=at_least(1), metavar="N", help="use N evenly spaced images"
     )
-    parser.add_argument(
-        "--remote",
-        metavar="DEVICE",
-        help="measure there: ssh://[USER@]HOST[:PORT][/FOLDER], or adb:[SERIAL] for a phone",
-    )
-    parser.add_argument(
-        "--wheel",
-        type=Path,
-        metavar="FILE",
-        help="wheel to install on the device (default: the one in dist/ that fits it)",
-    )
+    add_remote_options(parser, also=", or adb:[SERIAL] for a phone")
     parser.add_argument(
         "-o",
         "--output",
@@ -201,8 +192,7 @@ def _export_own(options: argparse.Namespace, folder: Path) -> dict[Path, Own]:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.wheel is not None and options.remote is None:
-        raise InputError("--wheel goes with --remote, as in --remote ssh://pi@raspberrypi.local")
+    check_remote(options)
     if options.images is not None and options.data is None:
         raise InputError("--images goes with --data, as in --data digits")
     if options.data is not None and len(options.models) > 1:
@@ -245,36 +235,31 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benc
     from sbn_deploy.engines.look import load
     from sbn_deploy.evaluate.scores import classified
     from sbn_deploy.remote.steps import Material, measure_remotely
-    from sbn_deploy.remote.target import Target, parse
     from sbn_runtime import Session
 
-    target = parse(options.remote)
-    assert isinstance(target, Target)
+    site = remote_site(options)
     for baseline, name in ((LCE, "LCE"), (TORCH, "torch")):
         if baseline in options.compare:
             raise ConfigError(f"{name} is compared with here only; leave it out with --remote")
-    if len(options.models) > 1:
-        raise InputError("--remote measures one model at a time")
     import_module("pydantic")  # reads the answer; if it is missing, better now than after the work
-    (model,) = options.models
-    session = Session(model)
-    (facts,) = _facts([load(model)])
-    found = None
+    models = [load(model) for model in options.models]
+    for model in models:
+        if model.engine != "sbn":
+            raise InputError(
+                f"{model.path}: has no sbn operators; a device is sent files of `sbn export`"
+            )
+    found = test = None
     if dataset is not None:
         say(f"classifying {len(dataset)} images of {dataset.name} here")
-        _, found = classified(session, dataset.images, dataset.labels)
+        _, found = classified(Session(models[0].path), dataset.images, dataset.labels)
+        test = (dataset.images, dataset.labels)
     with tempfile.TemporaryDirectory() as folder:
-        material = Material(
-            model=model,
-            facts=facts,
-            baselines=Baselines(options.compare, Path(folder), say, options.own).float_files(
-                model, session.metadata
-            ),
-            images=None if dataset is None else dataset.images,
-            labels=None if dataset is None else dataset.labels,
-            wheel=options.wheel,
-        )
-        answer = measure_remotely(target, material, _settings(options), say)
+        baselines = Baselines(options.compare, Path(folder), say, options.own)
+        materials = [
+            Material(model.path, facts, baselines.float_files(model.path, model.metadata))
+            for model, facts in zip(models, _facts(models), strict=True)
+        ]
+        answer = measure_remotely(site, materials, test, _settings(options), say)
     record, remote = answer.benchmark, answer.benchmark.remote
     if dataset is None or found is None or remote is None:
         return record
@@ -290,13 +275,18 @@ def _measure_phone(options: argparse.Namespace) -> Benchmark:
         ("--data", options.data is not None, "accuracy is the same on every device: leave it out"),
         ("--compare", bool(options.compare), "compare on a device with --remote ssh://"),
         ("--wheel", options.wheel is not None, "a phone's shell has no Python: leave it out"),
+        (
+            "--remote-python",
+            options.remote_python is not None,
+            "a phone's shell has no Python: leave it out",
+        ),
         ("--threads", options.threads != (1,), "it is timed on one thread: leave it out"),
         ("--batch", len(options.batch) > 1, "give one size"),
     ):
         if unfit:
             raise InputError(f"{name} does not go with --remote adb:; {instead}")
     if len(options.models) > 1:
-        raise InputError("--remote measures one model at a time")
+        raise InputError("--remote adb: measures one model at a time")
     phone = parse(options.remote)
     assert isinstance(phone, Phone)
     (model,) = options.models

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +76,15 @@ def run(options: argparse.Namespace) -> int:
                 (
                     entry["package"],
                     entry["version"] or "missing",
-                    "" if entry["version"] else f"pip install 'sbn-deploy[{entry['extra']}]'",
+                    "" if entry["version"] else f"pip install {_source(entry)}",
                 )
                 for entry in packages
             ],
         )
         print(f"\n{problem or 'models run here'}")
     return 1 if problem else 0
+
+
+def _source(entry: Mapping[str, str | None]) -> str:
+    """A device that reads images needs Pillow alone, not what trains."""
+    return "pillow" if entry["package"] == "pillow" else f"'sbn-deploy[{entry['extra']}]'"

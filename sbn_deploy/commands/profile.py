@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import at_least, new_parser, say, show_json, writable
+from .remote_options import add_remote_options, check_remote, remote_site
 from .show_times import show_profile
 
 if TYPE_CHECKING:
+    from sbn_deploy.records.profile import Profile
+
     from .common import Subparsers
 
 
@@ -22,7 +25,8 @@ def add_parser(subparsers: Subparsers) -> None:
         " time and share, MACs per cycle, percent of what this machine reaches on a binary"
         " convolution that suits it, bytes moved. Names the bottleneck.",
         example="sbn profile digits.onnx\n  sbn profile digits.onnx -o profile.json"
-        " && sbn report profile.json -o report.html",
+        " && sbn report profile.json -o report.html\n"
+        "  sbn profile digits.onnx --remote ssh://pi@raspberrypi.local",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
     numbers = (
@@ -41,29 +45,17 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="measurement to write, for `sbn report`"
     )
+    add_remote_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Profiles one model."""
-    from sbn_deploy.engines.onnx import sbn_engine
-    from sbn_deploy.machine.describe import describe
-    from sbn_deploy.profile.profile import profile_model
     from sbn_deploy.records.files import save
-    from sbn_deploy.records.measurement import describe_model, head
-    from sbn_deploy.records.profile import Profile
 
+    check_remote(options)
     if options.output is not None:
         writable(options.output)
-    # Says what is wrong with a file better than onnxruntime.
-    metadata = sbn_engine(options.model, threads=options.threads).session.metadata
-    say(f"{options.runs} calls of {options.model.name}")
-    record = Profile(
-        **head(describe()),
-        model=describe_model(options.model, metadata),
-        **profile_model(
-            options.model, threads=options.threads, batch=options.batch, runs=options.runs
-        ),
-    )
+    record = _profile_here(options) if options.remote is None else _profile_there(options)
     if options.output is not None:
         save(options.output, record)
         say(f"written: {options.output}")
@@ -72,3 +64,43 @@ def run(options: argparse.Namespace) -> int:
     else:
         show_profile(record)
     return 0
+
+
+def _profile_here(options: argparse.Namespace) -> Profile:
+    from sbn_deploy.engines.onnx import sbn_engine
+    from sbn_deploy.machine.describe import describe
+    from sbn_deploy.profile.profile import profile_model
+    from sbn_deploy.records.measurement import describe_model, head
+    from sbn_deploy.records.profile import Profile
+
+    # Says what is wrong with a file better than onnxruntime.
+    metadata = sbn_engine(options.model, threads=options.threads).session.metadata
+    say(f"{options.runs} calls of {options.model.name}")
+    return Profile(
+        **head(describe()),
+        model=describe_model(options.model, metadata),
+        **profile_model(
+            options.model, threads=options.threads, batch=options.batch, runs=options.runs
+        ),
+    )
+
+
+def _profile_there(options: argparse.Namespace) -> Profile:
+    from sbn_deploy.engines.onnx import sbn_engine
+    from sbn_deploy.profile.profile import figures, known_layers
+    from sbn_deploy.records.measurement import describe_model, head
+    from sbn_deploy.records.profile import Profile
+    from sbn_deploy.remote.device import ProfileJob
+    from sbn_deploy.remote.steps import profile_remotely
+
+    site = remote_site(options)
+    metadata = sbn_engine(options.model, threads=1).session.metadata
+    layers = known_layers(options.model)
+    job = ProfileJob(threads=options.threads, batch=options.batch, runs=options.runs)
+    answer, remote = profile_remotely(site, options.model, job, say)
+    return Profile(
+        **head(answer.machine),
+        model=describe_model(options.model, metadata),
+        **figures(answer.times, layers),
+        remote=remote,
+    )

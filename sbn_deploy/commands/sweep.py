@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import new_parser, say, share, show_json, show_table
+from .remote_options import add_remote_options, check_remote, remote_site, remote_words
 
 if TYPE_CHECKING:
     from sbn_deploy.records.sweep import Candidate, Limits
@@ -23,12 +24,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "sweep",
         description="Exports a checkpoint in every form that a TOML file names (thresholded,"
         " sampled members, stochastic signs, both), measures accuracy and latency of each on this"
-        " machine, writes a report, and says which form to ship. Run the same command to resume"
-        " it; finished, it answers at once.",
+        " machine, or latency on a device with --remote, writes a report, and says which form to"
+        " ship. Run the same command to resume it; finished, it answers at once.",
         example="sbn sweep digits.toml --out runs/sweep --budget-ms 0.5\n\n"
         'digits.toml:\n  checkpoint = "runs/digits/checkpoint.safetensors"\n  data = "digits"\n'
         "  members = [1, 2, 4, 8]\n  samples = [1, 2, 4, 8]\n  threads = [1]\n"
-        "  # twin, images, weights, activations, seed, engines, batch, runs: see docs/measuring.md",
+        "  # twin, images, weights, activations, seed, engines, batch, runs: see docs/measuring.md"
+        "\n\nsbn sweep digits.toml --remote ssh://pi@raspberrypi.local --budget-ms 5",
     )
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="what to try")
     parser.add_argument(
@@ -50,6 +52,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help="answer: the fastest form with at least this accuracy, 0 to 1",
     )
 
+    add_remote_options(parser)
+
 
 def run(options: argparse.Namespace) -> int:
     """Sweeps, and answers."""
@@ -58,7 +62,10 @@ def run(options: argparse.Namespace) -> int:
     from sbn_deploy.sweep.steps import REPORT
 
     folder = options.out or Path("runs") / f"sweep-{options.config.stem}"
-    sweep = Sweep(load(options.config, data=options.data), folder)
+    check_remote(options)
+    if options.remote is not None:
+        remote_site(options)  # says now what is wrong with it
+    sweep = Sweep(load(options.config, data=options.data), folder, remote_words(options))
     sweep.run(say)
     limits = Limits(budget_ms=options.budget_ms, min_accuracy=options.min_accuracy)
     answer, decision = sweep.answer(limits, say)

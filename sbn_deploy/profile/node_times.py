@@ -1,20 +1,29 @@
-"""What each node of a model takes, by onnxruntime's profiler."""
+"""What each node of a model takes, by onnxruntime's profiler.
+
+Needs the base install only: it runs on devices too.
+"""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
-from sbn_deploy.engines.engine import Feed
+from sbn_deploy.engines.engine import Feed, example
 from sbn_deploy.engines.onnx import kernel_engine
+from sbn_deploy.machine.cores import pinned
+from sbn_deploy.records.schema import Record
+from sbn_runtime.native import clock_ghz, isa
 
+ROUND = 10
 # onnxruntime cuts times to whole microseconds, by half of one in the mean.
 _CUT_US = 0.5
 Shape = tuple[int, ...]
@@ -40,6 +49,77 @@ class NodeTime:
     outputs: tuple[Shape, ...]
     tensor_bytes: int
     constant_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times(Record):
+    """What was timed of a model on one machine.
+
+    Attributes:
+        nodes: with the profiler, in the order of execution.
+        call_us, peak_us: median of a call without the profiler, and of one of the peak's model.
+        clocks_ghz: readings of the clock in between.
+    """
+
+    threads: int
+    batch: int
+    runs: int
+    isa: str
+    nodes: tuple[NodeTime, ...]
+    call_us: float
+    peak_us: float
+    clocks_ghz: tuple[float, ...]
+
+
+def time_nodes(
+    path: Path,
+    peak_model: bytes,
+    *,
+    threads: int,
+    batch: int,
+    runs: int,
+    report: Callable[[], None] = lambda: None,
+) -> Times:
+    """Times each node of an exported model.
+
+    Calls with the profiler, calls without it, those of the peak and readings of the clock
+    take turns, so that a change of the machine's speed meets all of them.
+
+    Args:
+        peak_model: of `peak.peak_model`.
+        report: is called after each of the `runs` calls.
+
+    Raises InputError for a batch that the model does not take.
+    """
+    with pinned(threads):
+        engine = kernel_engine(path, threads=threads, spin=False)
+        best = kernel_engine(peak_model, threads=threads, spin=False)
+        feed, best_feed = example(engine.inputs, batch), example(best.inputs, 1)
+        profiler = Profiler(path, threads)
+        calls: list[float] = []
+        peaks: list[float] = []
+        clocks = []
+        for start in range(0, runs, ROUND):
+            count = min(ROUND, runs - start)
+            for _ in range(count):
+                profiler.run(feed)
+                report()
+            engine.run(feed)
+            calls += [_us(lambda: engine.run(feed)) for _ in range(count)]
+            best.run(best_feed)
+            peaks += [_us(lambda: best.run(best_feed)) for _ in range(count)]
+            clocks.append(clock_ghz())
+    return Times(
+        threads=threads,
+        batch=batch,
+        runs=runs,
+        isa=isa(),
+        # The first calls allocate memory and find it cold.
+        nodes=tuple(profiler.finish(min(ROUND, runs // 2))),
+        call_us=median(calls),
+        peak_us=median(peaks),
+        clocks_ghz=tuple(clocks),
+    )
 
 
 class Profiler:
@@ -92,3 +172,9 @@ def _middle_mean(values: list[int]) -> float:
     ordered = np.sort(values)
     quarter = len(ordered) // 4
     return float(ordered[quarter : len(ordered) - quarter].mean())
+
+
+def _us(call: Callable[[], object]) -> float:
+    begin = perf_counter_ns()
+    call()
+    return (perf_counter_ns() - begin) / 1e3

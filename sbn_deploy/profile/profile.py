@@ -7,23 +7,16 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 from statistics import median
-from time import perf_counter_ns
 from typing import Any
 
 import onnx
 
 from sbn_converters.layer_info import LayerInfo
 from sbn_converters.onnx.inspect import inspect_model, load_model
-from sbn_deploy.engines.engine import example
-from sbn_deploy.engines.onnx import kernel_engine
-from sbn_deploy.machine.cores import pinned
-from sbn_deploy.profile import peak
-from sbn_deploy.profile.node_times import NodeTime, Profiler
-from sbn_deploy.records.profile import Bottleneck, Layer
-from sbn_deploy.records.profile import Peak as PeakRecord
-from sbn_runtime.native import clock_ghz, isa
+from sbn_deploy.profile.node_times import NodeTime, Times, time_nodes
+from sbn_deploy.profile.peak import DESCRIPTION, MACS, peak_model
+from sbn_deploy.records.profile import Bottleneck, Layer, Peak
 
-ROUND = 10
 # onnxruntime's name for a convolution that it runs on blocks of channels.
 _BLOCKED = "_nchwc"
 _FLOAT_PRODUCTS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
@@ -39,9 +32,6 @@ def profile_model(
 ) -> dict[str, Any]:
     """Times each layer of an exported model.
 
-    Calls with the profiler, calls without it, those of the peak and readings of the clock
-    take turns, so that a change of the machine's speed meets all of them.
-
     Args:
         report: is called after each of the `runs` calls.
 
@@ -51,41 +41,38 @@ def profile_model(
     Raises ModelError if the file is missing, truncated or not an ONNX file, and InputError for a
     batch that the model does not take.
     """
-    layers = _known_layers(path)
-    with pinned(threads):
-        engine = kernel_engine(path, threads=threads, spin=False)
-        feed = example(engine.inputs, batch)
-        profiler = Profiler(path, threads)
-        best = peak.Peak(threads)
-        calls: list[float] = []
-        peaks: list[float] = []
-        clocks = []
-        for start in range(0, runs, ROUND):
-            count = min(ROUND, runs - start)
-            for _ in range(count):
-                profiler.run(feed)
-                report()
-            engine.run(feed)
-            calls += [_us(lambda: engine.run(feed)) for _ in range(count)]
-            best.run()
-            peaks += [_us(best.run) for _ in range(count)]
-            clocks.append(clock_ghz())
-    ghz, call_us = max(median(clocks), 1e-9), median(calls)
-    # The first calls allocate memory and find it cold.
-    nodes, profiler_us = without_profiler(profiler.finish(min(ROUND, runs // 2)), call_us)
-    peak_rate = peak.MACS / (median(peaks) * 1e3 * ghz)
-    timed = _layers(nodes, layers, batch, ghz, peak_rate)
+    layers = known_layers(path)
+    times = time_nodes(path, peak_model(), threads=threads, batch=batch, runs=runs, report=report)
+    return figures(times, layers)
+
+
+def figures(times: Times, layers: Mapping[str, LayerInfo]) -> dict[str, Any]:
+    """The figures of a `records.profile.Profile`, of a model with these `known_layers`."""
+    ghz = max(median(times.clocks_ghz), 1e-9)
+    nodes, profiler_us = without_profiler(times.nodes, times.call_us)
+    peak_rate = MACS / (times.peak_us * 1e3 * ghz)
+    timed = _layers(nodes, layers, times.batch, ghz, peak_rate)
     return {
-        "threads": threads,
-        "batch": batch,
-        "runs": runs,
-        "isa": isa(),
-        "call_us": call_us,
+        "threads": times.threads,
+        "batch": times.batch,
+        "runs": times.runs,
+        "isa": times.isa,
+        "call_us": times.call_us,
         "profiler_us": profiler_us,
-        "peak": PeakRecord(binary_macs_per_cycle=peak_rate, ghz=ghz, measured_on=peak.DESCRIPTION),
+        "peak": Peak(binary_macs_per_cycle=peak_rate, ghz=ghz, measured_on=DESCRIPTION),
         "layers": tuple(timed),
         "bottleneck": bottleneck(timed, peak_rate * ghz * 1e3),
     }
+
+
+def known_layers(path: Path) -> dict[str, LayerInfo]:
+    """The file's layers, by their name and, for those that onnxruntime renames, their output.
+
+    Raises ModelError if the file is missing, truncated or not an ONNX file.
+    """
+    layers = {layer.name: layer for layer in inspect_model(path)}
+    outputs = _outputs(load_model(path))
+    return layers | {out: layers[name] for name, out in outputs.items() if name in layers}
 
 
 def without_profiler(nodes: Sequence[NodeTime], call_us: float) -> tuple[list[NodeTime], float]:
@@ -189,18 +176,5 @@ def _float_macs(node: NodeTime) -> int:
     return prod(output) * node.inputs[0][-1]
 
 
-def _known_layers(path: Path) -> dict[str, LayerInfo]:
-    """The file's layers, by their name and, for those that onnxruntime renames, their output."""
-    layers = {layer.name: layer for layer in inspect_model(path)}
-    outputs = _outputs(load_model(path))
-    return layers | {out: layers[name] for name, out in outputs.items() if name in layers}
-
-
 def _outputs(model: onnx.ModelProto) -> dict[str, str]:
     return {node.name: node.output[0] for node in model.graph.node}
-
-
-def _us(call: Callable[[], object]) -> float:
-    begin = perf_counter_ns()
-    call()
-    return (perf_counter_ns() - begin) / 1e3

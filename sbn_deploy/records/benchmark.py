@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from sbn_deploy.records.evaluation import Scores
-from sbn_deploy.records.machine import CpuState, Machine
+from sbn_deploy.records.machine import CpuState
 from sbn_deploy.records.measurement import Measurement, Model
+from sbn_deploy.records.remote import Remote
 from sbn_deploy.records.schema import Record, check
 
 
@@ -128,24 +129,6 @@ class Operators(Record):
     """Those that onnxruntime computes."""
     scope: str
     """What that means for the times."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remote(Record):
-    """The device that was reached over ssh or adb, and what was done there."""
-
-    host: str
-    device: dict[str, Any]
-    """What it says about itself."""
-    load_average_before: float | None
-    program: str
-    """The wheel that was installed, or the program that was run."""
-    program_sha256: str
-    commands: tuple[str, ...]
-    differing_labels: int | None = None
-    """Images that got another label there than here."""
-    here: Machine
-    """The machine that asked."""
 
 
 @dataclass(frozen=True, kw_only=True)

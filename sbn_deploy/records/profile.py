@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sbn_deploy.records.measurement import Measurement, Model
+from sbn_deploy.records.remote import Remote
 from sbn_deploy.records.schema import Record
 
 
@@ -80,3 +81,5 @@ class Profile(Measurement):
     peak: Peak | None = None
     layers: tuple[Layer, ...]
     bottleneck: Bottleneck | None = None
+    remote: Remote | None = None
+    """With --remote."""

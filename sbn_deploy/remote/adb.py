@@ -6,14 +6,14 @@ import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sbn_runtime import MissingDependencyError, RemoteError
 
 from .connection import PACKAGES, Connection, Ended
-from .target import Phone
+from .target import Phone, takes_serial
 
 # The one folder of Android that adb's shell may write to and run programs from.
 FOLDER = "/data/local/tmp"
@@ -26,6 +26,12 @@ ADVICE = {
     "offline": "unplug it and plug it in again, or type `adb reconnect offline`",
     "no permissions": "allow this user to use it: sudo apt-get install android-sdk-platform-tools-"
     "common, then plug it in again",
+}
+# The same states in a sentence.
+STATES = {
+    "unauthorized": "does not allow this computer to debug it yet",
+    "authorizing": "is asking whether this computer may debug it",
+    "no permissions": "may not be used by this user",
 }
 # Ends what a command writes: not every adb returns the status of a command or tells that the
 # connection broke.
@@ -79,7 +85,7 @@ class AdbConnection(Connection):
     def _no_folder(self, base: str) -> RemoteError:
         return RemoteError(f"{self._name}: cannot make a folder in {base}; free some space there")
 
-    def _unreachable(self, lines: Sequence[str]) -> RemoteError:
+    def _unreachable(self, lines: Sequence[str], _said: str, _status: int) -> RemoteError:
         said = " ".join(lines).lower()
         why = next((line for line in lines if "error" in line), "it does not answer")
         why = re.sub(r"^(adb: )?(error: )?", "", why)
@@ -94,9 +100,7 @@ def _serial(phone: Phone) -> str:
     """The serial number of the phone that is meant. Raises as `AdbConnection` does."""
     found = _listed()
     if phone.serial is None and len(found) > 1:
-        raise RemoteError(
-            f"there are several phones; name one: {', '.join(f'adb:{serial}' for serial in found)}"
-        )
+        raise RemoteError(f"there are several phones; name one: {_addresses(found)}")
     if not found:
         raise RemoteError(
             "adb finds no phone; plug one in with USB debugging switched on in its developer"
@@ -104,15 +108,29 @@ def _serial(phone: Phone) -> str:
         )
     serial = phone.serial or next(iter(found))
     if serial not in found:
-        raise RemoteError(f"adb finds no phone {serial}, but {', '.join(found)}")
+        raise RemoteError(f"adb finds no phone {serial}, but {_addresses(found)}")
     state = found[serial]
     if state != "device":
         advice = next(
             (advice for known, advice in ADVICE.items() if state.startswith(known)),
             "start Android on it",
         )
-        raise RemoteError(f"{serial}: is {state.split(' (')[0]}; {advice}")
+        plain = next(
+            (words for known, words in STATES.items() if state.startswith(known)),
+            f"is {state.split(' (')[0]}",
+        )
+        raise RemoteError(f"{serial}: {plain}; {advice}")
     return serial
+
+
+def _addresses(found: Mapping[str, str]) -> str:
+    """How to name each phone."""
+    return ", ".join(
+        f"adb:{serial}"
+        if takes_serial(serial)
+        else f"{serial!r} (its number cannot be given: unplug the others)"
+        for serial in found
+    )
 
 
 def _listed() -> dict[str, str]:

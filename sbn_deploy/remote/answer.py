@@ -19,12 +19,12 @@ from sbn_deploy.machine.describe import ARM_CORES
 from sbn_deploy.records.benchmark import (
     Benchmark,
     Operators,
-    Remote,
     Settings,
     TimedOperator,
 )
 from sbn_deploy.records.machine import CpuState, Machine
 from sbn_deploy.records.measurement import Model, head
+from sbn_deploy.records.remote import Remote
 from sbn_runtime import RemoteError
 
 from .plan import Plan

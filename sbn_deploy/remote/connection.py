@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
@@ -16,12 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from threading import Event, Thread
-from types import TracebackType
-from typing import IO, Self
+from threading import Event, Thread, Timer, current_thread, main_thread
+from types import FrameType, TracebackType
+from typing import IO, Any, Self
 
 from sbn_runtime import MissingDependencyError, RemoteError
 
+# How long the login shell may take to come to our command.
+HELLO_S = 60
 BEAT_S = 15
 LOOK_S = 5
 LOOKS = 12
@@ -29,7 +32,14 @@ GOODBYE_S = 30
 LAST_WORDS_S = 3
 
 # Debian's packages of the programs that carry.
-PACKAGES = {"ssh": "openssh-client", "scp": "openssh-client", "adb": "adb"}
+PACKAGES = {"ssh": "openssh-client", "adb": "adb"}
+
+# Comes before what a command writes, to standard output and standard error: the start-up files
+# of a login shell may write there first, with or without an end of line.
+_MARK = "sbn-output"
+_MARKED = f'echo; echo {_MARK}; echo >&2; echo {_MARK} >&2; exec "$@"'
+# How much of what a shell says is repeated.
+_SAID = 200
 
 # Makes itself known to the remote agent, which ends it if the connection is lost. All that it
 # writes stays in the folder, and Python is not led to other packages.
@@ -75,6 +85,8 @@ class Connection(ABC):
 
     folder: str
     load: float | None
+    # What a command ends with that was killed, while the connection lasts.
+    killed: tuple[int, ...] = (128 + signal.SIGKILL,)
 
     def __init__(self, name: str, place: str | None, say: Callable[[str], None]) -> None:
         self._name = name
@@ -83,11 +95,10 @@ class Connection(ABC):
         self.commands: list[str] = []
         # Its path must be short: a socket's has at most 107 characters.
         self._local = tempfile.TemporaryDirectory(prefix="sbn-", dir="/tmp")
+        # What our program for the agent writes to standard error; `_close` closes it.
+        self._errors = (Path(self._local.name) / "errors").open("w+", errors="replace")
         self._ended = Event()
-
-    @abstractmethod
-    def copy(self, *paths: Path) -> None:
-        """Copies files into the folder. Raises StepError or RemoteError."""
+        self._handlers: dict[int, Any] = {}
 
     @abstractmethod
     def _agent_command(self, words: Sequence[str]) -> list[str]:
@@ -102,10 +113,15 @@ class Connection(ABC):
         """What to raise where no folder can be made in `base`."""
 
     @abstractmethod
-    def _unreachable(self, lines: Sequence[str]) -> RemoteError:
-        """What to raise where nobody answered; `lines` is what was said about that."""
+    def _unreachable(self, lines: Sequence[str], said: str, status: int) -> RemoteError:
+        """What to raise where the agent did not start.
+
+        lines: what our program wrote to standard error. said: what came from the device.
+        status: of our program.
+        """
 
     def __enter__(self) -> Self:
+        self._handlers = _raised((signal.SIGTERM, signal.SIGHUP))
         try:
             self._connect()
         except BaseException:
@@ -156,19 +172,43 @@ class Connection(ABC):
     def _connect(self) -> None:
         script = files(__package__).joinpath("agent.sh").read_text()
         words = ["sh", "-c", script, "sh", self._place or "", str(LOOK_S), str(LOOKS)]
-        self._agent = _start(self._agent_command(words), stdin=subprocess.PIPE)
+        self._agent = start(self._agent_command(words), stdin=subprocess.PIPE, stderr=self._errors)
         assert self._agent.stdin is not None
         assert self._agent.stdout is not None
         Thread(target=_beat, args=(self._agent.stdin, self._ended), daemon=True).start()
-        for line in self._agent.stdout:
-            if line.startswith("sbn-folder "):
-                _, self.folder, *load = line.split()
-                self.load = float(load[0]) if load else None
-                return
-            if line.startswith("sbn-no-folder "):
-                raise self._no_folder(line.split()[1])
-        assert self._agent.stderr is not None
-        raise self._unreachable([line.strip() for line in self._agent.stderr if line.strip()])
+        late = Event()
+
+        def give_up() -> None:
+            late.set()
+            self._agent.kill()
+
+        hello = Timer(HELLO_S, give_up)
+        hello.start()
+        said = ""
+        try:
+            for line in self._agent.stdout:
+                _, found, rest = line.partition("sbn-folder ")
+                if found:
+                    self.folder, *load = rest.split()
+                    self.load = float(load[0]) if load else None
+                    return
+                _, found, rest = line.partition("sbn-no-folder ")
+                if found:
+                    raise self._no_folder(rest.split()[0])
+                said = (said + line)[:_SAID]
+        finally:
+            hello.cancel()
+        said = " ".join(said.split())
+        if late.is_set():
+            after = f" after {said!r}" if said else ""
+            raise RemoteError(
+                f"{self._name}: its login shell does not come to our command in {HELLO_S:g}"
+                f" seconds{after}; its start-up files (.bashrc, config.fish …) must not wait for"
+                " anything where there is no terminal"
+            )
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors if line.strip()]
+        raise self._unreachable(lines, said, self._agent.wait())
 
     def _lost(self) -> RemoteError:
         return RemoteError(
@@ -178,18 +218,25 @@ class Connection(ABC):
 
     def _remote(self, words: Sequence[str], progress: Callable[[str], None] | None = None) -> str:
         """Runs a command there to its end; see `run`."""
-        return self._check(self._call(self._shell(words), progress))
+        marked = self._shell(["sh", "-c", _MARKED, "sh", *words])
+        text = self._check(self._call(marked, progress))
+        return text.partition(f"{_MARK}\n")[2]
 
     def _call(self, command: list[str], progress: Callable[[str], None] | None = None) -> Ended:
-        """Runs one of our commands here to its end."""
+        """Runs one of our commands here to its end; `progress` hears lines after the mark."""
         with tempfile.TemporaryFile("w+", dir=self._local.name) as output:
-            step = _start(command, stdout=output)
-            lines = []
+            step = start(command, stdout=output)
+            lines: list[str] = []
+            marked = False
             assert step.stderr is not None
             try:
                 for line in step.stderr:
+                    if line.strip() == _MARK and not marked:
+                        marked = True
+                        lines.clear()
+                        continue
                     lines.append(line.strip())
-                    if progress is not None:
+                    if marked and progress is not None:
                         progress(line.strip())
                 status = step.wait()
             finally:
@@ -204,10 +251,11 @@ class Connection(ABC):
         if ended.status == 0:
             return ended.text
         said = next((line for line in reversed(ended.lines) if line), "it failed")
-        # What ssh ends with, and what scp says, without a connection; the agent's end follows.
-        perhaps_lost = ended.status == 255 or said == "lost connection"
-        if self._has_ended(LAST_WORDS_S if perhaps_lost else 0):
+        # What ssh ends with without a connection; the agent's end follows.
+        if self._has_ended(LAST_WORDS_S if ended.status == 255 else 0):
             raise self._lost()
+        if ended.status in self.killed:
+            said = "it was killed, as a device does that has no memory left"
         raise StepError(said, ended.lines)
 
     def _has_ended(self, patience: float) -> bool:
@@ -230,11 +278,14 @@ class Connection(ABC):
                 pass
             self._agent.kill()
             self._agent.wait()
-            for pipe in (self._agent.stdin, self._agent.stdout, self._agent.stderr):
+            for pipe in (self._agent.stdin, self._agent.stdout):
                 assert pipe is not None
                 with suppress(OSError):
                     pipe.close()
+        self._errors.close()
         self._local.cleanup()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         return removed
 
 
@@ -250,8 +301,27 @@ def _beat(stdin: IO[str], ended: Event) -> None:
             return
 
 
-def _start(
-    command: list[str], *, stdin: int = subprocess.DEVNULL, stdout: int | IO[str] = subprocess.PIPE
+def _raised(numbers: Sequence[int]) -> dict[int, Any]:
+    """Lets these signals end the program as Ctrl-C does; their handlers of before.
+
+    Only in the main thread, which alone may; one that is ignored, as by nohup, still is.
+    """
+    if current_thread() is not main_thread():
+        return {}
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    wanted = [n for n in numbers if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    return {number: signal.signal(number, end) for number in wanted}
+
+
+def start(
+    command: list[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[str] = subprocess.PIPE,
+    stderr: int | IO[str] = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Starts a program that Ctrl-C does not reach, so that we can clean up through it."""
     try:
@@ -259,7 +329,7 @@ def _start(
             command,
             stdin=stdin,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             errors="replace",
             start_new_session=True,

@@ -1,7 +1,7 @@
 """What runs on the device: `python -m sbn_deploy.remote.device FOLDER`.
 
-FOLDER holds `job.json`, the models it names, and the test images if there are any.
-Needs the base install only. Writes one line of JSON to standard output, `Answer`.
+FOLDER holds `job.json`, a folder for each model, and the test images if there are any.
+Needs the base install only. Writes one line of JSON to standard output, the answer.
 Progress goes to standard error, an error there on one line with exit status 2.
 """
 
@@ -18,7 +18,10 @@ import numpy as np
 from sbn_deploy.benchmark.measure import measure
 from sbn_deploy.benchmark.worker import Spec
 from sbn_deploy.evaluate.scores import classified
+from sbn_deploy.machine.describe import describe
+from sbn_deploy.profile.node_times import Times, time_nodes
 from sbn_deploy.records.benchmark import Benchmark, Settings
+from sbn_deploy.records.machine import Machine
 from sbn_deploy.records.measurement import Model
 from sbn_deploy.records.schema import Record
 from sbn_runtime import SbnError, Session
@@ -26,32 +29,42 @@ from sbn_runtime import SbnError, Session
 JOB = "job.json"
 MODEL = "model.onnx"
 IMAGES = "images.npz"
+PEAK = "peak.onnx"
+
+
+def folder_of(number: int) -> str:
+    """Where a model lies, with the files that hold constants of it."""
+    return f"model{number}"
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to measure.
+class BenchmarkJob:
+    """Times models in turns.
 
     Attributes:
-        model: the facts of the file MODEL.
-        baselines: by engine name, the file of a float model to run in turns with ours.
-        images: whether there are test images to classify: an archive IMAGES with
-            `images` uint8 [N, H, W, C] and `labels` int64 [N].
+        models: the facts of each; the file is MODEL in its folder.
+        baselines: of each, by engine name, the file of a float model to run in turns with it.
+        images: whether there are test images for the first model to classify: an archive IMAGES
+            with `images` uint8 [N, H, W, C] and `labels` int64 [N].
     """
 
-    model: Model
+    models: tuple[Model, ...]
     settings: Settings
-    baselines: Mapping[str, str]
+    baselines: tuple[Mapping[str, str], ...]
     images: bool
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
 
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        fields = json.loads(text)
-        model, settings = Model(**fields["model"]), Settings(**fields["settings"])
-        return cls(**fields | {"model": model, "settings": settings})
+@dataclass(frozen=True)
+class ProfileJob:
+    """Times each node of the first folder's MODEL; PEAK is what shows how fast the CPU is."""
+
+    threads: int
+    batch: int
+    runs: int
+
+
+Job = BenchmarkJob | ProfileJob
+_KINDS = {"benchmark": BenchmarkJob, "profile": ProfileJob}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +75,57 @@ class Answer(Record):
     labels: tuple[int, ...] | None
 
 
-def run_job(folder: Path) -> Answer:
-    """Does the job in `folder`. Raises what `measure` and `classified` raise."""
-    job = Job.from_json((folder / JOB).read_text())
-    specs = [Spec(job.model.name, "sbn", "sbn", str(folder / MODEL))]
-    for engine, file in job.baselines.items():
-        specs.append(Spec(job.model.name, engine, "onnxruntime", str(folder / file)))
-    record = measure(specs, [job.model], job.settings, say=_say)
+@dataclass(frozen=True, kw_only=True)
+class ProfileAnswer(Record):
+    """What was timed, and on what machine."""
+
+    machine: Machine
+    times: Times
+
+
+def to_json(job: Job) -> str:
+    """The content of JOB."""
+    kind = next(name for name, kind in _KINDS.items() if isinstance(job, kind))
+    return json.dumps({"kind": kind} | asdict(job))
+
+
+def run_benchmark(folder: Path, job: BenchmarkJob) -> Answer:
+    """Raises what `measure` and `classified` raise."""
+    specs = []
+    for number, (model, baselines) in enumerate(zip(job.models, job.baselines, strict=True)):
+        path = folder / folder_of(number) / MODEL
+        specs.append(Spec(model.name, "sbn", "sbn", str(path)))
+        for engine, file in baselines.items():
+            specs.append(Spec(model.name, engine, "onnxruntime", str(folder / file)))
+    record = measure(specs, list(job.models), job.settings, say=_say)
     if not job.images:
         return Answer(benchmark=record, labels=None)
     with np.load(folder / IMAGES, allow_pickle=False) as archive:
         images, labels = archive["images"], archive["labels"]
     _say(f"classifying {len(images)} images")
-    scores, found = classified(Session(folder / MODEL), images, labels)
+    scores, found = classified(Session(folder / folder_of(0) / MODEL), images, labels)
     return Answer(benchmark=replace(record, accuracy=scores), labels=tuple(found.tolist()))
+
+
+def run_profile(folder: Path, job: ProfileJob) -> ProfileAnswer:
+    """Raises what `time_nodes` raises."""
+    _say(f"{job.runs} calls")
+    model, peak = folder / folder_of(0) / MODEL, (folder / PEAK).read_bytes()
+    return ProfileAnswer(machine=describe(), times=time_nodes(model, peak, **asdict(job)))
+
+
+def run_job(folder: Path) -> Answer | ProfileAnswer:
+    """Does the job in `folder`."""
+    fields = json.loads((folder / JOB).read_text())
+    if fields.pop("kind") == "profile":
+        return run_profile(folder, ProfileJob(**fields))
+    job = BenchmarkJob(
+        tuple(Model(**model) for model in fields["models"]),
+        Settings(**fields["settings"]),
+        tuple(fields["baselines"]),
+        fields["images"],
+    )
+    return run_benchmark(folder, job)
 
 
 def main(folder: Path) -> int:

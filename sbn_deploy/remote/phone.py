@@ -15,8 +15,9 @@ from sbn_deploy.bundle.targets import CROSS_REMEDY
 from sbn_deploy.engines.engine import example
 from sbn_deploy.engines.onnx import sbn_engine
 from sbn_deploy.machine.describe import describe
-from sbn_deploy.records.benchmark import Benchmark, Remote, Settings
+from sbn_deploy.records.benchmark import Benchmark, Settings
 from sbn_deploy.records.measurement import describe_model
+from sbn_deploy.records.remote import Remote
 from sbn_runtime import MissingDependencyError, RemoteError
 from sbn_runtime.native import ISA_VARIABLE
 

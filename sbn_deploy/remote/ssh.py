@@ -1,4 +1,4 @@
-"""A connection over the system's ssh and scp, with the user's own settings, keys and known hosts.
+"""A connection over the system's ssh, with the user's own settings, keys and known hosts.
 
 The first ssh connects once for all that follow (ControlMaster).
 """
@@ -12,20 +12,42 @@ from pathlib import Path
 from sbn_runtime import RemoteError
 
 from .connection import Connection
+from .sending import RECEIVE, send
+from .ssh_advice import explain
 from .target import Target
 
 CONNECT_S = 10
+# A link is lost that brings no answer for so long: it may be slow, and busy with a copy.
+ALIVE_S, ALIVE_COUNT = 5, 6
 
-# What ssh says, and what to do about it.
-ADVICE = {
-    "could not resolve hostname": "check the name",
-    "connection refused": "check the port, and that a sshd runs there",
-    "no route to host": "check the address and that the device is on",
-    "timed out": "check the address and that the device is on",
-    "host key verification failed": "connect once with `{ssh}` and check its key",
-    "host identification has changed": "connect once with `{ssh}` and check its key",
-    "permission denied": "log in with a key: `ssh-copy-id {login}`",
-}
+# Settings of the user's that are meant for terminals, and would start something else than our
+# commands, or something beside them. Those that older versions of ssh lack are ignored there.
+_PLAIN = (
+    "-oIgnoreUnknown=ForkAfterAuthentication,SessionType,StdinNull",
+    *("-oForkAfterAuthentication=no", "-oSessionType=default", "-oStdinNull=no"),
+    *("-oRemoteCommand=none", "-oPermitLocalCommand=no", "-oTunnel=no"),
+    *("-oClearAllForwardings=yes", "-oForwardAgent=no", "-oForwardX11=no"),
+)
+
+
+# Login shells agree on what a quoted word of letters, digits and backslashes is, but not on line
+# ends and quotes in it. So words are spelled with these alone, and a POSIX shell reads them.
+_READ = (
+    'n=$#; while [ $n -gt 0 ]; do w=$(printf %b. "$1"); shift; set -- "$@" "${w%.}";'
+    ' n=$((n - 1)); done; exec "$@"'
+)
+
+
+def _spelled(words: Sequence[str]) -> str:
+    """The command line that runs `words`, whatever the login shell is."""
+    spelled = (
+        "".join(
+            chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\0{byte:03o}"
+            for byte in word.encode()
+        )
+        for word in words
+    )
+    return shlex.join(["sh", "-c", _READ, "sh", *spelled])
 
 
 class SshConnection(Connection):
@@ -37,56 +59,60 @@ class SshConnection(Connection):
 
     Raises:
         RemoteError: the device cannot be reached, or has no place for the folder.
-        MissingDependencyError: there is no ssh or scp here.
+        MissingDependencyError: there is no ssh here.
     """
+
+    # To ssh, a killed command has no status, which is 255 as well.
+    killed = (*Connection.killed, 255)
 
     def __init__(self, target: Target, say: Callable[[str], None]) -> None:
         super().__init__(target.host, target.folder, say)
         self._target = target
         self._socket = str(Path(self._local.name) / "ssh")
 
-    def copy(self, *paths: Path) -> None:
-        host = f"[{self._target.host}]" if ":" in self._target.host else self._target.host
-        user = f"{self._target.user}@" if self._target.user else ""
-        place = f"{user}{host}:{self.folder}/"
-        port = ["-P", str(self._target.port)] if self._target.port else []
-        # From the root: scp takes HOST:FILE for a file of another machine.
-        files = [str(path.absolute()) for path in paths]
-        self._check(self._call(["scp", "-q", *self._options(), *port, "--", *files, place]))
+    def copy(
+        self, python: str, files: Sequence[tuple[Path, str]], progress: Callable[[int], None]
+    ) -> None:
+        """Copies files into the folder, each under its name there, which may have folders.
+
+        Args:
+            python: the device's.
+            progress: is told how many bytes more have arrived.
+
+        Raises:
+            StepError: a file cannot be written there.
+            RemoteError: the connection was lost.
+        """
+        for path, name in files:
+            words = [python, "-c", RECEIVE, f"{self.folder}/{name}"]
+            self._check(send(self._shell(words), path, progress))
 
     def _agent_command(self, words: Sequence[str]) -> list[str]:
         return [
             *("ssh", "-M", *self._options(proxy=False)),
-            *(f"-oConnectTimeout={CONNECT_S}", "-oServerAliveInterval=5"),
-            *("-oServerAliveCountMax=3", "-oControlPersist=no", *self._host()),
-            shlex.join(words),
+            *(f"-oConnectTimeout={CONNECT_S}", f"-oServerAliveInterval={ALIVE_S}"),
+            *(f"-oServerAliveCountMax={ALIVE_COUNT}", "-oControlPersist=no", *self._host()),
+            _spelled(words),
         ]
 
     def _shell(self, words: Sequence[str]) -> list[str]:
-        return ["ssh", *self._options(), *self._host(), shlex.join(words)]
+        return ["ssh", *self._options(), *self._host(), _spelled(words)]
 
     def _no_folder(self, base: str) -> RemoteError:
         return RemoteError(
             f"{self._name}: cannot make a folder in {base}; name another one, as"
-            f" ssh://{self._target.login}/FOLDER"
+            f" {self._target.with_folder('/FOLDER')}"
         )
 
-    def _unreachable(self, lines: Sequence[str]) -> RemoteError:
-        said = lines[-1].removeprefix("ssh: ") if lines else "it does not answer"
-        advice = next(
-            (advice for known, advice in ADVICE.items() if known in " ".join(lines).lower()),
-            "it must offer a POSIX shell over ssh",
+    def _unreachable(self, lines: Sequence[str], said: str, status: int) -> RemoteError:
+        return RemoteError(
+            f"cannot connect to {self._target.login}: {explain(self._target, lines, said, status)}"
         )
-        port = f"-p {self._target.port} " if self._target.port else ""
-        advice = advice.format(
-            ssh=f"ssh {port}{self._target.login}", login=f"{port}{self._target.login}"
-        )
-        return RemoteError(f"cannot connect to {self._target.login}: {said.rstrip('.')}; {advice}")
 
     def _options(self, *, proxy: bool = True) -> list[str]:
-        """Of ssh and scp; with `proxy` they use the open connection or none at all."""
+        """With `proxy`, of a command that uses the open connection or none at all."""
         return [
-            *("-oBatchMode=yes", "-oLogLevel=ERROR", f"-oControlPath={self._socket}"),
+            *("-oBatchMode=yes", "-oLogLevel=ERROR", f"-oControlPath={self._socket}", *_PLAIN),
             *(("-oControlMaster=no", "-oProxyCommand=false") if proxy else ()),
         ]
 

@@ -42,12 +42,24 @@ class Target:
         """USER@HOST, as people and ssh write it."""
         return f"{self.user}@{self.host}" if self.user else self.host
 
+    def with_folder(self, folder: str) -> str:
+        """The address with another folder."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port else ""
+        return f"ssh://{user}{host}{port}{folder}"
+
 
 @dataclass(frozen=True)
 class Phone:
     """A phone that is reached over adb; `serial` None for the only one."""
 
     serial: str | None
+
+
+def takes_serial(serial: str) -> bool:
+    """Whether adb:SERIAL is an address."""
+    return _ADB.fullmatch(f"adb:{serial}") is not None
 
 
 def parse(text: str) -> Target | Phone:

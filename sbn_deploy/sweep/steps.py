@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.reading.text import parse_json
@@ -50,15 +51,19 @@ class Step:
 class Sweep:
     """A sweep in a folder: `models/`, `evaluations/`, `benchmarks/`, the answer and the report.
 
+    Args:
+        remote: the options of `sbn benchmark` that say which device to time on; none to time here.
+            A folder may hold the times of several devices; the answer is of this one.
+
     Raises:
         ConfigError: the checkpoint cannot be read, or the folder holds another sweep.
         OutputError: the folder cannot be written to.
     """
 
-    def __init__(self, config: SweepConfig, folder: Path) -> None:
+    def __init__(self, config: SweepConfig, folder: Path, remote: Sequence[str] = ()) -> None:
         from sbn_deploy.networks.loading import header_of
 
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.remote = config, folder, tuple(remote)
         header = header_of(config.checkpoint)
         task = CLASSIFICATION if header is None else header.task
         if task != CLASSIFICATION:
@@ -214,6 +219,7 @@ class Sweep:
             *(str(self._model(name)) for name in models),
             *("--threads", str(threads), "--batch", batch, "--runs", str(self.config.runs)),
             *compare,
+            *self.remote,
             *("-o", str(self._benchmark(engine, threads))),
         )
 
@@ -224,7 +230,9 @@ class Sweep:
         return self.folder / "evaluations" / f"{name}.json"
 
     def _benchmark(self, engine: str, threads: int) -> Path:
-        return self.folder / "benchmarks" / f"{engine}-threads{threads}.json"
+        # An address in a name, which may hold no slash.
+        where = "".join(f"-{quote(word, safe='@')}" for word in self.remote[1:2])
+        return self.folder / "benchmarks" / f"{engine}-threads{threads}{where}.json"
 
 
 def _state(path: Path) -> dict[str, Any]:

@@ -96,8 +96,8 @@ CHECKS: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
 }
 # What else the examples run is not ours to check.
 OTHERS = (
-    *("adb", "aarch64-linux-android29-clang", "cc", "head", "python3", "scp", "sudo", "unzip"),
-    "run_model",
+    *("adb", "aarch64-linux-android29-clang", "cc", "getconf", "head", "python3", "scp", "ssh"),
+    *("ssh-copy-id", "sudo", "unzip", "run_model"),
 )
 
 

@@ -20,12 +20,13 @@ from pathlib import Path
 
 import pytest
 
+from sbn_deploy.remote import wheels
 from sbn_deploy.remote.target import Target
 from sbn_runtime import library_path
 
 ROOT = Path(__file__).resolve().parents[2]
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-PROGRAMS = ("ssh", "scp", "ssh-keygen")
+PROGRAMS = ("ssh", "ssh-keygen")
 # All that a device must have besides Python and sshd.
 DEVICE_PROGRAMS = ("cat", "df", "mktemp", "rm", "sh", "sleep", "tail")
 WAIT_S = 10
@@ -38,7 +39,6 @@ AuthenticationMethods publickey
 PidFile none
 StrictModes no
 UsePAM no
-Subsystem sftp internal-sftp
 SetEnv {environment}
 """
 CLIENT = """
@@ -159,6 +159,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 if source.suffix in (".py", ".sh", ".typed"):
                     archive.write(source, source.relative_to(parent))
         archive.write(library_path(), "sbn_runtime/libsbn.so")
+        if sources := wheels.built_from():
+            archive.write(sources, "sbn_runtime/libsbn.sha256")
         for name, text in files.items():
             archive.writestr(name, text)
         archive.writestr(f"{info}/RECORD", "")
@@ -197,10 +199,9 @@ def device(
     stated = " ".join(f"{name}={value}" for name, value in environment.items())
     (folder / "sshd_config").write_text(CONFIG.format(folder=folder, environment=stated))
     (folder / "client_config").write_text(CLIENT.format(folder=folder))
-    for name in ("ssh", "scp"):
-        wrapper = folder / "client" / name
-        wrapper.write_text(WRAPPER.format(program=shutil.which(name), folder=folder))
-        wrapper.chmod(stat.S_IRWXU)
+    wrapper = folder / "client" / "ssh"
+    wrapper.write_text(WRAPPER.format(program=shutil.which("ssh"), folder=folder))
+    wrapper.chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{folder}/client:{os.environ['PATH']}")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from sbn_deploy.benchmark.stability import RULE
+from sbn_deploy.cli import main
+from sbn_deploy.records.benchmark import Benchmark
+from sbn_deploy.records.files import load
+from sbn_deploy.remote import wheels
 from sbn_runtime import isa
 
 from ..command import COMMAND, Outcome, sbn
@@ -55,6 +61,28 @@ def benchmark(device: Device, model: Path, wheel: Path, *more: str) -> Outcome:
     return sbn(*arguments, "--runs", "2", "--max-seconds", "1000", *more)
 
 
+@pytest.fixture
+def changed(
+    there: Device,
+    model: Path,
+    wheel: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Outcome]:
+    """Measures with a wheel of which a module was changed, which is not noticed."""
+    monkeypatch.setattr(wheels, "difference", lambda _: "")
+
+    def measure(module: str, old: str, new: str, *more: str) -> Outcome:
+        other = edited(wheel, tmp_path, module, old, new)
+        arguments = ("benchmark", model, "--remote", there.url, "--wheel", other)
+        words = [*arguments, "--runs", "2", "--max-seconds", "1000", *more]
+        status = main([str(word) for word in words])
+        return Outcome(status, *capsys.readouterr())
+
+    return measure
+
+
 def edited(wheel: Path, folder: Path, module: str, old: str, new: str) -> Path:
     """A copy of the wheel with a measuring module changed."""
     copy = folder / wheel.name
@@ -69,14 +97,14 @@ def edited(wheel: Path, folder: Path, module: str, old: str, new: str) -> Path:
 
 
 def test_json(there: Device, model: Path, wheel: Path, data: str) -> None:
-    outcome = benchmark(there, model, wheel, "--batch", "3,1", "--data", data, "--json")
+    outcome = benchmark(there, model, wheel, "--batch", "3", "--data", data, "--json")
     assert outcome.status == 0, outcome
     record = outcome.json
     found = [
         (result["model"], result["engine"], result["batch"], result["runs"])
         for result in record["results"]
     ]
-    assert found == [("small", "sbn", 3, 2), ("small", "sbn", 1, 2)]
+    assert found == [("small", "sbn", 3, 2)]
     assert record["models"][0]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert record["machine"]["isa"] == isa()
     assert record["machine"]["sbn_deploy"] == "0.0.0"
@@ -125,14 +153,10 @@ def test_here_and_there_agree(there: Device, model: Path, wheel: Path, data: str
 
 
 @pytest.mark.long
-def test_labels_that_differ_are_counted(
-    there: Device, model: Path, wheel: Path, data: str, tmp_path: Path
-) -> None:
+def test_labels_that_differ_are_counted(changed: Callable[..., Outcome], data: str) -> None:
     """A wheel that answers otherwise: each label is the next one."""
-    changed = edited(
-        wheel, tmp_path, "evaluate/scores", ", probabilities.argmax(axis=1)", ", labels - 3"
-    )
-    outcome = benchmark(there, model, changed, "--data", data, "--json")
+    edit = ("evaluate/scores", ", probabilities.argmax(axis=1)", ", labels - 3")
+    outcome = changed(*edit, "--data", data, "--json")
     assert outcome.json["remote"]["differing_labels"] == 40
 
 
@@ -145,7 +169,7 @@ def test_baselines_are_made_here_and_run_there(there: Device, wheel: Path, tmp_p
     timings = outcome.json["results"]
     engines = ["sbn", "onnxruntime-fp32", "onnxruntime-int8"]
     assert [timing["engine"] for timing in timings] == engines
-    assert {timing["runs"] for timing in timings} == {20}
+    assert {timing["runs"] for timing in timings} == {2}
     assert all(timing["p50_ms"] > 0 for timing in timings)
 
 
@@ -167,6 +191,7 @@ def test_broken_python(there: Device, model: Path, wheel: Path) -> None:
         ("version", [3, 9, 2], "has Python 3.9.2; 3.11 or newer is needed"),
         ("venv", False, "has neither pip nor what makes virtual environments"),
         ("bits", 32, "runs 32-bit programs on"),
+        ("runs", False, "(it is mounted with noexec); name another folder, as ssh://"),
         ("machine", "riscv64", "the device runs riscv64 programs"),
         ("machine", "other", "is for"),
     ],
@@ -184,6 +209,7 @@ def test_unfit_python(
         "pip": False,
         "venv": True,
         "packages": True,
+        "runs": True,
     } | {field: other if value == "other" else value}
     there.program("python3", f"cat >/dev/null; echo '{json.dumps(answer)}'")
     assert message in benchmark(there, model, wheel).refused_after_progress()
@@ -195,7 +221,7 @@ def test_missing_packages_without_a_network(there: Device, model: Path, wheel: P
         (there.programs / "python3").read_text().replace("/packages", "/nothing")
     )
     line = benchmark(there, model, wheel).refused_after_progress()
-    assert line.startswith("127.0.0.1: numpy and onnxruntime cannot be installed; connect it")
+    assert line.startswith("127.0.0.1: numpy and onnxruntime cannot be installed")
     assert "No matching distribution" in line
 
 
@@ -212,30 +238,28 @@ def test_folder_that_cannot_be_written_to(there: Device, model: Path, wheel: Pat
     assert f"127.0.0.1: cannot make a folder in {there.folder}/none" in line
 
 
-def test_measuring_that_fails_there(
-    there: Device, model: Path, wheel: Path, tmp_path: Path
-) -> None:
-    changed = edited(
-        wheel,
-        tmp_path,
-        "remote/device",
-        "record = measure",
-        'raise SbnError("so\\nit is"); record = measure',
-    )
-    line = benchmark(there, model, changed).refused_after_progress()
+@pytest.mark.long
+def test_measuring_that_fails_there(changed: Callable[..., Outcome]) -> None:
+    fails = 'raise SbnError("so\\nit is"); record = measure'
+    line = changed("remote/device", "record = measure", fails).refused_after_progress()
     assert line == "127.0.0.1: measuring failed: so it is"
 
 
 @pytest.mark.long
-def test_wheel_of_another_version(there: Device, model: Path, wheel: Path, tmp_path: Path) -> None:
-    changed = edited(
-        wheel, tmp_path, "remote/device", "asdict(run_job(folder))", '{"benchmark": {}}'
-    )
-    line = benchmark(there, model, changed).refused_after_progress()
+def test_answer_of_another_form(changed: Callable[..., Outcome], wheel: Path) -> None:
+    edit = ("remote/device", "asdict(run_job(folder))", '{"benchmark": {}}')
+    line = changed(*edit).refused_after_progress()
     assert f"{wheel.name} answers in an unknown form" in line
 
 
-@pytest.mark.parametrize("number", few([signal.SIGTERM, signal.SIGINT, signal.SIGKILL], 1))
+def test_wheel_of_other_code(there: Device, model: Path, wheel: Path, tmp_path: Path) -> None:
+    """It is said before anything is done."""
+    other = edited(wheel, tmp_path, "remote/device", "Does the job", "Did the job")
+    line = benchmark(there, model, other).refused()
+    assert "is of other code than this (sbn_deploy/remote/device.py differs)" in line
+
+
+@pytest.mark.parametrize("number", few([signal.SIGINT, signal.SIGTERM, signal.SIGKILL], 1))
 def test_cancelled(there: Device, model: Path, wheel: Path, number: signal.Signals) -> None:
     arguments = ("benchmark", model, "--remote", there.url, "--wheel", wheel)
     # A short path: the socket of ssh lies in it. Who is killed cannot remove that.
@@ -291,9 +315,93 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
         (["--remote", "adb:", "--threads", "2"], "--threads does not go with --remote adb:"),
         (["--remote", "ssh://host", "--compare", "lce"], "LCE is compared with here only"),
         (["--wheel", "some.whl"], "--wheel goes with --remote"),
+        (["--remote-python", "python3.12"], "--remote-python goes with --remote"),
         (["--images", "3"], "--images goes with --data"),
-        (["--remote", "ssh://127.0.0.1:1"], "cannot connect to 127.0.0.1: "),
     ],
 )
 def test_unfit_options(model: Path, arguments: list[str], message: str) -> None:
     assert message in sbn("benchmark", model, *arguments).refused_after_progress()
+
+
+@pytest.mark.long
+def test_several_models(there: Device, model: Path, wheel: Path, tmp_path: Path) -> None:
+    second = Classifier.random(seed=1).write(tmp_path / "second.onnx")
+    arguments = ("benchmark", model, second, "--remote", there.url, "--wheel", wheel)
+    outcome = sbn(*arguments, "--runs", "2", "--max-seconds", "1000", "--json")
+    assert outcome.status == 0, outcome
+    assert [result["model"] for result in outcome.json["results"]] == ["small", "second"]
+    assert len(outcome.json["ratios"]) == 1
+
+
+def test_profile(there: Device, model: Path, wheel: Path) -> None:
+    arguments = ("profile", model, "--remote", there.url, "--wheel", wheel, "--runs", "10")
+    outcome = sbn(*arguments, "--json")
+    assert outcome.status == 0, outcome
+    record = outcome.json
+    here = sbn("profile", model, "--runs", "10", "--json").json
+    assert [layer["name"] for layer in record["layers"]] == [
+        layer["name"] for layer in here["layers"]
+    ]
+    assert record["machine"]["sbn_deploy"] == "0.0.0"
+    assert record["remote"]["host"] == "127.0.0.1"
+    assert sum(layer["us"] for layer in record["layers"]) <= record["call_us"] * (1 + 1e-9)
+
+
+@pytest.mark.long
+def test_another_python(there: Device, model: Path, wheel: Path) -> None:
+    """One that is not on the path, with a space in its name."""
+    place = there.programs.parent / "my python"
+    (there.programs / "python3").rename(place)
+    line = benchmark(there, model, wheel).refused_after_progress()
+    assert line.endswith("or name another one with --remote-python")
+    outcome = benchmark(there, model, wheel, "--remote-python", str(place), "--json")
+    assert outcome.status == 0, outcome
+    assert outcome.json["remote"]["device"]["python"] == str(place)
+
+
+@pytest.mark.parametrize("setting", few(["user = true", "target = {home}/t", "log = {home}/l"], 1))
+def test_settings_of_pip(there: Device, model: Path, wheel: Path, setting: str) -> None:
+    """They may say where packages come from, but not that they stay."""
+    settings = there.home / ".config/pip/pip.conf"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"[global]\n{setting.format(home=there.home)}\n")
+    outcome = benchmark(there, model, wheel)
+    assert outcome.status == 0, outcome
+    shutil.rmtree(there.home / ".config")
+
+
+@pytest.mark.long
+def test_constants_in_a_file_of_their_own(
+    there: Device, model: Path, wheel: Path, tmp_path: Path
+) -> None:
+    proto = onnx.load(model)
+    folder = tmp_path / "external"
+    folder.mkdir()
+    place = {"all_tensors_to_one_file": True, "location": "data.bin", "size_threshold": 0}
+    onnx.save(proto, folder / "large.onnx", save_as_external_data=True, **place)
+    assert (folder / "data.bin").stat().st_size
+    outcome = benchmark(there, folder / "large.onnx", wheel)
+    assert outcome.status == 0, outcome
+    (folder / "data.bin").unlink()
+    line = benchmark(there, folder / "large.onnx", wheel).refused()
+    assert "data.bin" in line
+
+
+@pytest.mark.long
+def test_sweep(there: Device, wheel: Path, tmp_path: Path) -> None:
+    """Accuracy is measured here, latency there; each device has times of its own."""
+    checkpoint = Path(__file__).parents[2] / "models/digits-cnn/checkpoint.safetensors"
+    config = tmp_path / "digits.toml"
+    config.write_text(
+        f'checkpoint = "{checkpoint}"\nmembers = [1]\nsamples = [2]\nruns = 2\nimages = 60\n'
+    )
+    words = ("sweep", config, "--out", tmp_path / "out", "--remote", there.url, "--wheel", wheel)
+    outcome = sbn(*words)
+    assert outcome.status == 0, outcome
+    assert "ship " in outcome.stdout
+    (times,) = (tmp_path / "out/benchmarks").glob("*.json")
+    record = load(times)
+    assert isinstance(record, Benchmark)
+    assert record.remote is not None
+    assert len(record.models) == 2
+    assert "done before" in sbn(*words).stderr

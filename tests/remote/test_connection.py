@@ -24,15 +24,24 @@ from .conftest import WAIT_S, Device
 LOST = r"the connection to 127\.0\.0\.1 was lost"
 
 
+PYTHON = "python3"
+
+
 def quiet(_: str) -> None: ...
+
+
+def ignored(_: int) -> None: ...
 
 
 def test_run_and_copy(device: Device, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("content\n")
     said: list[str] = []
     with SshConnection(device.target, said.append) as connection:
-        connection.copy(tmp_path / "file")
-        assert connection.run("cat file") == "content\n"
+        arrived: list[int] = []
+        files = [(tmp_path / "file", "file"), (tmp_path / "file", "deep/er")]
+        connection.copy(PYTHON, files, arrived.append)
+        assert sum(arrived) == 16
+        assert connection.run("cat file deep/er") == "content\ncontent\n"
         assert connection.run('echo "$2" "$1"', "a b", "$HOME") == "$HOME a b\n"
         seen: list[str] = []
         connection.run("echo one >&2; echo two >&2", progress=seen.append)
@@ -56,7 +65,7 @@ def test_names_of_files_are_no_hosts_options_or_commands(
     monkeypatch.chdir(tmp_path)
     Path(name).write_text("content\n")
     with SshConnection(device.target, quiet) as connection:
-        connection.copy(Path(name))
+        connection.copy(PYTHON, [(Path(name), name)], ignored)
         assert connection.run('cat <"$1"', name) == "content\n"
         assert connection.run("test -e owned || echo none") == "none\n"
 
@@ -114,7 +123,7 @@ def test_connection_lost_while_copying(device: Device, tmp_path: Path) -> None:
 
     def copy() -> None:
         with SshConnection(device.target, quiet) as connection:
-            connection.copy(large)
+            connection.copy(PYTHON, [(large, "large")], ignored)
 
     with ThreadPoolExecutor() as cutting:
         cutting.submit(cut)

@@ -253,18 +253,27 @@ def test_what_does_not_go_with_a_phone(benchmark: Run, more: tuple[str, ...], sa
     [
         ([], "adb:", "adb finds no phone; plug one in"),
         (["a\tdevice", "b\toffline"], "adb:", "there are several phones; name one: adb:a, adb:b"),
-        (["a\tdevice", "b\tdevice"], "adb:c", "adb finds no phone c, but a, b"),
-        (["a\tunauthorized"], "adb:", "a: is unauthorized; unlock it and allow USB debugging"),
-        (["a\tauthorizing"], "adb:", "a: is authorizing; unlock it"),
+        (["a\tdevice", "b\tdevice"], "adb:c", "adb finds no phone c, but adb:a, adb:b"),
+        (
+            ["a\tunauthorized"],
+            "adb:",
+            "a: does not allow this computer to debug it yet; unlock it and allow",
+        ),
+        (["a\tauthorizing"], "adb:", "a: is asking whether this computer may debug it; unlock it"),
         (["a\tdevice", "b\toffline"], "adb:b", "b: is offline; unplug it and plug it in again"),
         (
             [
                 "a\tno permissions (user in plugdev group; are your udev rules wrong?); see [http://x]"
             ],
             "adb:",
-            "a: is no permissions; allow this user to use it",
+            "a: may not be used by this user; allow this user to use it",
         ),
         (["a\trecovery"], "adb:", "a: is recovery; start Android on it"),
+        (
+            ["a b\tdevice", "c\tdevice"],
+            "adb:",
+            "there are several phones; name one: 'a b' (its number cannot be given: unplug",
+        ),
     ],
 )
 def test_phones_that_cannot_be_used(
