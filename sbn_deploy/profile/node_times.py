@@ -21,6 +21,7 @@ from sbn_deploy.engines.engine import Feed, example
 from sbn_deploy.engines.onnx import kernel_engine
 from sbn_deploy.machine.cores import pinned
 from sbn_deploy.records.schema import Record
+from sbn_runtime.errors import OutputError
 from sbn_runtime.native import clock_ghz, isa
 
 ROUND = 10
@@ -139,9 +140,19 @@ class Profiler:
         self._engine.run(feed)
 
     def finish(self, warmup: int) -> list[NodeTime]:
-        """The nodes in the order of execution, without the first `warmup` calls."""
-        events = json.loads(Path(self._engine.session.end_profiling()).read_text())
-        self._folder.cleanup()
+        """The nodes in the order of execution, without the first `warmup` calls.
+
+        Raises OutputError where onnxruntime could not write all that it measured.
+        """
+        try:
+            events = json.loads(Path(self._engine.session.end_profiling()).read_text())
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{self._folder.name}: what onnxruntime measured cannot be written there; free"
+                " some space, or name another folder with TMPDIR"
+            ) from error
+        finally:
+            self._folder.cleanup()
         calls: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):

@@ -19,6 +19,7 @@ from sbn_deploy.profile.node_times import NodeTime, Profiler
 from sbn_deploy.profile.profile import bottleneck, profile_model, without_profiler
 from sbn_deploy.records.profile import Layer
 from sbn_deploy.untrained import export_untrained
+from sbn_runtime.errors import OutputError
 from sbn_runtime.native import clock_ghz
 from tests.small_models import Classifier
 
@@ -126,3 +127,17 @@ def test_another_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path.write_bytes(b"nothing")
     assert main(["profile", str(path)]) == 2
     assert str(path) in capsys.readouterr().err
+
+
+def test_no_room_for_what_was_measured(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime does not say that it could not write."""
+    profiler = Profiler(network, threads=1)
+    profiler.run({"input": np.zeros((1, 1, 8, 8), np.float32)})
+    Path(profiler._folder.name, "cut").write_text('[{"cat": "No')
+    monkeypatch.setattr(
+        profiler._engine,
+        "session",
+        SimpleNamespace(end_profiling=lambda: str(Path(profiler._folder.name, "cut"))),
+    )
+    with pytest.raises(OutputError, match="free some space, or name another folder with TMPDIR"):
+        profiler.finish(warmup=0)

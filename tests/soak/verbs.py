@@ -246,7 +246,10 @@ def run(
         with suppress(ProcessLookupError):
             os.killpg(process, stop[0])
     _, status = os.waitpid(process, 0)
-    return os.waitstatus_to_exitcode(status), (here / "out.txt").read_text(errors="replace")
+    # One that was killed at once has said nothing.
+    output = here / "out.txt"
+    said = output.read_text(errors="replace") if output.exists() else ""
+    return os.waitstatus_to_exitcode(status), said
 
 
 def _start(verb: Verb, here: Path, disk: int | None) -> int:
