@@ -2,11 +2,12 @@
 
 Reads just enough of the protobuf encoding to say which operator domains a model imports
 and whether its constants are as large as they claim, at a cost that does not depend on the size
-of the weights.
+of the weights; and, for files with a calibration, a digest of what computes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from .errors import ModelError
 
 # Field numbers in onnx.proto.
 _MODEL_OPSET_IMPORT = 8
+_MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _OPSET_DOMAIN = 1
 # Of messages that hold tensors, and which message each of these fields is.
 _HOLDERS = {
@@ -43,9 +45,9 @@ def imported_domains(path: Path) -> set[str]:
             _check_tensors(path, data)
             return {
                 data[begin:end].decode()
-                for number, first, last in _fields(data, len(data))
+                for number, first, last in message_fields(data, len(data))
                 if number == _MODEL_OPSET_IMPORT
-                for inner, begin, end in _fields(data, last, first)
+                for inner, begin, end in message_fields(data, last, first)
                 if inner == _OPSET_DOMAIN
             }
     except OSError as error:
@@ -56,6 +58,31 @@ def imported_domains(path: Path) -> set[str]:
         ) from error
 
 
+def weights_digest(path: Path) -> str:
+    """SHA-256 of the graph with its weights, and of the functions, as 64 hexadecimal digits.
+
+    Of each field 7 and 25 of the ModelProto, in the order of the file: its length as 8 bytes,
+    little-endian, and its bytes. Metadata and names of producers are not part of it.
+
+    Raises:
+        ModelError: the file is missing, unreadable, or no complete ONNX model.
+    """
+    digest = hashlib.sha256()
+    try:
+        data = path.read_bytes()
+        for number, first, last in message_fields(data, len(data)):
+            if number in (_MODEL_GRAPH, _MODEL_FUNCTIONS):
+                digest.update((last - first).to_bytes(8, "little"))
+                digest.update(memoryview(data)[first:last])
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, IndexError) as error:
+        raise ModelError(
+            f"{path}: not an ONNX model, or a truncated one; export it again"
+        ) from error
+    return digest.hexdigest()
+
+
 def _check_tensors(path: Path, data: mmap.mmap) -> None:
     left = [("model", 0, len(data))]
     while left:
@@ -63,14 +90,14 @@ def _check_tensors(path: Path, data: mmap.mmap) -> None:
         if kind == "tensor":
             _check_tensor(path, data, begin, end)
             continue
-        for number, first, last in _fields(data, end, begin):
+        for number, first, last in message_fields(data, end, begin):
             if number in _HOLDERS[kind]:
                 left.append((_HOLDERS[kind][number], first, last))
 
 
 def _check_tensor(path: Path, data: mmap.mmap, begin: int, end: int) -> None:
     elements, external = 1, False
-    for number, first, last in _fields(data, end, begin):
+    for number, first, last in message_fields(data, end, begin):
         if number == _TENSOR_DIMS:
             # One number, or several in a row.
             while first < last:
@@ -95,7 +122,9 @@ def _check_name(path: Path) -> None:
         raise ModelError(f"{path}: the name of a model must be UTF-8 without NUL; rename the file")
 
 
-def _fields(data: mmap.mmap | bytes, size: int, at: int = 0) -> Iterator[tuple[int, int, int]]:
+def message_fields(
+    data: mmap.mmap | bytes, size: int, at: int = 0
+) -> Iterator[tuple[int, int, int]]:
     """Number, begin and end of each field of a message, which reaches from `at` to `size`.
 
     Raises ValueError or IndexError when the bytes are no complete message.
@@ -117,6 +146,16 @@ def _fields(data: mmap.mmap | bytes, size: int, at: int = 0) -> Iterator[tuple[i
             raise ValueError("truncated")
         yield number, begin, end
         at = end
+
+
+def encoded_field(number: int, content: bytes) -> bytes:
+    """A field of a message that holds bytes: a text, or another message."""
+    return _encoded_varint(number << 3 | _BYTES) + _encoded_varint(len(content)) + content
+
+
+def _encoded_varint(value: int) -> bytes:
+    low, rest = value & 127, value >> 7
+    return bytes([low | 128]) + _encoded_varint(rest) if rest else bytes([low])
 
 
 def _varint(data: mmap.mmap | bytes, at: int) -> tuple[int, int]:

@@ -26,7 +26,8 @@ from sbn_deploy.evaluate.temperature import cross_calibrated
 from sbn_deploy.records.averaging import AnytimeRow, Curves, Row
 from sbn_runtime import InputError, Prediction, Session
 from sbn_runtime.anytime import GROUP
-from sbn_runtime.uncertainty import mean_probabilities, softmax, summarize
+from sbn_runtime.calibrated import Answered
+from sbn_runtime.uncertainty import averaged, softmax
 
 _Z = 1.959963984540054
 P = TypeVar("P", bound=Prediction)
@@ -156,9 +157,15 @@ def _answers(
     for x in _inputs(variant, pixels):
         outputs = variant.session.run(x, **draw)
         rows = _rows(outputs, variant.members)
-        parts.append([summarize(rows[:n], mean_probabilities(rows[:n])) for n in counts])
+        parts.append([_summary(variant.session, rows[:n]) for n in counts])
         report(variant.name)
     return [_joined(column) for column in zip(*parts, strict=True)]
+
+
+def _summary(session: Session, rows: NDArray[np.float64]) -> Prediction:
+    if session.calibration is None:
+        return averaged(rows)
+    return Answered.of(session.calibration, rows).prediction()
 
 
 def _rows(outputs: dict[str, NDArray[Any]], members: int) -> NDArray[np.float64]:

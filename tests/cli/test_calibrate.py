@@ -1,0 +1,139 @@
+"""`sbn calibrate`, and what `sbn predict` does with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sbn_runtime import Session
+
+from ..calibrate.made import held_out
+from ..calibrations import calibrated
+from ..command import sbn
+from ..small_models import CLASSES, StochasticClassifier, random_images
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    return StochasticClassifier.random(2).write(tmp_path / "noisy.onnx")
+
+
+@pytest.fixture
+def data(tmp_path: Path, noisy: Path) -> str:
+    drawn = held_out(noisy, 240)
+    path = tmp_path / "drawn.npz"
+    # The first ones are for training.
+    np.savez(
+        path,
+        images=drawn.images[:40],
+        labels=drawn.labels[:40],
+        test_images=drawn.images[40:],
+        test_labels=drawn.labels[40:],
+        classes=CLASSES,
+    )
+    return f"npz:{path}"
+
+
+def test_a_file_is_calibrated(noisy: Path, data: str, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.onnx"
+    outcome = sbn("calibrate", noisy, "--data", data, "-o", copy, "--json")
+    assert outcome.status == 0, outcome
+    found = outcome.json
+    assert found["file"] == str(copy)
+    assert found["calibration"] == Session(copy).metadata["calibration"]
+    assert found["calibration"]["images"] == 200
+    assert Session(noisy).calibration is None
+    shown = sbn("calibrate", noisy, "--data", data, "--images", "150")
+    assert shown.status == 0, shown
+    for line in ("expected calibration error", "networks averaged", "unknown images are told by"):
+        assert line in shown.stdout
+    assert "calibrating" in shown.stderr
+    assert "warning: 150 inputs are few" in shown.stderr
+    assert Session(noisy).calibration is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--images", "50"], "has 50 inputs to calibrate on; at least 100 are needed"),
+        (["--images", "0"], "'0' is not a whole number from 1 up"),
+        (["-o", "none/x.onnx"], "none: no such folder; make it first"),
+        (["--data", "faces"], "unknown data set 'faces'"),
+        (["--split", "train"], "invalid choice: 'train'"),
+    ],
+)
+def test_unfit_options(noisy: Path, data: str, arguments: list[str], message: str) -> None:
+    before = noisy.read_bytes()
+    chosen = [] if "--data" in arguments else ["--data", data]
+    outcome = sbn("calibrate", noisy, *chosen, *arguments)
+    assert message in outcome.refused_after_progress()
+    assert noisy.read_bytes() == before
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    path = tmp_path / "images.npy"
+    np.save(path, random_images(12))
+    return path
+
+
+def test_sets_on_the_command_line(noisy: Path, images: Path) -> None:
+    path = calibrated(noisy)
+    answers = sbn("predict", path, images, "--coverage", "0.9", "--json").json
+    session = Session(path)
+    expected = session.predict_set(session.preprocess(np.load(images)), coverage=0.9)
+    for answer, labels, p in zip(answers, expected.labels, expected.probabilities, strict=True):
+        names = [entry["class"] for entry in answer["set"]]
+        assert sorted(names) == sorted(CLASSES[k] for k in np.flatnonzero(labels))
+        assert names[0] == CLASSES[p.argmax()]
+    shown = sbn("predict", path, images, "--coverage", "0.9").stdout.splitlines()
+    assert "true at 90 %" in shown[0]
+    aps = sbn("predict", path, images, "--coverage", "0.9", "--sets", "aps", "--json").json
+    assert len(aps) == len(answers)
+
+
+def test_unknown_images_on_the_command_line(noisy: Path, images: Path) -> None:
+    """An image that is unknown has no class, whatever its confidence; both are said."""
+    path = calibrated(noisy)
+    session = Session(path)
+    x = session.preprocess(np.load(images))
+    unknown = session.predict(x, reject=0.2) == -1
+    sure = session.predict_proba(x).max(axis=1) >= 0.8
+    arguments = ("predict", path, images, "--reject-unknown", "0.2")
+    answers = sbn(*arguments, "--json").json
+    assert [answer["unknown"] for answer in answers] == unknown.tolist()
+    for answer in answers:
+        expected = None if answer["unknown"] else answer["top"][0]["class"]
+        assert answer["class"] == expected
+    both = sbn(*arguments, "--min-confidence", "0.8", "--json").json
+    for answer, strange, certain in zip(both, unknown, sure, strict=True):
+        assert (answer["class"] is None) == (strange or not certain)
+    lines = sbn(*arguments, "--min-confidence", "0.8").stdout.splitlines()[1:]
+    for line, strange, certain in zip(lines, unknown, sure, strict=True):
+        # The name of the file is in the first column.
+        assert ("unknown" in line.split()[2:]) == strange
+        assert ("rejected" in line.split()[2:]) == (not strange and not certain)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--coverage", "0.85"], "the coverage must be one that the file is calibrated for, 0.5"),
+        (["--coverage", "90"], "'90' is not a number from 0 to 1"),
+        (["--coverage", "0.9", "--until", "0.9"], "--coverage and --until exclude each other"),
+        (["--reject-unknown", "0.05", "--until", "0.9"], "--reject-unknown and --until exclude"),
+        (["--reject-unknown", "0.3"], "to refuse must be one that the file is calibrated for"),
+        (["--sets", "aps"], "--sets needs --coverage"),
+        (["--coverage", "0.9", "--sets", "best"], "invalid choice: 'best'"),
+    ],
+)
+def test_unfit_predictions(noisy: Path, images: Path, arguments: list[str], message: str) -> None:
+    assert message in sbn("predict", calibrated(noisy), images, *arguments).refused()
+
+
+@pytest.mark.parametrize("arguments", [["--coverage", "0.9"], ["--reject-unknown", "0.05"]])
+def test_files_that_are_not_calibrated(noisy: Path, images: Path, arguments: list[str]) -> None:
+    message = sbn("predict", noisy, images, *arguments).refused()
+    assert f"calibrate it on held-out data: sbn calibrate {noisy} --data SET" in message
