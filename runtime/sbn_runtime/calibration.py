@@ -115,6 +115,11 @@ class Calibration:
         """Calibrated probabilities float64 [N, K] of the mean over networks, float64 [N, K]."""
         return tempered(mean, float(self.at(self.temperatures, networks)), self.offsets)
 
+    def mean(self, probabilities: NDArray[Any], networks: int) -> Floats:
+        """The mean over networks of which `probabilities` [N, K] were made: its inverse."""
+        temperature = float(self.at(self.temperatures, networks))
+        return tempered(probabilities, 1 / temperature, -self.offsets / temperature)
+
     def level(self, coverage: float) -> int:
         """The number of a level of coverage. Raises InputError for one that was not measured."""
         return _chosen(coverage, self.levels, "coverage")

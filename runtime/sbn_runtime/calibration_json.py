@@ -63,8 +63,10 @@ def _read(said: Any) -> Calibration:
     networks = entries.numbers("networks", whole=True)
     levels = entries.numbers("levels", low=0, high=1)
     for name, values in (("networks", networks), ("levels", levels)):
-        if not values or sorted(set(values)) != list(values) or values[0] <= 0 or values[-1] == 1:
-            raise _Damaged(f"{name} do not rise within their range")
+        if not values or sorted(set(values)) != list(values) or values[0] <= 0:
+            raise _Damaged(f"{name} do not rise from above 0")
+    if levels[-1] >= 1:
+        raise _Damaged("levels are not below 1")
     counts, count = len(networks), len(levels)
     offsets = entries.table("offsets", (None,))
     classes = len(offsets)

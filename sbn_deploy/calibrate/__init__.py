@@ -15,7 +15,7 @@ from sbn_deploy.evaluate.scores import check_labels
 from sbn_deploy.evaluate.shift import SHIFTS, shifted
 from sbn_deploy.evaluate.tasks import fitted
 from sbn_deploy.train.progress import progress
-from sbn_runtime import InputError, ModelError, Session
+from sbn_runtime import InputError, ModelError, Session, calibration_json
 from sbn_runtime.calibration import KEY, TASKS, Calibration, tempered
 from sbn_runtime.executor import DOMAIN
 from sbn_runtime.files import write_atomically
@@ -108,8 +108,11 @@ def calibrate(
         class_networks=wanted.default,
         **figures,
     )
+    said = made.to_json()
+    # What could not be read again must not be written.
+    calibration_json.check(calibration_json.read(said, model), session.task, None, model)
     target = output or model
-    write_atomically(target, with_metadata(content, {**metadata, KEY: made.to_json()}, model))
+    write_atomically(target, with_metadata(content, {**metadata, KEY: said}, model))
     return Calibrated(target, made, tuple(notes))
 
 

@@ -137,3 +137,19 @@ def test_unfit_predictions(noisy: Path, images: Path, arguments: list[str], mess
 def test_files_that_are_not_calibrated(noisy: Path, images: Path, arguments: list[str]) -> None:
     message = sbn("predict", noisy, images, *arguments).refused()
     assert f"calibrate it on held-out data: sbn calibrate {noisy} --data SET" in message
+
+
+def test_evaluating_a_calibrated_file(noisy: Path, data: str) -> None:
+    path = calibrated(noisy)
+    found = sbn("evaluate", path, "--data", data, "--json").json
+    assert [entry["asked"] for entry in found["calibration"]["sets"]] == [0.5, 0.8, 0.9]
+    shown = sbn("evaluate", path, "--data", data)
+    assert shown.status == 0, shown
+    for text in ("before calibration", "sets with the true class in", "in sets at 90%"):
+        assert text in shown.stdout
+    assert "calibrated on 500 inputs of made up, test; on images of another kind" in shown.stdout
+    # Shifted images: turned by half a turn, which keeps the small model's range of pixels.
+    turned = sbn("evaluate", path, "--data", data, "--shift", "rotate:0.5", "--json").json
+    assert turned["data"]["name"] == "npz:drawn.npz, rotate 0.5"
+    assert turned["reliability"] != found["reliability"]
+    assert "unknown shift 'warp'" in sbn("evaluate", path, "--shift", "warp").refused()

@@ -90,7 +90,17 @@ def test_scores_of_unknown_images(seed: int, networks: int) -> None:
 # In files
 
 
-@pytest.mark.parametrize("found", [calibration(), calibration(by_class=None), intervals()])
+def one_network() -> Calibration:
+    """Of a file that has no more."""
+    rows = {name: table[:1] for name, table in calibration().quantiles.items()}
+    return calibration(
+        networks=(1,), temperatures=np.ones(1), quantiles=rows, class_networks=1, unknown=None
+    )
+
+
+@pytest.mark.parametrize(
+    "found", [calibration(), calibration(by_class=None), one_network(), intervals()]
+)
 def test_what_is_written_is_read(found: Calibration) -> None:
     text = json.dumps(found.to_json(), allow_nan=False)
     again = read(json.loads(text), PATH)
@@ -133,7 +143,7 @@ DAMAGED = [
     ("networks", [1, 2], "temperatures are not 2 finite numbers"),
     ("networks", [], "networks do not rise"),
     ("networks", 1, "networks are not n finite numbers"),
-    ("levels", [0.5, 0.8, 1], "levels do not rise"),
+    ("levels", [0.5, 0.8, 1], "levels are not below 1"),
     ("levels", [0.5, 0.8, 7], "levels are out of range"),
     ("temperatures.1", 0, "a temperature is not above 0"),
     ("temperatures.1", -1, "a temperature is not above 0"),
