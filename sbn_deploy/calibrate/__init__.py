@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sbn_deploy.data import Dataset
-from sbn_deploy.data.digests import Sketch, digests
+from sbn_deploy.data import Dataset, calibrating
+from sbn_deploy.data.calibrating import FEW
+from sbn_deploy.data.digests import TRAINING_IMAGES, Sketch, digests
 from sbn_deploy.evaluate.scores import check_labels
 from sbn_deploy.evaluate.shift import SHIFTS, shifted
 from sbn_deploy.evaluate.tasks import fitted
@@ -27,13 +28,8 @@ from . import fit, measure
 from .measure import BATCH, Counts
 from .rewrite import read_metadata, with_metadata
 
-__all__ = ["TRAINING_IMAGES", "Calibrated", "calibrate"]
+__all__ = ["Calibrated", "calibrate"]
 
-TRAINING_IMAGES = "training_images"
-"""Where a file keeps the `Sketch` of its training images."""
-FEWEST, FEW = 100, 1000
-"""Fewer inputs are refused, or warned of. At a coverage of 90 %, that which one calibration with n
-inputs gives has a standard deviation of sqrt(0.9 · 0.1 / n): 3 points with 100, 1 with 1,000."""
 MISSING = 5
 SHIFTED = 500
 """Images of each shift with which the scores of unknown images are compared."""
@@ -125,14 +121,8 @@ def _content(model: Path) -> bytes:
 
 def _check(session: Session, data: Dataset, metadata: dict[str, Any], model: Path) -> list[str]:
     """What to warn of. Raises InputError for data that cannot be calibrated on."""
-    count = len(data)
-    if count < FEWEST:
-        raise InputError(
-            f"{data.name} has {count} inputs to calibrate on; at least {FEWEST} are needed, and"
-            f" {FEW:,} are better: with n of them the coverage that one calibration gives at 90 %"
-            " has a standard deviation of sqrt(0.09 / n)"
-        )
-    notes = []
+    calibrating.check(data)
+    count, notes = len(data), []
     if count < FEW:
         points = 100 * (0.09 / count) ** 0.5
         notes.append(

@@ -7,9 +7,9 @@ from typing import Any
 
 from sbn_deploy import data
 from sbn_deploy.data import Dataset
+from sbn_deploy.data.digests import TRAINING_IMAGES
 from sbn_runtime.errors import ConfigError, ModelError
 
-from . import TRAINING_IMAGES
 from .rewrite import read_metadata
 
 

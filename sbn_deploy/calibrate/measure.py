@@ -92,11 +92,15 @@ def classify(
 def ood_scores(
     session: Session, data: Dataset, wanted: Counts, report: Report
 ) -> dict[str, Floats]:
-    """Every score of unknown images that the file allows, [N], at its default of networks."""
+    """Every score of unknown images that the file allows, [N], at its default of networks.
+
+    A single network contradicts nobody, and energy needs logits.
+    """
     n = wanted.default
+    names = ood.SCORES if n > 1 else (ood.ENTROPY, ood.ENERGY)
     parts: dict[str, list[Floats]] = {}
     for _, rows, logits in _rows(session, data, wanted, report):
-        for name in ood.SCORES:
+        for name in names:
             if name != ood.ENERGY or logits is not None:
                 found = ood.score(name, rows[:n], None if logits is None else logits[:n])
                 parts.setdefault(name, []).append(found)

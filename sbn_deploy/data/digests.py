@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from sbn_runtime.errors import ModelError
 
 KEPT = 1024
+TRAINING_IMAGES = "training_images"
+"""Where a file keeps the `Sketch` of its training images."""
 _FEW = 0.02
 
 

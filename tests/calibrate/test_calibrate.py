@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbn_deploy.calibrate import TRAINING_IMAGES, calibrate, measure
+from sbn_deploy.calibrate import calibrate, measure
 from sbn_deploy.calibrate.rewrite import read_metadata, with_metadata
 from sbn_deploy.data import Dataset
-from sbn_deploy.data.digests import Sketch, digests
+from sbn_deploy.data.digests import TRAINING_IMAGES, Sketch, digests
 from sbn_deploy.evaluate.calibration import expected_calibration_error, reliability
 from sbn_runtime import InputError, Interval, ModelError, PredictionSet, Session
 from sbn_runtime.preprocess import Standardize

@@ -13,6 +13,7 @@ from ..calibrate.made import held_out
 from ..calibrations import calibrated
 from ..command import sbn
 from ..small_models import CLASSES, StochasticClassifier, random_images
+from .conftest import Trained
 
 
 @pytest.fixture
@@ -153,3 +154,51 @@ def test_evaluating_a_calibrated_file(noisy: Path, data: str) -> None:
     assert turned["data"]["name"] == "npz:drawn.npz, rotate 0.5"
     assert turned["reliability"] != found["reliability"]
     assert "unknown shift 'warp'" in sbn("evaluate", path, "--shift", "warp").refused()
+
+
+# With training and export
+
+
+def test_what_was_trained_on_is_refused(trained: Trained) -> None:
+    before = trained.model.read_bytes()
+    arguments = ("calibrate", trained.model, "--data", "digits", "--split", "validation")
+    message = sbn(*arguments).refused_after_progress()
+    assert "100% of the inputs of digits that can be told were trained on" in message
+    assert trained.model.read_bytes() == before
+
+
+def test_export_calibrates(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "calibrated.onnx"
+    arguments = ("export", trained.checkpoint, "-o", path, "--calibrate")
+    outcome = sbn(*arguments, "digits", "--json")
+    assert outcome.status == 0, outcome
+    assert outcome.json["calibration"]["file"] == str(path)
+    found = Session(path).calibration
+    assert found is not None
+    # Training had the validation images.
+    assert (found.split, found.images) == ("test", 360)
+    assert "warning: 360 inputs are few" in outcome.stderr
+    message = sbn(*arguments[:3], tmp_path / "x.tflite", "--calibrate", "digits").refused()
+    assert "--calibrate is for ONNX files" in message
+    few = tmp_path / "few.npz"
+    np.savez(few, images=np.zeros((50, 8, 8), np.uint8), labels=np.arange(50) % 10)
+    message = sbn(*arguments, f"npz:{few}").refused_after_progress()
+    assert f"{path} is written, but not calibrated: npz:few.npz has" in message
+    assert Session(path).calibration is None
+
+
+@pytest.mark.long
+def test_training_calibrates_every_form(tmp_path: Path) -> None:
+    outcome = sbn(
+        *("train", "--out", tmp_path, "--epochs", "2", "--calibrate", "--json"),
+        *("--set", "members=2"),
+    )
+    assert outcome.status == 0, outcome
+    names = ["thresholded", "members", "noise", "both"]
+    assert outcome.json["calibrated"] == [str(tmp_path / f"{name}.onnx") for name in names]
+    for name, networks in zip(names, (1, 2, 8, 16), strict=True):
+        found = Session(tmp_path / f"{name}.onnx").calibration
+        assert found is not None
+        assert (found.split, found.class_networks) == ("validation", networks)
+    twin = sbn("train", "--out", tmp_path, "--epochs", "1", "--calibrate", "--twin", "--json")
+    assert twin.json["calibrated"] == [str(tmp_path / "thresholded.onnx")]
