@@ -16,6 +16,9 @@ from .calibration import CLASSIFICATION, REGRESSION, TASKS, VERSION, Calibration
 from .errors import ModelError
 
 Floats = NDArray[np.float64]
+# Nothing that is measured comes near them, and no arithmetic overflows within them.
+_LARGEST, _LARGEST_OFFSET = 1e12, 1e3
+_TEMPERATURES = (1e-3, 1e3)
 
 
 def read(said: Any, path: Path) -> Calibration:
@@ -71,8 +74,11 @@ def _read(said: Any) -> Calibration:
     offsets = entries.table("offsets", (None,))
     classes = len(offsets)
     temperatures = entries.table("temperatures", (counts,))
-    if not (temperatures > 0).all():
-        raise _Damaged("a temperature is not above 0")
+    least, most = _TEMPERATURES
+    if not ((least <= temperatures) & (temperatures <= most)).all():
+        raise _Damaged(f"a temperature is not from {least:g} to {most:g}")
+    if (np.abs(offsets) > _LARGEST_OFFSET).any():
+        raise _Damaged(f"an offset is larger than {_LARGEST_OFFSET:g}")
     quantiles = _Entries(entries.get("quantiles"), "quantiles.")
     intervals = entries.optional("intervals", (counts, count, None))
     if task == REGRESSION and (intervals is None or classes):
@@ -183,6 +189,8 @@ class _Entries:
         if found is None or not fits:
             wanted = " × ".join("n" if size is None else str(size) for size in shape)
             raise _Damaged(f"{self.place}{name} are not {wanted} finite numbers")
+        if found.size and np.abs(found).max() > _LARGEST:
+            raise _Damaged(f"{self.place}{name} are larger than {_LARGEST:g}")
         return found
 
 

@@ -309,7 +309,8 @@ def _confidence(about: Subject) -> list[str]:
         " images like these"
         + "".join(
             f"; on {escape.markdown(data)} they do in {entry.coverage:.2%}"
-            f" ({entry.confidence_low:.2%} to {entry.confidence_high:.2%}), with {entry.size:.2f} classes on average"
+            f" ({entry.confidence_low:.2%} to {entry.confidence_high:.2%}), with"
+            f" {entry.size:.2f} classes on average"
             for data, entry in sets
         )
         + "."
