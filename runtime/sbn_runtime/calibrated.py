@@ -82,7 +82,11 @@ class Answered:
         rows: NDArray[np.float64],
         logits: NDArray[Any] | None = None,
     ) -> Answered:
-        """Calibrates the mean of the rows, added in float64 in their order."""
+        """Calibrates the mean of the rows, added in float64 in their order.
+
+        Raises ModelError for another number of classes than the calibration has.
+        """
+        _check_size(rows.shape[-1], len(calibration.offsets))
         probabilities = calibration.probabilities(rows.mean(axis=0), len(rows))
         return cls(calibration, rows, logits, probabilities)
 
@@ -153,10 +157,19 @@ def refused(prediction: Prediction, unknown: NDArray[np.bool_]) -> Prediction:
 def intervals(
     calibration: Calibration, mean: NDArray[np.float32], networks: int, coverage: float
 ) -> Interval:
-    """The intervals around answers [N, ...] of a regression. Raises InputError."""
+    """The intervals around answers [N, ...] of a regression. Raises InputError, ModelError."""
     assert calibration.intervals is not None
     level = calibration.level(coverage)
     half = calibration.at(calibration.intervals, networks)[level]
     around = mean.reshape(len(mean), -1).astype(np.float64)
+    _check_size(around.shape[1], len(half))
     low, high = ((around + sign * half).reshape(mean.shape) for sign in (-1, 1))
     return Interval(low, high, mean, float(coverage))
+
+
+def _check_size(answers: int, calibrated: int) -> None:
+    if answers != calibrated:
+        raise ModelError(
+            f"the model answers with {answers} numbers, but its calibration is for {calibrated};"
+            " calibrate it again with `sbn calibrate`"
+        )

@@ -13,7 +13,8 @@ What follows is normative for every runtime; all numbers are float64:
   "lac" (Sadinle et al. 2019)  1 - p_k;
   "aps" (Romano et al. 2020)  the p of ranks 1 to r - 1, added in this order, plus u p_k;
   "raps" (Angelopoulos et al. 2021)  that of "aps" plus 0.01 max(0, r - 2).
-- u in [0, 1) is `uniform` of the image's input, so that sets depend on nothing but the image.
+- u in [0, 1) is `uniform` of the image's input, the first where a model has several, so that sets
+  depend on nothing but the image.
 - The quantile at a coverage c is the k-th smallest score of n, k = ceil((n + 1) c - 1e-9); where
   k is above n there is none. A label whose score equals the quantile is in the set.
 - "class-conditional" has a quantile for each class, of the "lac" scores of that class's images

@@ -117,6 +117,11 @@ class Executor:
             self._members = Members(self._path, output, options)
         return self._members
 
+    def load_members(self) -> None:
+        """Makes the sessions of members that were taken apart, if they were. Raises ModelError."""
+        if self._members is not None:
+            self._members.load()
+
     def sample_members(self, feeds: Feeds, first: int, count: int, output: str) -> NDArray[Any]:
         """What some members answer, [1, count, N, K], in pieces of images. Raises as `members`."""
         members = self.members(output)

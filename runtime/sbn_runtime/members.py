@@ -7,7 +7,7 @@ encoding, nodes and constants are left out, and the members' own values become t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from .errors import InputError, ModelError
 from .modelfile import encoded_field, message_fields
 from .shutdown import call
 
+BLOCK = 4
 # Field numbers in onnx.proto.
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_OUTPUT = 1, 5, 12
@@ -28,7 +29,10 @@ _ATTRIBUTE_GRAPHS = (6, 11)  # g and graphs of AttributeProto
 
 
 class Members:
-    """Computes some of a file's members; sessions are made when they are first needed.
+    """Computes some of a file's members.
+
+    Sessions are of `BLOCK` members, and of single ones at the ends of other groups; they are made
+    when they are first needed.
 
     Args:
         path: the file.
@@ -60,27 +64,58 @@ class Members:
             )
         self._sessions: dict[tuple[int, int], onnxruntime.InferenceSession] = {}
 
+    def load(self) -> None:
+        """Makes the sessions of all blocks. Raises ModelError."""
+        for first, count in self._blocks(0, self.count):
+            self._session(first, count)
+
     def run(self, feeds: Mapping[str, NDArray[Any]], first: int, count: int) -> NDArray[Any]:
         """What members `first` to `first + count - 1` answer, [count, N, K]. Raises ModelError."""
-        names = self._names[first : first + count]
+        found: list[NDArray[Any]] = []
+        for begin, size in self._blocks(first, count):
+            session = self._session(begin, size)
+            try:
+                found += call(session.run, self._names[begin : begin + size], dict(feeds))
+            except Exception as error:
+                raise self._failed(begin, size, error) from error
+        if {answer.shape for answer in found} != {(1, *found[0].shape[1:])}:
+            shapes = ", ".join(str(list(answer.shape)) for answer in found)
+            raise ModelError(
+                f"{self._path}: its members answer with the shapes {shapes}, not each [1, N, K];"
+                " export the model again"
+            )
+        return np.concatenate(found)
+
+    def _blocks(self, first: int, count: int) -> Iterator[tuple[int, int]]:
+        """The groups, first and size, that cover some members."""
+        at, end = first, first + count
+        while at < end:
+            size = min(BLOCK, self.count - at) if at % BLOCK == 0 else 1
+            size = size if at + size <= end else 1
+            yield at, size
+            at += size
+
+    def _session(self, first: int, count: int) -> onnxruntime.InferenceSession:
         session = self._sessions.get((first, count))
-        try:
-            if session is None:
+        if session is None:
+            try:
                 session = call(
                     onnxruntime.InferenceSession,
-                    self._model.cut_to(names),
+                    self._model.cut_to(self._names[first : first + count]),
                     self._options,
                     providers=["CPUExecutionProvider"],
                     enable_fallback=0,
                 )
-                self._sessions[first, count] = session
-            answers: list[NDArray[Any]] = call(session.run, names, dict(feeds))
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(
-                f"{self._path}: failed on members {first} to {first + count - 1}: {reason}"
-            ) from error
-        return np.concatenate(answers)
+            except Exception as error:
+                raise self._failed(first, count, error) from error
+            self._sessions[first, count] = session
+        return session
+
+    def _failed(self, first: int, count: int, error: Exception) -> ModelError:
+        reason = " ".join(str(error).split())
+        return ModelError(
+            f"{self._path}: failed on members {first} to {first + count - 1}: {reason}"
+        )
 
 
 class _Model:
@@ -98,7 +133,13 @@ class _Model:
         self._nodes = [self._node(span) for span in self._graph if span.number == _GRAPH_NODE]
 
     def joined(self, output: str) -> list[str]:
-        """What a Concat that makes this output joins; empty where another node makes it."""
+        """What a Concat that makes this output joins; empty where another node makes it.
+
+        Empty, too, where a node has a graph of its own: what it takes of the graph around it is
+        not among its inputs.
+        """
+        if any(node.nested for node in self._nodes):
+            return []
         for node in self._nodes:
             if node.outputs == [output] and node.op == "Concat":
                 return node.inputs
@@ -145,19 +186,19 @@ class _Model:
 
     def _node(self, node: _Span) -> _Node:
         texts: dict[int, list[str]] = {}
+        nested = False
         for number, begin, end in message_fields(self._data, node.end, node.begin):
             if number in (_NODE_INPUT, _NODE_OUTPUT, _NODE_OP):
                 texts.setdefault(number, []).append(self._data[begin:end].decode())
             elif number == _NODE_ATTRIBUTE:
-                for inner, *_ in message_fields(self._data, end, begin):
-                    if inner in _ATTRIBUTE_GRAPHS:
-                        # What it takes of the graph around it is not among its inputs.
-                        raise ValueError("a node with a graph of its own")
+                inner = message_fields(self._data, end, begin)
+                nested |= any(field in _ATTRIBUTE_GRAPHS for field, *_ in inner)
         return _Node(
             node,
             texts.get(_NODE_INPUT, []),
             texts.get(_NODE_OUTPUT, []),
             "".join(texts.get(_NODE_OP, [])),
+            nested,
         )
 
     def _text(self, message: _Span, wanted: int) -> str:
@@ -181,3 +222,4 @@ class _Node(NamedTuple):
     inputs: list[str]
     outputs: list[str]
     op: str
+    nested: bool

@@ -316,6 +316,7 @@ class Session:
         most = sampling.check_samples(max_samples, "max_samples")
         draw, count = networks(self._executor, self._draw(None, seed))
         images = len(feeds[self.inputs[0].name])
+        self._executor.load_members()
         logits = self._pace.draw(
             lambda first, count: draw(feeds, first, count),
             images,

@@ -10,7 +10,10 @@ import onnx
 import pytest
 
 from sbn_runtime import InputError, Interval, ModelError, PredictionSet, Session
+from sbn_runtime.calibrated import Answered
 from sbn_runtime.conformal import scores, uniform
+from sbn_runtime.executor import session_options
+from sbn_runtime.members import Members
 from sbn_runtime.uncertainty import softmax
 from sbn_runtime.within import Pace
 
@@ -176,12 +179,45 @@ def test_what_does_not_fit_is_refused(noisy: Path) -> None:
         Session(write(noisy, 7))
 
 
+def test_sizes_that_only_show_when_it_runs() -> None:
+    """Files of others need not say how many classes they have."""
+    with pytest.raises(ModelError, match="answers with 4 numbers, but its calibration is for 3"):
+        Answered.of(calibration(), np.full((2, 5, 4), 0.25))
+
+
 def test_the_same_bytes_otherwise(noisy: Path) -> None:
     before = onnx.load(noisy)
     after = onnx.load(calibrated(noisy))
     for model in (before, after):
         del model.metadata_props[:]
     assert after == before
+
+
+def test_members_that_are_not_kept_apart(noisy: Path, ensemble: Path, tmp_path: Path) -> None:
+    """Whatever joins the members, or is in the graph, it is refused in one line."""
+    model = onnx.load(ensemble)
+    joined = next(node for node in model.graph.node if node.output[0] == "member_logits")
+    joined.op_type, joined.domain = "Max", ""
+    del joined.attribute[:]
+    path = tmp_path / "max.onnx"
+    onnx.save(model, path)
+    with pytest.raises(InputError, match="does not keep its members apart"):
+        Session(path).predict_until(inputs(ensemble))
+    model = onnx.load(ensemble)
+    branch = onnx.helper.make_graph([], "branch", [], [])
+    node = onnx.helper.make_node("If", ["input"], ["unused"], then_branch=branch)
+    model.graph.node.insert(0, node)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="does not keep its members apart"):
+        Members(path, "member_logits", session_options(1))
+    model = onnx.load(ensemble)
+    joined = next(node for node in model.graph.node if node.output[0] == "member_logits")
+    joined.input[0] = "member_logits_0"
+    double = onnx.helper.make_node("Concat", [joined.input[1]] * 2, ["member_logits_0"], axis=0)
+    model.graph.node.insert(list(model.graph.node).index(joined), double)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="its members answer with the shapes"):
+        Session(path).predict_until(inputs(ensemble))
 
 
 # Until the answer is settled, or the time is over
