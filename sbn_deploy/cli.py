@@ -29,6 +29,7 @@ VERBS = {
     "import": "turn a model of Larq Compute Engine into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",
     "predict": "classify images",
+    "calibrate": "make a model's confidence come true, on held-out data",
     "evaluate": "measure accuracy on a test set",
     "benchmark": "measure latency and throughput",
     "profile": "show where the time goes, layer by layer",

@@ -17,6 +17,8 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from .anytime import Anytime
+from .calibrated import Interval, PredictionSet
+from .calibration import Calibration
 from .errors import (
     ArtifactError,
     ConfigError,
@@ -38,14 +40,17 @@ from .uncertainty import Estimate, Prediction
 __all__ = [
     "Anytime",
     "ArtifactError",
+    "Calibration",
     "ConfigError",
     "Estimate",
     "InputError",
+    "Interval",
     "IsaError",
     "MissingDependencyError",
     "ModelError",
     "OutputError",
     "Prediction",
+    "PredictionSet",
     "Preprocess",
     "RemoteError",
     "SbnError",

@@ -1,4 +1,4 @@
-"""Drawing noise samples only until more of them would not change the answer."""
+"""Drawing noise samples, or members, only until more of them would not change the answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .uncertainty import Prediction, mean_probabilities, summarize
+from .uncertainty import Prediction, averaged
 
 GROUP = 4
 # Images whose rows are in memory at once.
@@ -20,6 +20,8 @@ _FREEDOM = 256
 
 DrawRows = Callable[[NDArray[Any], int, int], NDArray[np.float64]]
 """(x [N, ...], first, count) -> probabilities [M, count, N, K] of samples first, first + 1, …"""
+Summarize = Callable[[NDArray[np.float64]], Prediction]
+"""Probabilities [R, N, K] of all networks drawn -> the answers."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Anytime(Prediction):
     """Answers for which only as many samples were drawn as they needed.
 
     Attributes:
-        samples_used: int64 [N], noise samples of each image; the other fields
-            are of these samples alone.
+        samples_used: int64 [N], noise samples of each image, or members of a file without
+            noise; the other fields are of these alone.
     """
 
     samples_used: NDArray[np.int64]
@@ -46,17 +48,39 @@ def check_confidence(confidence: float) -> float:
 
 
 def predict_until(
-    draw: DrawRows, x: NDArray[Any], *, confidence: float, max_samples: int, group: int
+    draw: DrawRows,
+    x: NDArray[Any],
+    *,
+    summarize: Summarize = averaged,
+    weights: NDArray[np.float64] | float = 1.0,
+    confidence: float,
+    max_samples: int,
+    group: int,
 ) -> Anytime:
-    """Draws samples in groups until each image is decided. See `Session.predict_until`."""
+    """Draws samples in groups until each image is decided. See `Session.predict_until`.
+
+    Args:
+        summarize: makes the answer of all rows of an image.
+        weights: [K], above 0 and at most 1: the label is the class with the largest mean
+            probability times its weight.
+    """
+    level = 1 - confidence
     blocks = [
-        _block(draw, x[start : start + _IMAGES], 1 - confidence, max_samples, group)
+        _block(draw, x[start : start + _IMAGES], summarize, weights, level, max_samples, group)
         for start in range(0, len(x), _IMAGES)
     ]
     return Anytime(*(np.concatenate([getattr(b, f.name) for b in blocks]) for f in fields(Anytime)))
 
 
-def _block(draw: DrawRows, x: NDArray[Any], level: float, max_samples: int, group: int) -> Anytime:
+def _block(
+    draw: DrawRows,
+    x: NDArray[Any],
+    summarize: Summarize,
+    weights: NDArray[np.float64] | float,
+    level: float,
+    max_samples: int,
+    group: int,
+) -> Anytime:
     undecided = np.arange(len(x))
     rows = None  # [M, n, undecided, K]
     used = 0
@@ -69,11 +93,11 @@ def _block(draw: DrawRows, x: NDArray[Any], level: float, max_samples: int, grou
         if used == max_samples:
             done = np.ones(len(undecided), bool)
         else:
-            done = flip_probability(rows.mean(axis=0), max_samples) <= level
+            done = flip_probability(weights * rows.mean(axis=0), max_samples) <= level
         if not done.any():
             continue
         decided = np.ascontiguousarray(rows[:, :, done]).reshape(-1, int(done.sum()), rows.shape[3])
-        answer = summarize(decided, mean_probabilities(decided))
+        answer = summarize(decided)
         count_of = np.full(len(answer.label), used)
         found.append((undecided[done], Anytime(**vars(answer), samples_used=count_of)))
         rows, undecided = rows[:, :, ~done], undecided[~done]
@@ -94,7 +118,8 @@ def flip_probability(samples: NDArray[np.float64], total: int) -> NDArray[np.flo
     a second bound. The smaller one is taken.
 
     Args:
-        samples: probabilities float64 [n, N, K], n at least 1.
+        samples: probabilities float64 [n, N, K], n at least 1, or those times weights of at
+            most 1.
         total: number of samples in the end, above n.
 
     Returns:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import sampling
 from .errors import ModelError
 from .feeds import TensorInfo
+from .members import Members
 from .modelfile import imported_domains
 from .native import library_path, select_isa
 from .sampling import Draw
@@ -45,7 +46,8 @@ class Executor:
     """
 
     def __init__(self, path: Path, threads: int | None) -> None:
-        self._path = path
+        self._path, self._threads = path, threads
+        self._members: Members | None = None
         if DOMAIN not in imported_domains(path):
             raise ModelError(f"{path}: has no sbn operators; write the file with `sbn export`")
         options = session_options(threads)
@@ -102,6 +104,29 @@ class Executor:
             pieces = [self._compute(others, piece) for piece in _split(feeds, self._piece)]
             fixed = self._joined(others, pieces)
         return dict(zip(rows, drawn, strict=True)) | fixed
+
+    def members(self, output: str) -> Members:
+        """The members of a model without noise, whose answers `output` [M, N, K] joins.
+
+        Raises InputError where the file does not keep them apart, and ModelError.
+        """
+        if self._members is None:
+            options = session_options(self._threads)
+            # Threads of one session would wait busily for work while another one computes.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            self._members = Members(self._path, output, options)
+        return self._members
+
+    def load_members(self) -> None:
+        """Makes the sessions of members that were taken apart, if they were. Raises ModelError."""
+        if self._members is not None:
+            self._members.load()
+
+    def sample_members(self, feeds: Feeds, first: int, count: int, output: str) -> NDArray[Any]:
+        """What some members answer, [1, count, N, K], in pieces of images. Raises as `members`."""
+        members = self.members(output)
+        pieces = [members.run(piece, first, count) for piece in _split(feeds, self._piece)]
+        return self._concatenated(pieces, 1)[np.newaxis]
 
     def _rows(self, feeds: Feeds, draw: Draw, rows: list[str]) -> list[NDArray[Any]]:
         controls = {

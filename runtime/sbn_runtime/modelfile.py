@@ -2,11 +2,13 @@
 
 Reads just enough of the protobuf encoding to say which operator domains a model imports,
 whether its constants are as large as they claim, and which files hold constants beside it, at a
-cost that does not depend on the size of the weights.
+cost that does not depend on the size of the weights; and, for files with a calibration, a digest
+of what computes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from .errors import ModelError
 
 # Field numbers in onnx.proto.
 _MODEL_OPSET_IMPORT = 8
+_MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _OPSET_DOMAIN = 1
 # Of messages that hold tensors, and which message each of these fields is.
 _HOLDERS = {
@@ -44,9 +47,9 @@ def imported_domains(path: Path) -> set[str]:
             _check_tensor(path, data, begin, end)
         return {
             data[begin:end].decode()
-            for number, first, last in _fields(data, len(data))
+            for number, first, last in message_fields(data, len(data))
             if number == _MODEL_OPSET_IMPORT
-            for inner, begin, end in _fields(data, last, first)
+            for inner, begin, end in message_fields(data, last, first)
             if inner == _OPSET_DOMAIN
         }
 
@@ -61,11 +64,12 @@ def external_files(path: Path) -> list[PurePosixPath]:
     found: dict[PurePosixPath, None] = {}
     with _opened(path) as data:
         for begin, end in _tensors(data):
-            for number, first, last in _fields(data, end, begin):
+            for number, first, last in message_fields(data, end, begin):
                 if number != _TENSOR_EXTERNAL:
                     continue
                 entry = {
-                    inner: data[start:stop] for inner, start, stop in _fields(data, last, first)
+                    inner: data[start:stop]
+                    for inner, start, stop in message_fields(data, last, first)
                 }
                 if entry.get(_ENTRY_KEY) == b"location":
                     found[PurePosixPath(entry.get(_ENTRY_VALUE, b"").decode())] = None
@@ -93,6 +97,33 @@ def _opened(path: Path) -> Iterator[mmap.mmap]:
         ) from error
 
 
+def weights_digest(path: Path) -> str:
+    """SHA-256 of the graph with its weights, and of the functions, as 64 hexadecimal digits.
+
+    Of each field 7 and 25 of the ModelProto, in the order of the file, and then of each of its
+    `external_files`: its length as 8 bytes, little-endian, and its bytes. Metadata and names of
+    producers are not part of it.
+
+    Raises:
+        ModelError: a file is missing, unreadable, or no complete ONNX model.
+    """
+    digest = hashlib.sha256()
+
+    def add(data: mmap.mmap, first: int, last: int) -> None:
+        digest.update((last - first).to_bytes(8, "little"))
+        with memoryview(data) as view, view[first:last] as part:
+            digest.update(part)
+
+    with _opened(path) as data:
+        for number, first, last in message_fields(data, len(data)):
+            if number in (_MODEL_GRAPH, _MODEL_FUNCTIONS):
+                add(data, first, last)
+    for name in external_files(path):
+        with _opened(path.parent / name) as data:
+            add(data, 0, len(data))
+    return digest.hexdigest()
+
+
 def _tensors(data: mmap.mmap) -> Iterator[tuple[int, int]]:
     """Begin and end of all constants."""
     left = [("model", 0, len(data))]
@@ -101,14 +132,14 @@ def _tensors(data: mmap.mmap) -> Iterator[tuple[int, int]]:
         if kind == "tensor":
             yield begin, end
             continue
-        for number, first, last in _fields(data, end, begin):
+        for number, first, last in message_fields(data, end, begin):
             if number in _HOLDERS[kind]:
                 left.append((_HOLDERS[kind][number], first, last))
 
 
 def _check_tensor(path: Path, data: mmap.mmap, begin: int, end: int) -> None:
     elements, external = 1, False
-    for number, first, last in _fields(data, end, begin):
+    for number, first, last in message_fields(data, end, begin):
         if number == _TENSOR_DIMS:
             # One number, or several in a row.
             while first < last:
@@ -133,7 +164,9 @@ def _check_name(path: Path) -> None:
         raise ModelError(f"{path}: the name of a model must be UTF-8 without NUL; rename the file")
 
 
-def _fields(data: mmap.mmap | bytes, size: int, at: int = 0) -> Iterator[tuple[int, int, int]]:
+def message_fields(
+    data: mmap.mmap | bytes, size: int, at: int = 0
+) -> Iterator[tuple[int, int, int]]:
     """Number, begin and end of each field of a message, which reaches from `at` to `size`.
 
     Raises ValueError or IndexError when the bytes are no complete message.
@@ -155,6 +188,16 @@ def _fields(data: mmap.mmap | bytes, size: int, at: int = 0) -> Iterator[tuple[i
             raise ValueError("truncated")
         yield number, begin, end
         at = end
+
+
+def encoded_field(number: int, content: bytes) -> bytes:
+    """A field of a message that holds bytes: a text, or another message."""
+    return _encoded_varint(number << 3 | _BYTES) + _encoded_varint(len(content)) + content
+
+
+def _encoded_varint(value: int) -> bytes:
+    low, rest = value & 127, value >> 7
+    return bytes([low | 128]) + _encoded_varint(rest) if rest else bytes([low])
 
 
 def _varint(data: mmap.mmap | bytes, at: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -9,15 +10,20 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from . import anytime, sampling
+from . import anytime, calibration, calibration_json, sampling, within
 from .anytime import Anytime
+from .calibrated import Answered, Interval, PredictionSet, intervals, network_rows, refused
+from .calibration import REGRESSION, Calibration
+from .conformal import LAC
+from .drawing import networks
 from .errors import InputError, ModelError
 from .executor import Executor, session_options
 from .feeds import Given, TensorInfo, as_feeds
+from .modelfile import weights_digest
 from .preprocess import Preprocess, preprocess_from
 from .sampling import Draw
 from .tasks import CLASSIFICATION, MEMBER, NAMES, NONE, TASKS, Task, average
-from .uncertainty import Estimate, Prediction, softmax
+from .uncertainty import Estimate, Prediction, averaged, softmax
 
 __all__ = ["Session", "TensorInfo", "session_options"]
 
@@ -37,15 +43,19 @@ class Session:
         task: what the first output means, one of `sbn_runtime.tasks.NAMES`: classification,
             multilabel, regression, segmentation, image (to image), none.
         stochastic: whether the model draws noise, so that `samples` and `seed` apply.
+        calibration: what `sbn calibrate` wrote into the file, None where it did not. With it,
+            all methods but `run` answer with calibrated probabilities.
         metadata: what `sbn export` noted about the model: sbn_deploy (version),
             checkpoint_sha256, arch, config, data, task, members, weights, seed,
             activations, samples and noise_seed (what is drawn by default),
-            preprocess, classes, test_accuracy. A file of `sbn import` says what it
-            was imported from, but not how images are normalised or classes called.
+            preprocess, classes, test_accuracy, training_images, calibration. A file of
+            `sbn import` says what it was imported from, but not how images are normalised or
+            classes called.
             Empty for a file from elsewhere.
 
     Raises:
-        ModelError: the file is missing, damaged, or has no sbn operators.
+        ModelError: the file is missing, damaged, or has no sbn operators; its calibration is
+            damaged, or its weights were changed afterwards.
         InputError: `threads` is below 1 or more than `sbn_runtime.threads.MOST_THREADS`.
         IsaError: SBN_ISA names a kernel set that is unknown or that this CPU lacks.
     """
@@ -54,6 +64,7 @@ class Session:
     outputs: list[TensorInfo]
     stochastic: bool
     task: str
+    calibration: Calibration | None
     metadata: dict[str, Any]
 
     def __init__(self, path: str | PathLike[str], *, threads: int | None = None) -> None:
@@ -64,6 +75,8 @@ class Session:
         self.stochastic = self._executor.defaults is not None
         self.task = self._find_task()
         self._check_classes()
+        self.calibration = self._read_calibration()
+        self._pace = within.Pace()
 
     def run(
         self, x: Given, *, samples: int | None = None, seed: int | None = None
@@ -109,7 +122,10 @@ class Session:
                 f"{self._path}: answers numbers (task {self.task}), which have no probabilities;"
                 " use predict()"
             )
-        return self._answers(x, samples, seed)[task.answer]
+        outputs = self._answers(x, samples, seed)
+        if answered := self._calibrated(outputs):
+            return answered.probabilities.astype(np.float32)
+        return outputs[task.answer]
 
     @overload
     def predict(
@@ -117,6 +133,7 @@ class Session:
         x: Given,
         *,
         return_uncertainty: Literal[False] = False,
+        reject: Literal["unknown"] | float | None = None,
         samples: int | None = None,
         seed: int | None = None,
     ) -> NDArray[Any]: ...
@@ -127,6 +144,7 @@ class Session:
         x: Given,
         *,
         return_uncertainty: Literal[True],
+        reject: Literal["unknown"] | float | None = None,
         samples: int | None = None,
         seed: int | None = None,
     ) -> Prediction | Estimate: ...
@@ -136,6 +154,7 @@ class Session:
         x: Given,
         *,
         return_uncertainty: bool = False,
+        reject: Literal["unknown"] | float | None = None,
         samples: int | None = None,
         seed: int | None = None,
     ) -> NDArray[Any] | Prediction | Estimate:
@@ -149,15 +168,71 @@ class Session:
         - regression, image: the numbers, float32 [N, ...]; or an `Estimate`.
 
         Of a single network the mutual information and the standard deviation are 0 and the
-        agreement is 1. Takes and raises what `run` does, and ModelError for the task "none".
+        agreement is 1.
+
+        Args:
+            reject: of a calibrated classifier, give images that are unlike those of the
+                calibration the label -1: "unknown" for 0.05, or the share of ordinary images
+                that this may refuse, one of `calibration.unknown.shares`. What else a
+                `Prediction` says of such an image is as without.
+
+        Takes and raises what `run` does, and ModelError for the task "none" and for `reject`
+        with a file that is not calibrated; InputError for another share.
         """
         task = self._known_task("predict")
+        if reject is not None:
+            self._known_calibration("predict with reject", (CLASSIFICATION,))
         outputs = self._answers(x, samples, seed)
-        return task.uncertainty(outputs) if return_uncertainty else task.predict(outputs)
+        answered = self._calibrated(outputs)
+        if answered is None:
+            return task.uncertainty(outputs) if return_uncertainty else task.predict(outputs)
+        found = answered.prediction()
+        if reject is not None:
+            found = refused(found, answered.unknown(reject))
+        return found if return_uncertainty else found.label
+
+    def predict_set(
+        self,
+        x: Given,
+        *,
+        coverage: float = 0.9,
+        method: str = LAC,
+        samples: int | None = None,
+        seed: int | None = None,
+    ) -> PredictionSet | Interval:
+        """Answers with a guarantee: labels, or intervals, that hold the truth this often.
+
+        Of a calibrated classifier the set of labels of each image, of a calibrated regression the
+        interval of each number. The guarantee is for inputs that are drawn like those of the
+        calibration, on average over calibrations, and exact for the counts of networks that were
+        measured (`calibration.networks`). On shifted inputs it does not hold.
+
+        Args:
+            x, samples, seed: as for `run`.
+            coverage: one of `calibration.levels`.
+            method: of sets: "lac" has the smallest sets; "aps" and "raps" spread them more
+                evenly over easy and difficult images; "class-conditional" gives each class the
+                coverage by itself. See `sbn_runtime.conformal`.
+
+        Raises:
+            InputError: as `run` does; a coverage or a method that the file is not calibrated for.
+            ModelError: as `run` does; the file is not calibrated, or has another task.
+        """
+        known = self._known_calibration("predict_set", calibration.TASKS)
+        known.level(coverage)
+        outputs = self._answers(x, samples, seed)
+        if self.task == REGRESSION:
+            task = TASKS[REGRESSION]
+            averaged_over = len(outputs[task.rows]) if task.rows in outputs else 1
+            return intervals(known, outputs[task.answer], averaged_over, coverage)
+        answered = self._calibrated(outputs)
+        assert answered is not None
+        (first, *_) = as_feeds(x, self.inputs).values()
+        return answered.sets(first, coverage, method)
 
     def predict_until(
         self,
-        x: NDArray[Any],
+        x: Given,
         *,
         confidence: float = 0.99,
         max_samples: int = 32,
@@ -177,41 +252,79 @@ class Session:
         overturn the lead, and for images that are never done: they get all samples, and
         the very answer of `predict`.
 
+        Of an ensemble without noise the members take the place of samples: only those of a
+        group are computed, in a graph that is cut to them. Of a calibrated file the label is
+        that of the calibrated probabilities, at the temperature of the networks used.
+
         Args:
             x: as for `run`.
             confidence: 0.5 to 1, below 1.
-            max_samples: 1 to 65,536.
+            max_samples: 1 to 65,536; of an ensemble without noise all members at most.
             group: noise samples drawn at once, 1 to 65,536. A sample of an ensemble
                 of M members is of all of them.
             seed: as for `run`.
 
         Raises:
-            InputError: as `run` does, and for a model without noise: an ensemble of
-                deterministic members is computed as a whole.
+            InputError: as `run` does, and for a model without noise that is no ensemble.
             ModelError: as `run` does, and for another task than classification.
         """
         feeds = as_feeds(x, self.inputs)
-        if self.task != CLASSIFICATION:
-            raise ModelError(
-                f"{self._path}: predict_until decides between classes, and the task of this"
-                f" model is {self.task}; use predict() with samples"
-            )
+        self._check_classification("predict_until")
         most = sampling.check_samples(max_samples, "max_samples")
         size = sampling.check_samples(group, "group")
         level = anytime.check_confidence(confidence)
-        draw = self._draw(None, seed)
-        if draw is None:
+        draw, count = networks(self._executor, self._draw(None, seed))
+        if count == 1:
             raise InputError(f"predict_until does not apply: {self._no_noise()}")
-
-        name = TASKS[self.task].rows
 
         def rows(images: NDArray[np.int64], first: int, count: int) -> NDArray[np.float64]:
             chosen = {key: array[images] for key, array in feeds.items()}
-            drawn = self._executor.sample(chosen, Draw(draw.seed, count, first), [name], [])
-            return softmax(drawn[name])
+            return softmax(draw(chosen, first, count))
 
         images = np.arange(len(feeds[self.inputs[0].name]))
-        return anytime.predict_until(rows, images, confidence=level, max_samples=most, group=size)
+        return anytime.predict_until(
+            rows,
+            images,
+            summarize=self._summarize,
+            weights=1.0 if self.calibration is None else self.calibration.weights,
+            confidence=level,
+            max_samples=min(most, count),
+            group=size,
+        )
+
+    def predict_within(
+        self, x: Given, *, ms: float, max_samples: int = 32, seed: int | None = None
+    ) -> Anytime:
+        """The best answer that fits into a time: as many noise samples, or members, as do.
+
+        How long one takes is measured on this device: by the first call for a number of images,
+        which begins with a single sample, and again by every call. One sample is always drawn,
+        so that there is an answer, however short the time. A single network is one sample.
+
+        Args:
+            x, seed: as for `run`.
+            ms: milliseconds, of which a tenth is kept in reserve.
+            max_samples: 1 to 65,536; of an ensemble without noise all members at most.
+
+        Raises:
+            InputError: as `run` does, and for a time that is not above 0.
+            ModelError: as `run` does, and for another task than classification.
+        """
+        feeds = as_feeds(x, self.inputs)
+        self._check_classification("predict_within")
+        seconds = within.check_milliseconds(ms)
+        most = sampling.check_samples(max_samples, "max_samples")
+        draw, count = networks(self._executor, self._draw(None, seed))
+        images = len(feeds[self.inputs[0].name])
+        self._executor.load_members()
+        logits = self._pace.draw(
+            lambda first, count: draw(feeds, first, count),
+            images,
+            seconds=seconds,
+            most=min(most, count),
+        )
+        found = self._summarize(softmax(logits.reshape(-1, *logits.shape[2:])))
+        return Anytime(**vars(found), samples_used=np.full(images, logits.shape[1]))
 
     def preprocess(self, images: NDArray[Any]) -> NDArray[Any]:
         """Brings images, or other numbers, into the form that the model takes.
@@ -243,6 +356,18 @@ class Session:
     def __repr__(self) -> str:
         return f"<sbn_runtime.Session {str(self._path)!r}>"
 
+    def _summarize(self, rows: NDArray[np.float64]) -> Prediction:
+        """The answers of a classifier's networks, probabilities float64 [R, N, K]."""
+        if self.calibration is None:
+            return averaged(rows)
+        return Answered.of(self.calibration, rows).prediction()
+
+    def _calibrated(self, outputs: dict[str, NDArray[Any]]) -> Answered | None:
+        """What a calibrated classifier answered; None for another model."""
+        if self.calibration is None or self.task != CLASSIFICATION:
+            return None
+        return Answered.of(self.calibration, *network_rows(outputs))
+
     def _answers(self, x: Given, samples: int | None, seed: int | None) -> dict[str, NDArray[Any]]:
         """All outputs, of which those of the task have the shapes that it reads."""
         outputs = self.run(x, samples=samples, seed=seed)
@@ -272,6 +397,45 @@ class Session:
 
     def _no_noise(self) -> str:
         return f"{self._path} has no noise to draw; export it with `--activations stochastic`"
+
+    def _read_calibration(self) -> Calibration | None:
+        """Raises ModelError where it is damaged, for another model, or of other weights."""
+        said = self.metadata.get(calibration.KEY)
+        if said is None:
+            return None
+        found = calibration_json.read(said, self._path)
+        if found.weights_sha256 != weights_digest(self._path):
+            raise ModelError(
+                f"{self._path}: its weights were changed after it was calibrated; calibrate it"
+                f" again: sbn calibrate {self._path} --data SET"
+            )
+        task = TASKS.get(self.task)
+        shape = next((n.shape for n in self.outputs if task and n.name == task.answer), ())
+        last = shape[1] if task and len(shape) == 2 else None
+        outputs = last if isinstance(last, int) else None
+        calibration_json.check(found, self.task, outputs, self._path)
+        return found
+
+    def _known_calibration(self, what: str, tasks: Sequence[str]) -> Calibration:
+        """Raises ModelError where there is none, or none for one of these tasks."""
+        if self.task not in tasks:
+            raise ModelError(
+                f"{self._path}: {what} is for {' and '.join(tasks)}, the task of this model is"
+                f" {self.task}"
+            )
+        if self.calibration is None:
+            raise ModelError(
+                f"{self._path}: is not calibrated, so {what} does not apply; calibrate it on"
+                f" held-out data: sbn calibrate {self._path} --data SET"
+            )
+        return self.calibration
+
+    def _check_classification(self, method: str) -> None:
+        if self.task != CLASSIFICATION:
+            raise ModelError(
+                f"{self._path}: {method} decides between classes, and the task of this"
+                f" model is {self.task}; use predict()"
+            )
 
     def _find_task(self) -> str:
         names = self._executor.output_names

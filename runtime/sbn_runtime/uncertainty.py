@@ -20,8 +20,13 @@ class Prediction:
     [N, K, H, W]. Multi-label networks answer each label: [N, K], `label` is bool, and H
     is that of "holds or not", 0 to log 2.
 
+    Of a calibrated file `label`, `probability`, `probabilities` and `entropy` are of the
+    calibrated mean; the two fields that compare networks are of the rows as they are, so that
+    mutual information may be above `entropy` there.
+
     Attributes:
-        label: int64, the most probable class of the mean of the rows.
+        label: int64, the most probable class of the mean of the rows; -1 for an image that was
+            refused as unknown.
         probability: float32, that class's probability in the mean.
         probabilities: float32 [N, K], the mean.
         entropy: float64, H(mean of p_r), the whole uncertainty, 0 to log K.
@@ -77,8 +82,21 @@ def entropy(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     return nats
 
 
-def summarize(rows: NDArray[np.float64], probabilities: NDArray[np.float32]) -> Prediction:
-    """What rows [R, N, K, ...] and their mean [N, K, ...] say."""
+def averaged(rows: NDArray[np.float64]) -> Prediction:
+    """What rows [R, N, K] and their mean say."""
+    return summarize(rows, mean_probabilities(rows))
+
+
+def summarize(
+    rows: NDArray[np.float64],
+    probabilities: NDArray[np.float32],
+    calibrated: NDArray[np.float64] | None = None,
+) -> Prediction:
+    """What rows [R, N, K, ...] and their mean [N, K, ...] say.
+
+    Args:
+        calibrated: what became of the mean, [N, K], where that is what `probabilities` are.
+    """
     label: NDArray[np.int64] = probabilities.argmax(axis=1)
     whole = entropy(np.moveaxis(rows.mean(axis=0), 1, -1))
     # Row by row: `mean` would add in another order where there is one image only.
@@ -89,7 +107,7 @@ def summarize(rows: NDArray[np.float64], probabilities: NDArray[np.float32]) -> 
         label=label,
         probability=np.take_along_axis(probabilities, label[:, np.newaxis], axis=1)[:, 0],
         probabilities=probabilities,
-        entropy=whole,
+        entropy=whole if calibrated is None else entropy(calibrated),
         mutual_information=contradiction,
         agreement=(rows.argmax(axis=2) == label).mean(axis=0),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ import numpy as np
 
 from sbn_deploy import escape
 from sbn_runtime import ModelError, SbnError, Session, __version__
+from sbn_runtime.calibration import KEY
 from sbn_runtime.files import write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
 
 from .network import Network
 from .network import readme as network_readme
-from .readme import Facts, readme
+from .readme import CALIBRATION, Facts, readme
 from .targets import TARGETS, Target
 
 __all__ = ["TARGETS", "BundleReport", "Target", "bundle_model"]
@@ -103,13 +105,23 @@ def _instructions(model: Path, target: Target) -> dict[str, bytes]:
         network = Network.of(model, session)
         return {
             "README.md": network_readme(network, target).encode(),
+            **_calibration(session, target),
             **({target.model_folder + CLASSES: _lines(network.classes)} if network.classes else {}),
         }
     facts = read_facts(model, session)
     return {
         "README.md": readme(facts, target).encode(),
+        **_calibration(session, target),
         target.model_folder + CLASSES: _lines(facts.classes),
     }
+
+
+def _calibration(session: Session, target: Target) -> dict[str, bytes]:
+    """The calibration of a calibrated model, where programs read it."""
+    said = session.metadata.get(KEY)
+    if said is None:
+        return {}
+    return {target.model_folder + CALIBRATION: f"{json.dumps(said, indent=1)}\n".encode()}
 
 
 def _lines(names: Sequence[str]) -> bytes:

@@ -36,6 +36,7 @@ class Network:
         preprocess: what makes the first input; None where the model does not say.
         classes: names of classes or labels, if it has any.
         samples: noise samples of each input; 0 for a model without noise.
+        calibrated: whether the file has a calibration.
     """
 
     file: str
@@ -45,6 +46,7 @@ class Network:
     preprocess: Preprocess | Standardize | None
     classes: tuple[str, ...]
     samples: int
+    calibrated: bool = False
 
     @classmethod
     def of(cls, path: Path, session: Session) -> Network:
@@ -78,6 +80,7 @@ class Network:
             preprocess=preprocess_from(fields) if isinstance(fields, dict) else None,
             classes=tuple(map(str, session.metadata.get("classes") or ())),
             samples=session.metadata["samples"] if session.stochastic else 0,
+            calibrated=session.calibration is not None,
         )
 
 
@@ -94,6 +97,7 @@ def readme(network: Network, target: Target) -> str:
         "classes_path": target.model_folder + "classes.txt",
         "class_count": str(len(network.classes)),
         "library_path": target.library_folder + "libsbn.so",
+        "calibration_path": target.model_folder + "calibration.json",
         "inputs_table": _table(network.inputs),
         "outputs_table": _table(network.outputs),
         "normalisation": _normalisation(network),
@@ -113,6 +117,7 @@ def readme(network: Network, target: Target) -> str:
         "linux": not target.android,
         "noise": network.samples > 0,
         "classes": bool(network.classes),
+        "calibrated": network.calibrated,
     }
     return fill("network.md", values, conditions)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sbn_runtime import ModelError, Preprocess, Session, __version__
+from sbn_runtime import Calibration, ModelError, Preprocess, Session, __version__, conformal
 
 from .fill import check_name, fill
 from .targets import Target
+
+CALIBRATION = "calibration.json"
+SHOWN_COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Facts:
         image: size and normalisation of its images.
         classes: names of the classes, in the order of the probabilities.
         samples: noise samples of each image; 0 for a model without noise.
+        members: of the file.
+        calibration: of the file, None where it has none.
     """
 
     file: str
@@ -30,6 +35,8 @@ class Facts:
     image: Preprocess
     classes: tuple[str, ...]
     samples: int
+    members: int = 1
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, path: Path, session: Session) -> Facts:
@@ -55,6 +62,8 @@ class Facts:
             image=image,
             classes=tuple(" ".join(str(name).split()) for name in classes),
             samples=session.metadata["samples"] if session.stochastic else 0,
+            members=int(session.metadata.get("members", 1)),
+            calibration=session.calibration,
         )
 
 
@@ -93,6 +102,27 @@ def _values(facts: Facts, target: Target) -> dict[str, str]:
         "model_path": target.model_folder + facts.file,
         "library_path": target.library_folder + "libsbn.so",
         "classes_path": target.model_folder + "classes.txt",
+        "calibration_path": target.model_folder + CALIBRATION,
+        **_calibration_values(facts),
+    }
+
+
+def _calibration_values(facts: Facts) -> dict[str, str]:
+    """What a calibrated file says for as many networks as it averages by default."""
+    known = facts.calibration
+    if known is None:
+        return {}
+    networks = facts.members * max(facts.samples, 1)
+    coverage = known.levels[-1] if SHOWN_COVERAGE not in known.levels else SHOWN_COVERAGE
+    limit = known.at(known.quantiles[conformal.LAC], networks)[known.level(coverage)]
+    return {
+        "networks": f"{networks} network{'s' if networks > 1 else ''}",
+        "temperature": repr(float(known.at(known.temperatures, networks))),
+        "offsets": ", ".join(map(repr, known.offsets.tolist())),
+        "calibration_images": f"{known.images:,}",
+        "calibration_data": known.data,
+        "coverage": f"{coverage:g}",
+        "least_probability": repr(1 - float(limit)),
     }
 
 
@@ -107,5 +137,6 @@ def _conditions(facts: Facts, target: Target) -> dict[str, bool]:
         "noise": facts.samples > 0,
         "grey": image.channels == 1,
         "colour": image.channels == 3,
+        "calibrated": facts.calibration is not None,
         "bitmap": image.channels in (1, 3),
     }

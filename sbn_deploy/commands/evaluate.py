@@ -97,8 +97,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--shift",
         metavar="NAME[:STRENGTH]",
-        help="shifted images to detect: noise, blur, rotate or contrast, strength 0 to 1"
-        f" (default: {SHIFT})",
+        help="shift the images: noise, blur, rotate or contrast, strength 0 to 1; with"
+        f" --sweep-samples those to detect (default there: {SHIFT})",
     )
     parser.add_argument(
         "--ood",
@@ -137,7 +137,7 @@ def run(options: argparse.Namespace) -> int:
 def _one(options: argparse.Namespace) -> Evaluation | TaskEvaluation:
     from sbn_runtime import InputError
 
-    for name in ("members", "confidence", "shift", "ood", "plot"):
+    for name in ("members", "confidence", "ood", "plot"):
         if getattr(options, name) is not None:
             raise InputError(f"--{name} goes with --sweep-samples, as in --sweep-samples 1,8,32")
     if len(options.models) > 1:
@@ -180,9 +180,11 @@ def _on_data_in_memory(options: argparse.Namespace) -> Evaluation | TaskEvaluati
     from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
     from sbn_deploy.records.measurement import describe_model, head
     from sbn_deploy.train.progress import progress
-    from sbn_runtime import Session, sampling
+    from sbn_runtime import InputError, Session, sampling
 
     path = options.models[0]
+    if options.shift is not None:
+        raise InputError("--shift is for images and their classes")
     session = Session(path, threads=options.threads)
     whole = tasks.fitted(session, load(options.data, "test"), str(path))
     data = whole if options.images is None else whole.evenly(options.images)
@@ -193,13 +195,15 @@ def _on_data_in_memory(options: argparse.Namespace) -> Evaluation | TaskEvaluati
             session, data, batch=batch, samples=options.samples, seed=options.seed, report=report
         )
     default = sampling.defaults(session.metadata) if session.stochastic else None
-    figures = tasks.scored(session, data, found, options.data)
+    drawn = options.samples or (default.samples if default else 1)
+    networks = int(session.metadata.get("members", 1)) * drawn
+    figures = tasks.scored(session, data, found, options.data, networks)
     kind = TaskEvaluation if "task" in figures else Evaluation
     return kind(
         **head(describe()),
         model=describe_model(path, session.metadata),
         engine="sbn",
-        samples=options.samples or (default.samples if default else 1),
+        samples=drawn,
         seed=options.seed if options.seed is not None else default.seed if default else None,
         **figures,
     )
@@ -258,6 +262,11 @@ def _on_images(options: argparse.Namespace) -> Evaluation:
 def _data(options: argparse.Namespace) -> Stream:
     from sbn_deploy.data import stream_test
 
+    if options.shift is not None:
+        from sbn_deploy.data.stream import of_memory
+        from sbn_deploy.evaluate.shift import shifted
+
+        return of_memory(shifted(test_images(options.data, options.images), options.shift))
     data = stream_test(options.data)
     return data if options.images is None else data.evenly(options.images)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from sbn_runtime.errors import ConfigError, SbnError
 
+from .calibrate import as_json, warn
+from .calibrate import show as show_calibration
 from .common import at_least, new_parser, printable, say, show_json, show_table, stages, writable
 from .own_network import (
     add_meaning_options,
@@ -17,6 +19,7 @@ from .own_network import (
 )
 
 if TYPE_CHECKING:
+    from sbn_deploy.calibrate import Calibrated
     from sbn_deploy.export import ExportReport
     from sbn_deploy.materialize import Form
 
@@ -76,6 +79,11 @@ def add_parser(subparsers: Subparsers) -> None:
         " trained on)",
     )
     parser.add_argument(
+        "--calibrate",
+        metavar="DATA",
+        help="calibrate the file on held-out data, as `sbn calibrate --data` does (ONNX only)",
+    )
+    parser.add_argument(
         "--require-packed",
         action="store_true",
         help="exit with status 1 if no layer is packed",
@@ -132,6 +140,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Exports, and reports what was written; 1 with `--require-packed` if nothing is packed."""
     output = writable(options.output)
+    if options.calibrate is not None and output.suffix != ".onnx":
+        raise ConfigError("--calibrate is for ONNX files; give a name that ends in .onnx")
     say(f"exporting {options.network}")
     try:
         with stages("sbn_deploy.export"):
@@ -145,12 +155,33 @@ def run(options: argparse.Namespace) -> int:
             f"{report.path} was not run: larq-compute-engine is not installed"
             " (pip install 'sbn-deploy[tflite]')"
         )
+    calibrated = None
+    if options.calibrate is not None:
+        calibrated = _calibrate(output, options.calibrate)
     if options.json:
-        show_json(report.to_json())
+        said = {} if calibrated is None else {"calibration": as_json(calibrated)}
+        show_json(report.to_json() | said)
     else:
         _show(report)
+        if calibrated is not None:
+            print()
+            show_calibration(calibrated)
+    if calibrated is not None:
+        warn(calibrated)
     _say_what_is_packed(report)
     return 1 if options.require_packed and not report.packed_layers else 0
+
+
+def _calibrate(output: Path, spec: str) -> Calibrated:
+    from sbn_deploy.calibrate import calibrate
+    from sbn_deploy.calibrate.held_out import held_out
+
+    try:
+        data, split = held_out(output, spec)
+        say(f"calibrating {output} on {len(data):,} inputs of {data.name}, {split}")
+        return calibrate(output, data, split)
+    except SbnError as error:
+        raise type(error)(f"{output} is written, but not calibrated: {error}") from error
 
 
 def _show(report: ExportReport) -> None:

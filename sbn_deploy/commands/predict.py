@@ -11,12 +11,13 @@ from .common import add_noise_options, at_least, new_parser, share, show_json, s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sbn_runtime import Estimate, Prediction, Session
+    from sbn_runtime import Estimate, Interval, Prediction, PredictionSet, Session
 
     from .common import Subparsers
 
 MOST_SAMPLES = 32
-REJECTED = "rejected"
+REJECTED, UNKNOWN = "rejected", "unknown"
+SETS = ("lac", "aps", "raps", "class-conditional")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -50,6 +51,26 @@ def add_parser(subparsers: Subparsers) -> None:
         help=f"reject images whose best class is less probable: the class is {REJECTED!r}, in"
         " JSON null",
     )
+    parser.add_argument(
+        "--coverage",
+        type=share,
+        metavar="C",
+        help="of a calibrated model: name the classes, or of numbers the interval, among which the"
+        " true one is with this probability, as 0.9",
+    )
+    parser.add_argument(
+        "--sets",
+        choices=SETS,
+        help="with --coverage: how sets are made (default: lac, which has the smallest)",
+    )
+    parser.add_argument(
+        "--reject-unknown",
+        type=share,
+        metavar="SHARE",
+        help="of a calibrated model: give no class to images that are unlike those it was"
+        f" calibrated on, so that this share of ordinary ones is refused, as 0.05: {UNKNOWN!r}, in"
+        " JSON null",
+    )
     add_noise_options(parser)
     parser.add_argument(
         "--until",
@@ -68,8 +89,13 @@ def run(options: argparse.Namespace) -> int:
     from sbn_runtime import InputError, Session
 
     from .images import read_input
-    from .predict_answers import FIGURES, SHOWN
+    from .predict_answers import FIGURES, SHOWN, set_cell, set_record
 
+    for name in ("coverage", "reject_unknown"):
+        if options.until is not None and getattr(options, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} and --until exclude each other")
+    if options.sets is not None and options.coverage is None:
+        raise InputError("--sets needs --coverage, as 0.9")
     session = Session(options.model, threads=options.threads)
     if session.task != "classification":
         for name in ("min_confidence", "until"):
@@ -83,22 +109,30 @@ def run(options: argparse.Namespace) -> int:
         x = read_input(file, session)
         try:
             answer = _predict(session, x, options)
+            sets = _sets(session, x, options)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
         shown = SHOWN[session.task]
         records += [
-            {"file": file, "index": index, **shown.record(answer, index, classes, options)}
+            {
+                "file": file,
+                "index": index,
+                **shown.record(answer, index, classes, options),
+                **set_record(sets, index, classes),
+            }
             for index in range(len(x))
         ]
     if options.json:
         show_json(records)
         return 0
     figures = [name for name in FIGURES if name in records[0]]
+    title = [] if options.coverage is None else [f"true at {100 * options.coverage:g} %"]
     show_table(
-        ("file", "index", *shown.columns, *(name.replace("_", " ") for name in figures)),
+        ("file", "index", *shown.columns, *title, *(n.replace("_", " ") for n in figures)),
         [
             [
                 *(row["file"], row["index"], *shown.cells(row)),
+                *([set_cell(row)] if title else []),
                 *(f"{row[n]:.1%}" if n == "agreement" else row[n] for n in figures),
             ]
             for row in records
@@ -112,7 +146,26 @@ def _predict(
 ) -> Prediction | Estimate:
     if options.until is None:
         return session.predict(
-            x, return_uncertainty=True, samples=options.samples, seed=options.seed
+            x,
+            return_uncertainty=True,
+            reject=options.reject_unknown,
+            samples=options.samples,
+            seed=options.seed,
         )
     most = MOST_SAMPLES if options.samples is None else options.samples
     return session.predict_until(x, confidence=options.until, max_samples=most, seed=options.seed)
+
+
+def _sets(
+    session: Session, x: NDArray[Any], options: argparse.Namespace
+) -> PredictionSet | Interval | None:
+    """What holds the truth at the coverage, if one was asked for."""
+    if options.coverage is None:
+        return None
+    return session.predict_set(
+        x,
+        coverage=options.coverage,
+        method=options.sets or SETS[0],
+        samples=options.samples,
+        seed=options.seed,
+    )

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sbn_runtime import Anytime, Estimate, Prediction
+from sbn_runtime import Anytime, Estimate, Interval, Prediction, PredictionSet
+from sbn_runtime.calibrated import UNKNOWN as UNKNOWN_LABEL
 
-from .predict import REJECTED
+from .predict import REJECTED, UNKNOWN
 
 NUMBERS = 6
 UNCERTAINTY = ("entropy", "mutual_information", "agreement")
@@ -39,8 +40,13 @@ def _classes(
 ) -> dict[str, Any]:
     top = _most_probable(answer, index, classes, options.top, "class")
     found: dict[str, Any] = {"top": top}
+    accepted = True
     if options.min_confidence is not None:
         accepted = top[0]["probability"] >= options.min_confidence
+    if options.reject_unknown is not None:
+        found["unknown"] = bool(answer.label[index] == UNKNOWN_LABEL)
+        accepted &= not found["unknown"]
+    if options.min_confidence is not None or options.reject_unknown is not None:
         found["class"] = top[0]["class"] if accepted else None
     found |= _uncertainty(answer, index, options)
     if isinstance(answer, Anytime):
@@ -51,7 +57,8 @@ def _classes(
 def _class_cells(record: dict[str, Any]) -> tuple[str, ...]:
     best, *others = record["top"]
     following = ", ".join(f"{entry['class']} {entry['probability']:.1%}" for entry in others)
-    name = record.get("class", best["class"]) or REJECTED
+    refused = UNKNOWN if record.get("unknown") else REJECTED
+    name = record.get("class", best["class"]) or refused
     return name, f"{best['probability']:.1%}", following
 
 
@@ -126,6 +133,29 @@ def _image(
 def _image_cells(record: dict[str, Any]) -> tuple[str, ...]:
     shape = "x".join(map(str, record["shape"]))
     return shape, f"{record['min']:.4g}", f"{record['mean']:.4g}", f"{record['max']:.4g}"
+
+
+def set_record(
+    sets: PredictionSet | Interval | None, index: int, classes: Sequence[str]
+) -> dict[str, Any]:
+    """The set, the most probable class first, or the interval of an answer; nothing for None."""
+    if sets is None:
+        return {}
+    if isinstance(sets, Interval):
+        return {"low": sets.low[index].tolist(), "high": sets.high[index].tolist()}
+    probabilities = sets.probabilities[index]
+    order = [k for k in np.argsort(-probabilities, kind="stable") if sets.labels[index, k]]
+    return {
+        "set": [{"class": _name(classes, k), "probability": float(probabilities[k])} for k in order]
+    }
+
+
+def set_cell(record: dict[str, Any]) -> str:
+    """The same in a table."""
+    if "set" in record:
+        return ", ".join(entry["class"] for entry in record["set"])
+    ends = (np.atleast_1d(record[end]).ravel()[:NUMBERS] for end in ("low", "high"))
+    return ", ".join(f"{low:.4g} to {high:.4g}" for low, high in zip(*ends, strict=True))
 
 
 def _most_probable(

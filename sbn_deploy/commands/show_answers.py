@@ -9,7 +9,14 @@ from .common import printable, say, show_table
 
 if TYPE_CHECKING:
     from sbn_deploy.records.averaging import Averaging
-    from sbn_deploy.records.evaluation import ClassScore, Data, Evaluation, Scores, TaskEvaluation
+    from sbn_deploy.records.evaluation import (
+        CalibrationScores,
+        ClassScore,
+        Data,
+        Evaluation,
+        Scores,
+        TaskEvaluation,
+    )
 
 # What a terminal has room for.
 CLASSES = 20
@@ -18,6 +25,7 @@ WORST_NAMES = 20
 MISTAKES = 10
 FILES = 10
 CONFIDENCE = "95 % confidence interval"
+SHOWN_COVERAGE = 0.9
 
 
 def warn(data: Data) -> None:
@@ -36,38 +44,83 @@ def warn(data: Data) -> None:
 def show_evaluation(record: Evaluation) -> None:
     """The scores first, then the classes, then the confusions."""
     names, confusion = record.data.classes, record.confusion
-    _show_scores(record.scores, record.aurc)
-    _show_classes(record.per_class)
+    known = record.calibration
+    _show_scores(record.scores, record.aurc, None if known is None else known.before)
+    if known is not None:
+        _show_calibration(known, record.data)
+    _show_classes(record.per_class, _class_coverage(known))
     if len(names) <= CLASSES:
         _show_confusion(confusion, names)
     _show_mistakes(confusion, names)
 
 
-def _show_scores(scores: Scores, aurc: float | None) -> None:
+def _show_scores(scores: Scores, aurc: float | None, before: Scores | None) -> None:
     rows = [
         (
             f"accuracy, {scores.correct:,} of {scores.samples:,} images",
             f"{scores.accuracy:.2%}",
             _interval(scores.confidence_low, scores.confidence_high),
+            None if before is None else f"{before.accuracy:.2%}",
         )
     ]
     if scores.top5 is not None:
         interval = _interval(scores.top5_confidence_low, scores.top5_confidence_high)
-        rows.append(("true class among the top 5", f"{scores.top5:.2%}", interval))
-    for name, value in (
-        ("negative log-likelihood (NLL)", f"{scores.nll:.4f}"),
-        ("Brier score", f"{scores.brier:.4f}"),
-        ("expected calibration error (ECE)", f"{scores.ece:.2%}"),
-        ("area under risk-coverage (AURC)", f"{aurc:.4f}"),
+        rows.append(("true class among the top 5", f"{scores.top5:.2%}", interval, ""))
+    for name, key, form in (
+        ("negative log-likelihood (NLL)", "nll", "{:.4f}"),
+        ("Brier score", "brier", "{:.4f}"),
+        ("expected calibration error (ECE)", "ece", "{:.2%}"),
     ):
-        rows.append((name, value, ""))
-    show_table(("score", "value", CONFIDENCE), rows)
+        old = None if before is None else form.format(getattr(before, key))
+        rows.append((name, form.format(getattr(scores, key)), "", old))
+    rows.append(("area under risk-coverage (AURC)", f"{aurc:.4f}", "", ""))
+    titles = ("score", "value", CONFIDENCE, "before calibration")
+    shown = 3 if before is None else 4
+    show_table(titles[:shown], [row[:shown] for row in rows])
 
 
-def _show_classes(scores: Sequence[ClassScore]) -> None:
+def _show_calibration(found: CalibrationScores, data: Data) -> None:
+    """How the prediction sets do."""
+    print()
+    show_table(
+        ("sets with the true class in", "it was in", CONFIDENCE, "classes in a set", CONFIDENCE),
+        [
+            (
+                f"{entry.asked:.1%}",
+                f"{entry.coverage:.2%}",
+                _interval(entry.confidence_low, entry.confidence_high),
+                f"{entry.size:.2f}",
+                f"{entry.size_low:.2f} to {entry.size_high:.2f}",
+            )
+            for entry in found.sets
+        ],
+    )
+    print(
+        printable(
+            f"calibrated on {found.images:,} inputs of {found.data}, {found.split}; on images of"
+            " another kind the sets hold the true class less often"
+        )
+    )
+    if (found.data, found.split) == (data.name, "test"):
+        say(
+            "warning: the file was calibrated on these images, or on some of them: on others it is"
+            " a little less well calibrated"
+        )
+
+
+def _class_coverage(found: CalibrationScores | None) -> Sequence[float | None] | None:
+    """How often the sets at `SHOWN_COVERAGE` hold each class."""
+    sets = () if found is None else found.sets
+    return next((entry.per_class for entry in sets if entry.asked == SHOWN_COVERAGE), None)
+
+
+def _show_classes(
+    scores: Sequence[ClassScore], coverage: Sequence[float | None] | None = None
+) -> None:
     """All classes, or the worst of many."""
     from sbn_deploy.evaluate.confusion import worst
 
+    inside = dict(zip((s.name for s in scores), coverage or (), strict=False))
     title = "class"
     if len(scores) > CLASSES:
         scores = worst(scores, WORST)
@@ -76,7 +129,10 @@ def _show_classes(scores: Sequence[ClassScore]) -> None:
         return
     print()
     show_table(
-        (title, "images", "accuracy", CONFIDENCE, "precision"),
+        (
+            *(title, "images", "accuracy", CONFIDENCE, "precision"),
+            *([f"in sets at {SHOWN_COVERAGE:.0%}"] if inside else []),
+        ),
         [
             (
                 score.name,
@@ -84,6 +140,7 @@ def _show_classes(scores: Sequence[ClassScore]) -> None:
                 None if score.accuracy is None else f"{score.accuracy:.2%}",
                 _interval(score.confidence_low, score.confidence_high),
                 None if score.precision is None else f"{score.precision:.2%}",
+                *([_percent(inside[score.name])] if inside else []),
             )
             for score in scores
         ],

@@ -8,9 +8,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .calibrate import show
 from .common import at_least, new_parser, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from sbn_deploy.calibrate import Calibrated
+
     from .common import Subparsers
 
 TERMINATED = 143
@@ -77,6 +80,13 @@ def add_parser(subparsers: Subparsers) -> None:
         help="train the fp32 twin of the same shape instead",
     )
     parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        default=None,
+        help="hold out the validation images, and at the end write each form of the network beside"
+        " the checkpoint, calibrated on them: thresholded, members, noise, both",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="resume the run in DIR, if there is one"
     )
 
@@ -101,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
             twin=options.twin,
             start_from=options.start_from,
             distill=options.distill,
+            calibrate=options.calibrate,
         )
     for warning in old_names:
         say(f"warning: {warning.message}")
@@ -111,8 +122,16 @@ def run(options: argparse.Namespace) -> int:
         return TERMINATED
     if os.environ.get("RANK", "0") != "0":
         return 0
+    calibrated: list[Calibrated] = []
+    if recipe.calibrate:
+        from sbn_deploy.calibrate.forms import calibrated_forms
+
+        calibrated = calibrated_forms(
+            result.checkpoint_path, recipe.data, recipe.task, recipe.members, report=say
+        )
     if options.json:
-        show_json({"checkpoint": str(result.checkpoint_path), **result.metrics})
+        files = {"calibrated": [str(made.path) for made in calibrated]} if calibrated else {}
+        show_json({"checkpoint": str(result.checkpoint_path), **files, **result.metrics})
     else:
         metrics = find(result.metrics["task"]).metrics
         show_table(
@@ -123,4 +142,10 @@ def run(options: argparse.Namespace) -> int:
             ],
         )
         print(f"{result.checkpoint_path} in {result.metrics['train_seconds']:.0f} s")
+        for made in calibrated:
+            print()
+            print(made.path)
+            show(made)
+    for note in dict.fromkeys(note for made in calibrated for note in made.notes):
+        say(f"warning: {note}")
     return 0

@@ -26,7 +26,8 @@ from sbn_deploy.evaluate.temperature import cross_calibrated
 from sbn_deploy.records.averaging import AnytimeRow, Curves, Row
 from sbn_runtime import InputError, Prediction, Session
 from sbn_runtime.anytime import GROUP
-from sbn_runtime.uncertainty import mean_probabilities, softmax, summarize
+from sbn_runtime.calibrated import Answered
+from sbn_runtime.uncertainty import averaged, softmax
 
 _Z = 1.959963984540054
 P = TypeVar("P", bound=Prediction)
@@ -56,6 +57,10 @@ class Variant:
         """Noise samples needed for at least this many networks; 1 without noise."""
         return -(-networks // self.members) if self.session.stochastic else 1
 
+    def draws(self, networks: int) -> int:
+        """What `Session.predict_until` may draw of this many networks: samples, or members."""
+        return self.samples(networks) if self.session.stochastic else min(self.members, networks)
+
 
 def average(
     variants: Sequence[Variant],
@@ -75,8 +80,8 @@ def average(
     Args:
         counts: rising, each at least 1.
         seed: of the noise; None for the exported one.
-        confidence: of `Session.predict_until`, tried on models with noise where at least
-            two groups of samples are drawn.
+        confidence: of `Session.predict_until`, tried on models with noise or members where at
+            least two groups of samples, or members, are drawn.
         report: called `steps` times, with the variant's name.
 
     Returns:
@@ -107,9 +112,7 @@ def average(
             rows.append(_row(variant.name, count, own, other, images.labels, baseline))
         curves.append(_curves(variant.name, used[-1], answers[-1], images.labels))
         if _in_groups(variant, most):
-            anytime.append(
-                _anytime(variant, images, answers[-1], samples, seed, confidence, report)
-            )
+            anytime.append(_anytime(variant, images, answers[-1], most, seed, confidence, report))
     return {
         "images": len(images.labels),
         "rows": tuple(rows),
@@ -139,7 +142,7 @@ def _inputs(variant: Variant, pixels: NDArray[np.uint8]) -> Iterator[NDArray[Any
 
 
 def _in_groups(variant: Variant, most: int) -> bool:
-    return variant.session.stochastic and variant.samples(most) >= 2 * GROUP
+    return variant.draws(most) >= 2 * GROUP
 
 
 def _answers(
@@ -156,9 +159,15 @@ def _answers(
     for x in _inputs(variant, pixels):
         outputs = variant.session.run(x, **draw)
         rows = _rows(outputs, variant.members)
-        parts.append([summarize(rows[:n], mean_probabilities(rows[:n])) for n in counts])
+        parts.append([_summary(variant.session, rows[:n]) for n in counts])
         report(variant.name)
     return [_joined(column) for column in zip(*parts, strict=True)]
+
+
+def _summary(session: Session, rows: NDArray[np.float64]) -> Prediction:
+    if session.calibration is None:
+        return averaged(rows)
+    return Answered.of(session.calibration, rows).prediction()
 
 
 def _rows(outputs: dict[str, NDArray[Any]], members: int) -> NDArray[np.float64]:
@@ -236,12 +245,14 @@ def _anytime(
     variant: Variant,
     images: Images,
     full: Prediction,
-    samples: int,
+    most: int,
     seed: int | None,
     confidence: float,
     report: Callable[[str], None],
 ) -> AnytimeRow:
     parts = []
+    samples = variant.draws(most)
+    seed = seed if variant.session.stochastic else None
     for x in _inputs(variant, images.pixels):
         parts.append(
             variant.session.predict_until(x, confidence=confidence, max_samples=samples, seed=seed)

@@ -14,7 +14,7 @@ RESAMPLES = 500
 
 
 def negative_log_likelihood(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64]
+    probabilities: NDArray[Any], labels: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """-log of the true class's probability, in nats, of each image [N].
 
@@ -26,7 +26,7 @@ def negative_log_likelihood(
 
 
 def squared_distances(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64]
+    probabilities: NDArray[Any], labels: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Squared distance of each image [N] between probabilities and the true class, 0 to 2.
 

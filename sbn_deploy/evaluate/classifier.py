@@ -16,6 +16,7 @@ from sbn_deploy.data import Stream
 from sbn_deploy.data.stream import Unreadable
 from sbn_deploy.engines.onnx import stock_engine
 from sbn_runtime import InputError, ModelError, Preprocess, Session, sampling
+from sbn_runtime.calibration import Calibration
 from sbn_runtime.executor import DOMAIN, METADATA_KEY
 from sbn_runtime.modelfile import imported_domains
 from sbn_runtime.uncertainty import softmax
@@ -38,6 +39,8 @@ class Classifier:
         compute: images uint8 [N, H, W, C] to probabilities [N, K].
         samples: noise samples averaged for each answer, 1 without noise.
         seed: of the noise, None without.
+        calibration: by which the probabilities are calibrated; None where they are not.
+        networks: how many are averaged for each answer.
     """
 
     path: Path
@@ -48,6 +51,8 @@ class Classifier:
     compute: Callable[[Images], Probabilities]
     samples: int = 1
     seed: int | None = None
+    calibration: Calibration | None = None
+    networks: int = 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -128,6 +133,7 @@ def _exported(path: Path, threads: int | None, samples: int | None, seed: int | 
         return session.predict_proba(session.preprocess(images), samples=samples, seed=seed)
 
     default = sampling.defaults(session.metadata) if session.stochastic else None
+    drawn = default.samples if default and samples is None else samples or 1
     return Classifier(
         path,
         "sbn",
@@ -135,8 +141,10 @@ def _exported(path: Path, threads: int | None, samples: int | None, seed: int | 
         Preprocess.from_json(fields),
         _fixed(session.inputs[0].shape[0]),
         compute,
-        samples=default.samples if default and samples is None else samples or 1,
+        samples=drawn,
         seed=default.seed if default and seed is None else seed,
+        calibration=session.calibration,
+        networks=int(session.metadata.get("members", 1)) * drawn,
     )
 
 

@@ -14,23 +14,28 @@ from numpy.typing import NDArray
 
 from sbn_deploy.data import Dataset, Stream
 from sbn_deploy.data.stream import Pixels, Unreadable
+from sbn_deploy.evaluate.calibrated import Sets, calibration_scores
 from sbn_deploy.evaluate.calibration import reliability
 from sbn_deploy.evaluate.classifier import Classifier
 from sbn_deploy.evaluate.confusion import confusion_matrix, per_class
 from sbn_deploy.evaluate.partial import Batch, Partial
 from sbn_deploy.evaluate.ranking import area_under_risk_coverage, risk_coverage, thinned
 from sbn_deploy.evaluate.scores import Answers, summary
-from sbn_deploy.records.evaluation import Data, Skipped
+from sbn_deploy.records.evaluation import CalibrationScores, Data, Skipped
 from sbn_runtime import InputError
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a test set: answers to at least one image, the others, the time it took."""
+    """What came of a test set: answers to at least one image, the others, the time it took.
+
+    calibration: figures of a calibrated file.
+    """
 
     answers: Answers
     skipped: list[Skipped]
     seconds: float
+    calibration: CalibrationScores | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,9 @@ class Evaluator:
         self._model, self._data, self._labels = model, data, labels
         self._classes, self._batch, self._partial = classes, batch, partial
         self._parts: list[Answers] = []
+        # Of a calibrated file: the answers before, and the prediction sets.
+        self._before: list[Answers] = []
+        self._sets: list[Sets] = []
         self._skipped: list[Skipped] = []
         self._seconds = 0.0
         self._right, self._answered = 0, 0
@@ -126,7 +134,16 @@ class Evaluator:
                 f"none of the {len(self._data)} images of {self._data.name} could be evaluated;"
                 f" the first, {first_one.file}: {first_one.reason}"
             )
-        return Outcome(Answers.joined(self._parts), self._skipped, self._seconds)
+        scores = None
+        if self._model.calibration is not None:
+            scores = calibration_scores(
+                self._model.calibration,
+                self._model.networks,
+                Answers.joined(self._before),
+                Sets.joined(self._sets),
+                self._classes,
+            )
+        return Outcome(Answers.joined(self._parts), self._skipped, self._seconds, scores)
 
     def _read(self, images: Iterator[Pixels | Unreadable], first: int) -> _Read:
         indices, kept, skipped = [], [], []
@@ -175,6 +192,11 @@ class Evaluator:
         if len(batch.labels):
             answers = Answers.of(batch.probabilities, batch.labels)
             self._parts.append(answers)
+            known, networks = self._model.calibration, self._model.networks
+            if known is not None:
+                mean = known.mean(batch.probabilities, networks)
+                self._before.append(Answers.of(mean, batch.labels))
+                self._sets.append(Sets.of(known, networks, batch.probabilities, batch.labels))
             self._right += int(answers.correct.sum())
             self._answered += len(answers)
 
@@ -212,6 +234,7 @@ def figures(
         "coverage": tuple(coverage),
         "risk": tuple(risk),
         "aurc": area_under_risk_coverage(answers.confidence, answers.correct),
+        "calibration": outcome.calibration,
         "seconds": outcome.seconds,
         "images_per_s": len(data) / outcome.seconds,
     }

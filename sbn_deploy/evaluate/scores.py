@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Answers:
         return right
 
     @classmethod
-    def of(cls, probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Answers:
+    def of(cls, probabilities: NDArray[Any], labels: NDArray[np.int64]) -> Answers:
         """Answers given as probabilities [N, K]; labels [N] are 0 to K-1."""
         of_true = probabilities[np.arange(len(labels)), labels][:, np.newaxis]
         # As argmax does, of equally probable classes the first one counts as more probable.
@@ -91,7 +92,7 @@ def classified(
     return score(probabilities, labels), probabilities.argmax(axis=1)
 
 
-def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Scores:
+def score(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> Scores:
     """Compares probabilities [N, K], N at least 1, with labels [N].
 
     Raises InputError if a label is not a class of the model.

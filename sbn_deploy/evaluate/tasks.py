@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sbn_deploy import tasks
 from sbn_deploy.data import Dataset
+from sbn_deploy.evaluate.calibrated import Sets, calibration_scores
 from sbn_deploy.evaluate.classes import class_names, matched_labels
 from sbn_deploy.evaluate.evaluation import Outcome, figures
 from sbn_deploy.evaluate.scores import Answers, check_labels
@@ -72,7 +73,8 @@ def measure(
 ) -> Measured:
     """Runs the model on all of the data.
 
-    A model that does not say how its input is normalised is given numbers as they are.
+    A model that does not say how its input is normalised is given numbers as they are. Of a
+    calibrated classifier the answers are calibrated.
 
     Args:
         batch: inputs computed at once.
@@ -82,22 +84,29 @@ def measure(
     Raises what `Session.preprocess` and `Session.run` raise.
     """
     as_it_is = "preprocess" not in session.metadata and not data.pixels
+    calibrated = session.calibration is not None and session.task == CLASSIFICATION
     parts = []
     began = time.perf_counter()
     for start in range(0, len(data), batch):
         x = data.images[start : start + batch]
         x = x if as_it_is else session.preprocess(x)
-        parts.append(session.run(x, samples=samples, seed=seed))
+        if calibrated:
+            answers = session.predict_proba(x, samples=samples, seed=seed)
+            parts.append({tasks.find(session.task).task.answer: answers})
+        else:
+            parts.append(session.run(x, samples=samples, seed=seed))
         done = min(start + batch, len(data))
         report(f"{done / (time.perf_counter() - began):,.0f} inputs/s")
-    outputs = _wanted(session)
+    outputs = list(parts[0]) if calibrated else _wanted(session)
     return Measured(
         {name: np.concatenate([part[name] for part in parts]) for name in outputs},
         time.perf_counter() - began,
     )
 
 
-def scored(session: Session, data: Dataset, measured: Measured, spec: str) -> dict[str, Any]:
+def scored(
+    session: Session, data: Dataset, measured: Measured, spec: str, networks: int = 1
+) -> dict[str, Any]:
     """What an evaluation says of the answers: its fields but for those of the model.
 
     They are those of an `Evaluation` for classification, else of a `TaskEvaluation`.
@@ -105,6 +114,7 @@ def scored(session: Session, data: Dataset, measured: Measured, spec: str) -> di
     Args:
         data: of `fitted`.
         spec: how the user named it.
+        networks: how many were averaged.
 
     Raises:
         InputError: the answers do not have the shape of the targets, or a class is unknown.
@@ -113,7 +123,17 @@ def scored(session: Session, data: Dataset, measured: Measured, spec: str) -> di
     answer = measured.outputs[objective.task.answer]
     if session.task == CLASSIFICATION:
         check_labels(data.labels, answer.shape[1])
-        outcome = Outcome(Answers.of(answer, data.labels), [], measured.seconds)
+        known = session.calibration
+        scores = None
+        if known is not None:
+            scores = calibration_scores(
+                known,
+                networks,
+                Answers.of(known.mean(answer, networks), data.labels),
+                Sets.of(known, networks, answer, data.labels),
+                answer.shape[1],
+            )
+        outcome = Outcome(Answers.of(answer, data.labels), [], measured.seconds, scores)
         names = class_names(session.metadata, data, answer.shape[1])
         return figures(outcome, data, spec, names)
     _check(answer, data)

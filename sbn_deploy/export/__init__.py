@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sbn_deploy.data.digests import TRAINING_IMAGES, Sketch
 from sbn_deploy.names import now_called
 from sbn_runtime.errors import ConfigError, UnsupportedLayerError
 from sbn_runtime.files import check_writable, write_atomically
@@ -69,6 +70,8 @@ def export_checkpoint(
         "test_accuracy": made.test_accuracy if not form.stochastic else None,
         "test_scores": made.test_scores if not form.stochastic else None,
     }
+    if made.digests is not None:
+        metadata[TRAINING_IMAGES] = Sketch.of(made.digests, made.meta.split).to_json()
     noise = Noise(made.stochastic, form.samples, form.noise_seed) if form.stochastic else None
     return export_model(
         made.members,

@@ -28,13 +28,15 @@ class Materialized:
 
     `recorded_scores` are the test scores that training found for the same members,
     if it tried them, by the keys of the task's metrics. `stochastic` says how the signs of which
-    modules are sampled; empty for deterministic activations.
+    modules are sampled; empty for deterministic activations. `digests` are those of the training
+    images, None where the checkpoint does not have them.
     """
 
     members: list[nn.Module]
     meta: Header
     recorded_scores: dict[str, float] | None = None
     stochastic: dict[str, Draw] = field(default_factory=dict)
+    digests: NDArray[np.uint64] | None = None
 
     @property
     def example(self) -> Tensor:
@@ -113,10 +115,11 @@ def materialize_checkpoint(
         ArtifactError: a file that is missing, damaged, or not a checkpoint.
         ConfigError: an argument is out of range.
     """
-    model, meta, images = checkpoint.load_all(path)
+    model, meta, kept = checkpoint.load_all(path)
     calibration = None
-    if images is not None and not form.stochastic:
-        calibration = torch.from_numpy(meta.preprocess.apply(images))  # type: ignore[arg-type]
+    if kept.calibration is not None and not form.stochastic:
+        inputs = meta.preprocess.apply(kept.calibration)  # type: ignore[arg-type]
+        calibration = torch.from_numpy(inputs)
     made = materialize(
         model,
         weights=form.weights,
@@ -125,7 +128,7 @@ def materialize_checkpoint(
         calibration=calibration,
     )
     stochastic = stochastic_signs(model) if form.stochastic else {}
-    return Materialized(made, meta, _recorded(meta, form), stochastic)
+    return Materialized(made, meta, _recorded(meta, form), stochastic, kept.digests)
 
 
 def _recorded(meta: Header, form: Form) -> dict[str, float] | None:

@@ -163,7 +163,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from sbn_deploy.nn import storage
 
     state = storage.read_tensors(path)
-    state.pop(storage.CALIBRATION, None)
+    for name in (storage.CALIBRATION, storage.DIGESTS):
+        state.pop(name, None)
     return state
 
 

@@ -29,6 +29,8 @@ class Header:
         preprocess: what makes the network's input of the data.
         metrics: scores on the test split, by how weights were fixed.
         seed: of training.
+        split: the part of the data that was trained on, "train" or "train+validation"; empty in
+            checkpoints of older versions.
     """
 
     arch: str
@@ -41,6 +43,7 @@ class Header:
     task: str
     metrics: dict[str, dict[str, float]]
     source_sha256: str
+    split: str
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any], path: str | Path) -> Header:
@@ -71,6 +74,7 @@ class Header:
             task=entries.get("task", str, CLASSIFICATION),
             metrics=metrics,
             source_sha256=entries.get("source_sha256", str, ""),
+            split=entries.get("split", str, ""),
         )
 
 

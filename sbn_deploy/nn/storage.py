@@ -23,8 +23,9 @@ from sbn_runtime.files import write_atomically
 
 HEADER_KEY = "sbn"
 
-# Stands beside the tensors of a network, whose names have a dot or are parameters.
+# They stand beside the tensors of a network, whose names have a dot or are parameters.
 CALIBRATION = "calibration images"
+DIGESTS = "digests of training images"
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -60,6 +60,46 @@ class ClassScore(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetScore(Record):
+    """Prediction sets at one coverage. The confidence intervals are of 95 %."""
+
+    asked: float
+    """The coverage that was asked for."""
+    coverage: float
+    """Share of the images whose true class is in their set."""
+    confidence_low: float
+    """Wilson's, of the coverage."""
+    confidence_high: float
+    size: float
+    """Mean number of classes in a set."""
+    size_low: float
+    size_high: float
+    sizes: tuple[int, ...]
+    """Images by the number of classes in their set, from 1 on."""
+    per_class: tuple[float | None, ...]
+    """Coverage of the images of each class; null without images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationScores(Record):
+    """What the calibration of a file is worth on the images of an evaluation."""
+
+    data: str
+    """What it was calibrated on, …"""
+    split: str
+    """… which part of it, …"""
+    images: int
+    """… and how much."""
+    temperature: float
+    """For the number of networks that were averaged."""
+    before: Scores
+    """Of the same answers without calibration."""
+    reliability_before: tuple[ReliabilityBin, ...]
+    sets: tuple[SetScore, ...]
+    """By coverage, rising; the sets are those of "lac"."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Skipped(Record):
     """An image that was not classified, and why."""
 
@@ -110,6 +150,8 @@ class Evaluation(Answered):
     """… and the share of errors among them."""
     aurc: float | None = None
     """Area under the risk-coverage curve, 0 to 1."""
+    calibration: CalibrationScores | None = None
+    """Of a calibrated file, whose answers the other figures are of."""
 
     def __post_init__(self) -> None:
         classes = len(self.data.classes)

@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +23,7 @@ from sbn_deploy.records.evaluation import Evaluation, Scores, TaskEvaluation
 from sbn_deploy.records.measurement import Measurement, Model, describe_model
 from sbn_deploy.records.sweep import Sweep
 from sbn_deploy.tasks import OBJECTIVES, find
-from sbn_runtime import Session
+from sbn_runtime import Calibration, Session
 from sbn_runtime.preprocess import Preprocess, Standardize, preprocess_from
 from sbn_runtime.tasks import CLASSIFICATION, NONE
 
@@ -31,6 +31,7 @@ from .collect import Run, collect
 from .content import Point
 from .decide import NO_LIMITS, decide
 from .figures import NONE as DASH
+from .tables import SHOWN_COVERAGE
 
 TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
 # A path after the kind of a data set says nothing to others.
@@ -59,6 +60,7 @@ class Subject:
     metadata: Mapping[str, Any]
     task: str
     runs: Sequence[Run]
+    calibration: Calibration | None = None
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
@@ -118,9 +120,9 @@ def subject(model: Path, runs: Iterable[Run]) -> Subject:
     """
     session = Session(model)
     facts = describe_model(model, session.metadata)
-    bare = Subject(facts, session.metadata, session.task, ())
+    bare = Subject(facts, session.metadata, session.task, (), session.calibration)
     chosen = [(path, record) for path, record in runs if _concerns(bare, record)]
-    return Subject(facts, session.metadata, session.task, chosen)
+    return replace(bare, runs=chosen)
 
 
 def write_card(about: Subject, *, text: str = "", license: str | None = None) -> str:
@@ -167,6 +169,7 @@ def write_card(about: Subject, *, text: str = "", license: str | None = None) ->
         exports=list(
             dict.fromkeys(_export(record.model) for record in [*about.evaluations, *about.tasks])
         ),
+        confidence=_confidence(about),
         ship=_ship(about),
         benchmarks=[
             (record, list(_timings(about, record)), _command(record)) for record in about.benchmarks
@@ -271,6 +274,54 @@ def _timings(about: Subject, record: Benchmark) -> Iterator[tuple[str, ...]]:
             DASH if timing.images_per_s is None else f"{timing.images_per_s:,.0f}",
             DASH if timing.file_bytes is None else f"{timing.file_bytes / 1000:,.0f}",
         )
+
+
+def _confidence(about: Subject) -> list[str]:
+    """What the calibration of the file says, and what evaluations found of it: Markdown."""
+    known = about.calibration
+    if known is None:
+        return []
+    said = [
+        f"The file is calibrated on {known.images:,} inputs of {escape.markdown(known.data)}, its"
+        f" {escape.markdown(known.split)} part."
+    ]
+    if known.intervals is not None:
+        return [
+            *said,
+            "`predict_set(x, coverage=0.9)` gives intervals that hold the true number in 90 % of"
+            " inputs like these.",
+        ]
+    figures = known.measured
+    said.append(
+        f"Its expected calibration error on held-out fifths of them is {figures['ece']:.2%}, and"
+        f" was {figures['raw_ece']:.2%} before."
+    )
+    own = [e for e in about.evaluations if e.model.sha256 == about.facts.sha256 and e.calibration]
+    sets = [
+        (e.data.name, entry)
+        for e in own
+        if e.calibration
+        for entry in e.calibration.sets
+        if entry.asked == SHOWN_COVERAGE
+    ]
+    said.append(
+        "`predict_set(x, coverage=0.9)` gives sets of classes that hold the true one in 90 % of"
+        " images like these"
+        + "".join(
+            f"; on {escape.markdown(data)} they do in {entry.coverage:.2%}"
+            f" ({entry.confidence_low:.2%} to {entry.confidence_high:.2%}), with"
+            f" {entry.size:.2f} classes on average"
+            for data, entry in sets
+        )
+        + "."
+    )
+    if known.unknown is not None:
+        score = known.unknown.score.replace("_", " ")
+        said.append(
+            f'`predict(x, reject="unknown")` gives no class to images whose {score} is above that'
+            " of 95 % of them."
+        )
+    return said
 
 
 def _ship(about: Subject) -> Point | None:

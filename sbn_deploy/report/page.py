@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from sbn_deploy import escape
+from sbn_deploy.records.evaluation import CalibrationScores
 from sbn_deploy.records.profile import Peak
 
 from . import figures
@@ -25,6 +26,7 @@ from .charts.ratios import DRAWN as RATIOS
 from .charts.ratios import ratio_chart
 from .charts.reliability import reliability_chart
 from .charts.risk import risk_chart
+from .charts.sets import coverage_chart, sizes_chart
 from .content import Comparison, Evaluated, Profiled, RatioRow, Report, TaskEvaluated
 from .tables import (
     class_table,
@@ -34,6 +36,8 @@ from .tables import (
     named_table,
     ratio_table,
     score_table,
+    set_table,
+    shown_sets,
     task_table,
 )
 
@@ -128,7 +132,11 @@ def _evaluations(report: Report) -> list[dict[str, Any]]:
                 "content": entry,
                 "open": entry.model in chosen or len(report.evaluations) <= OPEN,
                 "reliability": (
-                    reliability_chart(f"rel{i}", body.reliability)
+                    reliability_chart(
+                        f"rel{i}",
+                        body.reliability,
+                        () if body.calibration is None else body.calibration.reliability_before,
+                    )
                     if any(x.count for x in body.reliability)
                     else None
                 ),
@@ -142,9 +150,23 @@ def _evaluations(report: Report) -> list[dict[str, Any]]:
                 "numbered": classes <= NUMBERED,
                 "classes": class_table(entry) if body.per_class else None,
                 "confused": confused_table(entry) if entry.confused else None,
+                **_sets(i, body.calibration),
             }
         )
     return found
+
+
+def _sets(i: int, found: CalibrationScores | None) -> dict[str, Any]:
+    """Charts and table of the prediction sets of a calibrated model."""
+    shown = None if found is None else shown_sets(found)
+    if found is None or shown is None:
+        return {"sets": None}
+    return {
+        "asked": shown.asked,
+        "coverage": coverage_chart(f"cov{i}", found.sets),
+        "sizes": sizes_chart(f"siz{i}", shown),
+        "sets": set_table(found),
+    }
 
 
 def _tasks(entries: Sequence[TaskEvaluated]) -> Iterator[dict[str, Any]]:

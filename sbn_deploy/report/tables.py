@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sbn_deploy.records.evaluation import CalibrationScores, SetScore
 from sbn_deploy.tasks import find
 
 from .content import Accuracy, Comparison, Evaluated, Profiled, RatioRow, TaskEvaluated
@@ -25,6 +26,7 @@ from .names import engine_name
 
 CONFIDENCE = "95 % confidence interval"
 PREDICTION = "95 % prediction interval"
+SHOWN_COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,13 @@ def score_table(evaluations: Sequence[Evaluated]) -> Table:
         Column("engine", numeric=False),
         Column("data", numeric=False),
         *map(Column, (*names, "NLL, nats", "Brier", "ECE", "AURC")),
+        *map(Column, ("NLL before calibration", "ECE before calibration")),
     ]
     rows = []
     for entry in evaluations:
         scores, aurc = entry.evaluation.scores, entry.evaluation.aurc
+        known = entry.evaluation.calibration
+        nll, ece = (None, None) if known is None else (known.before.nll, known.before.ece)
         rows.append(
             [
                 Cell(entry.model),
@@ -164,9 +169,42 @@ def score_table(evaluations: Sequence[Evaluated]) -> Table:
                 Cell(number(scores.brier), scores.brier),
                 Cell(percent(scores.ece), scores.ece),
                 Cell(number(aurc), aurc),
+                Cell(number(nll), nll),
+                Cell(percent(ece), ece),
             ]
         )
     return _without_empty(Table("Scores of each model", columns, rows))
+
+
+def shown_sets(found: CalibrationScores) -> SetScore | None:
+    """The sets whose sizes and classes are shown: those at 90 %, else the largest."""
+    at_90 = (entry for entry in found.sets if entry.asked == SHOWN_COVERAGE)
+    return next(at_90, found.sets[-1] if found.sets else None)
+
+
+def set_table(found: CalibrationScores) -> Table:
+    """How the prediction sets of a calibrated model do."""
+    columns = [Column("asked for", header=True)]
+    columns += map(Column, ("covered", CONFIDENCE, "classes in a set", f"{CONFIDENCE} of the mean"))
+    rows = [
+        [
+            Cell(percent(entry.asked, 1), entry.asked),
+            Cell(percent(entry.coverage), entry.coverage),
+            Cell(
+                percent_interval(entry.confidence_low, entry.confidence_high),
+                entry.confidence_low,
+            ),
+            Cell(number(entry.size), entry.size),
+            Cell(interval(entry.size_low, entry.size_high), entry.size_low),
+        ]
+        for entry in found.sets
+    ]
+    return Table(
+        f"Prediction sets, calibrated on {count(found.images)} inputs of {found.data},"
+        f" {found.split}",
+        columns,
+        rows,
+    )
 
 
 def task_table(entries: Sequence[TaskEvaluated]) -> Table:
@@ -225,10 +263,13 @@ def named_table(entry: TaskEvaluated) -> Table:
 
 
 def class_table(entry: Evaluated) -> Table:
-    """How well each class is recognised."""
+    """How well each class is recognised, and how often it is in its prediction set."""
+    known = entry.evaluation.calibration
+    sets = shown_sets(known) if known is not None else None
     columns = [
         Column("class", numeric=False, header=True),
         *map(Column, ("images", "accuracy", CONFIDENCE, "precision")),
+        *([] if sets is None else [Column(f"in sets at {percent(sets.asked, 0)}")]),
     ]
     rows = [
         [
@@ -240,8 +281,9 @@ def class_table(entry: Evaluated) -> Table:
                 found.confidence_low,
             ),
             Cell(percent(found.precision, 1), found.precision),
+            *([] if sets is None else [Cell(percent(sets.per_class[k], 1), sets.per_class[k])]),
         ]
-        for found in entry.evaluation.per_class
+        for k, found in enumerate(entry.evaluation.per_class)
     ]
     return Table(f"Classes: {entry.model}", columns, rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sbn_deploy.nn import models, storage
 from sbn_deploy.nn.header import FORMAT, VERSION, Header
 from sbn_deploy.nn.models import Network
 from sbn_runtime import __version__
+from sbn_runtime.errors import ArtifactError
 
 __all__ = ["FORMAT", "VERSION", "Header", "load", "load_all", "save"]
 
@@ -25,14 +27,16 @@ def save(
     model: Network | Built,
     meta: Mapping[str, Any],
     calibration: NDArray[np.uint8] | None = None,
+    digests: NDArray[np.uint64] | None = None,
 ) -> None:
     """Write parameters and buffers (latents, not sampled weights) and the header.
 
     `meta` is JSON-able: data, task, classes, preprocess, metrics, seed; see `Header`. `calibration`
     are training images, uint8 [N, H, W, C], from which batch-norm statistics are
-    estimated again whenever the checkpoint is materialised. The same network,
-    meta and images give the same bytes. A network that was built from a reference
-    is found again by it, see `sbn_deploy.networks.loading.from_header`.
+    estimated again whenever the checkpoint is materialised. `digests` are those of all training
+    images, see `sbn_deploy.data.digests`. The same network, meta and images give the same bytes.
+    A network that was built from a reference is found again by it, see
+    `sbn_deploy.networks.loading.from_header`.
 
     Raises:
         ConfigError: the folder cannot be written to.
@@ -52,6 +56,9 @@ def save(
     tensors: dict[str, Tensor] = dict(model.module.state_dict())
     if calibration is not None:
         tensors[storage.CALIBRATION] = torch.from_numpy(calibration)
+    if digests is not None:
+        # Not every version of torch has unsigned numbers of 64 bits.
+        tensors[storage.DIGESTS] = torch.from_numpy(digests.view(np.int64))
     storage.write(Path(path), tensors, header)
 
 
@@ -65,15 +72,36 @@ def load(path: str | Path) -> tuple[nn.Module, Header]:
     return model, header
 
 
-def load_all(path: str | Path) -> tuple[nn.Module, Header, NDArray[np.uint8] | None]:
-    """The network, in evaluation mode, the whole header, and the calibration images.
+@dataclass(frozen=True)
+class Kept:
+    """What a checkpoint keeps of the training images.
+
+    Attributes:
+        calibration: some of them, uint8 [N, H, W, C], for batch-norm statistics.
+        digests: sorted, uint64, of all of them; None in checkpoints of older versions.
+    """
+
+    calibration: NDArray[np.uint8] | None
+    digests: NDArray[np.uint64] | None
+
+
+def load_all(path: str | Path) -> tuple[nn.Module, Header, Kept]:
+    """The network, in evaluation mode, the whole header, and what is kept of training images.
 
     Raises:
         ArtifactError: a file that is missing, damaged or not a checkpoint, or another architecture.
     """
     tensors, fields = storage.read(Path(path), format=FORMAT, version=VERSION)
     header = Header.parse(fields, path)
-    images = tensors.pop(storage.CALIBRATION, None)
+    images, found = (tensors.pop(name, None) for name in (storage.CALIBRATION, storage.DIGESTS))
+    if found is not None and (found.dtype != torch.int64 or found.ndim != 1 or not len(found)):
+        raise ArtifactError(
+            f"{path}: its digests of training images are damaged; use an undamaged copy"
+        )
     model = loading.from_header(header, path)
     models.load_state(model, tensors, path)
-    return model, header, None if images is None else images.numpy()
+    kept = Kept(
+        None if images is None else images.numpy(),
+        None if found is None else found.numpy().view(np.uint64),
+    )
+    return model, header, kept

@@ -52,6 +52,11 @@ class TrainConfig(Settings):
     validation: bool = Field(
         default=False, description="hold out the validation images and score them after each epoch"
     )
+    calibrate: bool = Field(
+        default=False,
+        description="hold out the validation images, write the forms of the network as files "
+        "beside the checkpoint, and calibrate them on these images",
+    )
     start_from: Path | None = Field(
         default=None,
         description="checkpoint whose weights training starts from, of the same network or of its "

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from sbn_deploy import data, tasks
+from sbn_deploy.data import calibrating
+from sbn_deploy.data.digests import digests
 from sbn_deploy.networks import Built, build, trial
 from sbn_deploy.nn import storage
 from sbn_deploy.nn.threads import threads
@@ -62,6 +64,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
         ConfigError: unknown names, settings that contradict each other or the
             data, a folder that cannot be written to, too little disk, or numbers
             that are no longer finite.
+        InputError: too few validation images to calibrate on, if that is wanted.
         ArtifactError: a state, a teacher or weights to start from that cannot be read.
         Stopped: SIGTERM came; the state is saved.
     """
@@ -78,7 +81,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
 
 
 def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResult:
-    images = _load(config, "train" if config.validation else "train+validation")
+    split: data.Split = "train" if config.validation or config.calibrate else "train+validation"
+    images = _load(config, split)
     if len(images) < config.batch_size:
         raise ConfigError(
             f"batch_size is {config.batch_size}, but {images.name} has only {len(images)} "
@@ -99,6 +103,8 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     # What is wrong with them is said before training, not after it.
     validation = _held_out(config, images, "validation") if config.validation else None
     test = _held_out(config, images, "test")
+    if config.calibrate:
+        calibrating.check(_held_out(config, images, "validation"))
     trainer = Trainer(model, head, images, validation, config, group)
     if saved is not None:
         trainer.restore(saved)
@@ -126,6 +132,7 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
         "preprocess": images.preprocess.to_json(),
         "metrics": scores,
         "seed": config.seed,
+        "split": split,
     }
     metrics = {
         **meta,
@@ -138,7 +145,13 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
         "images_per_second": len(history) * trainer.steps * config.batch_size / seconds,
         "history": history,
     }
-    checkpoint.save(path, built, meta, None if calibration is None else calibration.images)
+    checkpoint.save(
+        path,
+        built,
+        meta,
+        None if calibration is None else calibration.images,
+        digests(images.images),
+    )
     write_atomically(config.out / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
     (config.out / STATE).unlink(missing_ok=True)
     return TrainResult(path, metrics)

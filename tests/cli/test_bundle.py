@@ -1,18 +1,31 @@
-"""`sbn bundle` met with the wrong things."""
+"""`sbn bundle` met with the wrong things, and of calibrated models."""
 
 from __future__ import annotations
 
+import json
+import re
+import zipfile
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from sbn_deploy.bundle import TARGETS
 from sbn_deploy.bundle.readme import Facts, readme
-from sbn_runtime import Preprocess
+from sbn_runtime import Preprocess, Session
 
+from ..calibrations import calibrated
 from ..command import sbn
-from ..small_models import CLASSES, PREPROCESS, Classifier, write_float_model
+from ..small_models import (
+    CLASSES,
+    PREPROCESS,
+    SIZE,
+    Classifier,
+    StochasticClassifier,
+    random_images,
+    write_float_model,
+)
 
 TARGET = "linux-x86_64"
 
@@ -114,3 +127,41 @@ def test_programs_feed_channels_in_the_order_of_the_network(order: Literal["rgb"
     assert f"pixels[3 * i + {channel}]" in android
     for text in ("images[..., ::-1]", "channels first (blue, green, red) and normalised"):
         assert (text in linux) == (order == "bgr")
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_a_calibrated_model(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    noise: bool,
+) -> None:
+    """The program in the README answers as `Session` does, and the set it speaks of is its set."""
+    kind = StochasticClassifier if noise else Classifier
+    model = calibrated(kind.random().write(tmp_path / "model.onnx"))
+    sbn("bundle", model, "--target", TARGET, "-o", tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / "model"
+    session = Session(model)
+    said = json.loads((folder / "calibration.json").read_text())
+    assert said == session.metadata["calibration"]
+    text = (folder / "README.md").read_text()
+    monkeypatch.chdir(folder)
+    (program,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    capsys.readouterr()
+    exec(compile(program, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.split()
+    x = session.preprocess(np.zeros((1, SIZE, SIZE, 1), np.uint8))
+    (expected,) = session.predict_proba(x)
+    assert printed[0] == CLASSES[expected.argmax()]
+    assert float(printed[1]) == pytest.approx(expected.max(), abs=1e-6)
+    coverage, least = re.findall(
+        r"probability of ([\d.]+): .* probability is at least ([\d.]+)\.", text
+    )[0]
+    many = session.preprocess(random_images(50))
+    sets = session.predict_set(many, coverage=float(coverage))
+    p = session.predict_proba(many).astype(float)
+    inside = p >= float(least)
+    inside[np.arange(50), p.argmax(axis=1)] = True
+    np.testing.assert_array_equal(sets.labels, inside)

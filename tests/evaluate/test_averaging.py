@@ -16,8 +16,9 @@ from sbn_deploy.evaluate.scores import BATCH, score
 from sbn_deploy.evaluate.temperature import cross_calibrated
 from sbn_deploy.materialize import Form
 from sbn_deploy.records.averaging import Averaging
-from sbn_runtime import InputError, Session
+from sbn_runtime import InputError, Session, Standardize
 
+from .. import task_models
 from ..report import builder
 from ..small_models import Classifier, StochasticClassifier, random_images
 
@@ -180,3 +181,18 @@ def test_forms_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "noise-only": Form(**noisy, samples=20),
         "both": Form(**sampled, members=8, **noisy, samples=3),
     }
+
+
+def test_anytime_over_members(tmp_path: Path) -> None:
+    """Of an ensemble without noise the members are drawn."""
+    said = {"preprocess": Standardize((16,), (0.0,) * 16, (1.0,) * 16).to_json()}
+    path = tmp_path / "ensemble.onnx"
+    task_models.save(path, task_models.ROWS, "classification", members=12, metadata=said)
+    x = task_models.rows(100)
+    data = Images(x, Session(path).predict(x))  # type: ignore[arg-type]
+    result = measure([Variant("members", Session(path))], data, [1, 4, 12])
+    (row,) = result.anytime
+    assert (row.max_samples, row.full_accuracy) == (12, 1)
+    assert row.mean_samples < 12
+    assert row.changed <= 0.1
+    assert not measure([Variant("members", Session(path))], data, [4]).anytime

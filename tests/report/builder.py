@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_deploy.calibrate import fit
+from sbn_deploy.calibrate.measure import Classified, Counts
 from sbn_deploy.data import Dataset
+from sbn_deploy.evaluate.calibrated import Sets, calibration_scores
 from sbn_deploy.evaluate.evaluation import Outcome, figures
 from sbn_deploy.evaluate.scores import Answers
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.records.benchmark import Benchmark, Ratio, Settings, Timing
 from sbn_deploy.records.evaluation import (
+    CalibrationScores,
     Data,
     Evaluation,
     Metric,
@@ -28,6 +32,7 @@ from sbn_deploy.records.files import save
 from sbn_deploy.records.measurement import Measurement, Model, head
 from sbn_deploy.records.profile import Bottleneck, Layer, Peak, Profile
 from sbn_deploy.tasks import find
+from sbn_runtime import Calibration
 
 RESAMPLES = 200
 SERVER = {"cpu": "Xeon Gold 6338", "isa": "avx512", "cores": 4, "id": "server"}
@@ -169,9 +174,13 @@ def evaluation(
     machine: Mapping[str, Any] = SERVER,
     samples: int | None = None,
     skipped: Sequence[Skipped] = (),
+    calibrated: bool = False,
 ) -> Evaluation:
-    """The measurement of a model that gave these answers."""
-    outcome = Outcome(Answers.of(probabilities, labels), list(skipped), 1.5)
+    """The measurement of a model that gave these answers, or was calibrated on half of them."""
+    known = None
+    if calibrated:
+        probabilities, labels, known = _calibrated(probabilities, labels)
+    outcome = Outcome(Answers.of(probabilities, labels), list(skipped), 1.5, known)
     images = Dataset(data, np.zeros((len(labels), 1), np.float32), labels, tuple(classes), None)
     return Evaluation(
         **begin(machine, f"sbn evaluate {facts.file} --data {data} -o accuracy.json"),
@@ -181,6 +190,38 @@ def evaluation(
         seed=0,
         **figures(outcome, images, data, classes),
     )
+
+
+def _calibrated(
+    mean: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], CalibrationScores]:
+    """One half of the answers, calibrated on the other."""
+    own, other = np.arange(len(labels)).reshape(-1, 2).T
+    wanted = Counts((1,), 1, None, 1)
+    u = np.zeros(len(own))
+    means = mean[np.newaxis, own].astype(np.float64)
+    fitted = fit.scaling(means, labels[own], wanted)
+    quantiles = fit.set_quantiles(Classified(means, means[:, :, 0], u), labels[own], fitted)
+    known = Calibration(
+        task="classification",
+        weights_sha256="0" * 64,
+        data="cifar10",
+        split="validation",
+        images=len(own),
+        networks=(1,),
+        measured=fitted.measured,
+        levels=fit.levels(len(own)),
+        temperatures=fitted.temperatures,
+        offsets=fitted.offsets,
+        quantiles=quantiles,
+        by_class=None,
+        class_networks=1,
+        unknown=None,
+        intervals=None,
+    )
+    p, truth = known.probabilities(mean[other], 1).astype(np.float32), labels[other]
+    before, sets = Answers.of(mean[other], truth), Sets.of(known, 1, p, truth)
+    return p, truth, calibration_scores(known, 1, before, sets, mean.shape[1])
 
 
 def task_evaluation(

@@ -69,11 +69,13 @@ def single(folder: Path) -> Path:
         for batch, factor in ((1, 1.0), (8, 6.5))
         for engine, ms in (("sbn", 0.021), ("onnxruntime-fp32", 0.11), ("onnxruntime-int8", 0.064))
     ]
-    probabilities, labels = builder.answers(360, 10, 5.5)
+    probabilities, labels = builder.answers(720, 10, 5.5)
     builder.write(
         folder,
         speed=builder.benchmark(cases),
-        accuracy=builder.evaluation(facts, probabilities, labels, builder.DIGITS, data="digits"),
+        accuracy=builder.evaluation(
+            facts, probabilities, labels, builder.DIGITS, data="digits", calibrated=True
+        ),
         layers=builder.profile(facts, LAYERS[:6]),
     )
     return folder

@@ -20,6 +20,7 @@ from sbn_deploy import cli, escape, tasks
 from sbn_deploy.report.card import subject, write_card
 from sbn_runtime.preprocess import Standardize
 
+from ..calibrations import calibrated, calibration
 from ..nasty import UNICODE
 from ..task_models import PIXELS, ROWS, pixels, rows, save
 from . import builder
@@ -67,6 +68,27 @@ def test_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> Non
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(code, "README.md", "exec"), {})
     assert printed.getvalue().strip()
+
+
+def test_a_calibrated_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Path("m.onnx"), ROWS, "classification", members=2, metadata={"classes": CLASSES})
+    known = calibration(data="pixels *and* | more", measured={"ece": 0.0123, "raw_ece": 0.0845})
+    calibrated(Path("m.onnx"), known)
+    x = rows(200)
+    np.savez("data.npz", x=x, y=x[:, :3].argmax(axis=1), test_x=x, test_y=x[:, :3].argmax(axis=1))
+    run = ["m.onnx", "--data", "npz:data.npz", "-o", "run.json", "--json"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert cli.main(["evaluate", *run]) == 0
+        found = json.loads(printed.getvalue())["calibration"]["sets"][2]
+        assert cli.main(["card", "m.onnx", "run.json", "-o", "README.md"]) == 0
+    text = Path("README.md").read_text().partition("## Confidence")[2].partition("\n## ")[0]
+    said = re.sub(r"<.*?>", "", MarkdownIt().render(text))
+    assert "calibrated on 500 inputs of pixels *and* | more, its test part." in html.unescape(said)
+    assert "fifths of them is 1.23%, and was 8.45% before" in said
+    assert f"they do in {found['coverage']:.2%}" in said
+    assert f"with {found['size']:.2f} classes on average" in said
+    assert "whose energy is above that of 95 % of them" in said
 
 
 @pytest.mark.parametrize("name", [name for name in UNICODE if name and not {"/", "\0"} & {*name}])

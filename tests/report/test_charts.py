@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from sbn_deploy.evaluate.calibration import ReliabilityBin
 from sbn_deploy.records.benchmark import Timing
+from sbn_deploy.records.evaluation import SetScore
 from sbn_deploy.records.profile import Layer
-from sbn_deploy.report.charts import NARROW, WIDE, confusion, layers, risk, scale, svg
+from sbn_deploy.report.charts import NARROW, WIDE, confusion, layers, risk, scale, sets, svg
 from sbn_deploy.report.charts.accuracy_latency import accuracy_latency, series
 from sbn_deploy.report.charts.labels import Box, around, place
 from sbn_deploy.report.charts.markers import SHAPES, marker
@@ -194,3 +195,44 @@ def test_a_chart_of_one_accuracy(width: int) -> None:
 def test_of_many_points_those_on_the_front_have_bars() -> None:
     few, many = (accuracy_latency("c", comparison(models), None, WIDE) for models in (30, 31))
     assert (few.count('class="bar'), many.count('class="bar')) == (30, 1)
+
+
+def set_score(asked: float, found: float, sizes: tuple[int, ...]) -> SetScore:
+    mean = sum(k * n for k, n in enumerate(sizes, 1)) / sum(sizes)
+    return SetScore(
+        asked=asked,
+        coverage=found,
+        confidence_low=found - 0.02,
+        confidence_high=min(1.0, found + 0.02),
+        size=mean,
+        size_low=mean,
+        size_high=mean,
+        sizes=sizes,
+        per_class=(),
+    )
+
+
+def test_coverage_is_drawn_where_it_was_found() -> None:
+    chart = sets.coverage_chart("c", [set_score(0.8, 0.9, (1, 1)), set_score(0.9, 0.95, (1, 3))])
+    assert chart.count('class="mark') == 2
+    assert "asked 80.0 %: found 90.0 %; asked 90.0 %: found 95.0 %" in chart
+    circles = [e.attrib for e in ElementTree.fromstring(chart).iter("circle")]
+    lines = ElementTree.fromstring(chart).iter("line")
+    (ideal,) = [e.attrib for e in lines if e.get("class") == "ideal"]
+    x1, x2, y1, y2 = (float(ideal[name]) for name in ("x1", "x2", "y1", "y2"))
+    # Both lie above the line of what was asked for.
+    for circle, asked in zip(circles, (0.8, 0.9), strict=True):
+        share = (float(circle["cx"]) - x1) / (x2 - x1)
+        height = y1 + share * (y2 - y1)
+        assert float(circle["cy"]) < height, asked
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+def test_sizes_of_sets_are_all_drawn(classes: int) -> None:
+    numbers = tuple(range(classes, 0, -1))
+    chart = sets.sizes_chart("s", set_score(0.9, 0.9, numbers))
+    assert chart.count('class="mark') == min(classes, sets.BARS)
+    tips = [e.text or "" for e in ElementTree.fromstring(chart).iter("title")][1:]
+    shown = [int(re.findall(r"([\d,]+) images", tip)[0].replace(",", "")) for tip in tips]
+    assert sum(shown) == sum(numbers)
+    assert ("10+" in texts(chart)) == (classes > 10)

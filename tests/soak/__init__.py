@@ -18,6 +18,7 @@ FORMATS = {
     "npz": "npz",
     "parquet": "parquet",
     "safetensors": "safetensors",
+    "calibration": "calibration",
     "tflite": "tflite",
     "toml-json": "toml_json",
     "loads": "loads",

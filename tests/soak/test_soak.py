@@ -13,6 +13,7 @@ import pytest
 from . import loads, reader
 
 CASES = {
+    "calibration": 80,
     "images": 400,
     "npz": 400,
     "onnx": 100,

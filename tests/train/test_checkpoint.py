@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sbn_deploy.networks.weights import load_into
 from sbn_deploy.nn import models, storage
 from sbn_deploy.nn.models import Network
 from sbn_deploy.nn.storage import HEADER_KEY
@@ -52,6 +54,24 @@ def test_checkpoint_round_trip(tmp_path: Path, twin: bool) -> None:
     x = torch.randn(5, 1, 8, 8)
     assert torch.equal(loaded(x), model(x))
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_digests_of_training_images(tmp_path: Path, saved: Path) -> None:
+    assert checkpoint.load_all(saved)[2].digests is None
+    found = np.array([3, 2**63 + 1], np.uint64)
+    path = tmp_path / "with.safetensors"
+    checkpoint.save(path, small(), META, digests=found)
+    kept = checkpoint.load_all(path)[2].digests
+    np.testing.assert_array_equal(kept, found)
+    assert kept is not None
+    assert kept.dtype == np.uint64
+    # Who wants the weights only does not see them.
+    load_into(small(), path)
+    tensors = load_file(path)
+    tensors[storage.DIGESTS] = tensors[storage.DIGESTS].float()
+    save_file(tensors, path, {HEADER_KEY: json.dumps(storage.read_header(path))})
+    with pytest.raises(ArtifactError, match="its digests of training images are damaged"):
+        checkpoint.load(path)
 
 
 def test_same_network_gives_same_bytes(saved: Path, tmp_path: Path) -> None:

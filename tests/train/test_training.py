@@ -17,14 +17,22 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sbn_deploy import data
 from sbn_deploy.commands import train as verb
+from sbn_deploy.data.digests import digests
 from sbn_deploy.export.from_checkpoint import Materialized, materialize_checkpoint
 from sbn_deploy.materialize import Form
 from sbn_deploy.train import checkpoint, curves, state
 from sbn_deploy.train.diagnose import bad_gradient
 from sbn_deploy.train.logs import HISTORY
 from sbn_deploy.train.loop import CHECKPOINT, METRICS, TrainConfig, train
-from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError, OutputError
+from sbn_runtime.errors import (
+    ArtifactError,
+    ConfigError,
+    InputError,
+    MissingDependencyError,
+    OutputError,
+)
 
 from ..sampled import few
 
@@ -283,6 +291,31 @@ def test_validation_images_are_scored_and_left_out(tmp_path: Path) -> None:
     history = train(config).metrics["history"]
     assert all(0 <= record["validation_accuracy"] <= 1 for record in history)
     assert [record["epoch"] for record in history] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "split"),
+    [({}, "train+validation"), ({"validation": True}, "train"), ({"calibrate": True}, "train")],
+)
+def test_what_was_trained_on_is_known(
+    tmp_path: Path, settings: dict[str, Any], split: data.Split
+) -> None:
+    train(TrainConfig(out=tmp_path, epochs=1, model={"width": 4}, members=1, **settings))
+    _, header, kept = checkpoint.load_all(tmp_path / CHECKPOINT)
+    assert header.split == split
+    expected = digests(data.load("digits", split).images)
+    np.testing.assert_array_equal(kept.digests, expected)
+
+
+def test_too_few_images_to_calibrate_on_are_said_before_training(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    archive = tmp_path / "few.npz"
+    images = rng.integers(0, 256, (900, 8, 8)).astype(np.uint8)
+    np.savez(archive, images=images, labels=np.arange(900) % 2)
+    config = TrainConfig(out=tmp_path, data=f"npz:{archive}", calibrate=True, model={"width": 4})
+    with pytest.raises(InputError, match="has 72 inputs to calibrate on; at least 100 are needed"):
+        train(config)
+    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_tensorboard_is_asked_for_but_missing(

@@ -19,8 +19,13 @@ PLOT = 260
 COUNTS = 56
 
 
-def reliability_chart(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
-    """Accuracy against confidence, and below it how many images have each confidence."""
+def reliability_chart(
+    name: str, bins: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin] = ()
+) -> Markup:
+    """Accuracy against confidence, and below it how many images have each confidence.
+
+    before: the same without calibration, as hollow markers.
+    """
     left, top = 44.0, 26.0
     bottom, right = top + PLOT, SIZE - 12.0
     x, y = Linear(0, 100, left, right), Linear(0, 100, bottom, top)
@@ -33,6 +38,14 @@ def reliability_chart(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
         marks.append(text(left - 8, y(value) + 4, str(value), class_="tick", anchor="end"))
         marks.append(text(x(value), foot + 16, str(value), class_="tick", anchor="middle"))
     marks.append(line(x(0), y(0), x(100), y(100), "ideal"))
+    for entry in before:
+        if entry.count:
+            place = x(100 * entry.confidence), y(100 * entry.accuracy)
+            tip = (
+                f"before calibration\nconfidence {percent(entry.confidence, 1)}\n"
+                f"accuracy {percent(entry.accuracy, 1)}\n{count(entry.count)} images"
+            )
+            marks.append(mark(tip, marker(1, *place, 4.5, "behind")))
     filled = [entry for entry in bins if entry.count]
     for entry in filled:
         low, high = wilson_interval(round(entry.accuracy * entry.count), entry.count)

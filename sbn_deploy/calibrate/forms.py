@@ -1,0 +1,50 @@
+"""The forms of a checkpoint that was just trained, as calibrated files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from sbn_deploy import data
+from sbn_deploy.export import export_checkpoint
+from sbn_deploy.materialize import Form, stochastic_signs
+from sbn_deploy.nn.kinds import has_our_layers
+from sbn_deploy.train import checkpoint as checkpoints
+
+from . import Calibrated, calibrate
+
+SAMPLES = 8
+
+
+def calibrated_forms(
+    checkpoint: Path, spec: str, task: str, members: int, *, report: Callable[[str], None]
+) -> list[Calibrated]:
+    """Writes thresholded.onnx, members.onnx, noise.onnx and both.onnx beside a checkpoint.
+
+    A network without binary layers has the first form only, one without noise the first two.
+
+    Args:
+        checkpoint: of a training that held out the validation images.
+        spec, task: of its data; "" for the task of its targets.
+        members: of the forms with members.
+        report: told what is done.
+
+    Raises what `export_checkpoint` and `calibrate` raise.
+    """
+    model, _ = checkpoints.load(checkpoint)
+    forms = {"thresholded": Form()}
+    if has_our_layers(model):
+        forms["members"] = Form(weights="sample", members=members)
+        if stochastic_signs(model):
+            forms["noise"] = Form(activations="stochastic", samples=SAMPLES)
+            forms["both"] = replace(forms["noise"], weights="sample", members=members)
+    held_out = data.load(spec, "validation")
+    held_out = held_out.for_task(task) if task else held_out
+    found = []
+    for name, form in forms.items():
+        path = checkpoint.parent / f"{name}.onnx"
+        report(f"exporting and calibrating {path}")
+        export_checkpoint(checkpoint, path, form)
+        found.append(calibrate(path, held_out, "validation"))
+    return found
