@@ -81,6 +81,7 @@ def _values(facts: Facts, target: Target) -> dict[str, str]:
         "pixels": " * ".join(map(str, pixels)),
         "size": str(image.height * image.width * image.channels),
         "pixel_max": str(image.pixel_max),
+        "fit": image.fit,
         "mean": ", ".join(map(repr, image.mean)),
         "std": ", ".join(map(repr, image.std)),
         "mean_f": ", ".join(f"{value!r}f" for value in image.mean),

@@ -8,6 +8,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_runtime.fit import FITS
+
 from .common import at_least, new_parser, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -49,6 +51,19 @@ def add_parser(subparsers: Subparsers) -> None:
         "(default: digits)",
     )
     parser.add_argument(
+        "--size",
+        type=_size,
+        metavar="PIXELS",
+        help="size of the images, as 96, or HEIGHTxWIDTH (default: that of the data, if all are "
+        "alike)",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        help="how images of other sizes get it: the middle of them, all of them between black"
+        " margins, or stretched (default: crop)",
+    )
+    parser.add_argument(
         "--from",
         dest="start_from",
         type=Path,
@@ -81,6 +96,14 @@ def add_parser(subparsers: Subparsers) -> None:
     )
 
 
+def _size(text: str) -> int | tuple[int, ...]:
+    """An argparse type: a whole number, or two of them as 96x128."""
+    sides = tuple(at_least(1)(side) for side in text.split("x"))
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size, such as 96 or 96x128")
+    return sides[0] if len(sides) == 1 else sides
+
+
 def run(options: argparse.Namespace) -> int:
     """Trains, and shows the scores."""
     from sbn_deploy.settings import RenamedWarning
@@ -95,6 +118,8 @@ def run(options: argparse.Namespace) -> int:
             options.set,
             arch=options.arch,
             data=options.data,
+            size=options.size,
+            fit=options.fit,
             out=options.out,
             seed=options.seed,
             epochs=options.epochs,

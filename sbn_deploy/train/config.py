@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, PositiveInt
 
+from sbn_deploy.data.form import Colour, ImageForm
 from sbn_deploy.materialize.materialize import MOST_MEMBERS
 from sbn_deploy.nn.estimator import Forward
 from sbn_deploy.reading.text import parse_toml, read_toml
 from sbn_deploy.settings import Settings
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.fit import LONGEST, Fit
 from sbn_runtime.threads import MOST_THREADS
 
 
@@ -43,6 +45,18 @@ class TrainConfig(Settings):
     data: str = Field(
         default="digits",
         description="digits, signals, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH",
+    )
+    size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
+        default=None,
+        description="of 8-bit images: one number, or height and width; that of the data if left "
+        "out, whose images must then be alike",
+    )
+    fit: Fit = Field(
+        default="crop",
+        description="how images of other sizes get this one: crop, pad or stretch",
+    )
+    colour: Colour = Field(
+        default="auto", description="of images: grey, rgb, or auto: grey if all of them are"
     )
     task: str = Field(
         default="",
@@ -186,6 +200,12 @@ class TrainConfig(Settings):
             raise ConfigError(problem)
 
     @property
+    def form(self) -> ImageForm:
+        """What images are to become."""
+        sides = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return ImageForm(sides, self.fit, self.colour)
+
+    @property
     def taught_by(self) -> Path | None:
         """The file of the teacher, if there is one."""
         return self.start_from if self.distill else self.teacher
@@ -193,7 +213,11 @@ class TrainConfig(Settings):
     def _contradiction(self) -> str | None:
         """The first pair of settings that exclude each other."""
         parts = self.gradient_accumulation
+        longest = max(self.form.size or (1,))
         problems = {
+            f"size is {longest}; images can have sides of up to {LONGEST:,} pixels": (
+                longest > LONGEST
+            ),
             f"warmup of {self.warmup} epochs leaves none of {self.epochs} to train": (
                 self.warmup >= self.epochs
             ),

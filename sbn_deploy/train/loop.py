@@ -78,7 +78,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
 
 
 def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResult:
-    images = _load(config, "train" if config.validation else "train+validation")
+    images = _load(config, "train" if config.validation else "train+validation", config.form)
     if len(images) < config.batch_size:
         raise ConfigError(
             f"batch_size is {config.batch_size}, but {images.name} has only {len(images)} "
@@ -151,14 +151,18 @@ def _own_generators(group: Ranks) -> Iterator[None]:
         yield
 
 
-def _load(config: TrainConfig, split: data.Split) -> data.Dataset:
-    images = data.load(config.data, split)
+def _load(config: TrainConfig, split: data.Split, form: data.ImageForm) -> data.Dataset:
+    images = data.load(config.data, split, form)
+    if not images.pixels and (config.size is not None or config.colour != "auto"):
+        raise ConfigError(
+            f"size and colour are for images, and {images.name} holds other numbers; leave them out"
+        )
     return images.for_task(config.task) if config.task else images
 
 
 def _held_out(config: TrainConfig, images: data.Dataset, split: data.Split) -> data.Dataset:
     """The validation or test part. Raises ConfigError where it does not fit the training part."""
-    part = _load(config, split)
+    part = _load(config, split, data.ImageForm.of(images.preprocess))
     if part.input_shape != images.input_shape:
         raise ConfigError(
             f"{part.name}: inputs for {split} are {_sides(part)}, those to train on"
