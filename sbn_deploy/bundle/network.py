@@ -81,8 +81,8 @@ class Network:
         )
 
 
-def readme(network: Network, target: Target) -> str:
-    """README.md of a bundle."""
+def instructions(network: Network, target: Target) -> dict[str, str]:
+    """README.md of a bundle, and the programs that it explains, by the names of their files."""
     values = {
         "version": __version__,
         "target": target.name,
@@ -114,7 +114,9 @@ def readme(network: Network, target: Target) -> str:
         "noise": network.samples > 0,
         "classes": bool(network.classes),
     }
-    return fill("network.md", values, conditions)
+    templates = {"README.md": "network.md", "run.c": "network.c"}
+    templates |= {"Network.kt": "network.kt"} if target.android else {"run.py": "run.py.in"}
+    return {name: fill(template, values, conditions) for name, template in templates.items()}
 
 
 def _table(nodes: Sequence[TensorInfo]) -> str:

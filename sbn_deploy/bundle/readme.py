@@ -63,6 +63,24 @@ def readme(facts: Facts, target: Target) -> str:
     return fill("README.md", _values(facts, target), _conditions(facts, target))
 
 
+def programs(facts: Facts, target: Target) -> dict[str, str]:
+    """The programs that README.md explains, by the names of their files."""
+    templates = {"Classifier.kt": ("classifier.kt", "pixels.kt"), "classify.c": ("classify.c",)}
+    if not target.android:
+        templates["Classifier.kt"] = ("classify.kt",)
+        templates["classify.py"] = ("classify.py.in",)
+    if fits(facts):
+        templates["image.h"] = ("image.h",)
+    conditions = _conditions(facts, target)
+    if not conditions["bitmap"] and target.android:
+        templates["Classifier.kt"] = ("classifier.kt",)
+    values = _values(facts, target)
+    return {
+        name: "".join(fill(template, values, conditions) for template in parts)
+        for name, parts in templates.items()
+    }
+
+
 def _values(facts: Facts, target: Target) -> dict[str, str]:
     image = facts.image
     pixels = (image.height, image.width, image.channels)
@@ -109,4 +127,11 @@ def _conditions(facts: Facts, target: Target) -> dict[str, bool]:
         "grey": image.channels == 1,
         "colour": image.channels == 3,
         "bitmap": image.channels in (1, 3),
+        "fits": fits(facts),
+        "sized": not fits(facts),
     }
+
+
+def fits(facts: Facts) -> bool:
+    """Whether the programs bring images of any size to the model's."""
+    return bool(facts.image.fit) and facts.image.channels in (1, 3)

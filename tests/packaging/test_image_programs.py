@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import zipfile
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
+from PIL import Image
 
+from sbn_deploy.bundle import TARGETS, bundle_model
 from sbn_deploy.bundle.fill import fill
-from sbn_runtime import Preprocess
+from sbn_deploy.commands.images import read_input
+from sbn_runtime import Preprocess, Session
 from sbn_runtime.fit import FITS
 from sbn_runtime.raster import CHANNELS, Raster
 
-from .native import STRICT, need, run
+from ..small_models import write_pixel_classifier
+from .native import HERE, STRICT, need, onnxruntime_library, run, try_run
 
 C_MAIN = r"""
 #include "image.h"
@@ -118,8 +125,6 @@ def check(said: bytes, preprocess: Preprocess) -> None:
 
 @pytest.mark.parametrize("preprocess", VARIANTS, ids=str)
 def test_c(preprocess: Preprocess, tmp_path: Path) -> None:
-    import subprocess
-
     need("cc")
     (tmp_path / "image.h").write_text(program("image.h", preprocess))
     (tmp_path / "main.c").write_text(C_MAIN)
@@ -128,10 +133,39 @@ def test_c(preprocess: Preprocess, tmp_path: Path) -> None:
     check(done.stdout, preprocess)
 
 
+def test_the_c_program_of_a_bundle_answers_as_predict(tmp_path: Path) -> None:
+    need("cc")
+    preprocess = Preprocess(3, 4, 4, 255, (0.5,) * 3, (0.5,) * 3, fit="crop")
+    model = write_pixel_classifier(tmp_path / "m.onnx", 3, preprocess=preprocess.to_json())
+    bundle_model(model, TARGETS["linux-x86_64"], tmp_path / "m.zip")
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / "m"
+    onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
+    link = ("-L", ".", "-lonnxruntime", f"-Wl,-rpath,{folder}", "-o", "classify")
+    run("cc", *STRICT, "classify.c", "-I", HERE / "include", *link, cwd=folder)
+    session = Session(model, threads=1)
+    rng = np.random.default_rng(0)
+    for name, shape in (("photo.ppm", (31, 17, 3)), ("grey.pgm", (5, 90)), ("raw", (4, 4, 3))):
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+        if name == "raw":
+            (folder / name).write_bytes(pixels.tobytes())
+            x = pixels[np.newaxis]
+        else:
+            Image.fromarray(pixels).save(folder / name)
+            x = read_input(folder / name, session)
+        (probabilities,) = session.predict_proba(x)
+        wanted = f"class {probabilities.argmax()}, probability {probabilities.max():.6f}\n"
+        assert run("./classify", name, cwd=folder) == wanted
+    (folder / "short.ppm").write_bytes(b"P6 9 9 255\n")
+    assert (
+        "usage: classify FILE, a binary PPM"
+        in try_run("./classify", "short.ppm", cwd=folder).stderr
+    )
+
+
 @pytest.mark.long
 def test_kotlin(tmp_path: Path) -> None:
-    import subprocess
-
     need("java", "kotlinc")
     file = written(tmp_path)
     for preprocess in VARIANTS:

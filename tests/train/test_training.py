@@ -299,7 +299,7 @@ def test_tensorboard_is_asked_for_but_missing(
         (
             np.zeros((10, 8, 8, 4)),
             np.arange(10),
-            "has images of 4 channels; size and colour are for",
+            "has images of 4 channels; size and",
         ),
         (np.zeros((10, 8, 8)), np.arange(1, 11), "image 9 has label 10; with 10 classes"),
     ],
