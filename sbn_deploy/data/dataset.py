@@ -41,6 +41,7 @@ class Dataset:
         preprocess: what makes the network's input of `images`.
         task: what the targets are, a name of `sbn_deploy.tasks`.
         notes: what people should know of the data, such as files that were not read.
+        divided: how the parts for testing and validation came about.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Dataset:
     preprocess: Preprocess | Standardize
     task: str = CLASSIFICATION
     notes: tuple[str, ...] = ()
+    divided: str = "parts of its own"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -230,6 +232,8 @@ def of_training_part(part: Dataset, split: Split) -> Dataset:
     Each tenth image of every class is for validation; each tenth one where images have
     no class.
     """
+    divided = f"a test part of its own; {_tenth(part)}"
+    part = replace(part, divided=divided)
     if split == "train+validation":
         return part
     held_out = every(_strata(part), VALIDATION_EVERY)
@@ -243,9 +247,19 @@ def of_whole(whole: Dataset, split: Split) -> Dataset:
     class.
     """
     held_out = every(_strata(whole), TEST_EVERY)
+    divided = f"each {TEST_EVERY}th image{_of_class(whole)} for testing; {_tenth(whole)}"
     if split == "test":
-        return whole.take(np.flatnonzero(held_out))
-    return of_training_part(whole.take(np.flatnonzero(~held_out)), split)
+        return replace(whole.take(np.flatnonzero(held_out)), divided=divided)
+    rest = of_training_part(whole.take(np.flatnonzero(~held_out)), split)
+    return replace(rest, divided=divided)
+
+
+def _tenth(part: Dataset) -> str:
+    return f"each {VALIDATION_EVERY}th{_of_class(part)} of those to train on for validation"
+
+
+def _of_class(part: Dataset) -> str:
+    return " of a class" if part.task == CLASSIFICATION else ""
 
 
 def of_parts(split: Split, read: Callable[[str], Dataset], parts: Container[str]) -> Dataset:
@@ -267,8 +281,12 @@ def of_parts(split: Split, read: Callable[[str], Dataset], parts: Container[str]
         if split == "test":
             return of_whole(train, split)
         train = of_whole(train, "train+validation")
+        if "validation" in parts:
+            fifth = f"each {TEST_EVERY}th image{_of_class(train)} of train for testing"
+            train = replace(train, divided=f"a validation part of its own; {fifth}")
     if "validation" not in parts:
-        return of_training_part(train, split)
+        part = of_training_part(train, split)
+        return part if "test" in parts else replace(part, divided=train.divided)
     return train if split == "train" else joined(train, read("validation"))
 
 

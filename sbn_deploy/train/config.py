@@ -37,7 +37,10 @@ class TrainConfig(Settings):
     }
 
     out: Path = Field(description="folder for the results; made if it does not exist")
-    arch: str = Field(default="digits-cnn", description="architecture, or FILE.py:NAME")
+    arch: str = Field(
+        default="",
+        description="architecture, or FILE.py:NAME; chosen by the size of the inputs if left out",
+    )
     model: dict[str, JsonValue] = Field(
         default_factory=dict,
         description="settings of the architecture: width, first, last, weight_noise, …",
@@ -64,7 +67,14 @@ class TrainConfig(Settings):
         "segmentation or image; what the targets say if left out",
     )
     validation: bool = Field(
-        default=False, description="hold out the validation images and score them after each epoch"
+        default=False,
+        description="hold out the validation images, score them after each epoch, and keep the "
+        "best one",
+    )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        description="with validation: stop after so many epochs without a better score; 0: never",
     )
     start_from: Path | None = Field(
         default=None,
@@ -142,6 +152,10 @@ class TrainConfig(Settings):
     )
     flip: bool = Field(default=False, description="half of the images are mirrored left to right")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the other labels")
+    class_weights: bool = Field(
+        default=False,
+        description="weigh images by one over the size of their class, for classes of uneven size",
+    )
     distill: bool = Field(
         default=False, description="learn from the network of start_from as well as from labels"
     )
@@ -229,6 +243,7 @@ class TrainConfig(Settings):
             "optimizer 'bop' needs weights 'deterministic'": (
                 self.optimizer == "bop" and self.weights != "deterministic"
             ),
+            "patience needs validation": self.patience > 0 and not self.validation,
             "latent_decay needs optimizer 'mirror'": (
                 self.latent_decay > 0 and self.optimizer != "mirror"
             ),
