@@ -46,7 +46,7 @@ def test_what_is_said_before_training(tmp_path: Path) -> None:
     for index in range(12, 24):
         source = tmp_path / "fruit" / "pear" / "000.png"
         source.with_stem(f"{index:03}").write_bytes(source.read_bytes())
-    settings = {"data": spec, "size": 8, "validation": True, "batch_size": 8, "members": 1}
+    settings = {"data": spec, "size": 8, "validation": True, "batch_size": 10, "members": 1}
     said: list[str] = []
     first = train(TrainConfig(out=tmp_path / "a", epochs=2, **settings), report=said.append)
     silent = train(TrainConfig(out=tmp_path / "b", epochs=2, **settings))
@@ -62,8 +62,8 @@ def test_what_is_said_before_training(tmp_path: Path) -> None:
     assert "fruit: 1 file is not read: 1 .txt" in text
     assert "images: 8x8 pixels (height x width), RGB; others get this size by crop" in text
     assert "network: digits-cnn, chosen by the inputs (--arch names another): " in text
-    assert "steps: 4 of 8 images in an epoch, 2 epochs to go" in text
-    assert "the last 4 images of each epoch are left out" in text
+    assert "steps: 3 of 10 images in an epoch, 2 epochs to go" in text
+    assert "the last 6 images of each epoch are left out" in text
     assert "expected: about" in text
     assert "classes are of uneven size, 9 to 18: look at the balanced accuracy" in text
     assert "best epoch: " in text
