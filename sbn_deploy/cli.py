@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from sbn_deploy.commands.common import printable
+from sbn_deploy.names import suggest
 from sbn_runtime.errors import MissingDependencyError, SbnError
 
 VERBS = {
@@ -62,6 +64,9 @@ SOURCES = {
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Says what is wrong on one line, instead of the usage before it."""
+        if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            choices = [choice.strip("' ") for choice in found[2].split(",")]
+            message += suggest(found[1], choices)
         self.exit(2, f"sbn: error: {message} (see `{self.prog} --help`)\n")
 
 

@@ -33,7 +33,9 @@ class Registry(dict[str, T], Generic[T]):
         """The one of that name. Raises ConfigError if there is none."""
         if name not in self:
             kind = self.kind.partition(" ")[2]
-            raise ConfigError(f"unknown {kind} {name!r}; choose one of {', '.join(self)}")
+            raise ConfigError(
+                f"unknown {kind} {name!r}{suggest(name, self)}; choose one of {', '.join(self)}"
+            )
         return self[name]
 
 
@@ -43,7 +45,7 @@ def _place(made: object) -> tuple[str, str]:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """The known name that looks like `name`, as an ending of a message."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.55)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import warnings
 from collections.abc import Iterable, Mapping
@@ -65,5 +66,11 @@ def _explain(error: ValidationError, known: Iterable[str]) -> str:
         return f"unknown setting {name!r}{suggest(name, known) or '; known: ' + ', '.join(known)}"
     if problem["type"] == "missing":
         return f"setting {name!r} is missing"
+    if problem["type"] == "literal_error":
+        choices = re.findall("'([^']*)'", problem["msg"])
+        return (
+            f"setting {name} is {problem['input']!r}{suggest(str(problem['input']), choices)};"
+            f" choose one of {', '.join(choices)}"
+        )
     text = problem["msg"].removeprefix("Value error, ")
     return f"setting {name} is {reprlib.repr(problem['input'])}: {text[:1].lower()}{text[1:]}"

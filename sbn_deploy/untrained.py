@@ -77,7 +77,8 @@ def preprocess_of(config: Mapping[str, Any]) -> Preprocess | Standardize:
     channels, *sizes = shape = models.input_shape(config)
     if len(sizes) == 1:
         return Standardize(shape, mean=(0.0,) * channels, std=(1.0,) * channels)
-    return of_pixels(channels, *sizes)
+    height, width = sizes
+    return of_pixels(channels, height, width)
 
 
 def _measure_ranges(network: nn.Module, inputs: torch.Tensor) -> None:

@@ -214,12 +214,14 @@ def write_pixel_model(path: Path, weights: NDArray[np.int8]) -> Path:
     return _write_pixels(path, PIXEL_GRAPH, weights, 1, {"preprocess": PREPROCESS})
 
 
-def write_pixel_classifier(path: Path, channels: int = 1) -> Path:
+def write_pixel_classifier(
+    path: Path, channels: int = 1, *, preprocess: dict[str, Any] | None = None
+) -> Path:
     """Writes a classifier of 4×4 images that takes their pixels as they are."""
     rng = np.random.default_rng(0)
     weights = rng.integers(-128, 128, (len(CLASSES), SIZE, SIZE, channels)).astype(np.int8)
     image = PREPROCESS | {"channels": channels, "mean": [0.5] * channels, "std": [0.5] * channels}
-    metadata = {"classes": CLASSES, "preprocess": image, "members": 1}
+    metadata = {"classes": CLASSES, "preprocess": preprocess or image, "members": 1}
     graph = PIXEL_CLASSIFIER_GRAPH.replace("{channels}", str(channels))
     return _write_pixels(path, graph, weights, 2**-10, metadata)
 

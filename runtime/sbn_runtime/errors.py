@@ -51,3 +51,18 @@ class MissingDependencyError(SbnError):
 
 class RemoteError(SbnError):
     """A device cannot be reached, lacks what is needed, or was lost."""
+
+
+LONGEST = 300
+"""Characters of a parser's message that are shown: some quote the whole file."""
+
+
+def reason(failure: Exception) -> str:
+    """What an exception says, on one line."""
+    if isinstance(failure, RecursionError):
+        return "it is nested too deep"
+    if isinstance(failure, MemoryError):
+        return "it does not fit into memory"
+    text = getattr(failure, "strerror", None) or str(failure) or type(failure).__name__
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, ModelError
+from .fit import FITS, INTERPOLATION, LONGEST, Fit, fitted
+from .raster import Raster, in_channels
 
 MAX_NUMBERS = 1 << 26
 """In one input, so that a description cannot ask for all memory."""
@@ -19,7 +21,9 @@ MAX_NUMBERS = 1 << 26
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Image size and normalisation: input = (pixel / pixel_max - mean) / std, in float32.
+    """From a decoded image to a network's input; docs/images.md defines every step.
+
+    Images of the network's size become input = (pixel / pixel_max - mean) / std, in float32.
 
     Attributes:
         channels, height, width: size of one image.
@@ -27,6 +31,8 @@ class Preprocess:
         mean, std: one value for each channel, std above 0.
         order: "rgb", or "bgr" for a network that takes the channels of an image in
             reverse; `mean` and `std` are in this order too.
+        fit: how images of any size get this one, see `sbn_runtime.fit.fitted`; "" of files
+            from before version 0.2, which do not say it.
     """
 
     channels: int
@@ -36,6 +42,30 @@ class Preprocess:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     order: Literal["rgb", "bgr"] = "rgb"
+    fit: Fit | Literal[""] = ""
+
+    def fitted(self, raster: Raster) -> NDArray[np.uint8]:
+        """A decoded image in the network's size, colours and range, uint8 [H, W, C].
+
+        In this order: its colours, on white where it is transparent; the right way up; `sized`;
+        (2 pixel pixel_max + 255) div 510.
+
+        Raises:
+            InputError: the network takes neither grey nor colour images.
+        """
+        image = self.sized(raster.upright())
+        if self.pixel_max == 255:
+            return image
+        scaled = (2 * self.pixel_max * image.astype(np.uint32) + 255) // 510
+        return scaled.astype(np.uint8)
+
+    def sized(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Grey [H, W] or RGB [H, W, 3] in the network's colours and size, [H, W, C].
+
+        By `fit`, of which "" means "stretch" here. Raises InputError as `fitted`.
+        """
+        coloured = in_channels(image, self.channels)
+        return fitted(coloured, self.height, self.width, self.fit or "stretch")
 
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Normalises images.
@@ -78,13 +108,22 @@ class Preprocess:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        return asdict(self)
+        fields = asdict(self)
+        if not self.fit:
+            del fields["fit"]
+            return fields
+        return fields | {"interpolation": INTERPOLATION}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Preprocess:
         """The inverse of `to_json`. Raises ModelError on missing or impossible fields."""
         if "shape" in fields:
             raise ModelError(f"the model takes numbers of shape {fields['shape']}, not images")
+        if (other := fields.get("interpolation", INTERPOLATION)) != INTERPOLATION:
+            raise ModelError(
+                f"the model takes images resized by {other!r}, which this version does not know;"
+                " use a newer one"
+            )
         try:
             self = cls(
                 channels=index(fields["channels"]),
@@ -95,6 +134,7 @@ class Preprocess:
                 std=_numbers(fields["std"]),
                 # Files before 0.2 do not say it.
                 order=fields.get("order", "rgb"),
+                fit=fields.get("fit", ""),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing description is damaged: {error!r}") from error
@@ -105,6 +145,8 @@ class Preprocess:
             and len(self.mean) == len(self.std) == self.channels
             and all(value > 0 for value in self.std)
             and self.order in ("rgb", "bgr")
+            and self.fit in ("", *FITS)
+            and (not self.fit or max(self.height, self.width) <= LONGEST)
         ):
             raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
         return self

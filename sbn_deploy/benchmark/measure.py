@@ -85,8 +85,12 @@ def measure(
             ]
         )
         results += [timing for *_, timing in kept]
-        reference = kept[0][1]
-        ratios += [_ratio(timing, entry, reference) for _, entry, timing in kept[1:]]
+        _, reference, first = kept[0]
+        ratios += [
+            _ratio(timing, entry, reference)
+            for _, entry, timing in kept[1:]
+            if timing.enough and first.enough
+        ]
         several = len(combinations) > 1 or len({spec.model for spec in specs}) > 1
         unstable += instability(
             watched[0],

@@ -18,9 +18,8 @@ from sbn_runtime.calibration import KEY
 from sbn_runtime.files import write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
 
-from .network import Network
-from .network import readme as network_readme
-from .readme import CALIBRATION, Facts, readme
+from .network import Network, instructions
+from .readme import CALIBRATION, Facts, programs, readme
 from .targets import TARGETS, Target
 
 __all__ = ["TARGETS", "BundleReport", "Target", "bundle_model"]
@@ -93,7 +92,7 @@ def bundle_model(model: Path, target: Target, output: Path) -> BundleReport:
 
 
 def _instructions(model: Path, target: Target) -> dict[str, bytes]:
-    """README.md, and the names of classes where programs read them. Raises ModelError."""
+    """README.md, programs, and the names of classes where they read them. Raises ModelError."""
     if _is_tflite(model):
         raise ModelError(
             f"{model}: is a TFLite file, which needs no bundle: it runs in an interpreter with"
@@ -104,13 +103,14 @@ def _instructions(model: Path, target: Target) -> dict[str, bytes]:
     if session.task != CLASSIFICATION or takes_numbers or len(session.inputs) > 1:
         network = Network.of(model, session)
         return {
-            "README.md": network_readme(network, target).encode(),
+            **{name: text.encode() for name, text in instructions(network, target).items()},
             **_calibration(session, target),
             **({target.model_folder + CLASSES: _lines(network.classes)} if network.classes else {}),
         }
     facts = read_facts(model, session)
     return {
         "README.md": readme(facts, target).encode(),
+        **{name: text.encode() for name, text in programs(facts, target).items()},
         **_calibration(session, target),
         target.model_folder + CLASSES: _lines(facts.classes),
     }

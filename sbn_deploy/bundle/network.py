@@ -84,8 +84,8 @@ class Network:
         )
 
 
-def readme(network: Network, target: Target) -> str:
-    """README.md of a bundle."""
+def instructions(network: Network, target: Target) -> dict[str, str]:
+    """README.md of a bundle, and the programs that it explains, by the names of their files."""
     values = {
         "version": __version__,
         "target": target.name,
@@ -119,7 +119,9 @@ def readme(network: Network, target: Target) -> str:
         "classes": bool(network.classes),
         "calibrated": network.calibrated,
     }
-    return fill("network.md", values, conditions)
+    templates = {"README.md": "network.md", "run.c": "network.c"}
+    templates |= {"Network.kt": "network.kt"} if target.android else {"run.py": "run.py.in"}
+    return {name: fill(template, values, conditions) for name, template in templates.items()}
 
 
 def _table(nodes: Sequence[TensorInfo]) -> str:

@@ -72,6 +72,24 @@ def readme(facts: Facts, target: Target) -> str:
     return fill("README.md", _values(facts, target), _conditions(facts, target))
 
 
+def programs(facts: Facts, target: Target) -> dict[str, str]:
+    """The programs that README.md explains, by the names of their files."""
+    templates = {"Classifier.kt": ("classifier.kt", "pixels.kt"), "classify.c": ("classify.c",)}
+    if not target.android:
+        templates["Classifier.kt"] = ("classify.kt",)
+        templates["classify.py"] = ("classify.py.in",)
+    if fits(facts):
+        templates["image.h"] = ("image.h",)
+    conditions = _conditions(facts, target)
+    if not conditions["bitmap"] and target.android:
+        templates["Classifier.kt"] = ("classifier.kt",)
+    values = _values(facts, target)
+    return {
+        name: "".join(fill(template, values, conditions) for template in parts)
+        for name, parts in templates.items()
+    }
+
+
 def _values(facts: Facts, target: Target) -> dict[str, str]:
     image = facts.image
     pixels = (image.height, image.width, image.channels)
@@ -90,6 +108,7 @@ def _values(facts: Facts, target: Target) -> dict[str, str]:
         "pixels": " * ".join(map(str, pixels)),
         "size": str(image.height * image.width * image.channels),
         "pixel_max": str(image.pixel_max),
+        "fit": image.fit,
         "mean": ", ".join(map(repr, image.mean)),
         "std": ", ".join(map(repr, image.std)),
         "mean_f": ", ".join(f"{value!r}f" for value in image.mean),
@@ -139,4 +158,11 @@ def _conditions(facts: Facts, target: Target) -> dict[str, bool]:
         "colour": image.channels == 3,
         "calibrated": facts.calibration is not None,
         "bitmap": image.channels in (1, 3),
+        "fits": fits(facts),
+        "sized": not fits(facts),
     }
+
+
+def fits(facts: Facts) -> bool:
+    """Whether the programs bring images of any size to the model's."""
+    return bool(facts.image.fit) and facts.image.channels in (1, 3)

@@ -32,14 +32,14 @@ def calibrated_forms(
 
     Raises what `export_checkpoint` and `calibrate` raise.
     """
-    model, _ = checkpoints.load(checkpoint)
+    model, header = checkpoints.load(checkpoint)
     forms = {"thresholded": Form()}
     if has_our_layers(model):
         forms["members"] = Form(weights="sample", members=members)
         if stochastic_signs(model):
             forms["noise"] = Form(activations="stochastic", samples=SAMPLES)
             forms["both"] = replace(forms["noise"], weights="sample", members=members)
-    held_out = data.load(spec, "validation")
+    held_out = data.load(spec, "validation", data.ImageForm.of(header.preprocess))
     held_out = held_out.for_task(task) if task else held_out
     found = []
     for name, form in forms.items():

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sbn_deploy import data
-from sbn_deploy.data import Dataset
+from sbn_deploy.data import Dataset, ImageForm
 from sbn_deploy.data.digests import TRAINING_IMAGES
 from sbn_runtime.errors import ConfigError, ModelError
+from sbn_runtime.preprocess import preprocess_from
 
 from .rewrite import read_metadata
 
@@ -29,7 +30,9 @@ def held_out(model: Path, spec: str, split: str | None = None) -> tuple[Dataset,
     chosen = split or default_split(metadata.get(TRAINING_IMAGES))
     if chosen not in ("validation", "test"):
         raise ConfigError(f"a file is calibrated on validation or test data, not on {chosen}")
-    return data.load(spec, "validation" if chosen == "validation" else "test"), chosen
+    fields = metadata.get("preprocess")
+    form = ImageForm.of(preprocess_from(fields)) if isinstance(fields, dict) else ImageForm()
+    return data.load(spec, "validation" if chosen == "validation" else "test", form), chosen
 
 
 def default_split(training_images: Any) -> str:

@@ -140,7 +140,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.remote is not None and options.remote.startswith("adb:"):
         record = _measure_phone(options)
     else:
-        dataset = None if options.data is None else test_images(options.data, options.images)
+        dataset = None
+        if options.data is not None:
+            dataset = test_images(options.data, options.images, options.models[0])
         measure = _measure_here if options.remote is None else _measure_there
         record = measure(options, dataset)
     if output is not None:

@@ -105,7 +105,8 @@ def run(options: argparse.Namespace) -> int:
     }
 
     def trained(name: str, **said: Any) -> Path:
-        return train(TrainConfig(out=folder / name, **common, **said)).checkpoint_path
+        config = TrainConfig(out=folder / name, **common, **said)
+        return train(config, overwrite=True).checkpoint_path
 
     _heading(
         1,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import add_noise_options, at_least, new_parser, say, share, show_json, writable
-from .data import test_images
+from .data import form_of, test_images
 from .show_answers import show_averaging, show_evaluation, show_task, warn
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _on_data_in_memory(options: argparse.Namespace) -> Evaluation | TaskEvaluati
     if options.shift is not None:
         raise InputError("--shift is for images and their classes")
     session = Session(path, threads=options.threads)
-    whole = tasks.fitted(session, load(options.data, "test"), str(path))
+    whole = tasks.fitted(session, load(options.data, "test", form_of(path)), str(path))
     data = whole if options.images is None else whole.evenly(options.images)
     batch = options.batch or BATCH
     say(f"measuring {len(data):,} inputs of {data.name}, task {session.task}")
@@ -268,6 +268,8 @@ def _data(options: argparse.Namespace) -> Stream:
 
         return of_memory(shifted(test_images(options.data, options.images), options.shift))
     data = stream_test(options.data)
+    for note in data.notes:
+        say(note)
     return data if options.images is None else data.evenly(options.images)
 
 
@@ -320,7 +322,7 @@ def _averaging(options: argparse.Namespace) -> Averaging:
         writable(path)
     if options.plot is not None:
         import_module("matplotlib")  # if it is missing, better now than after the work
-    dataset = test_images(options.data, options.images)
+    dataset = test_images(options.data, options.images, options.models[0])
     ood = _ood(options, dataset)
     images = Images(dataset.images, dataset.labels, ood.images)
     with tempfile.TemporaryDirectory() as folder:
@@ -370,7 +372,7 @@ def _ood(options: argparse.Namespace, dataset: Dataset) -> Dataset:
     from sbn_deploy.evaluate.shift import shifted
 
     if options.ood is not None:
-        return test_images(options.ood, options.images)
+        return test_images(options.ood, options.images, options.models[0])
     return shifted(dataset, options.shift or SHIFT)
 
 

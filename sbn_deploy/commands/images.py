@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.reading import npy
-from sbn_deploy.reading.images import read_image
 from sbn_runtime import InputError, ModelError, Preprocess, Session
+from sbn_runtime.decode import decode
 
 PIXEL_MODES = {1: "L", 3: "RGB"}
 
@@ -51,12 +51,6 @@ def _as_batch(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
-    try:
-        from PIL import Image
-    except ModuleNotFoundError:
-        # Pillow alone is enough on a device, where the training extra would be out of place.
-        raise InputError("reading images needs Pillow: pip install pillow") from None
-
     fields = session.metadata.get("preprocess")
     if not isinstance(fields, dict):
         raise ModelError(
@@ -64,17 +58,24 @@ def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
             " with --preprocess"
         )
     wanted = Preprocess.from_json(fields)
-    mode = PIXEL_MODES.get(wanted.channels)
-    if mode is None:
+    if wanted.channels not in PIXEL_MODES:
         raise InputError(f"{file}: the model takes {wanted.channels} channels; give it a .npy file")
     if not file.exists():
         raise InputError(f"{file}: No such file or directory")
     try:
-        image = Image.fromarray(read_image(file)).convert(mode)
+        raster = decode(file)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+    return wanted.fitted(raster) if wanted.fit else _stretched(raster.plain(), wanted)
+
+
+def _stretched(pixels: NDArray[np.uint8], wanted: Preprocess) -> NDArray[np.uint8]:
+    """As this verb did before files said how images get their size: by Pillow's box filter."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels).convert(PIXEL_MODES[wanted.channels])
     if image.size != (wanted.width, wanted.height):
         image = image.resize((wanted.width, wanted.height), Image.Resampling.BOX)
-    pixels = np.asarray(image, np.uint8).reshape(wanted.height, wanted.width, wanted.channels)
-    scaled: NDArray[np.uint8] = np.rint(pixels * (wanted.pixel_max / 255)).astype(np.uint8)
+    found = np.asarray(image, np.uint8).reshape(wanted.height, wanted.width, wanted.channels)
+    scaled: NDArray[np.uint8] = np.rint(found * (wanted.pixel_max / 255)).astype(np.uint8)
     return scaled

@@ -17,6 +17,8 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def show_benchmark(record: Benchmark) -> None:
     """The figures of each engine, accuracy, and what to think of them."""
+    from sbn_deploy.records.benchmark import FEWEST_CALLS
+
     machine, scores = record.machine, record.accuracy
     where = f"{record.remote.host}: " if record.remote else ""
     say(f"{where}{machine.cpu}, {machine.isa} kernels, onnxruntime {machine.onnxruntime}")
@@ -31,6 +33,14 @@ def show_benchmark(record: Benchmark) -> None:
         )
     if record.remote and record.remote.differing_labels is not None:
         print(f"labels that differ from those found here: {record.remote.differing_labels:,}")
+    for timing in record.results:
+        if not timing.enough:
+            calls = "call" if timing.runs == 1 else "calls"
+            say(
+                f"{printable(timing.model)} in {timing.engine}: only {timing.runs} {calls}, the"
+                f" fastest in {timing.min_ms or timing.p50_ms:.4g} ms; figures need {FEWEST_CALLS}"
+                " (--max-seconds, --runs)"
+            )
     fewest = min(timing.runs for timing in record.results)
     if record.settings.runs is not None and fewest < record.settings.runs:
         say(f"stopped after {fewest} of {record.settings.runs} runs; --max-seconds allows for more")
@@ -45,11 +55,14 @@ def _columns(record: Benchmark) -> list[tuple[str, list[object]]]:
         ("engine", [timing.engine for timing in results]),
         ("threads", [timing.threads for timing in results]),
         ("batch", [timing.batch for timing in results]),
-        ("p50 ms", [f"{timing.p50_ms:.4f}" for timing in results]),
+        ("p50 ms", [f"{timing.p50_ms:.4f}" if timing.enough else "-" for timing in results]),
         ("± next run", [_half_width(timing) for timing in results]),
         ("p90 ms", [_scaled(timing.p90_ms, 1, 4) for timing in results]),
         ("p99 ms", [_scaled(timing.p99_ms, 1, 4) for timing in results]),
-        ("images/s", [round(timing.images_per_s or 0) for timing in results]),
+        (
+            "images/s",
+            [f"{timing.images_per_s or 0:,.0f}" if timing.enough else "-" for timing in results],
+        ),
         ("start ms", [_scaled(timing.start_ms, 1, 1) for timing in results]),
     ]
     if any(timing.peak_bytes is not None for timing in results):
@@ -64,10 +77,14 @@ def _columns(record: Benchmark) -> list[tuple[str, list[object]]]:
     return columns
 
 
+def _throughput(timing: Timing) -> str:
+    return f"{timing.images_per_s:,.0f}" if timing.enough and timing.images_per_s else "-"
+
+
 def _half_width(timing: Timing) -> str:
     """Half the prediction interval of the median, as a share of it."""
     low, high = timing.prediction_low_ms, timing.prediction_high_ms
-    if low is None or high is None:
+    if low is None or high is None or not timing.enough:
         return "-"
     return f"{(high - low) / 2 / timing.p50_ms:.1%}"
 
@@ -78,6 +95,8 @@ def _scaled(value: float | None, factor: float, digits: int) -> str:
 
 def _ratio(ratios: Sequence[Ratio], timing: Timing) -> str:
     """The ratio of a result with its interval; 1 for what the others are compared with."""
+    if not timing.enough:
+        return "-"
     names = ("model", "engine", "threads", "batch")
     for entry in ratios:
         if all(getattr(entry, name) == getattr(timing, name) for name in names):

@@ -8,16 +8,19 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_runtime.fit import FITS
+
 from .calibrate import show
 from .common import at_least, new_parser, say, show_json, show_table
 
 if TYPE_CHECKING:
     from sbn_deploy.calibrate import Calibrated
+    from sbn_deploy.train.config import TrainConfig
 
     from .common import Subparsers
 
-TERMINATED = 143
-"""Exit status after SIGTERM, as shells report it."""
+BY_SIGNAL = 128
+"""Added to a signal's number, as shells report it: 130 after Ctrl-C, 143 after SIGTERM."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -26,8 +29,10 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "train",
         description="Trains a stochastic binary network, or its fp32 twin, and scores it on the "
-        "test split. Writes checkpoint.safetensors, metrics.json and history.csv. Settings come "
-        "from the defaults, then --config, then --set, then the other options.",
+        "test split. Writes checkpoint.safetensors, metrics.json and history.csv, and after each "
+        "epoch last.safetensors, which can be exported meanwhile. Ctrl-C stops after a step, and "
+        "--resume goes on from there. Settings come from the defaults, then --config, then --set, "
+        "then the other options.",
         example="sbn train --config models/digits-cnn/recipe.toml --out runs/digits",
     )
     parser.add_argument(
@@ -43,13 +48,27 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--arch",
         metavar="NETWORK",
-        help="an architecture, or a network of your own as FILE.py:NAME (default: digits-cnn)",
+        help="an architecture, or a network of your own as FILE.py:NAME (default: by the size of"
+        " the inputs)",
     )
     parser.add_argument(
         "--data",
         metavar="SET",
         help="digits, signals, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH "
         "(default: digits)",
+    )
+    parser.add_argument(
+        "--size",
+        type=_size,
+        metavar="PIXELS",
+        help="size of the images, as 96, or HEIGHTxWIDTH (default: that of the data, if all are "
+        "alike)",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        help="how images of other sizes get it: the middle of them, all of them between black"
+        " margins, or stretched (default: crop)",
     )
     parser.add_argument(
         "--from",
@@ -89,6 +108,42 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="resume the run in DIR, if there is one"
     )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the network or unfinished run in DIR"
+    )
+    parser.add_argument(
+        "--find-lr",
+        action="store_true",
+        help="instead of training, raise the learning rates step by step, and say which factor"
+        " suits; writes nothing",
+    )
+
+
+def _range_test(recipe: TrainConfig, options: argparse.Namespace) -> int:
+    from sbn_deploy.train.range_test import range_test
+
+    found = range_test(recipe)
+    if options.json:
+        show_json(found)
+        return 0
+    show_table(
+        ("factor", *found.rates, "loss"),
+        [
+            (row.factor, *(row.factor * rate for rate in found.rates.values()), row.loss)
+            for row in found.shown()
+        ],
+    )
+    settings = " ".join(f"--set {name}={rate:.2g}" for name, rate in found.suggested.items())
+    print(f"loss falls fastest at a factor of {found.factor:.2g}: {settings}")
+    return 0
+
+
+def _size(text: str) -> int | tuple[int, ...]:
+    """An argparse type: a whole number, or two of them as 96x128."""
+    sides = tuple(at_least(1)(side) for side in text.split("x"))
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size, such as 96 or 96x128")
+    return sides[0] if len(sides) == 1 else sides
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,6 +160,8 @@ def run(options: argparse.Namespace) -> int:
             options.set,
             arch=options.arch,
             data=options.data,
+            size=options.size,
+            fit=options.fit,
             out=options.out,
             seed=options.seed,
             epochs=options.epochs,
@@ -116,10 +173,12 @@ def run(options: argparse.Namespace) -> int:
     for warning in old_names:
         say(f"warning: {warning.message}")
     try:
-        result = train(recipe, resume=options.resume)
+        if options.find_lr:
+            return _range_test(recipe, options)
+        result = train(recipe, resume=options.resume, overwrite=options.overwrite, report=say)
     except Stopped as stopped:
         say(str(stopped))
-        return TERMINATED
+        return BY_SIGNAL + stopped.signal
     if os.environ.get("RANK", "0") != "0":
         return 0
     calibrated: list[Calibrated] = []

@@ -8,13 +8,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
-from sbn_deploy.data.dataset import Dataset, Split
+from sbn_deploy.data.dataset import Dataset, Split, formed
+from sbn_deploy.data.form import ImageForm
 from sbn_deploy.data.stream import Stream, of_memory, some
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 
 __all__ = [
     "Dataset",
+    "ImageForm",
     "Preprocess",
     "Split",
     "Stream",
@@ -34,13 +36,17 @@ def names() -> tuple[str, ...]:
     return (*GENERATED, *(f"{kind}:PATH" for kind in KINDS))
 
 
-def load(spec: str, split: Split) -> Dataset:
-    """One split of a data set.
+AS_THEY_ARE = ImageForm()
+
+
+def load(spec: str, split: Split, form: ImageForm = AS_THEY_ARE) -> Dataset:
+    """One split of a data set, its images in the form that is asked for.
 
     - `digits`: the 1797 8x8 images bundled with scikit-learn.
     - `signals`: noisy waveforms of six kinds, float32 [N, 1, 128], generated.
     - `cifar10:PATH`: CIFAR-10, as parquet files or as the original binary batches.
-    - `folder:PATH`: image files in PATH/train/CLASS and PATH/test/CLASS, or PATH/CLASS.
+    - `folder:PATH`: image files in PATH/train/CLASS, PATH/val/CLASS and PATH/test/CLASS, or
+      PATH/CLASS.
     - `npz:PATH`: a NumPy archive with `images` and `labels`, or with `x` and `y` for other
       inputs and tasks.
     - `hf-parquet:PATH`: a folder of parquet files as on the Hugging Face hub.
@@ -56,11 +62,9 @@ def load(spec: str, split: Split) -> Dataset:
     if split not in get_args(Split):
         raise ConfigError(f"unknown split {split!r}; choose one of {', '.join(get_args(Split))}")
     if spec in GENERATED:
-        dataset: Dataset = _reader(spec).load(split)
-        return dataset
+        return formed(_reader(spec).load(split), form)
     kind, path = _located(spec)
-    dataset = _reader(kind).load(path, split)
-    return dataset
+    return formed(_reader(kind).load(path, split, form), form)
 
 
 def is_classified_images(spec: str) -> bool:

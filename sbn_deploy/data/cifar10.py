@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sbn_deploy.data import parquet
 from sbn_deploy.data.dataset import Dataset, Split, eight_bit, of_training_part
+from sbn_deploy.data.form import ImageForm
 from sbn_deploy.data.stream import Indices, Pixels, Stream, digest, states
 from sbn_runtime.errors import ConfigError
 
@@ -19,7 +20,7 @@ RECORD = 1 + 3 * 32 * 32
 SUBFOLDER = "cifar-10-batches-bin"
 
 
-def load(folder: Path, split: Split) -> Dataset:
+def load(folder: Path, split: Split, form: ImageForm) -> Dataset:
     """One split, from the parquet layout or from the original binary batches.
 
     Each tenth training image of a class is for validation.
@@ -29,7 +30,7 @@ def load(folder: Path, split: Split) -> Dataset:
         MissingDependencyError: the parquet layout needs pyarrow and Pillow.
     """
     if _in_parquet(folder):
-        return parquet.load(folder, split, NAME)
+        return parquet.load(folder, split, form, NAME)
     part = "test" if split == "test" else "train"
     whole = np.concatenate([_records(batch) for batch in _batches(folder, part)])
     dataset = eight_bit(NAME, _images(whole), whole[:, 0], CLASSES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy import tasks
+from sbn_deploy.data.form import ImageForm
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.fit import Fit
 from sbn_runtime.preprocess import Preprocess, Standardize
 from sbn_runtime.tasks import CLASSIFICATION
 
@@ -18,6 +20,8 @@ Split = Literal["train", "validation", "test", "train+validation"]
 
 VALIDATION_EVERY = 10
 TEST_EVERY = 5
+VALIDATION_PARTS = ("validation", "valid", "val", "dev")
+"""What a part for validation may be called."""
 MOST_CLASSES = 100_000
 """More than data sets have; a label beyond is a mistake, and much is sized by the largest."""
 
@@ -36,6 +40,8 @@ class Dataset:
         classes: names of the classes or labels; empty for numbers and images.
         preprocess: what makes the network's input of `images`.
         task: what the targets are, a name of `sbn_deploy.tasks`.
+        notes: what people should know of the data, such as files that were not read.
+        divided: how the parts for testing and validation came about.
     """
 
     name: str
@@ -44,6 +50,8 @@ class Dataset:
     classes: tuple[str, ...]
     preprocess: Preprocess | Standardize
     task: str = CLASSIFICATION
+    notes: tuple[str, ...] = ()
+    divided: str = "parts of its own"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -105,12 +113,16 @@ def eight_bit(
     images: NDArray[np.uint8],
     labels: NDArray[Any],
     classes: Sequence[str],
+    fit: Fit | Literal[""] = "crop",
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     """A data set of 8-bit images, normalised to x = (2 pixel - 255) / 255 in [-1, 1].
 
     Args:
         images: uint8 [N, H, W, C].
         labels: [N], each from 0 to len(classes) - 1.
+        fit: how images of other sizes get this one.
+        notes: see `Dataset`.
 
     Raises:
         ConfigError: no images, as many labels as images are missing, or a
@@ -130,8 +142,9 @@ def eight_bit(
             f"{name}: image {wrong} has label {labels[wrong]}; with {len(classes)} classes "
             f"labels go from 0 to {len(classes) - 1}"
         )
-    preprocess = of_pixels(channels, height, width)
-    return Dataset(name, images, labels.astype(np.int64), tuple(classes), preprocess)
+    preprocess = of_pixels(channels, height, width, fit)
+    labels = labels.astype(np.int64)
+    return Dataset(name, images, labels, tuple(classes), preprocess, notes=notes)
 
 
 def numbered(labels: NDArray[Any], name: str) -> tuple[str, ...]:
@@ -154,10 +167,50 @@ def numbered(labels: NDArray[Any], name: str) -> tuple[str, ...]:
     return tuple(str(index) for index in range(largest + 1))
 
 
-def of_pixels(channels: int, height: int, width: int) -> Preprocess:
+def of_pixels(
+    channels: int, height: int, width: int, fit: Fit | Literal[""] = "crop"
+) -> Preprocess:
     """The normalisation x = (2 pixel - 255) / 255 of 8-bit images."""
     half = (0.5,) * channels
-    return Preprocess(channels, height, width, pixel_max=255, mean=half, std=half)
+    return Preprocess(channels, height, width, pixel_max=255, mean=half, std=half, fit=fit)
+
+
+def formed(dataset: Dataset, form: ImageForm) -> Dataset:
+    """The data set with its 8-bit images in a form, by the arithmetic of `Preprocess.sized`.
+
+    Raises:
+        ConfigError: images would change whose targets are maps, which would have to be changed
+            alike, or which are neither grey nor RGB.
+    """
+    have = dataset.preprocess
+    if not isinstance(have, Preprocess):
+        return dataset
+    if not form.fit:
+        return replace(dataset, preprocess=replace(have, fit=""))
+    channels = {"auto": have.channels, "grey": 1, "rgb": 3}[form.colour]
+    height, width = form.size or (have.height, have.width)
+    per_channel = (have.mean[0],) * channels, (have.std[0],) * channels
+    wanted = replace(
+        have, channels=channels, height=height, width=width, mean=per_channel[0],
+        std=per_channel[1], fit=form.fit,
+    )  # fmt: skip
+    images = dataset.images
+    if (channels, height, width) != (have.channels, have.height, have.width):
+        if not tasks.find(dataset.task).sample_wise:
+            raise ConfigError(
+                f"{dataset.name} has targets for each pixel, which do not follow another size or"
+                " colour of the images; leave them out"
+            )
+        if have.channels not in (1, 3):
+            raise ConfigError(
+                f"{dataset.name} has images of {have.channels} channels; size and colour are for"
+                " grey and RGB"
+            )
+        plain = images[..., 0] if have.channels == 1 else images
+        images = np.stack([wanted.sized(image) for image in plain])
+    elif have.channels not in (1, 3):
+        wanted = replace(have, fit=form.fit)
+    return replace(dataset, images=images, preprocess=wanted)
 
 
 def evenly_spaced(size: int, count: int) -> NDArray[np.int64]:
@@ -179,6 +232,8 @@ def of_training_part(part: Dataset, split: Split) -> Dataset:
     Each tenth image of every class is for validation; each tenth one where images have
     no class.
     """
+    divided = f"a test part of its own; {_tenth(part)}"
+    part = replace(part, divided=divided)
     if split == "train+validation":
         return part
     held_out = every(_strata(part), VALIDATION_EVERY)
@@ -192,9 +247,63 @@ def of_whole(whole: Dataset, split: Split) -> Dataset:
     class.
     """
     held_out = every(_strata(whole), TEST_EVERY)
+    divided = f"each {TEST_EVERY}th image{_of_class(whole)} for testing; {_tenth(whole)}"
     if split == "test":
-        return whole.take(np.flatnonzero(held_out))
-    return of_training_part(whole.take(np.flatnonzero(~held_out)), split)
+        return replace(whole.take(np.flatnonzero(held_out)), divided=divided)
+    rest = of_training_part(whole.take(np.flatnonzero(~held_out)), split)
+    return replace(rest, divided=divided)
+
+
+def _tenth(part: Dataset) -> str:
+    return f"each {VALIDATION_EVERY}th{_of_class(part)} of those to train on for validation"
+
+
+def _of_class(part: Dataset) -> str:
+    return " of a class" if part.task == CLASSIFICATION else ""
+
+
+def of_parts(split: Split, read: Callable[[str], Dataset], parts: Container[str]) -> Dataset:
+    """A split of a data set in parts: train, and perhaps validation and test.
+
+    Without a test part, each fifth image of a class of train is for testing and nothing else;
+    without a validation part, each tenth of the rest is for validation.
+
+    Args:
+        read: gives a part by its name.
+        parts: the names of those that there are.
+    """
+    if split == "test" and "test" in parts:
+        return read("test")
+    if split == "validation" and "validation" in parts:
+        return read("validation")
+    train = read("train")
+    if "test" not in parts:
+        if split == "test":
+            return of_whole(train, split)
+        train = of_whole(train, "train+validation")
+        if "validation" in parts:
+            fifth = f"each {TEST_EVERY}th image{_of_class(train)} of train for testing"
+            train = replace(train, divided=f"a validation part of its own; {fifth}")
+    if "validation" not in parts:
+        part = of_training_part(train, split)
+        return part if "test" in parts else replace(part, divided=train.divided)
+    return train if split == "train" else joined(train, read("validation"))
+
+
+def joined(first: Dataset, second: Dataset) -> Dataset:
+    """Two parts of a data set as one. Raises ConfigError where their inputs differ in shape."""
+    if first.input_shape != second.input_shape:
+        raise ConfigError(
+            f"{first.name}: inputs for training are {list(first.input_shape)}, those for"
+            f" validation {list(second.input_shape)} (channels first); give them one form with"
+            " --size and --set colour=rgb"
+        )
+    return replace(
+        first,
+        images=np.concatenate([first.images, second.images]),
+        labels=np.concatenate([first.labels, second.labels]),
+        notes=(*first.notes, *second.notes),
+    )
 
 
 def _strata(part: Dataset) -> NDArray[np.int64]:

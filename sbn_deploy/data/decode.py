@@ -8,55 +8,71 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.reading.images import read_image
-from sbn_runtime.errors import ConfigError, InputError, MissingDependencyError
+from sbn_deploy.data.form import ImageForm, size_text
+from sbn_runtime.decode import decode as decoded
+from sbn_runtime.errors import ConfigError, InputError
+from sbn_runtime.fit import fitted
+from sbn_runtime.raster import Raster, to_grey
+
+Image = NDArray[np.uint8]
 
 
-def decode(sources: Iterable[tuple[str, bytes | Path]], name: str) -> NDArray[np.uint8]:
-    """Images of one size as uint8 [N, H, W, C]; grey if all of them are, else RGB.
+def decode(sources: Iterable[tuple[str, bytes | Path]], name: str, form: ImageForm) -> Image:
+    """Images of one size as uint8 [N, H, W, C]; grey if the form or all of them are, else RGB.
 
     Args:
         sources: what to call each image in a message, and its file or contents.
         name: the data set, for messages.
 
     Raises:
-        ConfigError: an image cannot be read, or is of another size than the first.
+        ConfigError: an image cannot be read, or the form names no size and they differ in it.
         MissingDependencyError: Pillow is missing.
     """
-    check_pillow()
-    arrays: list[NDArray[np.uint8]] = []
-    size: tuple[int, ...] = ()
-    first = ""
+    images: list[Image] = []
+    sizes: dict[tuple[int, ...], str] = {}
     for title, source in sources:
         try:
-            array = read_image(source)
+            raster = decoded(source)
         except InputError as error:
             raise ConfigError(f"{name}: {title} is {error}") from error
-        if not size:
-            size, first = array.shape[:2], title
-        elif array.shape[:2] != size:
-            raise ConfigError(
-                f"{name}: {title} has {array.shape[0]}x{array.shape[1]} pixels, but {first} "
-                f"{size[0]}x{size[1]}; resize all images to one size first"
-            )
-        arrays.append(array)
-    if not arrays:
+        image = _formed(raster, form)
+        sizes.setdefault(image.shape[:2], title)
+        # With one more size it is said how many there are.
+        if len(sizes) == 1:
+            images.append(image)
+    if len(sizes) > 1:
+        raise ConfigError(f"{name}: {_differ(sizes, form)}")
+    if not images:
         raise ConfigError(f"{name} holds no images; give a data set with some")
-    if all(array.ndim == 2 for array in arrays):
-        return np.stack(arrays)[..., np.newaxis]
-    return np.stack([in_colour(array) for array in arrays])
+    if all(image.ndim == 2 for image in images) and form.colour != "rgb":
+        return np.stack(images)[..., np.newaxis]
+    return np.stack([in_colour(image) for image in images])
 
 
-def in_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image of `read_image` as RGB [H, W, 3]."""
+def in_colour(image: Image) -> Image:
+    """Grey [H, W] or RGB [H, W, 3] as RGB."""
     return np.stack([image] * 3, axis=2) if image.ndim == 2 else image
 
 
-def check_pillow() -> None:
-    """Raises MissingDependencyError where Pillow is missing."""
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            "image files need Pillow; install it with `pip install sbn-deploy[train]`"
-        ) from error
+def _formed(raster: Raster, form: ImageForm) -> Image:
+    """Grey [H, W] or RGB [H, W, 3]; the same as `Preprocess.fitted` makes of it."""
+    image = raster.upright() if form.fit else raster.plain()
+    if form.colour == "grey" and image.ndim == 3:
+        image = to_grey(image)
+    if form.size is None or not form.fit:
+        return image
+    if image.ndim == 2:
+        return fitted(image[..., np.newaxis], *form.size, form.fit)[..., 0]
+    return fitted(image, *form.size, form.fit)
+
+
+def _differ(sizes: dict[tuple[int, ...], str], form: ImageForm) -> str:
+    """What to do about images of several sizes."""
+    (first, one), (second, other), *_ = sizes.items()
+    shorter = sorted(min(size) for size in sizes)[len(sizes) // 2]
+    usual = next((size for size in (224, 128, 96, 64, 32) if size <= shorter), 32)
+    remedy = f"give them one with --size, as --size {usual}" if form.fit else "make them alike"
+    return (
+        f"{other} has {size_text(*second)}, but {one} {size_text(*first)}, and there are"
+        f" {len(sizes)} sizes in all; {remedy}"
+    )

@@ -19,6 +19,7 @@ from sbn_deploy.data.dataset import (
     of_training_part,
     of_whole,
 )
+from sbn_deploy.data.form import ImageForm
 from sbn_deploy.data.stream import Indices, Pixels, Stream, digest, states
 from sbn_deploy.reading.npz import Archive
 from sbn_deploy.reading.text import readable
@@ -27,7 +28,7 @@ from sbn_runtime.errors import ConfigError
 Shape = tuple[int, ...]
 
 
-def load(path: Path, split: Split) -> Dataset:
+def load(path: Path, split: Split, _: ImageForm) -> Dataset:
     """One split of an archive.
 
     It holds `images` uint8 [N, H, W] or [N, H, W, C] and integer `labels` [N];

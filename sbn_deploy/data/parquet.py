@@ -10,54 +10,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.data.dataset import (
+    VALIDATION_PARTS,
     Dataset,
     Split,
     eight_bit,
     numbered,
-    of_training_part,
-    of_whole,
+    of_parts,
 )
-from sbn_deploy.data.decode import check_pillow, decode
-from sbn_deploy.data.stream import Indices, Pixels, Stream, Unreadable, digest, states
-from sbn_deploy.reading.images import read_image
+from sbn_deploy.data.decode import decode
+from sbn_deploy.data.form import ImageForm
+from sbn_deploy.data.stream import Encoded, Indices, Stream, Unreadable, digest, states
 from sbn_deploy.reading.parquet import NO_LABEL, ParquetFile
 from sbn_deploy.reading.text import parse_json, readable, readable_names
+from sbn_runtime.decode import decode as decoded
+from sbn_runtime.decode import formats
 from sbn_runtime.errors import ConfigError, InputError
 
 LABELS = ("label", "labels", "fine_label")
-VALIDATION_PARTS = ("validation", "valid", "val", "dev")
 
 
-def load(folder: Path, split: Split, name: str = "") -> Dataset:
+def load(folder: Path, split: Split, form: ImageForm, name: str = "") -> Dataset:
     """One split of a folder of `train-*.parquet`, `test-*.parquet` and so on.
 
     A column holds encoded images (`img` or `image`, with `bytes`), another one
     integer labels (`label`). Names of the classes come from the file's
-    metadata. Without a validation part, each tenth training image of a class
-    is for validation; without a test part, each fifth image is for testing.
+    metadata. A part for validation may be called as in `VALIDATION_PARTS`; it and that for
+    testing may be missing, see `of_parts`.
 
     Raises:
-        ConfigError: a missing or broken file, or no such columns.
+        ConfigError: a missing or broken file, no such columns, or images of several sizes
+            while the form has none.
         MissingDependencyError: pyarrow or Pillow is missing.
     """
-    name = name or _name(folder)
-    own_validation = next((part for part in VALIDATION_PARTS if _files(folder, part)), None)
-    if split == "test" and _files(folder, "test"):
-        return _part(folder, "test", name)
-    if own_validation and split == "validation":
-        return _part(folder, own_validation, name)
-    train = _part(folder, "train", name)
-    if own_validation and split != "test":
-        if split == "train":
-            return train
-        extra = _part(folder, own_validation, name)
-        return eight_bit(
-            name,
-            np.concatenate([train.images, extra.images]),
-            np.concatenate([train.labels, extra.labels]),
-            train.classes,
-        )
-    return (of_training_part if _files(folder, "test") else of_whole)(train, split)
+    validation = next((part for part in VALIDATION_PARTS if _files(folder, part)), "")
+    named = {"train": "train", "validation": validation, "test": "test"}
+    parts = {part for part, own in named.items() if own and _files(folder, own)}
+    return of_parts(
+        split, lambda part: _part(folder, named[part], name or _name(folder), form), parts
+    )
 
 
 def _name(folder: Path) -> str:
@@ -107,12 +97,12 @@ def stream(folder: Path, name: str = "") -> Stream:
     """
     own = bool(_files(folder, "test"))
     table = _table(folder, "test" if own else "train")
-    check_pillow()
+    formats()  # Pillow must be there
 
-    def read(wanted: Indices) -> Iterator[Pixels | Unreadable]:
+    def read(wanted: Indices) -> Iterator[Encoded]:
         for image in table.images(wanted):
             try:
-                yield read_image(image)
+                yield decoded(image)
             except InputError as error:
                 yield Unreadable(str(error))
 
@@ -129,14 +119,15 @@ def stream(folder: Path, name: str = "") -> Stream:
     return whole if own else whole.test_part()
 
 
-def _part(folder: Path, part: str, name: str) -> Dataset:
+def _part(folder: Path, part: str, name: str, form: ImageForm) -> Dataset:
     table = _table(folder, part)
     if (table.labels == NO_LABEL).any():
         first = int(np.flatnonzero(table.labels == NO_LABEL)[0])
         raise ConfigError(f"{name}: {table.title(first)} has no label; each needs one from 0 up")
     images = table.images(np.arange(len(table.labels)))
-    pixels = decode(((table.title(i), image) for i, image in enumerate(images)), name)
-    return eight_bit(name, pixels, table.labels, table.classes or numbered(table.labels, name))
+    pixels = decode(((table.title(i), image) for i, image in enumerate(images)), name, form)
+    classes = table.classes or numbered(table.labels, name)
+    return eight_bit(name, pixels, table.labels, classes, form.fit)
 
 
 def _table(folder: Path, part: str) -> _Table:

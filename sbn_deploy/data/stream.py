@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sbn_deploy.data.dataset import TEST_EVERY, Dataset, evenly_spaced, every
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
+from sbn_runtime.raster import Raster
 
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
@@ -23,6 +24,10 @@ class Unreadable:
     """Stands for an image that cannot be read, and says why."""
 
     reason: str
+
+
+Encoded = Raster | Unreadable
+"""What an image file is read as."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,10 @@ class Stream:
         pixel_max: the pixel value that stands for full intensity.
         shape: height, width and channels of all images; None for encoded ones.
         title: what to call the image of an index in a message.
-        read: the images of rising indices, uint8 [H, W, C], of encoded ones [H, W] where
-            they are grey. Raises ConfigError where the data as a whole is damaged.
+        read: the images of rising indices, uint8 [H, W, C], or encoded ones as they were
+            decoded. Raises ConfigError where the data as a whole is damaged.
         fingerprint: another one for other data.
+        notes: what people should know of the data, such as files that are not read.
     """
 
     name: str
@@ -47,8 +53,9 @@ class Stream:
     pixel_max: int
     shape: tuple[int, int, int] | None
     title: Callable[[int], str]
-    read: Callable[[Indices], Iterator[Pixels | Unreadable]]
+    read: Callable[[Indices], Iterator[Pixels | Encoded]]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -13,12 +13,14 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from sbn_deploy.data import Stream
+from sbn_deploy.data.form import size_text
 from sbn_deploy.data.stream import Unreadable
 from sbn_deploy.engines.onnx import stock_engine
 from sbn_runtime import InputError, ModelError, Preprocess, Session, sampling
 from sbn_runtime.calibration import Calibration
 from sbn_runtime.executor import DOMAIN, METADATA_KEY
 from sbn_runtime.modelfile import imported_domains
+from sbn_runtime.raster import Raster
 from sbn_runtime.uncertainty import softmax
 
 Images = NDArray[np.uint8]
@@ -113,7 +115,8 @@ def load_classifier(
             if value is not None:
                 raise InputError(f"{name} does not apply: {path} has no noise")
         model = _stock(path, data, threads)
-    if data.shape is not None and data.shape != model.shape:
+    fits = model.preprocess.fit or data.shape is None or data.shape == model.shape
+    if not fits and data.shape is not None:
         raise InputError(
             f"{data.name} has images of {_size(data.shape)}, but {path} takes"
             f" {_size(model.shape)}; give it images of that size"
@@ -205,7 +208,8 @@ def _first_shape(data: Stream) -> tuple[int, int, int]:
     """Of the first encoded image that can be read."""
     for image in data.read(np.arange(len(data))):
         if not isinstance(image, Unreadable):
-            height, width, channels = (*image.shape, 1)[:3]
+            pixels = image.plain() if isinstance(image, Raster) else image
+            height, width, channels = (*pixels.shape, 1)[:3]
             return height, width, channels
     raise InputError(f"{data.name}: none of its {len(data)} images can be read")
 
@@ -216,4 +220,4 @@ def _fixed(batch: int | str | None) -> int | None:
 
 def _size(shape: tuple[int, int, int]) -> str:
     height, width, channels = shape
-    return f"{height}x{width} pixels in {channels} channel{'s' if channels > 1 else ''}"
+    return f"{size_text(height, width)} in {channels} channel{'s' if channels > 1 else ''}"

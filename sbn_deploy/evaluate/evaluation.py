@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.data import Dataset, Stream
-from sbn_deploy.data.stream import Pixels, Unreadable
+from sbn_deploy.data.form import size_text
+from sbn_deploy.data.stream import Encoded, Pixels, Unreadable
 from sbn_deploy.evaluate.calibrated import Sets, calibration_scores
 from sbn_deploy.evaluate.calibration import reliability
 from sbn_deploy.evaluate.classifier import Classifier
@@ -23,6 +24,7 @@ from sbn_deploy.evaluate.ranking import area_under_risk_coverage, risk_coverage,
 from sbn_deploy.evaluate.scores import Answers, summary
 from sbn_deploy.records.evaluation import CalibrationScores, Data, Skipped
 from sbn_runtime import InputError
+from sbn_runtime.raster import Raster
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Evaluator:
             )
         return Outcome(Answers.joined(self._parts), self._skipped, self._seconds, scores)
 
-    def _read(self, images: Iterator[Pixels | Unreadable], first: int) -> _Read:
+    def _read(self, images: Iterator[Pixels | Encoded], first: int) -> _Read:
         indices, kept, skipped = [], [], []
         count = 0
         for index, image in enumerate(islice(images, self._batch), first):
@@ -159,7 +161,7 @@ class Evaluator:
         pixels = np.stack(kept) if kept else np.empty((0, *self._model.shape), np.uint8)
         return _Read(count, np.array(indices, np.int64), pixels, skipped)
 
-    def _fitted(self, index: int, image: Pixels | Unreadable) -> Pixels | Unreadable:
+    def _fitted(self, index: int, image: Pixels | Encoded) -> Pixels | Unreadable:
         """The image as the model takes it, [H, W, C], or why it cannot be."""
         if isinstance(image, Unreadable):
             return image
@@ -168,19 +170,30 @@ class Evaluator:
             return Unreadable(
                 f"label {label} is not a class; they range from 0 to {self._classes - 1}"
             )
+        preprocess = self._model.preprocess
+        if isinstance(image, Raster):
+            if preprocess.fit:
+                try:
+                    return preprocess.fitted(image)
+                except InputError as error:
+                    return Unreadable(str(error))
+            image = image.plain()
         height, width, channels = self._model.shape
-        if image.shape[:2] != (height, width):
-            found = f"{image.shape[0]}x{image.shape[1]}"
-            return Unreadable(f"has {found} pixels, but the model takes {height}x{width}")
-        brightest, most = int(image.max()), self._model.preprocess.pixel_max
+        brightest, most = int(image.max()), preprocess.pixel_max
         if brightest > most:
             return Unreadable(f"has a pixel of {brightest}, but the model's largest is {most}")
+        known = 1 if image.ndim == 2 else image.shape[2]
+        if preprocess.fit and {known, channels} <= {1, 3}:
+            return preprocess.sized(image[..., 0] if image.ndim == 3 and known == 1 else image)
+        if image.shape[:2] != (height, width):
+            found = size_text(*image.shape[:2])
+            return Unreadable(f"has {found}, but the model takes {height}x{width}")
         if image.ndim == 2:
             return np.stack([image] * channels, axis=2)
-        if image.shape[2] != channels:
+        if known != channels:
             if channels == 1:
                 return Unreadable("is in colour, but the model takes grey images")
-            return Unreadable(f"has {image.shape[2]} channels, but the model takes {channels}")
+            return Unreadable(f"has {known} channels, but the model takes {channels}")
         return image
 
     def _keep(self, batch: Batch) -> None:

@@ -130,9 +130,10 @@ def load_sample(spec: str, task: str, preprocess: Preprocess | Standardize | Non
             " its --task"
         )
     parts = []
+    form = data.ImageForm.of(preprocess)
     counts: tuple[tuple[Split, int], ...] = (("train", IMAGES), ("test", TEST_IMAGES))
     for split, count in counts:
-        part = data.load(spec, split).for_task(task).evenly(count)
+        part = data.load(spec, split, form).for_task(task).evenly(count)
         if preprocess is None and part.pixels:
             raise ConfigError(
                 "--int8 gives the network images, and how they become its input is not known; add"

@@ -83,7 +83,8 @@ class Materialized:
 
     def _test_images(self) -> data.Dataset | None:
         try:
-            test = data.load(self.meta.data, "test").for_task(self.task)
+            form = data.ImageForm.of(self.meta.preprocess)
+            test = data.load(self.meta.data, "test", form).for_task(self.task)
         except (ConfigError, MissingDependencyError):
             return None
         expected = example.shapes_of_inputs(self.meta.preprocess)[0][1:]

@@ -10,15 +10,15 @@ from sbn_runtime.preprocess import Preprocess
 
 from .example import Shape
 
-KEYS = ("mean", "std", "range", "order", "size")
+KEYS = ("mean", "std", "range", "order", "size", "fit")
 
 
 def parse(texts: Sequence[str], inputs: Sequence[Shape]) -> Preprocess | None:
     """The normalisation that KEY=VALUE texts say, for the first of the inputs; None without any.
 
     mean and std are one number for all channels or one for each, range the pixel value of
-    full intensity, order rgb or bgr, size HxW, which must be that of the input. Numbers
-    may be fractions.
+    full intensity, order rgb or bgr, size HxW, which must be that of the input, fit how images
+    of other sizes get it: crop, pad or stretch. Numbers may be fractions.
 
     Raises:
         ConfigError: an unknown key, an invalid value, or an input of other channels.
@@ -48,12 +48,14 @@ def parse(texts: Sequence[str], inputs: Sequence[Shape]) -> Preprocess | None:
         "mean": _for_channels("mean", given.get("mean", "0"), channels),
         "std": _for_channels("std", given.get("std", "1"), channels),
         "order": order,
+        "fit": given.get("fit", "crop"),
     }
     try:
         return Preprocess.from_json(fields)
     except ModelError as error:
         raise ConfigError(
-            f"preprocessing {' '.join(texts)}: range is 1 to 255, std above 0, order rgb or bgr"
+            f"preprocessing {' '.join(texts)}: range is 1 to 255, std above 0, order rgb or bgr,"
+            " fit crop, pad or stretch"
         ) from error
 
 

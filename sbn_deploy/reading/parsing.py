@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sbn_runtime.errors import SbnError
-
-LONGEST = 300
-"""Characters of a parser's message that are shown: some quote the whole file."""
+from sbn_runtime.errors import SbnError, reason
 
 
 @contextmanager
@@ -33,17 +30,6 @@ def parsing(
             raise error(f"cannot read {path}: {reason(failure)}") from failure
         advice = f"; {remedy}" if remedy else ""
         raise error(f"{path} {problem}: {reason(failure)}{advice}") from failure
-
-
-def reason(failure: Exception) -> str:
-    """What an exception says, on one line."""
-    if isinstance(failure, RecursionError):
-        return "it is nested too deep"
-    if isinstance(failure, MemoryError):
-        return "it does not fit into memory"
-    text = getattr(failure, "strerror", None) or str(failure) or type(failure).__name__
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 
 def check_memory(size: int) -> None:

@@ -11,6 +11,11 @@ from sbn_deploy.records.measurement import Measurement, Model
 from sbn_deploy.records.remote import Remote
 from sbn_deploy.records.schema import Record, check
 
+FEWEST_CALLS = 10
+"""Of fewer, no median, throughput, interval or ratio is said."""
+FEWEST_FOR = {90: 50, 99: 500}
+"""Calls that a percentile needs: five lie beyond it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Record):
@@ -48,11 +53,12 @@ class Timing(Record):
     runs: int
     """Timed calls."""
     p50_ms: float
-    """Median time of a call."""
+    """Median time of a call; of fewer than `FEWEST_CALLS` it says little, and is not shown."""
     prediction_low_ms: float | None = None
     prediction_high_ms: float | None = None
     p90_ms: float | None = None
     p99_ms: float | None = None
+    """Null where there were fewer calls than `FEWEST_FOR` it."""
     min_ms: float | None = None
     images_per_s: float | None = None
     """Inputs per second, at the median."""
@@ -76,6 +82,11 @@ class Timing(Record):
 
     def __post_init__(self) -> None:
         check(self.p50_ms > 0, "a time is not above zero")
+
+    @property
+    def enough(self) -> bool:
+        """Whether there were as many calls as figures need."""
+        return self.runs >= FEWEST_CALLS
 
 
 @dataclass(frozen=True, kw_only=True)

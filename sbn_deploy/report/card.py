@@ -260,7 +260,7 @@ def _scored_on(about: Subject) -> str:
 def _timings(about: Subject, record: Benchmark) -> Iterator[tuple[str, ...]]:
     own = {model.name: model for model in record.models if about.is_of(model)}
     for timing in record.results:
-        if timing.model not in own:
+        if timing.model not in own or not timing.enough:
             continue
         low, high = timing.prediction_low_ms, timing.prediction_high_ms
         yield (
@@ -329,7 +329,8 @@ def _ship(about: Subject) -> Point | None:
     if not about.evaluations or not about.benchmarks:
         return None
     sweeps = [record.limits for _, record in about.runs if isinstance(record, Sweep)]
-    points = collect(about.runs).comparisons[0].points
+    comparisons = collect(about.runs).comparisons
+    points = comparisons[0].points if comparisons else []
     if sum(point.accuracy is not None for point in points) < 2:
         return None
     return decide(points, sweeps[-1] if sweeps else NO_LIMITS).ship

@@ -131,10 +131,12 @@ def _shipped(
             f" {milliseconds(point.timing.p50_ms)}{where}"
         )
     elif limits == NO_LIMITS:
-        text = (
-            f"{described(point)} is the fastest within {100 * WITHIN:.0f} point of the best"
-            f" accuracy{where}"
-        )
+        best_of = decision.most_accurate or point
+        loss = (best_of.accuracy or accuracy).value - accuracy.value
+        kept = "whose accuracy does not differ significantly from the best"
+        if loss <= WITHIN:
+            kept = f"within {100 * WITHIN:.0f} point of the best accuracy"
+        text = f"{described(point)} is the fastest {kept}{where}"
     else:
         what = "most accurate" if limits.min_accuracy is None else "fastest"
         text = f"{described(point)} is the {what} {wish(limits)}{where}"

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sbn_deploy.records.benchmark import Benchmark, Timing
+from sbn_deploy.records.benchmark import FEWEST_CALLS, Benchmark, Timing
 from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
 from sbn_deploy.records.measurement import Measurement
 from sbn_deploy.records.measurement import Model as ModelFile
@@ -92,7 +92,8 @@ class _Collection:
         tasks = list(self.tasks().values())
         if not (comparisons or evaluations or tasks or profiles):
             raise InputError(
-                "the measurements hold no results; measure again with sbn benchmark, profile or"
+                " ".join(dict.fromkeys(self.notes))
+                or "the measurements hold no results; measure again with sbn benchmark, profile or"
                 " evaluate"
             )
         self.note_skipped()
@@ -200,6 +201,13 @@ class _Collection:
             models = {model.name: model for model in record.models}
             for timing in record.results:
                 facts = models[timing.model]
+                if not timing.enough:
+                    self.notes.append(
+                        f"{path.name}: {self.names[facts.sha256]} in {engine_name(timing.engine)}"
+                        f" ({_load(timing)}) has {timing.runs} of the {FEWEST_CALLS} calls that"
+                        " figures need; it is left out."
+                    )
+                    continue
                 key = (machine, facts.sha256, timing.engine, timing.threads, timing.batch)
                 if key in found and found[key][0] != path:
                     self.notes.append(
@@ -263,8 +271,16 @@ class _Collection:
                 continue
             names = {model.name: self.names[model.sha256] for model in record.models}
             base = record.models[0].name
+            few = {
+                (timing.model, timing.engine, timing.threads, timing.batch)
+                for timing in record.results
+                if not timing.enough
+            }
             for entry in record.ratios:
+                load = (entry.threads, entry.batch)
                 if (entry.model, entry.engine) == (base, "sbn"):
+                    continue
+                if few & {(entry.model, entry.engine, *load), (base, "sbn", *load)}:
                     continue
                 yield RatioRow(
                     machine=self.machine(record),

@@ -11,6 +11,8 @@ from .content import Accuracy, Point
 
 # Without limits, how much accuracy the faster model may lose.
 WITHIN = 0.01
+# And how much if these images do not show that it is less accurate at all.
+AT_MOST = 0.05
 # 0.97 is not below 0.98 - 0.01, whatever binary fractions make of it.
 _EPSILON = 1e-9
 NO_LIMITS = Limits()
@@ -62,7 +64,9 @@ def decide(points: Sequence[Point], limits: Limits = NO_LIMITS) -> Decision:
 
     - With a least accuracy, the fastest that reaches it.
     - With a budget only, the most accurate in time.
-    - Without limits, the fastest whose accuracy is at most WITHIN below the best one.
+    - Without limits, the fastest whose accuracy is at most WITHIN below the best one, or at most
+      AT_MOST, if its confidence interval holds the best: a few images more or less are no reason
+      for a network that is several times slower.
     - Where no accuracy is known, the fastest.
 
     Of equally good points, the more accurate or faster, then the first by name.
@@ -87,11 +91,16 @@ def decide(points: Sequence[Point], limits: Limits = NO_LIMITS) -> Decision:
     elif limits.budget_ms is not None:
         ship = best
     else:
-        floor = _accuracy(best).value - WITHIN - _EPSILON
-        ship = min((point for point, accuracy in fits if accuracy.value >= floor), key=_speed)
+        top = _accuracy(best).value
+        ship = min((point for point, accuracy in fits if _alike(accuracy, top)), key=_speed)
     alike = [point for point, accuracy in fits if accuracy.high >= _accuracy(ship).value]
     faster = min(alike, key=_speed)
     return Decision(ship, best, faster if faster.timing.p50_ms < ship.timing.p50_ms else None)
+
+
+def _alike(accuracy: Accuracy, best: float) -> bool:
+    loss = best - accuracy.value - _EPSILON
+    return loss <= WITHIN or (loss <= AT_MOST and accuracy.high >= best)
 
 
 def _in_time(point: Point, limits: Limits) -> bool:

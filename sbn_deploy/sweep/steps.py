@@ -115,6 +115,8 @@ class Sweep:
         """
         files = [step.output for step in self.steps() if step.output.suffix == ".json"]
         report = collect(load_all(files, say))
+        if not report.comparisons:
+            raise ConfigError(" ".join(report.notes))
         # The report opens with the answer to its first comparison, by the same decision.
         points = report.comparisons[0].points
         decision = decide(points, limits)

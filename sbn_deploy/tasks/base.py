@@ -55,6 +55,7 @@ class Objective(ABC):
         sample_wise: whether targets stay right when an image is shifted or mirrored.
         smoothed: whether label smoothing means something.
         counts_hits: whether single answers are right or wrong.
+        weighted: whether classes can be weighed.
     """
 
     name: ClassVar[str]
@@ -62,6 +63,7 @@ class Objective(ABC):
     sample_wise: ClassVar[bool] = True
     smoothed: ClassVar[bool] = False
     counts_hits: ClassVar[bool] = True
+    weighted: ClassVar[bool] = False
 
     @property
     def task(self) -> Task:
@@ -91,8 +93,13 @@ class Objective(ABC):
         """Shape of what a network answers to one input, `classes` of which have names."""
 
     @abstractmethod
-    def loss(self, output: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        """Mean loss of a network's float32 output [N, ...], before any activation."""
+    def loss(
+        self, output: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None = None
+    ) -> Tensor:
+        """Mean loss of a network's float32 output [N, ...], before any activation.
+
+        weights: float32 [K], of the classes, where they are `weighted`.
+        """
 
     @abstractmethod
     def distance(self, output: Tensor, wanted: Tensor, temperature: float) -> Tensor:

@@ -9,21 +9,23 @@ import numpy as np
 from sbn_runtime.errors import ConfigError
 
 from .base import Array, Metric, Objective
-from .metrics import accuracy, intersection_over_union
+from .metrics import accuracy, balanced_accuracy, intersection_over_union
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 ACCURACY = Metric("accuracy", "accuracy", "share")
 NLL = Metric("nll", "negative log-likelihood", better="lower")
+BALANCED = Metric("balanced_accuracy", "balanced accuracy", "share")
 
 
 class Classification(Objective):
     """Integers [N], and cross-entropy."""
 
     name = "classification"
-    metrics: tuple[Metric, ...] = (ACCURACY, NLL)
+    metrics: tuple[Metric, ...] = (ACCURACY, BALANCED, NLL)
     smoothed = True
+    weighted = True
 
     def targets(self, y: Array, inputs: tuple[int, ...], name: str) -> Array:
         if y.dtype.kind not in "iu" or y.shape != (inputs[0],):
@@ -33,10 +35,12 @@ class Classification(Objective):
     def outputs(self, targets: Array, classes: int) -> tuple[int, ...]:
         return (classes,)
 
-    def loss(self, output: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    def loss(
+        self, output: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None = None
+    ) -> Tensor:
         import torch.nn.functional as F
 
-        return F.cross_entropy(output, targets, label_smoothing=smoothing)
+        return F.cross_entropy(output, targets, weight=weights, label_smoothing=smoothing)
 
     def distance(self, output: Tensor, wanted: Tensor, temperature: float) -> Tensor:
         """T^2 KL(teacher, network) at temperature T, mean over images and pixels."""
@@ -55,8 +59,10 @@ class Classification(Objective):
     def scores(self, answer: Array, targets: Array) -> dict[str, float]:
         of_true = np.take_along_axis(answer, targets[:, np.newaxis], axis=1)
         losses = -np.log(np.maximum(of_true, np.finfo(np.float32).tiny), dtype=np.float64)
+        predicted = answer.argmax(axis=1)
         return {
-            ACCURACY.key: accuracy(answer.argmax(axis=1), targets),
+            ACCURACY.key: accuracy(predicted, targets),
+            BALANCED.key: balanced_accuracy(predicted, targets),
             NLL.key: float(losses.mean()),
         }
 
@@ -74,6 +80,7 @@ class Segmentation(Classification):
     name = "segmentation"
     metrics = (MIOU, PIXELS, NLL)
     sample_wise = False
+    weighted = False
 
     def targets(self, y: Array, inputs: tuple[int, ...], name: str) -> Array:
         wanted = (inputs[0], *inputs[2:])

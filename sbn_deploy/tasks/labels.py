@@ -39,7 +39,9 @@ class Multilabel(Objective):
     def outputs(self, targets: Array, classes: int) -> tuple[int, ...]:
         return (classes,)
 
-    def loss(self, output: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    def loss(
+        self, output: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None = None
+    ) -> Tensor:
         import torch.nn.functional as F
 
         return F.binary_cross_entropy_with_logits(output, targets.to(output.dtype))

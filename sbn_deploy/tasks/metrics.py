@@ -15,6 +15,13 @@ def accuracy(predicted: Array, truth: Array) -> float:
     return float((predicted == truth).mean())
 
 
+def balanced_accuracy(predicted: Array, truth: Array) -> float:
+    """Mean over the classes that occur in the truth, of the share that is answered right."""
+    right = np.bincount(truth.ravel(), weights=(predicted == truth).ravel())
+    count = np.bincount(truth.ravel())
+    return float((right[count > 0] / count[count > 0]).mean())
+
+
 def f1_scores(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
     """2 TP / (2 TP + FP + FN) of each label [K], of labels [N, K]; 0 where all of them are 0."""
     hits = (predicted & truth).sum(axis=0)

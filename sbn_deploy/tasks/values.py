@@ -35,7 +35,9 @@ class Regression(Objective):
     def outputs(self, targets: Array, classes: int) -> tuple[int, ...]:
         return targets.shape[1:]
 
-    def loss(self, output: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    def loss(
+        self, output: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None = None
+    ) -> Tensor:
         import torch.nn.functional as F
 
         return F.mse_loss(output.reshape(targets.shape), targets)

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, PositiveInt
 
+from sbn_deploy.data.form import Colour, ImageForm
 from sbn_deploy.materialize.materialize import MOST_MEMBERS
 from sbn_deploy.nn.estimator import Forward
 from sbn_deploy.reading.text import parse_toml, read_toml
 from sbn_deploy.settings import Settings
 from sbn_runtime.errors import ConfigError
+from sbn_runtime.fit import LONGEST, Fit
 from sbn_runtime.threads import MOST_THREADS
 
 
@@ -35,7 +37,10 @@ class TrainConfig(Settings):
     }
 
     out: Path = Field(description="folder for the results; made if it does not exist")
-    arch: str = Field(default="digits-cnn", description="architecture, or FILE.py:NAME")
+    arch: str = Field(
+        default="",
+        description="architecture, or FILE.py:NAME; chosen by the size of the inputs if left out",
+    )
     model: dict[str, JsonValue] = Field(
         default_factory=dict,
         description="settings of the architecture: width, first, last, weight_noise, …",
@@ -44,13 +49,32 @@ class TrainConfig(Settings):
         default="digits",
         description="digits, signals, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH",
     )
+    size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
+        default=None,
+        description="of 8-bit images: one number, or height and width; that of the data if left "
+        "out, whose images must then be alike",
+    )
+    fit: Fit = Field(
+        default="crop",
+        description="how images of other sizes get this one: crop, pad or stretch",
+    )
+    colour: Colour = Field(
+        default="auto", description="of images: grey, rgb, or auto: grey if all of them are"
+    )
     task: str = Field(
         default="",
         description="what the network answers: classification, multilabel, regression, "
         "segmentation or image; what the targets say if left out",
     )
     validation: bool = Field(
-        default=False, description="hold out the validation images and score them after each epoch"
+        default=False,
+        description="hold out the validation images, score them after each epoch, and keep the "
+        "best one",
+    )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        description="with validation: stop after so many epochs without a better score; 0: never",
     )
     calibrate: bool = Field(
         default=False,
@@ -133,6 +157,10 @@ class TrainConfig(Settings):
     )
     flip: bool = Field(default=False, description="half of the images are mirrored left to right")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the other labels")
+    class_weights: bool = Field(
+        default=False,
+        description="weigh images by one over the size of their class, for classes of uneven size",
+    )
     distill: bool = Field(
         default=False, description="learn from the network of start_from as well as from labels"
     )
@@ -191,6 +219,12 @@ class TrainConfig(Settings):
             raise ConfigError(problem)
 
     @property
+    def form(self) -> ImageForm:
+        """What images are to become."""
+        sides = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return ImageForm(sides, self.fit, self.colour)
+
+    @property
     def taught_by(self) -> Path | None:
         """The file of the teacher, if there is one."""
         return self.start_from if self.distill else self.teacher
@@ -198,7 +232,11 @@ class TrainConfig(Settings):
     def _contradiction(self) -> str | None:
         """The first pair of settings that exclude each other."""
         parts = self.gradient_accumulation
+        longest = max(self.form.size or (1,))
         problems = {
+            f"size is {longest}; images can have sides of up to {LONGEST:,} pixels": (
+                longest > LONGEST
+            ),
             f"warmup of {self.warmup} epochs leaves none of {self.epochs} to train": (
                 self.warmup >= self.epochs
             ),
@@ -210,6 +248,7 @@ class TrainConfig(Settings):
             "optimizer 'bop' needs weights 'deterministic'": (
                 self.optimizer == "bop" and self.weights != "deterministic"
             ),
+            "patience needs validation": self.patience > 0 and not self.validation,
             "latent_decay needs optimizer 'mirror'": (
                 self.latent_decay > 0 and self.optimizer != "mirror"
             ),

@@ -28,16 +28,23 @@ class Loss:
     the second term; T^2 keeps the size of its gradient.
     """
 
-    def __init__(self, config: TrainConfig, teacher: nn.Module | None, head: Head) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        teacher: nn.Module | None,
+        head: Head,
+        class_weights: Tensor | None = None,
+    ) -> None:
         self.objective = head.objective
         self.smoothing = config.label_smoothing
         self.weight = config.teacher_weight
         self.temperature = config.teacher_temperature
         self.teacher = teacher
+        self.class_weights = class_weights
 
     def __call__(self, output: Tensor, x: Tensor, targets: Tensor) -> Tensor:
         """The mean loss over inputs x [N, ...], with the network's raw output [N, ...]."""
-        loss = self.objective.loss(output, targets, self.smoothing)
+        loss = self.objective.loss(output, targets, self.smoothing, self.class_weights)
         if self.teacher is None:
             return loss
         with torch.no_grad():

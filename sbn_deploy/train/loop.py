@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,24 @@ from sbn_deploy import data, tasks
 from sbn_deploy.data import calibrating
 from sbn_deploy.data.digests import digests
 from sbn_deploy.networks import Built, build, trial
+from sbn_deploy.networks.loading import header_of
 from sbn_deploy.nn import storage
 from sbn_deploy.nn.threads import threads
 from sbn_deploy.reading.text import parse_json
 from sbn_deploy.train import checkpoint
+from sbn_deploy.train.choose import choose
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import Ranks, ranks
 from sbn_deploy.train.given import given
 from sbn_deploy.train.head import Head, first
-from sbn_deploy.train.score import score
+from sbn_deploy.train.kept import BEST, LAST, Kept, best_epoch
+from sbn_deploy.train.logs import HISTORY
+from sbn_deploy.train.plan import Prepared, plan
+from sbn_deploy.train.progress import progress
+from sbn_deploy.train.score import score, steps
 from sbn_deploy.train.start import start_from
 from sbn_deploy.train.state import STATE, Saved, check_disk
-from sbn_deploy.train.trainer import Stopped, Trainer
+from sbn_deploy.train.trainer import Stopped, Trainer, choosing_metric
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.files import check_writable, write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
@@ -36,6 +42,8 @@ __all__ = ["CHECKPOINT", "METRICS", "Stopped", "TrainConfig", "TrainResult", "tr
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.json"
+QUIET = 10
+"""Seconds of scoring before its progress is shown where there is no terminal."""
 
 
 @dataclass(frozen=True)
@@ -46,56 +54,121 @@ class TrainResult:
     metrics: dict[str, Any]
 
 
-def train(config: TrainConfig, *, resume: bool = False) -> TrainResult:
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> TrainResult:
     """Train, and score on the test images.
 
-    Writes `checkpoint.safetensors`, `metrics.json` and `history.csv` to
-    `config.out`; during training its state is there too, saved atomically after
-    each epoch. On a CPU the same configuration gives the same checkpoint, bit for
-    bit, whether or not training was stopped and resumed in between. The
+    Writes `checkpoint.safetensors`, `metrics.json` and `history.csv` to `config.out`. During
+    training its state is there too, saved atomically after each epoch, and the network after the
+    last epoch as `last.safetensors`. With `config.validation` the checkpoint is that of the best
+    epoch, and `last.safetensors` stays. On a CPU the same configuration gives the same
+    checkpoint, bit for bit, whether or not training was stopped and resumed in between. The
     caller's random generator is left as it was.
 
     Args:
         resume: continue the run in `config.out`; settings that are not given
             are taken from it. Where there is none, training starts; where it has
             finished, its result is returned.
+        overwrite: replace what an earlier run left in `config.out`.
+        report: is told, a line at a time, what will be trained on what, how long it should take,
+            and what comes after training.
 
     Raises:
-        ConfigError: unknown names, settings that contradict each other or the
-            data, a folder that cannot be written to, too little disk, or numbers
-            that are no longer finite.
+        ConfigError: unknown names, settings that contradict each other, the data or the run to
+            resume; a folder that holds a run or cannot be written to, too little disk, or
+            numbers that are no longer finite.
         InputError: too few validation images to calibrate on, if that is wanted.
         ArtifactError: a state, a teacher or weights to start from that cannot be read.
-        Stopped: SIGTERM came; the state is saved.
+        Stopped: SIGTERM or Ctrl-C came; the state is saved.
     """
     saved = None
-    if resume and (config.out / STATE).exists():
-        saved = Saved(config.out / STATE)
-        config = saved.configuration(config)
-    elif resume and (config.out / CHECKPOINT).exists() and (config.out / METRICS).exists():
-        path = config.out / METRICS
-        metrics = parse_json(path.read_bytes(), path, remedy="train again without --resume")
-        return TrainResult(config.out / CHECKPOINT, metrics)
-    with threads(config.threads), ranks(config) as group, _own_generators(group):
-        return _train(config, group, saved)
+    if resume:
+        if (config.out / STATE).exists():
+            saved = Saved(config.out / STATE)
+            config = saved.configuration(config)
+        elif finished := _finished(config):
+            if report is not None:
+                report(f"{config.out} holds a finished run; nothing is left to train")
+            return finished
+    elif not overwrite:
+        _check_free(config.out)
+    with threads(config.threads), ranks(config) as group, own_generators(group):
+        return _train(config, group, saved, report or (lambda _: None), report is not None)
 
 
-def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResult:
-    split: data.Split = "train" if config.validation or config.calibrate else "train+validation"
-    images = _load(config, split)
+def _finished(config: TrainConfig) -> TrainResult | None:
+    """The result of a run that has ended. Raises ConfigError if it had other settings."""
+    path = config.out / METRICS
+    if not (config.out / CHECKPOINT).exists() or not path.exists():
+        return None
+    metrics = parse_json(path.read_bytes(), path, remedy="train again without --resume")
+    recipe = metrics.get("recipe", {})
+    asked = config.model_dump(mode="json", include=config.model_fields_set - {"out", "data"})
+    for key, value in asked.items():
+        if key in recipe and value != recipe[key]:
+            raise ConfigError(
+                f"{config.out} holds a finished run with {key} = {recipe[key]!r}, not {value!r}; to"
+                f" train on from its weights: sbn train --from {config.out / CHECKPOINT} --out DIR;"
+                " to replace it: --overwrite instead of --resume"
+            )
+    return TrainResult(config.out / CHECKPOINT, metrics)
+
+
+def _check_free(out: Path) -> None:
+    """Raises ConfigError for a folder that holds a run, which training would replace."""
+    if (out / STATE).exists():
+        raise ConfigError(
+            f"{out} holds an unfinished run; add --resume, or --overwrite to replace it"
+        )
+    if (out / CHECKPOINT).exists():
+        raise ConfigError(
+            f"{out} holds a trained network; choose another folder, or add --overwrite to replace"
+            " it"
+        )
+
+
+def _split(config: TrainConfig) -> data.Split:
+    """What is trained on."""
+    return "train" if config.validation or config.calibrate else "train+validation"
+
+
+def prepare(config: TrainConfig, saved: Saved | None = None) -> Prepared:
+    """The data, and the network as training begins. Raises as `train`."""
+    images = _load(config, _split(config), config.form)
     if len(images) < config.batch_size:
         raise ConfigError(
             f"batch_size is {config.batch_size}, but {images.name} has only {len(images)} "
             "training images"
         )
+    named = bool(config.arch)
+    config = with_network(config, images)
     torch.manual_seed(config.seed)
     built = _create(config, images)
-    model = built.module
     if config.start_from is not None and saved is None:
-        start_from(model, config.start_from)
+        start_from(built.module, config.start_from)
     head = _head(built, images)
     if config.label_smoothing and not head.objective.smoothed:
         raise ConfigError(f"label_smoothing is for classes, and the task is {images.task}")
+    if config.class_weights and not head.objective.weighted:
+        raise ConfigError(f"class_weights is for classes, and the task is {images.task}")
+    return Prepared(config, images, built, head, named)
+
+
+def _train(
+    config: TrainConfig,
+    group: Ranks,
+    saved: Saved | None,
+    report: Callable[[str], None],
+    with_plan: bool,
+) -> TrainResult:
+    ready = prepare(config, saved)
+    config, images, built, head = ready.config, ready.images, ready.built, ready.head
+    model = built.module
     check_writable(config.out)
     if group.first:
         storage.remove_leftovers(config.out)
@@ -105,37 +178,67 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
     test = _held_out(config, images, "test")
     if config.calibrate:
         calibrating.check(_held_out(config, images, "validation"))
-    trainer = Trainer(model, head, images, validation, config, group)
+    calibration = images.evenly(config.batchnorm_images) if config.batchnorm_images else None
+    meta: dict[str, Any] = {
+        "data": images.name,
+        "task": images.task,
+        "classes": list(images.classes),
+        "preprocess": images.preprocess.to_json(),
+        "metrics": {},
+        "seed": config.seed,
+        "split": _split(config),
+    }
+    chosen_by = choosing_metric(head.objective, config) if validation is not None else None
+    kept = Kept(
+        config.out,
+        built,
+        meta,
+        None if calibration is None else calibration.images,
+        digests(images.images),
+        chosen_by,
+    )
+    trainer = Trainer(model, head, images, validation, config, group, kept)
     if saved is not None:
         trainer.restore(saved)
+    elif group.first:
+        for name in (CHECKPOINT, METRICS, HISTORY, STATE, LAST, BEST):
+            (config.out / name).unlink(missing_ok=True)
+    if with_plan and group.first:
+        for line in plan(ready, validation, test, trainer):
+            report(line)
     trainer.fit()
 
     path = config.out / CHECKPOINT
     if not group.first:
         return TrainResult(path, {})
-    model.cpu().eval()
-    calibration = images.evenly(config.batchnorm_images) if config.batchnorm_images else None
-    scores = score(
-        model,
-        test,
-        head,
-        members=config.members,
-        seed=config.seed,
-        calibration=None if calibration is None else torch.from_numpy(calibration.inputs()),
-    )
     history = trainer.position.history
+    model.cpu().eval()
+    best: dict[str, Any] = {}
+    if chosen_by is not None:
+        number = best_epoch(history, chosen_by)
+        key = f"validation_{chosen_by.key}"
+        best = {"best_epoch": number, key: history[number - 1][key]}
+        model.load_state_dict(checkpoint.load(config.out / BEST)[0].state_dict())
+        report(
+            f"best epoch: {number} of {len(history)}, validation {chosen_by.title} "
+            f"{chosen_by.show(best[key])}"
+        )
+    report(f"scoring on {len(test):,} test {'images' if test.pixels else 'inputs'}")
+    with progress("scoring", steps(model, config.members), quiet=QUIET) as scored:
+        scores = score(
+            model,
+            test,
+            head,
+            members=config.members,
+            seed=config.seed,
+            calibration=None if calibration is None else torch.from_numpy(calibration.inputs()),
+            report=lambda: scored(""),
+        )
     seconds = sum(epoch["seconds"] for epoch in history)
-    meta = {
-        "data": images.name,
-        "task": images.task,
-        "classes": list(images.classes),
-        "preprocess": images.preprocess.to_json(),
-        "metrics": scores,
-        "seed": config.seed,
-        "split": split,
-    }
+    meta["metrics"] = scores
     metrics = {
         **meta,
+        **best,
         "arch": built.reference,
         "kind": built.kind,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -145,33 +248,33 @@ def _train(config: TrainConfig, group: Ranks, saved: Saved | None) -> TrainResul
         "images_per_second": len(history) * trainer.steps * config.batch_size / seconds,
         "history": history,
     }
-    checkpoint.save(
-        path,
-        built,
-        meta,
-        None if calibration is None else calibration.images,
-        digests(images.images),
-    )
+    checkpoint.save(path, built, meta, kept.images, kept.digests)
     write_atomically(config.out / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
-    (config.out / STATE).unlink(missing_ok=True)
+    for name in (STATE, BEST, *(() if chosen_by is not None else (LAST,))):
+        (config.out / name).unlink(missing_ok=True)
     return TrainResult(path, metrics)
 
 
 @contextlib.contextmanager
-def _own_generators(group: Ranks) -> Iterator[None]:
+def own_generators(group: Ranks) -> Iterator[None]:
+    """Random numbers drawn inside are not seen outside."""
     devices = [group.device] if group.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield
 
 
-def _load(config: TrainConfig, split: data.Split) -> data.Dataset:
-    images = data.load(config.data, split)
+def _load(config: TrainConfig, split: data.Split, form: data.ImageForm) -> data.Dataset:
+    images = data.load(config.data, split, form)
+    if not images.pixels and (config.size is not None or config.colour != "auto"):
+        raise ConfigError(
+            f"size and colour are for images, and {images.name} holds other numbers; leave them out"
+        )
     return images.for_task(config.task) if config.task else images
 
 
 def _held_out(config: TrainConfig, images: data.Dataset, split: data.Split) -> data.Dataset:
     """The validation or test part. Raises ConfigError where it does not fit the training part."""
-    part = _load(config, split)
+    part = _load(config, split, data.ImageForm.of(images.preprocess))
     if part.input_shape != images.input_shape:
         raise ConfigError(
             f"{part.name}: inputs for {split} are {_sides(part)}, those to train on"
@@ -194,6 +297,23 @@ def _held_out(config: TrainConfig, images: data.Dataset, split: data.Split) -> d
 
 def _sides(images: data.Dataset) -> str:
     return "x".join(map(str, images.input_shape))
+
+
+def with_network(config: TrainConfig, images: data.Dataset) -> TrainConfig:
+    """The configuration with a network, where it names none.
+
+    That of the checkpoint to start from, with its settings, else one that suits the inputs.
+    """
+    if config.arch:
+        return config
+    header = header_of(config.start_from) if config.start_from is not None else None
+    if header is None:
+        return config.model_copy(update={"arch": choose(images)})
+    settings = config.model
+    if not settings:
+        offered = given(images, header.arch)
+        settings = {key: value for key, value in header.config.items() if key not in offered}
+    return config.model_copy(update={"arch": header.arch, "model": settings})
 
 
 def _create(config: TrainConfig, images: data.Dataset) -> Built:

@@ -14,14 +14,17 @@ PLAIN_LINES = 10
 
 
 @contextmanager
-def progress(title: str, total: int, *, first: int = 0) -> Iterator[Report]:
-    """Show how far `total` units of work have come, `first` of them before now."""
+def progress(title: str, total: int, *, first: int = 0, quiet: float = 0) -> Iterator[Report]:
+    """Show how far `total` units of work have come, `first` of them before now.
+
+    quiet: seconds from the start in which no lines are printed.
+    """
     if sys.stderr.isatty():
         try:
             import rich.console
             import rich.progress
         except ImportError:
-            yield _plain(title, total, first)
+            yield _plain(title, total, first, quiet)
             return
         with rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -34,10 +37,10 @@ def progress(title: str, total: int, *, first: int = 0) -> Iterator[Report]:
             task = bar.add_task(title, total=total, completed=first, status="")
             yield lambda status: bar.update(task, advance=1, status=status)
     else:
-        yield _plain(title, total, first)
+        yield _plain(title, total, first, quiet)
 
 
-def _plain(title: str, total: int, first: int) -> Report:
+def _plain(title: str, total: int, first: int, quiet: float) -> Report:
     start = time.monotonic()
     done = first
 
@@ -46,6 +49,8 @@ def _plain(title: str, total: int, first: int) -> Report:
         done += 1
         if done * PLAIN_LINES // total > (done - 1) * PLAIN_LINES // total:
             seconds = time.monotonic() - start
+            if seconds < quiet:
+                return
             left = seconds / (done - first) * (total - done)
             print(
                 f"{title} {done}/{total} {seconds:.0f}s left {left:.0f}s {status}",

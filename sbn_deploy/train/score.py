@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,11 @@ from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
 
 
+def steps(model: nn.Module, members: int) -> int:
+    """How many networks `score` runs."""
+    return 1 + 2 * members if has_our_layers(model) else 1
+
+
 def score(
     model: nn.Module,
     images: Dataset,
@@ -24,6 +30,7 @@ def score(
     members: int,
     seed: int,
     calibration: Tensor | None,
+    report: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
     """The metrics of the task on `images` by the form of the network.
 
@@ -38,21 +45,22 @@ def score(
         seed: of the samples.
         calibration: normalised training images for the batch-norm statistics of
             the deterministic forms, if they are to be estimated again.
+        report: is called after each of `steps` networks.
     """
     inputs, targets = torch.from_numpy(images.inputs()), images.labels
     if not has_our_layers(model):
-        return {"fp32": evaluate([model], inputs, targets, head)}
+        return {"fp32": evaluate([model], inputs, targets, head, report)}
     noisy = copy.deepcopy(model)
     set_eval_forward(noisy, activations="sampled")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        sampled_activations = evaluate([noisy] * members, inputs, targets, head)
+        sampled_activations = evaluate([noisy] * members, inputs, targets, head, report)
     threshold = materialize(model, calibration=calibration)
     ensemble = materialize(
         model, weights="sample", members=members, seed=seed, calibration=calibration
     )
     return {
-        "thresholded": evaluate(threshold, inputs, targets, head),
+        "thresholded": evaluate(threshold, inputs, targets, head, report),
         "noisy": {"members": members, **sampled_activations},
-        "ensemble": {"members": members, **evaluate(ensemble, inputs, targets, head)},
+        "ensemble": {"members": members, **evaluate(ensemble, inputs, targets, head, report)},
     }

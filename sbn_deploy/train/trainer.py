@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -20,6 +22,8 @@ from torch.optim import Adam, Optimizer
 from sbn_deploy.data import Dataset
 from sbn_deploy.materialize import materialize
 from sbn_deploy.nn import set_train_forward, set_weight_generator
+from sbn_deploy.tasks import Metric, Objective
+from sbn_deploy.tasks.classes import BALANCED
 from sbn_deploy.train import state
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.diagnose import bad_gradient, bad_layer
@@ -29,6 +33,7 @@ from sbn_deploy.train.ema import Ema
 from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
 from sbn_deploy.train.images import TrainingImages
+from sbn_deploy.train.kept import Kept, best_epoch
 from sbn_deploy.train.logs import HISTORY, TENSORBOARD, TensorBoard, write_csv
 from sbn_deploy.train.optim import Bop, MirrorDescent, ProjectedGradient, split_parameters
 from sbn_deploy.train.progress import Report, progress
@@ -39,7 +44,15 @@ MOMENTUM = 0.9
 
 
 class Stopped(Exception):
-    """Training was stopped by SIGTERM after a step; its state is saved."""
+    """Training was stopped by SIGTERM or Ctrl-C after a step; its state is saved.
+
+    Attributes:
+        signal: which it was.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
 
 
 class Trainer:
@@ -51,10 +64,12 @@ class Trainer:
         images: to train on.
         validation: to score after each epoch, if any.
         group: the processes that train together.
+        kept: writes checkpoints after each epoch, if any are wanted.
 
     Attributes:
         position: how far training has come.
         steps: steps in one epoch.
+        schedule: the factor of all learning rates by the number of the step.
 
     Raises:
         ArtifactError, ConfigError, MissingDependencyError: the teacher or
@@ -69,15 +84,19 @@ class Trainer:
         validation: Dataset | None,
         config: TrainConfig,
         group: Ranks,
+        kept: Kept | None = None,
     ) -> None:
         self.config = config
+        self.kept = kept
         self.group = group
         self.device = group.device
         self.head = head
-        self.loss = Loss(config, load_teacher(config, images, self.device), head)
+        weights = _class_weights(images, self.device) if config.class_weights else None
+        self.loss = Loss(config, load_teacher(config, images, self.device), head, weights)
         self.images = TrainingImages(images, self.device, shift=config.shift, flip=config.flip)
         self.validation = validation
         self.steps = len(images) // config.batch_size
+        self.schedule: Callable[[int], float] = lambda step: factor(config, step, self.steps)
         self.position = state.Position()
         self.model = model.to(self.device)
         if config.channels_last:
@@ -117,7 +136,7 @@ class Trainer:
 
         Raises:
             ConfigError: numbers that are no longer finite, or a full disk.
-            Stopped: SIGTERM came.
+            Stopped: SIGTERM or Ctrl-C came.
         """
         wrapped = DistributedDataParallel(self.model) if self.group.count > 1 else self.model
         try:
@@ -138,7 +157,7 @@ class Trainer:
                 report = stack.enter_context(
                     progress(title, self.config.epochs, first=self.position.epoch)
                 )
-            while self.position.epoch < self.config.epochs:
+            while self.position.epoch < self.config.epochs and not self._stale():
                 self._epoch(wrapped, terminated)
                 record = self._finish_epoch()
                 report(
@@ -149,7 +168,46 @@ class Trainer:
                     )
                 )
 
-    def _epoch(self, wrapped: nn.Module, terminated: threading.Event) -> None:
+    def step(self) -> tuple[float, float]:
+        """The step at `position`: the loss of its batch, and how many answers were right."""
+        set_train_forward(self.model, activations=self.config.activations)
+        self.model.train()
+        return self._step(self.model, self._order())
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What is trained inside is undone: parameters, moments, means and random numbers."""
+        live, random = self.live, self._random_state()
+        parameters = copy.deepcopy(self.model.state_dict())
+        moments = [copy.deepcopy(optimizer.state_dict()) for optimizer in self.optimizers]
+        means = [mean.clone() for mean in live.ema.means] if live.ema is not None else []
+        position = copy.deepcopy(self.position)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(parameters)
+            for optimizer, before in zip(self.optimizers, moments, strict=True):
+                optimizer.load_state_dict(before)
+                optimizer.zero_grad()
+            if live.ema is not None:
+                live.ema.load(means)
+            self.position = position
+            self._set_random_state(random)
+
+    def _stale(self) -> bool:
+        """Whether the validation score has not become better for too long."""
+        patience, history = self.config.patience, self.position.history
+        stale = False
+        if patience and self.validation is not None and self.group.first:
+            stale = len(history) - best_epoch(history, self.metric) >= patience
+        return self.group.any(stale)
+
+    @property
+    def metric(self) -> Metric:
+        """What the best epoch is chosen by."""
+        return choosing_metric(self.head.objective, self.config)
+
+    def _epoch(self, wrapped: nn.Module, terminated: _Terminated) -> None:
         config, position = self.config, self.position
         last = config.epochs - position.epoch <= config.deterministic_epochs
         set_train_forward(self.model, activations="deterministic" if last else config.activations)
@@ -166,7 +224,8 @@ class Trainer:
                 self._save()
                 raise Stopped(
                     f"stopped in epoch {position.epoch + 1} after step {position.step} of "
-                    f"{self.steps}; continue with --resume"
+                    f"{self.steps}; resume with: sbn train --resume --out {config.out}",
+                    terminated.signal,
                 )
         position.seconds = time.perf_counter() - start
 
@@ -184,7 +243,7 @@ class Trainer:
         """One step; the loss of its batch and how many answers were right, in this process."""
         config, position = self.config, self.position
         number = position.epoch * self.steps + position.step
-        share = factor(config, number, self.steps)
+        share = self.schedule(number)
         for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * share
@@ -239,8 +298,9 @@ class Trainer:
             "images_per_second": self.steps * config.batch_size / position.seconds,
         }
         if self.validation is not None and self.group.first:
-            main = self.head.objective.main.key
-            record[f"validation_{main}"] = self._validate(self.validation)
+            record |= {f"validation_{k}": v for k, v in self._validate(self.validation).items()}
+        if self.kept is not None and self.group.first:
+            self.kept.write([*position.history, record], self._applied)
         self.position = state.Position(
             epoch=position.epoch + 1, history=[*position.history, record]
         )
@@ -251,20 +311,24 @@ class Trainer:
                 self.board.add(record)
         return record
 
-    def _validate(self, images: Dataset) -> float:
-        """The main metric of the deterministic network, with mean parameters if they are kept."""
-        applied = self.live.ema.applied() if self.live.ema else contextlib.nullcontext()
+    def _applied(self) -> contextlib.AbstractContextManager[Any]:
+        """The network as it is used, with mean parameters if they are kept."""
+        return self.live.ema.applied() if self.live.ema else contextlib.nullcontext()
+
+    def _validate(self, images: Dataset) -> dict[str, float]:
+        """The main metric, and that to choose by, of the deterministic network as it is used."""
         random = self._random_state()
         calibration = None
         if self.config.batchnorm_images:
             chosen = self.images.dataset.evenly(self.config.batchnorm_images)
             calibration = torch.from_numpy(chosen.inputs()).to(self.device)
-        with applied:
+        with self._applied():
             members = materialize(self.model, calibration=calibration)
         inputs = torch.from_numpy(images.inputs()).to(self.device)
         scores = evaluate(members, inputs, images.labels, self.head)
         self._set_random_state(random)
-        return scores[self.head.objective.main.key]
+        keys = (self.head.objective.main.key, self.metric.key)
+        return {key: scores[key] for key in dict.fromkeys(keys)}
 
     def _save(self) -> None:
         random = self.group.gather(self._random_state())
@@ -321,19 +385,41 @@ def _optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
             return [Bop(latents, lr=config.latent_lr), *adam]
 
 
+def choosing_metric(objective: Objective, config: TrainConfig) -> Metric:
+    """The main one, but with class weights one in which every class counts the same."""
+    return BALANCED if config.class_weights and BALANCED in objective.metrics else objective.main
+
+
+def _class_weights(images: Dataset, device: torch.device) -> Tensor:
+    """N / (K n) of each class [K] of n of the N images."""
+    counts = np.bincount(images.labels, minlength=len(images.classes)).clip(min=1)
+    weights = len(images) / (len(counts) * counts)
+    return torch.tensor(weights, dtype=torch.float32, device=device)
+
+
+class _Terminated(threading.Event):
+    """Set by a signal, with its number."""
+
+    signal = int(signal.SIGTERM)
+
+
 @contextlib.contextmanager
-def _until_terminated() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, instead of ending the process."""
-    event = threading.Event()
+def _until_terminated() -> Iterator[_Terminated]:
+    """An event that SIGTERM and Ctrl-C set, instead of ending the process; Ctrl-C twice ends it."""
+    event = _Terminated()
     if threading.current_thread() is not threading.main_thread():
         yield event  # handlers can be installed in the main thread only
         return
 
-    def handle(_: int, __: FrameType | None) -> None:
+    def handle(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT and event.is_set():
+            raise KeyboardInterrupt
+        event.signal = number
         event.set()
 
-    before = signal.signal(signal.SIGTERM, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield event
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

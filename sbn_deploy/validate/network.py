@@ -124,6 +124,6 @@ def _inputs(
             f"{model} does not say how images are normalised; export it with --preprocess, or"
             " leave out --data"
         )
-    test = data.load(images, "test")
+    test = data.load(images, "test", data.ImageForm.of(preprocess))
     chosen = test.sample(count, seed)
     return [preprocess.apply(chosen.images)], f"{len(chosen)} test images of {test.name}"

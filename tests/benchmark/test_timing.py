@@ -27,9 +27,9 @@ def test_figures() -> None:
 
 
 def test_drift_compares_the_last_quarter_with_the_first() -> None:
-    ms = np.array([2.0, 2.0, 9.0, 9.0, 1.0, 1.0, 3.0, 3.0])
+    ms = np.array([2.0, 2.0, 2.0, 9.0, 9.0, 9.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0])
     assert summarise("m", "a", 1, 1, [[ms]]).drift == pytest.approx(0.5)
-    assert summarise("m", "a", 1, 1, [[ms[:1]]]).drift == 0
+    assert summarise("m", "a", 1, 1, [[ms[:9]]]).drift is None
 
 
 def test_few_sessions_say_nothing_of_the_next() -> None:

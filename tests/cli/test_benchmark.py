@@ -18,7 +18,7 @@ from ..small_models import Classifier, write_float_classifier
 from .conftest import Trained
 
 # A round at least, however busy the machine is.
-QUICK = ("--runs", "2", "--warmup", "1", "--max-seconds", "2")
+QUICK = ("--runs", "10", "--warmup", "1", "--max-seconds", "2")
 
 
 @pytest.fixture
@@ -34,8 +34,12 @@ def check(content: dict[str, Any]) -> None:
     names = [model.name for model in record.models]
     assert len(set(names)) == len(names)
     for result in record.results:
-        assert 0 < result.min_ms <= result.p50_ms <= result.p90_ms <= result.p99_ms
-        assert result.images_per_s == pytest.approx(1e3 * result.batch / result.p50_ms)
+        assert 0 < result.min_ms <= result.p50_ms
+        percentiles = [x for x in (result.p50_ms, result.p90_ms, result.p99_ms) if x is not None]
+        assert percentiles == sorted(percentiles)
+        assert (result.images_per_s is not None) == result.enough
+        if result.images_per_s is not None:
+            assert result.images_per_s == pytest.approx(1e3 * result.batch / result.p50_ms)
         assert result.start_ms > 0
         if result.prediction_low_ms is not None:
             assert result.prediction_low_ms <= result.p50_ms <= result.prediction_high_ms
@@ -50,7 +54,7 @@ def rows(outcome: Outcome) -> list[list[str]]:
 
 def test_one_model(model: Path) -> None:
     outcome = sbn(
-        *("benchmark", model, "--runs", "5", "--warmup", "0", "--batch", "3"),
+        *("benchmark", model, "--runs", "10", "--warmup", "0", "--batch", "3"),
         *("--max-seconds", "1000", "--json"),
     )
     assert outcome.status == 0, outcome
@@ -59,13 +63,13 @@ def test_one_model(model: Path) -> None:
     (result,) = record["results"]
     assert result["prediction_low_ms"] <= result["p50_ms"] <= result["prediction_high_ms"]
     assert (result["model"], result["engine"], result["threads"]) == ("small", "sbn", 1)
-    assert (result["batch"], result["runs"]) == (3, 5)
+    assert (result["batch"], result["runs"]) == (3, 10)
     assert result["file_bytes"] == record["models"][0]["bytes"] == model.stat().st_size
     assert record["ratios"] == []
     assert record["settings"] == {
         "threads": [1],
         "batch": [3],
-        "runs": 5,
+        "runs": 10,
         "warmup": 0,
         "max_seconds": 1000,
     }
@@ -88,9 +92,8 @@ def test_lists(model: Path, other: Path, tmp_path: Path) -> None:
         for batch in (1, 4)
         for name in ("small", "other")
     ]
-    assert [(ratio["model"], ratio["engine"]) for ratio in record["ratios"]] == [
-        ("other", "sbn")
-    ] * 4
+    # Four, unless the machine is so busy that time ran out.
+    assert {(ratio["model"], ratio["engine"]) for ratio in record["ratios"]} <= {("other", "sbn")}
     assert json.loads(json.dumps(asdict(load(path)))) == record
     said = [line for line in outcome.stderr.splitlines() if ", batch " in line]
     assert said[0] == "1 thread, batch 1: small in sbn; other in sbn"
@@ -98,7 +101,7 @@ def test_lists(model: Path, other: Path, tmp_path: Path) -> None:
 
 
 def test_table(model: Path, other: Path) -> None:
-    outcome = sbn("benchmark", model, other, "--runs", "5", "--max-seconds", "1000")
+    outcome = sbn("benchmark", model, other, "--runs", "12", "--max-seconds", "1000")
     assert outcome.status == 0, outcome
     header, first, second = rows(outcome)
     assert header[:4] == ["model", "engine", "threads", "batch"]
@@ -117,7 +120,7 @@ def test_models_of_others(model: Path, tmp_path: Path) -> None:
     check(record)
     found = [(result["model"], result["engine"]) for result in record["results"]]
     assert found == [("small", "sbn"), ("plain", "onnxruntime")]
-    assert [ratio["model"] for ratio in record["ratios"]] == ["plain"]
+    assert {ratio["model"] for ratio in record["ratios"]} <= {"plain"}
     assert record["models"][1]["arch"] is None
 
 
@@ -155,7 +158,7 @@ def test_baselines(trained: Trained) -> None:
     check(record)
     engines = ["sbn", "onnxruntime-int8", "torch", "onnxruntime-fp32"]
     assert [result["engine"] for result in record["results"]] == engines * 2
-    assert [ratio["engine"] for ratio in record["ratios"]] == engines[1:] * 2
+    assert {ratio["engine"] for ratio in record["ratios"]} <= {*engines[1:]}
     by_engine = {result["engine"]: result for result in record["results"]}
     assert by_engine["torch"]["file_bytes"] is None
     assert by_engine["onnxruntime-fp32"]["file_bytes"] > by_engine["sbn"]["file_bytes"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sbn_deploy.bundle import TARGETS
-from sbn_deploy.bundle.readme import Facts, readme
+from sbn_deploy.bundle.readme import Facts, programs, readme
 from sbn_runtime import Preprocess, Session
 
 from ..calibrations import calibrated
@@ -165,3 +165,21 @@ def test_a_calibrated_model(
     inside = p >= float(least)
     inside[np.arange(50), p.argmax(axis=1)] = True
     np.testing.assert_array_equal(sets.labels, inside)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("fit", ["", "pad"])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_programs_bring_images_to_the_size_of_the_network(
+    target: str, fit: Literal["", "pad"], channels: int
+) -> None:
+    half = (0.5,) * channels
+    image = Preprocess(channels, 4, 6, 255, half, half, fit=fit)
+    facts = Facts("m.onnx", "input", True, image, ("a", "b"), 0)
+    text, files = readme(facts, TARGETS[target]), programs(facts, TARGETS[target])
+    assert not any("{{" in part or "\n\n\n" in part for part in (text, *files.values()))
+    fits = bool(fit) and channels != 2
+    assert ("image.h" in files) == fits == ('#include "image.h"' in files["classify.c"])
+    kotlin = files["Classifier.kt"]
+    assert ('const val FIT = "pad"' in kotlin) == (fits and target == "android-arm64")
+    assert ("createScaledBitmap" in kotlin) == (not fits and channels != 2 and "android" in target)

@@ -17,7 +17,7 @@ import pytest
 
 from sbn_deploy import escape
 from sbn_deploy.bundle import TARGETS, bundle_model
-from sbn_deploy.bundle.network import Network, readme
+from sbn_deploy.bundle.network import Network, instructions
 from sbn_runtime import ModelError, Session
 from sbn_runtime.modelfile import imported_domains
 from sbn_runtime.preprocess import Standardize
@@ -125,7 +125,7 @@ def test_c_program(model: Path) -> None:
 
 def test_kotlin_names_what_the_model_has(model: Path) -> None:
     session = Session(model)
-    text = readme(Network.of(model, session), TARGETS["android-arm64"])
+    text = instructions(Network.of(model, session), TARGETS["android-arm64"])["README.md"]
     assert "{{" not in text
     (program,) = re.findall(r"^```kotlin\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     for node in session.inputs:
@@ -174,6 +174,6 @@ def test_names_are_text(name: str, tmp_path: Path) -> None:
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert {*names.values()} <= texts
     assert len((linux / "classes.txt").read_text().splitlines()) == 2
-    android = readme(Network.of(path, session), TARGETS["android-arm64"])
+    android = instructions(Network.of(path, session), TARGETS["android-arm64"])["README.md"]
     program = fenced(android, "kotlin")
     assert f"        {escape.kotlin(name)} to (longArrayOf(" in program

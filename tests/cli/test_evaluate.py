@@ -225,7 +225,7 @@ def test_images_that_cannot_be_used(model: Path, tmp_path: Path) -> None:
         "b-wide.png",
         "c-colour.png",
     ]
-    assert skipped["b-wide.png"] == "has 4x5 pixels, but the model takes 4x4"
+    assert skipped["b-wide.png"] == "has 4x5 pixels (height x width), but the model takes 4x4"
     assert skipped["c-colour.png"] == "is in colour, but the model takes grey images"
     outcome = sbn(*arguments)
     assert outcome.status == 0, outcome
@@ -296,7 +296,7 @@ def no_files(folder: Path) -> None:
         ),
         (
             archive(images=random_images(30)[:, :3], labels=np.zeros(30, int)),
-            "has images of 3x4 pixels in 1 channel, but",
+            "has images of 3x4 pixels (height x width) in 1 channel, but",
         ),
         (
             archive(images=np.full((30, 4, 4), 17, np.uint8), labels=np.zeros(30, int)),

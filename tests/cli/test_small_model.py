@@ -217,8 +217,8 @@ def test_model_without_metadata(tmp_path: Path, images: Path) -> None:
 
 def test_data_of_another_size(model: Path) -> None:
     line = sbn("evaluate", model, "--data", "digits").refused()
-    assert "digits has images of 8x8 pixels in 1 channel, but" in line
-    assert f"{model} takes 4x4 pixels in 1 channel" in line
+    assert "digits has images of 8x8 pixels (height x width) in 1 channel, but" in line
+    assert f"{model} takes 4x4 pixels (height x width) in 1 channel" in line
 
 
 def test_unknown_data(model: Path) -> None:

@@ -31,7 +31,7 @@ CHECKPOINT = ROOT / "models" / "digits-cnn" / "checkpoint.safetensors"
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sweep") / "digits.toml"
     path.write_text(
-        f'checkpoint = "{CHECKPOINT}"\nmembers = [2]\nsamples = [2]\nruns = 2\nimages = 60\n'
+        f'checkpoint = "{CHECKPOINT}"\nmembers = [2]\nsamples = [2]\nruns = 10\nimages = 60\n'
     )
     return path
 
@@ -189,7 +189,7 @@ def test_a_card_of_all_forms(swept: Path, tmp_path: Path) -> None:
 
 def test_a_card_has_the_accuracy_of_a_benchmark(swept: Path, tmp_path: Path) -> None:
     model, run, card = swept / "models" / "threshold.onnx", tmp_path / "run.json", tmp_path / "c.md"
-    quick = ["--runs", "2", "--max-seconds", "2", "--data", "digits", "--images", "20"]
+    quick = ["--runs", "10", "--max-seconds", "2", "--data", "digits", "--images", "20"]
     assert main(["benchmark", str(model), *quick, "-o", str(run)]) == 0
     assert main(["card", str(model), str(run), "-o", str(card)]) == 0
     text = card.read_text()

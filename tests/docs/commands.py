@@ -35,7 +35,7 @@ def check_settings(config: TrainConfig) -> None:
         return
     create = models.create_twin if config.twin else models.create
     with torch.device("meta"):
-        create(config.arch, **config.model)
+        create(config.arch or "digits-cnn", **config.model)
 
 
 def check_sbn(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

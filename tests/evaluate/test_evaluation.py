@@ -85,7 +85,7 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     assert outcome.answers.label.tolist() == [0, 1]
     assert [vars(one) for one in outcome.skipped] == [
         {"file": "image 1", "reason": "broken"},
-        {"file": "image 2", "reason": "has 3x4 pixels, but the model takes 4x4"},
+        {"file": "image 2", "reason": "has 3x4 pixels (height x width), but the model takes 4x4"},
         {"file": "image 4", "reason": "label 3 is not a class; they range from 0 to 2"},
         {"file": "image 5", "reason": "label -1 is not a class; they range from 0 to 2"},
         {"file": "image 6", "reason": "has 4 channels, but the model takes 3"},

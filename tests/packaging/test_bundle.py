@@ -82,7 +82,13 @@ def test_bundle_is_whole(device: Environment, model: Path, target: str) -> None:
     files = {f"{assets}model-1.onnx", f"{assets}classes.txt", f"{libraries}libsbn.so"}
     with zipfile.ZipFile(folder.parent.with_suffix(".zip")) as archive:
         names = {name.removeprefix("model-1/") for name in archive.namelist()}
-    assert names == files | {"README.md", "SHA256SUMS"}
+    own = {"classify.c", "Classifier.kt"} | (set() if android else {"classify.py"})
+    assert names == files | own | {"README.md", "SHA256SUMS"}
+    for name in own:
+        language = {".c": "c", ".kt": "kotlin", ".py": "python"}[Path(name).suffix]
+        assert (folder / name).read_text(encoding="utf-8").strip() in (
+            "\n".join(programs(folder, language))
+        )
     checked = run("sha256sum", "--strict", "-c", "SHA256SUMS", cwd=folder, LC_ALL="C")
     assert set(checked.splitlines()) == {f"{name}: OK" for name in names - {"SHA256SUMS"}}
     assert (folder / assets / "model-1.onnx").read_bytes() == model.read_bytes()

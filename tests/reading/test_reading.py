@@ -20,9 +20,9 @@ from PIL import Image
 
 from sbn_deploy import data
 from sbn_deploy.reading import npy
-from sbn_deploy.reading.images import MOST_PIXELS, read_image
 from sbn_deploy.reading.npz import Archive
 from sbn_deploy.reading.text import DEEPEST, parse_json, parse_toml, readable, readable_names
+from sbn_runtime.decode import MOST_PIXELS, decode
 from sbn_runtime.errors import ConfigError, InputError
 
 IMAGES = np.arange(100 * 9, dtype=np.uint32).astype(np.uint8).reshape(100, 3, 3)
@@ -175,26 +175,26 @@ def png(width: int, height: int, extra: bytes = b"") -> bytes:
 @pytest.mark.parametrize("size", [(MOST_PIXELS + 1, 1), (13_000, 13_000), (2**31 - 1, 2**31 - 1)])
 def test_an_image_larger_than_any_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="pixels, more than 89,478,485"):
-        read_image(png(*size))
+        decode(png(*size))
 
 
 def test_an_image_of_more_pixels_than_its_bytes_can_hold_is_refused() -> None:
     with pytest.raises(InputError, match=r"claims 4000 x 5000 pixels in \d+ bytes"):
-        read_image(png(4000, 5000))
+        decode(png(4000, 5000))
 
 
 def test_a_comment_that_unpacks_to_much_is_refused() -> None:
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**7), 9))
     with pytest.raises(InputError, match=r"not a readable image: .*too large"):
-        read_image(png(8, 8, bomb))
-    assert read_image(png(8, 8)).shape == (8, 8)
+        decode(png(8, 8, bomb))
+    assert decode(png(8, 8)).pixels.shape == (8, 8)
 
 
 def test_formats_that_run_programs_are_not_read() -> None:
     file = io.BytesIO()
     Image.new("L", (4, 4)).save(file, "eps")
     with pytest.raises(InputError, match="of an unknown format; use one of BMP"):
-        read_image(file.getvalue())
+        decode(file.getvalue())
 
 
 # text

@@ -178,7 +178,7 @@ def test_json(benchmark: Run) -> None:
     assert [layer["op"] for layer in record["operators"]["timed"]] == ["sbn.Pack", "sbn.DenseScale"]
     for layer in record["operators"]["timed"]:
         assert layer["agree"]
-        assert 0 < layer["min_ms"] <= layer["p50_ms"] <= layer["p90_ms"] <= whole["p90_ms"] * 9
+        assert 0 < layer["min_ms"] <= layer["p50_ms"] <= layer["p90_ms"]
     assert record["operators"]["timed"][1]["macs"] == 16 * 3
     assert [each["op"] for each in record["operators"]["not_timed"]] == ["Flatten", "Softmax"]
     assert "docs/phones.md" in record["operators"]["scope"]

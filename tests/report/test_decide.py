@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbn_deploy.evaluate.scores import wilson_interval
 from sbn_deploy.records.benchmark import Timing
 from sbn_deploy.records.sweep import Limits
 from sbn_deploy.report.content import Accuracy, Point
-from sbn_deploy.report.decide import WITHIN, decide, with_front
+from sbn_deploy.report.decide import AT_MOST, WITHIN, decide, with_front
 
 
 def of(accuracy: float | None, ms: float, name: str = "a", *, half: float = 0.01) -> Point:
@@ -48,6 +49,10 @@ LIMITS = st.builds(
     st.one_of(st.none(), st.integers(90, 97).map(lambda x: x / 100)),
 )
 FAST, MIDDLE, SLOW = of(0.90, 1.0, "fast"), of(0.95, 1.9, "middle"), of(0.957, 4.0, "slow")
+
+
+def wilson(right: int, images: int) -> Accuracy:
+    return Accuracy(right / images, *wilson_interval(right, images), "photos", images)
 
 
 def figures(point: Point) -> tuple[float, float]:
@@ -90,7 +95,14 @@ def test_the_decision(points: list[Point], limits: Limits) -> None:
         assert accuracy == best
         assert ms == min(figures(p)[0] for p in fits if figures(p)[1] == best)
     else:
-        good = [p for p in fits if round(best - figures(p)[1], 9) <= WITHIN]
+        good = [
+            p
+            for p in fits
+            if round(best - figures(p)[1], 9) <= WITHIN
+            or (
+                round(best - figures(p)[1], 9) <= AT_MOST and p.accuracy and p.accuracy.high >= best
+            )
+        ]
         assert ms == min(figures(p)[0] for p in good)
 
 
@@ -116,6 +128,20 @@ def test_overlapping_intervals() -> None:
     # Without limits, within a point of the best.
     decision = decide([SLOW, FAST, MIDDLE])
     assert (decision.ship, decision.most_accurate, decision.faster) == (MIDDLE, SLOW, None)
+
+
+def test_a_few_images_are_no_reason_for_a_slower_network() -> None:
+    """74 of 78 images against 76 of 78, in a fifth of the time."""
+    few = [replace(of(right / 78, ms, name), accuracy=wilson(right, 78)) for right, ms, name in (
+        (76, 5.0, "slow"), (74, 1.0, "fast"), (70, 0.5, "poor"),
+    )]  # fmt: skip
+    decision = decide(few)
+    assert decision.ship == few[1]
+    assert decision.most_accurate == few[0]
+    # Of many images the same shares differ.
+    many = [replace(point, accuracy=wilson(round(point.accuracy.value * 7800), 7800))
+            for point in few if point.accuracy]  # fmt: skip
+    assert decide(many).ship == many[0]
 
 
 def test_the_fastest_that_is_accurate_enough() -> None:

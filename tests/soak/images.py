@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from sbn_deploy.reading.images import read_image
+from sbn_runtime.decode import decode
 
 from .mutate import INTEGERS, damaged, verdict
 
@@ -26,7 +26,7 @@ def check(seed: int, folder: Path) -> str:
         content = damaged(content, rng)
     path = folder / "image"
     path.write_bytes(content)
-    return verdict(lambda: read_image(content), lambda: read_image(path))
+    return verdict(lambda: decode(content), lambda: decode(path))
 
 
 def _saved(rng: random.Random) -> bytes:

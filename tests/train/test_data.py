@@ -125,7 +125,7 @@ def test_folder_to_test_on(tmp_path: Path) -> None:
     assert (len(test), test.classes) == (6, ("class0", "class1"))
     stream = data.stream_test(f"folder:{tmp_path}")
     assert (len(stream), stream.classes) == (6, ("class0", "class1"))
-    with pytest.raises(ConfigError, match="holds no images"):
+    with pytest.raises(ConfigError, match="has one class only, 'test'"):
         data.load(f"folder:{tmp_path}", "train")
     named = tmp_path / "named"
     write_folder(named, random_images(20, 4, 6, 3), 2)
@@ -146,11 +146,17 @@ def test_folders_that_hold_something_else(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no folders"):
         data.load(spec, "train")
     (tmp_path / "class0").mkdir()
+    with pytest.raises(ConfigError, match="has one class only, 'class0'; it needs two or more"):
+        data.load(spec, "train")
+    (tmp_path / "class1").mkdir()
     with pytest.raises(ConfigError, match="holds no images"):
         data.load(spec, "train")
     write_folder(tmp_path, random_images(10, 4, 4, 3), 2)
     (tmp_path / "class1" / "large.png").write_bytes(encoded(random_images(1, 4, 5, 3)[0]))
-    with pytest.raises(ConfigError, match=r"large\.png has 4x5 pixels, but .*000\.png 4x4"):
+    with pytest.raises(
+        ConfigError,
+        match=r"large\.png has 4x5 pixels \(height x width\), but .*000\.png 4x4 .*, as --size 32",
+    ):
         data.load(spec, "train")
     (tmp_path / "class1" / "large.png").write_text("no image")
     with pytest.raises(ConfigError, match=r"large\.png is not a readable image"):

@@ -181,7 +181,9 @@ def test_the_teacher_is_the_network_of_the_start(tmp_path: Path) -> None:
     twin = save_twin(path, "digits-cnn", width=6).eval()
 
     def answers(start: Path, **settings: Any) -> Tensor:
-        config = TrainConfig(out=tmp_path, start_from=start, distill=True, **settings)
+        config = TrainConfig(
+            out=tmp_path, arch="digits-cnn", start_from=start, distill=True, **settings
+        )
         teacher = load_teacher(config, digits, CPU)
         assert teacher is not None
         y: Tensor = teacher(x)
@@ -236,7 +238,7 @@ def test_anyones_network_is_binarized_and_learns_from_its_float_form(
     binary, _ = checkpoint.load(result.checkpoint_path)
     assert sum(isinstance(module, BinaryLayer) for module in binary.modules()) == 2
     with pytest.raises(ConfigError, match=r"does not say .* teacher_arch"):
-        train(config.model_copy(update={"teacher_arch": ""}))
+        train(config.model_copy(update={"teacher_arch": ""}), overwrite=True)
 
 
 def test_settings_that_contradict_each_other(tmp_path: Path) -> None:

@@ -329,7 +329,11 @@ def test_tensorboard_is_asked_for_but_missing(
 @pytest.mark.parametrize(
     ("test_images", "test_labels", "message"),
     [
-        (np.zeros((10, 6, 6)), np.arange(10), "inputs for test are 1x6x6, those to train on 1x8x8"),
+        (
+            np.zeros((10, 8, 8, 4)),
+            np.arange(10),
+            "has images of 4 channels; size and",
+        ),
         (np.zeros((10, 8, 8)), np.arange(1, 11), "image 9 has label 10; with 10 classes"),
     ],
 )

@@ -2,6 +2,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+{{if fits}}
+#include "image.h"
+{{end}}
 
 static const OrtApi* ort;
 
@@ -11,13 +14,47 @@ static void check(OrtStatus* status) {
   exit(1);
 }
 
+{{if fits}}
+/* Binary PPM or PGM of any size, upright, or the bytes that the model takes. */
+static int read_image(FILE* file, uint8_t* bytes, size_t size) {
+  char kind;
+  int width, height, most;
+  const int found = fscanf(file, "P%c%d%d%d", &kind, &width, &height, &most);
+  if (found < 4 || (kind != '5' && kind != '6') || fgetc(file) == EOF) {
+    rewind(file);
+    return fread(bytes, 1, size, file) == size;
+  }
+  if (width < 1 || height < 1 || most != 255) return 0;
+  const size_t count = (size_t)width * (size_t)height * (kind == '6' ? 3 : 1);
+  uint8_t* pixels = malloc(count);
+  const int whole = pixels && fread(pixels, 1, count, file) == count;
+  const struct image image = {
+      .pixels8 = pixels,
+      .width = width,
+      .height = height,
+      .mode = kind == '6' ? IMAGE_RGB : IMAGE_GREY,
+  };
+  if (whole) image_to_bytes(&image, bytes);
+  free(pixels);
+  return whole;
+}
+
+{{end}}
 int main(int argc, char** argv) {
   static uint8_t pixels[{{pixels}}];
   FILE* file = argc == 2 ? fopen(argv[1], "rb") : NULL;
+{{if fits}}
+  if (!file || !read_image(file, pixels, sizeof pixels)) {
+    fprintf(stderr, "usage: classify FILE, a binary PPM or PGM, or %zu bytes\n", sizeof pixels);
+    return 2;
+  }
+{{end}}
+{{if sized}}
   if (!file || fread(pixels, 1, sizeof pixels, file) != sizeof pixels) {
     fprintf(stderr, "usage: classify FILE, of %zu bytes\n", sizeof pixels);
     return 2;
   }
+{{end}}
   fclose(file);
 
   ort = OrtGetApiBase()->GetApi(ORT_API_VERSION);

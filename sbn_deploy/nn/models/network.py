@@ -26,7 +26,7 @@ from typing import (
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
-from sbn_deploy.names import Registry
+from sbn_deploy.names import Registry, suggest
 from sbn_deploy.nn.activation import DeterministicSign, StochasticSign
 from sbn_deploy.nn.binary import Estimator, WeightOptions
 from sbn_deploy.nn.bounded import Bounded
@@ -327,7 +327,8 @@ def _build(arch: str, layers: Layers, config: dict[str, Any]) -> Network:
     unknown = config.keys() - known.keys()
     if unknown:
         raise ConfigError(
-            f"{arch} has no setting {', '.join(sorted(unknown))}; it has {', '.join(known)}"
+            f"{arch} has no setting {', '.join(sorted(unknown))}{suggest(min(unknown), known)}; it"
+            f" has {', '.join(known)}"
         )
     settings = known | constructor.preset | config
     missing = [name for name, value in settings.items() if value is inspect.Parameter.empty]

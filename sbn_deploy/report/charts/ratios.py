@@ -48,17 +48,13 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
         colour = 1 + engines.index(row.engine)
         marks.append(
             mark(
-                f"{ratio_name(row, rows)}\n{times(row.ratio)}"
-                f" (95 % prediction: {interval(row.low, row.high)})",
-                line(x(low), y, x(high), y, f"bar c{colour % 8}"),
+                f"{ratio_name(row, rows)}\n{_said(row)}",
+                *([line(x(low), y, x(high), y, f"bar c{colour % 8}")] if high > low else []),
                 marker(colour, x(row.ratio), y, 5),
             )
         )
         marks.append(text(width, y + 4, times(row.ratio), class_="value", anchor="end"))
-    description = "; ".join(
-        f"{ratio_name(row, rows)}: {times(row.ratio)}, {interval(row.low, row.high)}"
-        for row in rows
-    )
+    description = "; ".join(f"{ratio_name(row, rows)}: {_said(row)}" for row in rows)
     title = "Time relative to the first model of each measurement"
     return drawing(name, width, bottom + 26, title, description, marks)
 
@@ -74,6 +70,13 @@ def ratio_name(row: RatioRow, rows: Sequence[RatioRow]) -> str:
     if len({other.batch for other in rows}) > 1:
         parts.append(f"batch {row.batch}")
     return ", ".join(parts)
+
+
+def _said(row: RatioRow) -> str:
+    """The ratio with its interval, if there is one."""
+    if row.low is None or row.high is None:
+        return times(row.ratio)
+    return f"{times(row.ratio)} (95 % prediction: {interval(row.low, row.high)})"
 
 
 def _bounds(row: RatioRow) -> tuple[float, float]:

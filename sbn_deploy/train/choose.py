@@ -1,0 +1,47 @@
+"""The network that is trained when none is named."""
+
+from __future__ import annotations
+
+from sbn_deploy.data import Dataset
+from sbn_runtime.errors import ConfigError
+
+SMALL, MEDIUM = 16, 64
+"""Longest sides up to which images are small, and medium."""
+
+
+def choose(images: Dataset) -> str:
+    """An architecture that takes the inputs of a data set.
+
+    - signals: signals-cnn.
+    - images of up to 16 pixels: digits-cnn.
+    - up to 64, both sides multiples of 8: cifar-vgg-s.
+    - larger ones, both sides multiples of 32: quicknet-small.
+
+    Raises:
+        ConfigError: no architecture takes them; the message says which sizes one does.
+    """
+    name = images.name
+    match images.input_shape:
+        case (_, _):
+            return "signals-cnn"
+        case (_, height, width):
+            longest = max(height, width)
+            if min(height, width) >= 4 and longest <= SMALL:
+                return "digits-cnn"
+            if longest <= MEDIUM and height % 8 == width % 8 == 0:
+                return "cifar-vgg-s"
+            if longest > MEDIUM and height % 32 == width % 32 == 0:
+                return "quicknet-small"
+            multiple = 8 if longest <= MEDIUM else 32
+            near = "x".join(
+                str(max(1, round(side / multiple)) * multiple) for side in (height, width)
+            )
+            raise ConfigError(
+                f"no network is known for images of {height}x{width} pixels (height x width); give"
+                f" them a size in multiples of {multiple}, as --size {near}, or name a network with"
+                " --arch"
+            )
+    raise ConfigError(
+        f"{name} has inputs of {list(images.input_shape)}, for which no network is known; name one"
+        " of yours with --arch FILE.py:NAME"
+    )

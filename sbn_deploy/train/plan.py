@@ -1,0 +1,158 @@
+"""What is about to be trained, how long it should take, and how much memory it needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sbn_deploy.data import Dataset
+from sbn_deploy.data.form import size_text
+from sbn_deploy.networks import Built
+from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.train.head import Head
+from sbn_runtime.preprocess import Preprocess
+from sbn_runtime.tasks import CLASSIFICATION
+
+if TYPE_CHECKING:
+    from sbn_deploy.train.trainer import Trainer
+
+TIMED = 2
+UNEVEN = 2
+"""How often the largest class has to be as large as the smallest to be worth a word."""
+MANY = 12
+UNUSED = 8
+"""A word is said where more than one in so many images is not trained on."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training begins with.
+
+    Attributes:
+        config: with a network.
+        images: to train on.
+        built: the network with its initial parameters.
+        head: what its output means.
+        named: whether the network was asked for.
+    """
+
+    config: TrainConfig
+    images: Dataset
+    built: Built
+    head: Head
+    named: bool
+
+
+def plan(
+    ready: Prepared, validation: Dataset | None, test: Dataset, trainer: Trainer
+) -> Iterator[str]:
+    """Lines for people. Times a few steps, which change nothing."""
+    config, images = ready.config, ready.images
+    yield f"training: {_counts(images)}"
+    if validation is not None:
+        yield f"validation: {_counts(validation)}"
+    yield f"test: {_counts(test)}"
+    both = "" if validation is not None else "; validation images are trained on, too"
+    yield f"split: {images.divided}{both}"
+    yield from images.notes
+    if isinstance(images.preprocess, Preprocess):
+        shown = images.preprocess
+        colour = "grey" if shown.channels == 1 else "RGB" if shown.channels == 3 else ""
+        yield (
+            f"images: {size_text(shown.height, shown.width)}, {colour or shown.channels}; others"
+            f" get this size by {shown.fit}"
+        )
+    parameters = sum(parameter.numel() for parameter in ready.built.module.parameters())
+    why = "" if ready.named else ", chosen by the inputs (--arch names another)"
+    kind = "fp32 twin" if config.twin else "stochastic binary"
+    yield f"network: {ready.built.reference}{why}: {parameters:,} parameters, {kind}"
+    left = config.epochs - trainer.position.epoch
+    steps = left * trainer.steps - trainer.position.step
+    stop = f", fewer if {config.patience} bring nothing" if config.patience else ""
+    yield (
+        f"steps: {trainer.steps:,} of {config.batch_size} images in an epoch, {left:,} epochs to"
+        f" go{stop}"
+    )
+    unused = len(images) - trainer.steps * config.batch_size
+    if unused >= len(images) / UNUSED:
+        parts = config.gradient_accumulation
+        smaller = len(images) // (trainer.steps + 1) // parts * parts
+        yield (
+            f"the last {unused:,} images of each epoch are left out, as they do not fill a batch;"
+            f" --set batch_size={smaller} uses nearly all"
+        )
+    if trainer.group.count == 1 and steps > 0:
+        seconds, size = measured(trainer)
+        yield (
+            f"expected: {duration(seconds * steps)} to train, at {seconds * 1e3:,.0f} ms a step on"
+            f" {_where(trainer)}; {size / 1e6:,.0f} MB of memory beside torch itself"
+        )
+    if images.task == CLASSIFICATION and not config.class_weights:
+        sizes = np.bincount(images.labels, minlength=len(images.classes))
+        if sizes.max() >= UNEVEN * max(1, sizes.min()):
+            yield (
+                f"classes are of uneven size, {sizes.min():,} to {sizes.max():,}: look at the"
+                " balanced accuracy; --set class_weights=true weighs them alike"
+            )
+
+
+def measured(trainer: Trainer) -> tuple[float, int]:
+    """Seconds of a step, and bytes of images, parameters, moments and activations."""
+    saved: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with trainer.unchanged():
+        times = []
+        for index in range(1 + TIMED):
+            start = time.perf_counter()
+            if index:
+                trainer.step()
+            else:  # the first is slower, and counts what is kept for the gradients
+                with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                    trainer.step()
+            times.append(time.perf_counter() - start)
+    parameters = [parameter.nbytes for parameter in trainer.model.parameters()]
+    # Their gradients and two moments; a running mean; what is saved of them.
+    copies = 4 + (trainer.live.ema is not None)
+    images = trainer.images.images.nbytes + trainer.images.labels.nbytes
+    return min(times[1:]), copies * sum(parameters) + sum(saved.values()) + images
+
+
+def duration(seconds: float) -> str:
+    """About how long, for people."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} min"
+    if seconds < 36 * 3600:
+        return f"about {seconds / 3600:.1f} h"
+    return f"about {seconds / 86400:.1f} days"
+
+
+def _counts(part: Dataset) -> str:
+    kind = "images" if part.pixels else "inputs"
+    text = f"{len(part):,} {kind} of {part.name}"
+    if part.task != CLASSIFICATION:
+        return f"{text}, task {part.task}"
+    sizes = np.bincount(part.labels, minlength=len(part.classes))
+    if len(part.classes) > MANY:
+        return f"{text}, {sizes.min():,} to {sizes.max():,} in each of {len(part.classes)} classes"
+    each = ", ".join(f"{name} {size:,}" for name, size in zip(part.classes, sizes, strict=True))
+    return f"{text} in {len(part.classes)} classes: {each}"
+
+
+def _where(trainer: Trainer) -> str:
+    threads = trainer.config.threads
+    if trainer.device.type == "cuda":
+        return str(torch.cuda.get_device_name(trainer.device))
+    return f"{threads} thread{'s' if threads > 1 else ''}"
