@@ -220,7 +220,7 @@ def _on_images(options: argparse.Namespace) -> Evaluation:
     from sbn_deploy.train.progress import progress
 
     path = options.models[0]
-    data = _data(options)
+    data = _data(options, path)
     with warnings.catch_warnings():
         # Pillow warns of what it repairs; what it cannot repair is listed.
         warnings.filterwarnings("ignore", module="PIL")
@@ -259,14 +259,15 @@ def _on_images(options: argparse.Namespace) -> Evaluation:
     )
 
 
-def _data(options: argparse.Namespace) -> Stream:
+def _data(options: argparse.Namespace, model: Path) -> Stream:
     from sbn_deploy.data import stream_test
 
     if options.shift is not None:
         from sbn_deploy.data.stream import of_memory
         from sbn_deploy.evaluate.shift import shifted
 
-        return of_memory(shifted(test_images(options.data, options.images), options.shift))
+        images = test_images(options.data, options.images, model)
+        return of_memory(shifted(images, options.shift))
     data = stream_test(options.data)
     for note in data.notes:
         say(note)
