@@ -53,6 +53,22 @@ networks and writes this page.
 """
 
 
+LIMITS = """\
+Percentages of a peak, in `make bench` and `sbn profile`, are of what our instructions for a product
+reach in registers, not of all that a CPU could do:
+
+- with AVX-512 and VPOPCNTDQ, of xor, popcount and add: 341 binary multiply-accumulates a cycle;
+- with AVX2, or AVX-512 without it, of look-ups of four bits for two pixels at once: 288 and 384 on
+  Intel's ports.
+
+Beyond these lie two instructions that are not used here. Look-ups of six bits (VBMI) reached 430 a
+cycle in registers, a quarter more than popcount; their tables of 256 kB would have to come from
+the level-2 cache for layers of few channels. A CPU with amx_int8 multiplies unpacked signs as
+8-bit numbers, 1,024 a cycle, three times the limit of popcount, at eight times the memory. None of
+the CPUs that this was written on has it, so that it was not tried.
+"""
+
+
 def sbn(*words: object, isa: str | None = None) -> None:
     """Runs a verb and shows it."""
     arguments = list(map(str, words))
@@ -108,6 +124,7 @@ def markdown(records: Path) -> str:
     )
     parts += ["## Times faster than", _ratios(names, benchmarks)]
     parts += ["## Kernel sets", _kernel_sets(names, benchmarks)]
+    parts += ["## What bounds them", LIMITS]
     imported = [name for name in ZOO if f"{name}.imported" in benchmarks]
     if imported:
         parts += ["## Imported from LCE's files", _imported(imported, benchmarks)]
