@@ -14,7 +14,8 @@ using pairs::build_index;
 
 }  // namespace
 
-const ConvKernel conv_threshold_avx2 = kernel<product::Threshold>(run_blocks<product::Threshold>);
+const ConvKernel conv_threshold_avx2 =
+    kernel<product::Threshold>(run_blocks<product::Threshold>);
 const ConvKernel conv_float_avx2 =
     kernel<product::Float<false>>(run_either<product::Float<true>, product::Float<false>>);
 

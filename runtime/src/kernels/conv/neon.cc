@@ -93,7 +93,7 @@ SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor, const ConvRun& r
 }
 
 template <class Epilogue>
-void run(const ConvRun& run, Range blocks, Range pixels) {
+void run_blocks(const ConvRun& run, Range blocks, Range pixels) {
   const ConvShape& s = *run.shape;
   const Epilogue epilogue = {run.output};
   const Taps taps(s);
@@ -111,8 +111,15 @@ void run(const ConvRun& run, Range blocks, Range pixels) {
   }
 }
 
+void run_float(const ConvRun& run, Range blocks, Range pixels) {
+  if (run.output.straight && run.shape->group_outputs % kBlock == 0) {
+    return run_blocks<neon::Float<true>>(run, blocks, pixels);
+  }
+  run_blocks<neon::Float<false>>(run, blocks, pixels);
+}
+
 template <class Epilogue>
-constexpr ConvKernel kernel() {
+constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
   return {neon::kMaxProducts,
           kBlock,
           kBlock,
@@ -123,12 +130,12 @@ constexpr ConvKernel kernel() {
           index_bytes,
           build_index,
           units,
-          run<Epilogue>};
+          run};
 }
 
 }  // namespace
 
-const ConvKernel conv_threshold_neon = kernel<neon::Threshold>();
-const ConvKernel conv_float_neon = kernel<neon::Float>();
+const ConvKernel conv_threshold_neon = kernel<neon::Threshold>(run_blocks<neon::Threshold>);
+const ConvKernel conv_float_neon = kernel<neon::Float<false>>(run_float);
 
 }  // namespace sbn

@@ -65,7 +65,9 @@ void build_index(const ConvShape& s, const uint64_t* padded_row, int64_t row, vo
 
 }  // namespace
 
-const ConvKernel conv_threshold_neon_lut2 = kernel<product::Threshold>(run_blocks<product::Threshold>);
-const ConvKernel conv_float_neon_lut2 = kernel<product::Float>(run_blocks<product::Float>);
+const ConvKernel conv_threshold_neon_lut2 =
+    kernel<product::Threshold>(run_blocks<product::Threshold>);
+const ConvKernel conv_float_neon_lut2 =
+    kernel<product::Float<false>>(run_either<product::Float<true>, product::Float<false>>);
 
 }  // namespace sbn

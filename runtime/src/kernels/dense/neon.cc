@@ -136,6 +136,6 @@ constexpr DenseKernel kernel() {
 }  // namespace
 
 const DenseKernel dense_threshold_neon = kernel<neon::Threshold>();
-const DenseKernel dense_float_neon = kernel<neon::Float>();
+const DenseKernel dense_float_neon = kernel<neon::Float<false>>();
 
 }  // namespace sbn

@@ -282,8 +282,8 @@ SBN_TARGET_AVX2 SBN_INLINE void activate(__m256 (&x)[N], const Activation& a, co
   if (a.high) SBN_EACH x[i] = _mm256_min_ps(at.load(a.high, i), x[i]);
 }
 
-// All channels of an epilogue without other steps: what stands around most layers, without a look
-// at what it leaves out.
+// All 8 * N channels of an epilogue that is straight. Returns which results are negative where the
+// signs are wanted.
 template <int N>
 SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_straight(const Output& out, const __m256i (&dot)[N],
                                                     int64_t pixel, int64_t channel) {

@@ -45,8 +45,8 @@ SBN_INLINE void activate(float32x4_t (&x)[N], const Activation& a, const At& at)
   if (a.high) SBN_EACH x[i] = vbslq_f32(vcgtq_f32(x[i], at(a.high, i)), at(a.high, i), x[i]);
 }
 
-// All channels of an epilogue without other steps: what stands around most layers, without a look
-// at what it leaves out.
+// All 4 * N channels of an epilogue that is straight. Returns which results are negative where the
+// signs are wanted.
 template <int N>
 SBN_INLINE uint32_t finish_straight(const Output& out, const int32x4_t (&dot)[N], int64_t pixel,
                                     int64_t channel) {
@@ -79,7 +79,6 @@ SBN_INLINE uint32_t finish_fours(const Output& out, int32x4_t (&dot)[N], int64_t
   const auto at = [&](const float* from, int i) {
     return load_first<float32x4_t>(from + channel + 4 * i, count - 4 * i);
   };
-  if (out.straight && count >= 4 * N) return finish_straight(out, dot, pixel, channel);
   if (out.clamps_dot()) {
     SBN_EACH {
       dot[i] = vmaxq_s32(dot[i], vdupq_n_s32(e.dot_low));
@@ -135,6 +134,9 @@ struct Threshold {
   }
 };
 
+// Straight: for epilogues that are, of whole blocks. Their kernel has nothing of the others in it,
+// for which the compiler would make room in the innermost loop.
+template <bool Straight>
 struct Float {
   using Offset = int32_t;
   Output out;
@@ -149,6 +151,7 @@ struct Float {
         vsubq_s32(load<int32x4_t>(offsets), vreinterpretq_s32_u32(twice[0])),
         vsubq_s32(load<int32x4_t>(offsets + 4), vreinterpretq_s32_u32(twice[1])),
     };
+    if (Straight) return finish_straight(out, dot, pixel, channel);
     if (count > 4) return finish_fours(out, dot, pixel, channel, count);
     int32x4_t first[] = {dot[0]};
     return finish_fours(out, first, pixel, channel, count);

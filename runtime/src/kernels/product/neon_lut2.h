@@ -139,6 +139,7 @@ SBN_INLINE void Epilogue<neon::Threshold>::operator()(const Counts& counts, cons
 }
 
 using Threshold = Epilogue<neon::Threshold>;
-using Float = Epilogue<neon::Float>;
+template <bool Straight>
+using Float = Epilogue<neon::Float<Straight>>;
 
 }  // namespace sbn::neon_lut2
