@@ -180,7 +180,7 @@ def _of_classes(session: Session, data: Dataset, wanted: Counts) -> dict[str, An
     check_labels(data.labels, found.means.shape[2])
     scaling = fit.scaling(found.means, data.labels, wanted)
     default = found.means[wanted.networks.index(wanted.default)]
-    calibrated = fit.held_out(default, data.labels, scaling.of_folds)
+    calibrated = fit.cross_fitted(default, data.labels, scaling.of_folds)
     return {
         "measured": scaling.measured,
         "temperatures": scaling.temperatures,

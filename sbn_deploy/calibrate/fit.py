@@ -59,7 +59,7 @@ def scaling(means: Floats, labels: NDArray[np.int64], wanted: Counts) -> Scaling
     none = [np.zeros(count)] * FOLDS
     fold = _folds(len(labels))
     some = [best_offsets(mean[fold != k], labels[fold != k]) for k in range(FOLDS)]
-    plain, shifted = (held_out(mean, labels, offsets) for offsets in (none, some))
+    plain, shifted = (cross_fitted(mean, labels, offsets) for offsets in (none, some))
     gain = negative_log_likelihood(plain, labels) - negative_log_likelihood(shifted, labels)
     low = float(gain.mean() - _Z * gain.std(ddof=1) / sqrt(len(gain)))
     offsets = best_offsets(mean, labels) if low > 0 else np.zeros(count)
@@ -78,7 +78,7 @@ def scaling(means: Floats, labels: NDArray[np.int64], wanted: Counts) -> Scaling
     return Scaling(np.array(temperatures), offsets, measured, some if low > 0 else none)
 
 
-def held_out(mean: Floats, labels: NDArray[np.int64], offsets: Sequence[Floats]) -> Floats:
+def cross_fitted(mean: Floats, labels: NDArray[np.int64], offsets: Sequence[Floats]) -> Floats:
     """Calibrated probabilities [N, K] of each fifth of the images by the fit of the others.
 
     Args:
@@ -109,13 +109,13 @@ def set_quantiles(
 ) -> dict[str, Floats]:
     """By method the quantiles [C, L] of the scores of the true labels.
 
-    The probabilities are those of `held_out`: an image must not be judged by a fit that it was a
-    part of, or a few images with offsets would promise too much.
+    The probabilities are those of `cross_fitted`: an image must not be judged by a fit that it was
+    a part of, or a few images with offsets would promise too much.
     """
     found: dict[str, list[list[Any]]] = {}
     true = labels[:, np.newaxis]
     for mean in classified.means:
-        p = held_out(mean, labels, fitted.of_folds)
+        p = cross_fitted(mean, labels, fitted.of_folds)
         for method in (conformal.LAC, conformal.APS, conformal.RAPS):
             scores = np.take_along_axis(conformal.scores(p, method, classified.u), true, 1)[:, 0]
             row = [conformal.quantile(scores, level) for level in levels(len(labels))]

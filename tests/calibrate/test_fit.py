@@ -56,7 +56,7 @@ def test_quantiles_are_those_of_the_true_labels(count: int) -> None:
     for method, table in found.items():
         assert table.shape == (2, len(levels))
         for row, mean in zip(table, means, strict=True):
-            p = fit.held_out(mean, labels, scaling.of_folds)
+            p = fit.cross_fitted(mean, labels, scaling.of_folds)
             scores = conformal.scores(p, method, u)[np.arange(count), labels]
             for level, value in zip(levels, row, strict=True):
                 # Enough scores are not above it, and one fewer would not do.
@@ -64,10 +64,10 @@ def test_quantiles_are_those_of_the_true_labels(count: int) -> None:
                 assert (scores < value).sum() < (count + 1) * level
 
 
-def test_held_out_probabilities_are_of_the_other_fifths() -> None:
+def test_cross_fitted_probabilities_are_of_the_other_fifths() -> None:
     means, labels = drawn(300, (0, 0, 0))
     offsets = [np.array([k, 0.0, -k]) / 10 for k in range(fit.FOLDS)]
-    found = fit.held_out(means[0], labels, offsets)
+    found = fit.cross_fitted(means[0], labels, offsets)
     for k, own in enumerate(offsets):
         inside = np.arange(300) % fit.FOLDS == k
         T = best_temperature(means[0][~inside], labels[~inside], own)
