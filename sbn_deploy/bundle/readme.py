@@ -157,6 +157,7 @@ def _conditions(facts: Facts, target: Target) -> dict[str, bool]:
         "grey": image.channels == 1,
         "colour": image.channels == 3,
         "calibrated": facts.calibration is not None,
+        "uncalibrated": facts.calibration is None,
         "bitmap": image.channels in (1, 3),
         "fits": fits(facts),
         "sized": not fits(facts),

@@ -17,7 +17,7 @@ from sbn_deploy.evaluate.shift import SHIFTS, shifted
 from sbn_deploy.evaluate.tasks import fitted
 from sbn_deploy.train.progress import progress
 from sbn_runtime import InputError, ModelError, Session, calibration_json
-from sbn_runtime.calibration import KEY, TASKS, Calibration, tempered
+from sbn_runtime.calibration import KEY, TASKS, Calibration
 from sbn_runtime.executor import DOMAIN
 from sbn_runtime.files import write_atomically
 from sbn_runtime.modelfile import imported_domains, weights_digest
@@ -178,18 +178,14 @@ def _of_classes(session: Session, data: Dataset, wanted: Counts) -> dict[str, An
         chosen, aurocs = fit.best_score(own, strange)
         found = measure.classify(session, data, wanted, chosen, report)
     check_labels(data.labels, found.means.shape[2])
-    fitted_scaling = fit.scaling(found.means, data.labels, wanted)
-    default = wanted.networks.index(wanted.default)
-    calibrated = tempered(
-        found.means[default],
-        float(fitted_scaling.temperatures[default]),
-        fitted_scaling.offsets,
-    )
+    scaling = fit.scaling(found.means, data.labels, wanted)
+    default = found.means[wanted.networks.index(wanted.default)]
+    calibrated = fit.cross_fitted(default, data.labels, scaling.of_folds)
     return {
-        "measured": fitted_scaling.measured,
-        "temperatures": fitted_scaling.temperatures,
-        "offsets": fitted_scaling.offsets,
-        "quantiles": fit.set_quantiles(found, data.labels, fitted_scaling),
+        "measured": scaling.measured,
+        "temperatures": scaling.temperatures,
+        "offsets": scaling.offsets,
+        "quantiles": fit.set_quantiles(found, data.labels, scaling),
         "by_class": fit.class_quantiles(calibrated, data.labels, fit.levels(len(data))),
         "unknown": fit.unknown(chosen, found.scores, aurocs),
         "intervals": None,

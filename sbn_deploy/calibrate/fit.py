@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,19 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scaling:
-    """Temperatures [C], offsets [K], and what they are worth at the file's default, by name."""
+    """Temperatures and offsets, and what they are worth.
+
+    Attributes:
+        temperatures: float64 [C].
+        offsets: float64 [K], zeros where they do not win.
+        measured: figures at the file's default of networks, by name.
+        of_folds: the offsets that each fifth of the images gets from the others.
+    """
 
     temperatures: Floats
     offsets: Floats
     measured: dict[str, float]
+    of_folds: Sequence[Floats]
 
 
 def scaling(means: Floats, labels: NDArray[np.int64], wanted: Counts) -> Scaling:
@@ -46,13 +55,16 @@ def scaling(means: Floats, labels: NDArray[np.int64], wanted: Counts) -> Scaling
     Args:
         means: float64 [C, N, K], see `Classified`.
     """
-    default = wanted.networks.index(wanted.default)
-    plain, shifted = (_held_out(means[default], labels, with_offsets=w) for w in (False, True))
+    mean, count = means[wanted.networks.index(wanted.default)], means.shape[2]
+    none = [np.zeros(count)] * FOLDS
+    fold = _folds(len(labels))
+    some = [best_offsets(mean[fold != k], labels[fold != k]) for k in range(FOLDS)]
+    plain, shifted = (cross_fitted(mean, labels, offsets) for offsets in (none, some))
     gain = negative_log_likelihood(plain, labels) - negative_log_likelihood(shifted, labels)
-    wins = gain.mean() > _Z * gain.std(ddof=1) / sqrt(len(gain))
-    offsets = best_offsets(means[default], labels) if wins else np.zeros(means.shape[2])
+    low = float(gain.mean() - _Z * gain.std(ddof=1) / sqrt(len(gain)))
+    offsets = best_offsets(mean, labels) if low > 0 else np.zeros(count)
     temperatures = [best_temperature(mean, labels, offsets) for mean in means]
-    raw, own = score(means[default], labels), score(shifted if wins else plain, labels)
+    raw, own = score(mean, labels), score(shifted if low > 0 else plain, labels)
     measured = {
         "accuracy": own.accuracy,
         "ece": own.ece,
@@ -61,22 +73,29 @@ def scaling(means: Floats, labels: NDArray[np.int64], wanted: Counts) -> Scaling
         "raw_ece": raw.ece,
         "raw_nll": raw.nll,
         "offsets_gain": float(gain.mean()),
-        "offsets_gain_low": float(gain.mean() - _Z * gain.std(ddof=1) / sqrt(len(gain))),
+        "offsets_gain_low": low,
     }
-    return Scaling(np.array(temperatures), offsets, measured)
+    return Scaling(np.array(temperatures), offsets, measured, some if low > 0 else none)
 
 
-def _held_out(mean: Floats, labels: NDArray[np.int64], *, with_offsets: bool) -> Floats:
-    """Calibrated probabilities [N, K] of each fifth of the images by the fit of the others."""
-    fold = np.arange(len(labels)) % FOLDS
+def cross_fitted(mean: Floats, labels: NDArray[np.int64], offsets: Sequence[Floats]) -> Floats:
+    """Calibrated probabilities [N, K] of each fifth of the images by the fit of the others.
+
+    Args:
+        mean: float64 [N, K].
+        offsets: of each fifth.
+    """
+    fold = _folds(len(labels))
     found = np.empty_like(mean)
-    for number in range(FOLDS):
-        inside, outside = fold == number, fold != number
-        offsets: Floats | float = 0.0
-        if with_offsets:
-            offsets = best_offsets(mean[outside], labels[outside])
-        temperature = best_temperature(mean[outside], labels[outside], offsets)
-        found[inside] = tempered(mean[inside], temperature, offsets)
+    for k, own in enumerate(offsets):
+        temperature = best_temperature(mean[fold != k], labels[fold != k], own)
+        found[fold == k] = tempered(mean[fold == k], temperature, own)
+    return found
+
+
+def _folds(images: int) -> NDArray[np.int64]:
+    """The fifth that each image belongs to."""
+    found: NDArray[np.int64] = np.arange(images) % FOLDS
     return found
 
 
@@ -88,17 +107,20 @@ def levels(images: int) -> tuple[float, ...]:
 def set_quantiles(
     classified: Classified, labels: NDArray[np.int64], fitted: Scaling
 ) -> dict[str, Floats]:
-    """By method the quantiles [C, L] of the scores of the true labels."""
-    found: dict[str, Floats] = {}
+    """By method the quantiles [C, L] of the scores of the true labels.
+
+    The probabilities are those of `cross_fitted`: an image must not be judged by a fit that it was
+    a part of, or a few images with offsets would promise too much.
+    """
+    found: dict[str, list[list[Any]]] = {}
     true = labels[:, np.newaxis]
-    for method in (conformal.LAC, conformal.APS, conformal.RAPS):
-        rows = []
-        for mean, temperature in zip(classified.means, fitted.temperatures, strict=True):
-            p = tempered(mean, temperature, fitted.offsets)
+    for mean in classified.means:
+        p = cross_fitted(mean, labels, fitted.of_folds)
+        for method in (conformal.LAC, conformal.APS, conformal.RAPS):
             scores = np.take_along_axis(conformal.scores(p, method, classified.u), true, 1)[:, 0]
-            rows.append([conformal.quantile(scores, level) for level in levels(len(labels))])
-        found[method] = np.array(rows, np.float64)
-    return found
+            row = [conformal.quantile(scores, level) for level in levels(len(labels))]
+            found.setdefault(method, []).append(row)
+    return {method: np.array(rows, np.float64) for method, rows in found.items()}
 
 
 def class_quantiles(

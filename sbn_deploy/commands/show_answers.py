@@ -185,6 +185,20 @@ def show_task(record: TaskEvaluation) -> None:
     if record.standard_deviation is not None:
         rows.append(("mean standard deviation of answers", f"{record.standard_deviation:.4g}"))
     show_table(("metric", f"on {record.data.images:,} inputs"), rows)
+    if record.intervals:
+        print()
+        show_table(
+            ("intervals with the true number in", "it was in", CONFIDENCE, "mean width"),
+            [
+                (
+                    f"{entry.asked:.1%}",
+                    f"{entry.coverage:.2%}",
+                    _interval(entry.confidence_low, entry.confidence_high),
+                    f"{entry.width:.4g}",
+                )
+                for entry in record.intervals
+            ],
+        )
     scores = list(record.per_class)
     titles = {"average_precision": "average precision", "f1": "F1", "iou": "IoU"}
     shown = [key for key in titles if any(getattr(score, key) is not None for score in scores)]

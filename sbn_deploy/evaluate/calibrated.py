@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from sbn_deploy.evaluate.calibration import reliability
 from sbn_deploy.evaluate.scores import Answers, summary, wilson_interval
-from sbn_deploy.records.evaluation import CalibrationScores, SetScore
+from sbn_deploy.records.evaluation import CalibrationScores, IntervalScore, SetScore
 from sbn_runtime import conformal
+from sbn_runtime.calibrated import intervals
 from sbn_runtime.calibration import Calibration
 
 _Z = 1.959963984540054
@@ -78,6 +79,32 @@ class Sets:
                 )
             )
         return found
+
+
+def interval_scores(
+    calibration: Calibration,
+    networks: int,
+    answers: NDArray[np.float32],
+    targets: NDArray[np.float32],
+) -> list[IntervalScore]:
+    """How often the intervals around answers [N, ...] hold the targets, and how wide they are."""
+    found = []
+    for asked in calibration.levels:
+        interval = intervals(calibration, answers, networks, asked)
+        truth = targets.reshape(answers.shape)
+        inside = (interval.low <= truth) & (truth <= interval.high)
+        coverage = float(inside.mean())
+        low, high = wilson_interval(round(coverage * len(answers)), len(answers))
+        found.append(
+            IntervalScore(
+                asked=asked,
+                coverage=coverage,
+                confidence_low=min(low, coverage),
+                confidence_high=max(high, coverage),
+                width=float((interval.high - interval.low).mean()),
+            )
+        )
+    return found
 
 
 def calibration_scores(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sbn_deploy import tasks
 from sbn_deploy.data import Dataset
-from sbn_deploy.evaluate.calibrated import Sets, calibration_scores
+from sbn_deploy.evaluate.calibrated import Sets, calibration_scores, interval_scores
 from sbn_deploy.evaluate.classes import class_names, matched_labels
 from sbn_deploy.evaluate.evaluation import Outcome, figures
 from sbn_deploy.evaluate.scores import Answers, check_labels
@@ -154,6 +154,11 @@ def scored(
             for metric in objective.metrics
         ),
         "per_class": tuple(_named(answer, data, names)),
+        "intervals": (
+            ()
+            if session.calibration is None
+            else tuple(interval_scores(session.calibration, networks, answer, data.labels))
+        ),
         "standard_deviation": None if spread is None else float(spread.mean(dtype=np.float64)),
         "seconds": measured.seconds,
         "images_per_s": len(data) / measured.seconds,

@@ -7,9 +7,9 @@ compared fairly only at each model's own best temperature, found by cross-valida
 correct classes that are given too often (bias-corrected temperature scaling, Alexandari et al.
 2020): vector scaling with one slope for all classes.
 
-A few wrong images say little of a temperature, so the likelihood is not all: beforehand log T and
-each offset are normal around 0 with a standard deviation of 0.5. With thousands of images that
-changes nothing.
+A few wrong images say little of a temperature, so the likelihood is not all: beforehand log T is
+normal around 0 with a standard deviation of 0.5; where offsets are fitted, each o/T is so too, and
+1/T around 1. With thousands of images that changes nothing.
 """
 
 from __future__ import annotations

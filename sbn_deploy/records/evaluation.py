@@ -187,6 +187,22 @@ class NamedScore(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntervalScore(Record):
+    """The intervals of a calibrated regression at one coverage."""
+
+    asked: float
+    """The coverage that was asked for."""
+    coverage: float
+    """Share of the numbers that are in their interval."""
+    confidence_low: float
+    """Wilson's, at 95 %, with as many trials as there are inputs: numbers of one input depend on
+    each other."""
+    confidence_high: float
+    width: float
+    """Mean over the numbers of an answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskEvaluation(Answered):
     """Another task than classification."""
 
@@ -197,3 +213,5 @@ class TaskEvaluation(Answered):
     per_class: tuple[NamedScore, ...] = ()
     standard_deviation: float | None = None
     """Mean over the answers, where several networks answered."""
+    intervals: tuple[IntervalScore, ...] = ()
+    """Of a calibrated regression, by coverage, rising."""

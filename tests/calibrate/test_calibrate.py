@@ -12,6 +12,7 @@ from sbn_deploy.calibrate import calibrate, measure
 from sbn_deploy.calibrate.rewrite import read_metadata, with_metadata
 from sbn_deploy.data import Dataset
 from sbn_deploy.data.digests import TRAINING_IMAGES, Sketch, digests
+from sbn_deploy.evaluate import tasks
 from sbn_deploy.evaluate.calibration import expected_calibration_error, reliability
 from sbn_runtime import InputError, Interval, ModelError, PredictionSet, Session
 from sbn_runtime.preprocess import Standardize
@@ -135,6 +136,13 @@ def test_regression(tmp_path: Path) -> None:
     inside = (found.low <= targets[1000:]) & (targets[1000:] <= found.high)
     limit = 4 * np.sqrt(0.09 * (1 / 1000 + 1 / 3000))
     np.testing.assert_allclose(inside.mean(axis=0), 0.9, atol=limit)
+    rest = data.take(np.arange(1000, 4000))
+    measured = tasks.measure(Session(path), rest, batch=500)
+    scores = tasks.scored(Session(path), rest, measured, "numbers", 2)["intervals"]
+    (at_90,) = [entry for entry in scores if entry.asked == 0.9]
+    assert at_90.coverage == inside.mean()
+    assert at_90.confidence_low < at_90.coverage < at_90.confidence_high
+    assert at_90.width == pytest.approx((found.high - found.low).mean())
     with pytest.raises(InputError, match="targets of 2 numbers, but the model answers 3"):
         calibrate(path, replace(data, labels=targets[:, :2]), "test")
 

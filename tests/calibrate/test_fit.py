@@ -7,6 +7,7 @@ import pytest
 
 from sbn_deploy.calibrate import fit
 from sbn_deploy.calibrate.measure import Classified, Counts
+from sbn_deploy.evaluate.temperature import best_temperature
 from sbn_runtime import conformal
 from sbn_runtime.calibration import tempered
 
@@ -48,18 +49,29 @@ def test_offsets_where_they_win() -> None:
 def test_quantiles_are_those_of_the_true_labels(count: int) -> None:
     means, labels = drawn(count, (0, 0, 0))
     u = np.random.default_rng(1).random(count)
-    scaling = fit.Scaling(np.array([0.5, 2]), np.zeros(3), {})
+    scaling = fit.Scaling(np.array([0.5, 2]), np.zeros(3), {}, [np.zeros(3)] * fit.FOLDS)
     found = fit.set_quantiles(Classified(means, np.zeros((2, count)), u), labels, scaling)
     levels = fit.levels(count)
     assert levels == tuple(c for c in fit.LEVELS if np.ceil((count + 1) * c - 1e-9) <= count)
     for method, table in found.items():
         assert table.shape == (2, len(levels))
-        for row, mean, T in zip(table, means, (0.5, 2), strict=True):
-            scores = conformal.scores(tempered(mean, T), method, u)[np.arange(count), labels]
+        for row, mean in zip(table, means, strict=True):
+            p = fit.cross_fitted(mean, labels, scaling.of_folds)
+            scores = conformal.scores(p, method, u)[np.arange(count), labels]
             for level, value in zip(levels, row, strict=True):
                 # Enough scores are not above it, and one fewer would not do.
                 assert (scores <= value).sum() >= (count + 1) * level - 1e-9
                 assert (scores < value).sum() < (count + 1) * level
+
+
+def test_cross_fitted_probabilities_are_of_the_other_fifths() -> None:
+    means, labels = drawn(300, (0, 0, 0))
+    offsets = [np.array([k, 0.0, -k]) / 10 for k in range(fit.FOLDS)]
+    found = fit.cross_fitted(means[0], labels, offsets)
+    for k, own in enumerate(offsets):
+        inside = np.arange(300) % fit.FOLDS == k
+        T = best_temperature(means[0][~inside], labels[~inside], own)
+        np.testing.assert_array_equal(found[inside], tempered(means[0][inside], T, own))
 
 
 def test_quantiles_of_each_class() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from sbn_deploy.bundle import TARGETS
@@ -17,6 +19,7 @@ from sbn_runtime import Preprocess, Session
 
 from ..calibrations import calibrated
 from ..command import sbn
+from ..packaging.native import HERE, STRICT, onnxruntime_library, run
 from ..small_models import (
     CLASSES,
     PREPROCESS,
@@ -156,6 +159,19 @@ def test_a_calibrated_model(
     (expected,) = session.predict_proba(x)
     assert printed[0] == CLASSES[expected.argmax()]
     assert float(printed[1]) == pytest.approx(expected.max(), abs=1e-6)
+    if shutil.which("cc") is not None:
+        (code,) = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        Path("classify.c").write_text(code)
+        onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
+        link = ("-L", ".", "-lonnxruntime", "-lm", f"-Wl,-rpath,{folder}", "-o", "classify")
+        run("cc", *STRICT, "classify.c", "-I", HERE / "include", *link, cwd=folder)
+        Path("image.raw").write_bytes(bytes(SIZE * SIZE))
+        said = run("./classify", "image.raw", cwd=folder).split()
+        assert said[1] == f"{expected.argmax()},"
+        assert float(said[3]) == pytest.approx(expected.max(), abs=1e-6)
+    kotlin = re.findall(r"^```kotlin\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[0]
+    assert "return calibrated(probabilities)" in kotlin
+    assert kotlin.count("(") == kotlin.count(")")
     coverage, least = re.findall(
         r"probability of ([\d.]+): .* probability is at least ([\d.]+)\.", text
     )[0]

@@ -4,6 +4,11 @@ import ai.onnxruntime.OrtEnvironment
 import ai.onnxruntime.OrtSession
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+{{if calibrated}}
+import kotlin.math.exp
+import kotlin.math.ln
+import kotlin.math.max
+{{end}}
 
 /** Classifies one image at a time. */
 class Classifier(library: String, model: ByteArray, threads: Int) : AutoCloseable {
@@ -48,10 +53,29 @@ class Classifier(library: String, model: ByteArray, threads: Int) : AutoCloseabl
         OnnxTensor.createTensor(environment, input, shape, type).use { tensor ->
             session.run(mapOf({{input|kotlin}} to tensor), setOf("probabilities")).use { result ->
                 @Suppress("UNCHECKED_CAST")
-                return (result[0].value as Array<FloatArray>)[0]
+                val probabilities = (result[0].value as Array<FloatArray>)[0]
+{{if calibrated}}
+                return calibrated(probabilities)
+{{end}}
+{{if uncalibrated}}
+                return probabilities
+{{end}}
             }
         }
     }
+{{if calibrated}}
+
+    private val offsets = doubleArrayOf({{offsets}})
+
+    /** The calibration of the model, for {{networks}}. */
+    private fun calibrated(p: FloatArray): FloatArray {
+        val logits = p.mapIndexed { i, it -> (ln(max(it.toDouble(), 1e-300)) + offsets[i]) / {{temperature}} }
+        val top = logits.maxOrNull()!!
+        val shares = logits.map { exp(it - top) }
+        val sum = shares.sum()
+        return FloatArray(p.size) { (shares[it] / sum).toFloat() }
+    }
+{{end}}
 
     override fun close() = session.close()
 }

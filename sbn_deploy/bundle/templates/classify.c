@@ -1,3 +1,6 @@
+{{if calibrated}}
+#include <math.h>
+{{end}}
 #include <onnxruntime_c_api.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -101,6 +104,17 @@ int main(int argc, char** argv) {
   float* probabilities;
   check(ort->Run(session, NULL, inputs, values, 1, outputs, 1, &output));
   check(ort->GetTensorMutableData(output, (void**)&probabilities));
+{{if calibrated}}
+  /* The calibration of the model, for {{networks}}. */
+  static const double offsets[] = { {{offsets}} };
+  double p[{{class_count}}], top = -INFINITY, sum = 0;
+  for (int i = 0; i < {{class_count}}; ++i) {
+    p[i] = (log(fmax((double)probabilities[i], 1e-300)) + offsets[i]) / {{temperature}};
+    top = fmax(top, p[i]);
+  }
+  for (int i = 0; i < {{class_count}}; ++i) sum += p[i] = exp(p[i] - top);
+  for (int i = 0; i < {{class_count}}; ++i) probabilities[i] = (float)(p[i] / sum);
+{{end}}
   int best = 0;
   for (int i = 1; i < {{class_count}}; ++i) {
     if (probabilities[i] > probabilities[best]) best = i;
