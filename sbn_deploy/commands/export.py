@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sbn_runtime.errors import ConfigError, SbnError
+from sbn_runtime.errors import ConfigError
 
 from .common import at_least, new_parser, printable, say, show_json, show_table, stages, writable
 from .own_network import (
@@ -81,11 +80,6 @@ def add_parser(subparsers: Subparsers) -> None:
         help="exit with status 1 if no layer is packed",
     )
     parser.add_argument(
-        "--verbose",
-        action="store_true",
-        help="show the whole traceback when code of FILE.py raises",
-    )
-    parser.add_argument(
         "--weights",
         choices=("threshold", "sample"),
         default="threshold",
@@ -133,13 +127,8 @@ def run(options: argparse.Namespace) -> int:
     """Exports, and reports what was written; 1 with `--require-packed` if nothing is packed."""
     output = writable(options.output)
     say(f"exporting {options.network}")
-    try:
-        with stages("sbn_deploy.export"):
-            report = _export(options, output)
-    except SbnError as error:
-        if options.verbose and error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
-        raise
+    with stages("sbn_deploy.export"):
+        report = _export(options, output)
     if not report.run_in:
         say(
             f"{report.path} was not run: larq-compute-engine is not installed"
