@@ -29,8 +29,8 @@ _TENSOR_DIMS, _TENSOR_EXTERNAL = 1, 13
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def imported_domains(path: Path) -> set[str]:
-    """The operator domains that the model at `path` imports.
+def imported_domains(path: Path, content: bytes | None = None) -> set[str]:
+    """The operator domains that the model at `path`, or of this content, imports.
 
     Raises:
         ModelError: the file is missing, unreadable, or no complete ONNX model; or a constant
@@ -39,15 +39,10 @@ def imported_domains(path: Path) -> set[str]:
     """
     _check_name(path)
     try:
+        if content is not None:
+            return _domains(path, content)
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            _check_tensors(path, data)
-            return {
-                data[begin:end].decode()
-                for number, first, last in _fields(data, len(data))
-                if number == _MODEL_OPSET_IMPORT
-                for inner, begin, end in _fields(data, last, first)
-                if inner == _OPSET_DOMAIN
-            }
+            return _domains(path, data)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from error
     except (ValueError, IndexError) as error:
@@ -56,7 +51,18 @@ def imported_domains(path: Path) -> set[str]:
         ) from error
 
 
-def _check_tensors(path: Path, data: mmap.mmap) -> None:
+def _domains(path: Path, data: mmap.mmap | bytes) -> set[str]:
+    _check_tensors(path, data)
+    return {
+        data[begin:end].decode()
+        for number, first, last in _fields(data, len(data))
+        if number == _MODEL_OPSET_IMPORT
+        for inner, begin, end in _fields(data, last, first)
+        if inner == _OPSET_DOMAIN
+    }
+
+
+def _check_tensors(path: Path, data: mmap.mmap | bytes) -> None:
     left = [("model", 0, len(data))]
     while left:
         kind, begin, end = left.pop()
@@ -68,7 +74,7 @@ def _check_tensors(path: Path, data: mmap.mmap) -> None:
                 left.append((_HOLDERS[kind][number], first, last))
 
 
-def _check_tensor(path: Path, data: mmap.mmap, begin: int, end: int) -> None:
+def _check_tensor(path: Path, data: mmap.mmap | bytes, begin: int, end: int) -> None:
     elements, external = 1, False
     for number, first, last in _fields(data, end, begin):
         if number == _TENSOR_DIMS:
