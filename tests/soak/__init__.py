@@ -17,6 +17,7 @@ FORMATS = {
     "images": "images",
     "npz": "npz",
     "parquet": "parquet",
+    "pickled": "pickled",
     "safetensors": "safetensors",
     "tflite": "tflite",
     "toml-json": "toml_json",
