@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .errors import ModelError
 
@@ -51,6 +51,27 @@ def imported_domains(path: Path, content: bytes | None = None) -> set[str]:
         ) from error
 
 
+def external_files(path: Path) -> list[str]:
+    """The files beside the model that hold some of its constants, as the model names them.
+
+    Raises ModelError as `imported_domains`, and for a name that leaves the model's folder.
+    """
+    imported_domains(path)
+    found: dict[str, None] = {}
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for begin, end in _tensors(data):
+            for number, first, last in _fields(data, end, begin):
+                if number == _TENSOR_EXTERNAL:
+                    entry = {n: data[b:e] for n, b, e in _fields(data, last, first)}
+                    if entry.get(1) == b"location":
+                        found[entry.get(2, b"").decode(errors="replace")] = None
+    for name in found:
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or PurePosixPath(name).is_absolute():
+            raise ModelError(f"{path}: keeps constants in {name!r}, which is not in its folder")
+    return [*found]
+
+
 def _domains(path: Path, data: mmap.mmap | bytes) -> set[str]:
     _check_tensors(path, data)
     return {
@@ -63,11 +84,17 @@ def _domains(path: Path, data: mmap.mmap | bytes) -> set[str]:
 
 
 def _check_tensors(path: Path, data: mmap.mmap | bytes) -> None:
+    for begin, end in _tensors(data):
+        _check_tensor(path, data, begin, end)
+
+
+def _tensors(data: mmap.mmap | bytes) -> Iterator[tuple[int, int]]:
+    """Begin and end of every constant."""
     left = [("model", 0, len(data))]
     while left:
         kind, begin, end = left.pop()
         if kind == "tensor":
-            _check_tensor(path, data, begin, end)
+            yield begin, end
             continue
         for number, first, last in _fields(data, end, begin):
             if number in _HOLDERS[kind]:

@@ -14,6 +14,7 @@ import numpy as np
 from sbn_deploy import escape
 from sbn_runtime import ModelError, SbnError, Session, __version__
 from sbn_runtime.files import write_atomically
+from sbn_runtime.modelfile import external_files
 from sbn_runtime.tasks import CLASSIFICATION
 
 from .network import Network, instructions
@@ -70,6 +71,7 @@ def bundle_model(model: Path, target: Target, output: Path) -> BundleReport:
     contents = {
         **_instructions(model, target),
         target.model_folder + model.name: model.read_bytes(),
+        **_external(model, target),
         target.library_folder + LIBRARY: library.read_bytes(),
     }
     contents[CHECKSUMS] = "".join(
@@ -110,6 +112,17 @@ def _instructions(model: Path, target: Target) -> dict[str, bytes]:
         **{name: text.encode() for name, text in programs(facts, target).items()},
         target.model_folder + CLASSES: _lines(facts.classes),
     }
+
+
+def _external(model: Path, target: Target) -> dict[str, bytes]:
+    """The files beside the model that hold its constants. Raises ModelError."""
+    found = {}
+    for name in external_files(model):
+        path = model.parent / name
+        if not path.is_file():
+            raise ModelError(f"{model}: keeps constants in {name}, which is not beside it")
+        found[target.model_folder + name] = path.read_bytes()
+    return found
 
 
 def _lines(names: Sequence[str]) -> bytes:
