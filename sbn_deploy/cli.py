@@ -10,17 +10,21 @@ Exit status: 0 done, 1 a check failed, 2 bad usage or input, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
+import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from keyword import iskeyword
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from sbn_deploy.commands.common import printable
+from sbn_deploy.commands.common import add_loudness, printable
 from sbn_deploy.names import suggest
 from sbn_runtime.errors import MissingDependencyError, SbnError
 
@@ -41,7 +45,7 @@ VERBS = {
     "inspect": "list a model's layers, multiply-accumulates and packed bytes",
     "bundle": "pack a model and its library for a phone or another machine",
     "doctor": "show what this machine offers and what is missing",
-    "demo": "train, export, validate and compare with fp32, in a few minutes",
+    "demo": "train, export, validate, and compare with fp32, in minutes",
 }
 
 # What brings an optional package: an extra or, for a device that reads images, itself.
@@ -57,6 +61,7 @@ SOURCES = {
     "flatbuffers": "'sbn-deploy[onnx]'",
     "jinja2": "'sbn-deploy[report]'",
     "markupsafe": "'sbn-deploy[report]'",
+    "shtab": "'sbn-deploy[train]'",
     "matplotlib": "'sbn-deploy[report]'",
 }
 
@@ -80,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except SbnError as error:
+        if {"-v", "--verbose"} & {*arguments}:
+            traceback.print_exception(error.__cause__ or error)
         return _fail(str(error))
     except KeyboardInterrupt:
         _fail("interrupted")
@@ -89,6 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if "No usable temporary directory" in str(error):
+            return _fail(
+                "there is no temporary folder that can be written to; make one, or set TMPDIR:"
+                f" {error.strerror or error}"
+            )
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}")
 
@@ -103,7 +115,17 @@ def _run(arguments: list[str]) -> int:
         prog="sbn",
         description="Stochastic binary networks: train, export, run, measure.",
         epilog="`sbn VERB --help` explains a verb. Start with `sbn demo`.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
     )
+    parser.add_argument("--version", action="version", version=f"sbn {_version()}")
+    add_loudness(parser)
+    parser.add_argument(
+        "--print-completion",
+        choices=("bash", "zsh"),
+        help="print a script that completes verbs, options and files in that shell",
+    )
+    if "--print-completion" in arguments:
+        return _print_completion(parser, arguments)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     module = None
@@ -116,7 +138,8 @@ def _run(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     assert module is not None  # argparse has left by now when no verb was named
     try:
-        status: int = module.run(options)
+        with _as_loud_as(options):
+            status: int = module.run(options)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in SOURCES:
@@ -126,6 +149,44 @@ def _run(arguments: list[str]) -> int:
             f" pip install {SOURCES[package]}"
         ) from error
     return status
+
+
+@contextlib.contextmanager
+def _as_loud_as(options: argparse.Namespace) -> Iterator[None]:
+    """Silences what goes to stderr, or logs there what is done."""
+    if getattr(options, "verbose", False):
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    if not getattr(options, "quiet", False):
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        yield
+
+
+def _version() -> str:
+    from sbn_runtime import __version__
+
+    return __version__
+
+
+def _print_completion(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Prints the script, for all verbs with their options."""
+    options, _ = parser.parse_known_args(arguments)
+    try:
+        import shtab
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "completion needs shtab, which is not installed: pip install shtab"
+        ) from error
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    for verb in VERBS:
+        command(verb).add_parser(verbs)
+    for made in verbs.choices.values():
+        for action in made._actions:
+            if action.type is Path:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, options.print_completion))
+    return 0
 
 
 def _fail(message: str) -> int:

@@ -129,6 +129,8 @@ def _raster(image: Image.Image, size: int) -> Raster:
         raise ValueError(
             f"it claims {image.width} x {image.height} pixels in {size:,} bytes; make it smaller"
         )
+    # Of TIFF files Pillow turns the picture itself, and then has no orientation any more.
+    image.load()
     orientation = _orientation(image)
     if image.mode.startswith("I;16"):
         return Raster(np.asarray(image).astype(np.uint16), "grey", orientation=orientation)
@@ -139,7 +141,6 @@ def _raster(image: Image.Image, size: int) -> Raster:
     transparent = image.has_transparency_data
     palette = None
     if image.mode == "P":
-        image.load()
         kind = "RGBA" if transparent else "RGB"
         image.apply_transparency()
         palette = np.array(image.getpalette(kind) or (), np.uint8).reshape(-1, len(kind))

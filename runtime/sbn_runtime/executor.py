@@ -38,23 +38,31 @@ _DTYPES = {"float": "float32", "double": "float64"}
 class Executor:
     """Computes a model's outputs for checked input.
 
+    Args:
+        path: the file, or what to call the model in messages.
+        threads, spin: as of `Session`.
+        content: of the file, where it is not to be read.
+
     Attributes:
         inputs, outputs, metadata: as of `Session`.
+        content: the file's bytes where it was not read from a path, else None.
         defaults: what a model with noise draws unless told otherwise, else None.
 
     Raises ModelError where the file cannot be used, and what `session_options` raises.
     """
 
-    def __init__(self, path: Path, threads: int | None) -> None:
-        self._path, self._threads = path, threads
+    def __init__(
+        self, path: Path, threads: int | None, *, content: bytes | None = None, spin: bool = True
+    ) -> None:
+        self._path, self._threads, self.content = path, threads, content
         self._members: Members | None = None
-        if DOMAIN not in imported_domains(path):
+        if DOMAIN not in imported_domains(path, content):
             raise ModelError(f"{path}: has no sbn operators; write the file with `sbn export`")
-        options = session_options(threads)
+        options = session_options(threads, spin=spin)
         try:
             self._session = call(
                 onnxruntime.InferenceSession,
-                str(path),
+                str(path) if content is None else content,
                 options,
                 # A list of providers skips the search for accelerators.
                 providers=["CPUExecutionProvider"],
@@ -114,7 +122,7 @@ class Executor:
             options = session_options(self._threads)
             # Threads of one session would wait busily for work while another one computes.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            self._members = Members(self._path, output, options)
+            self._members = Members(self._path, output, options, self.content)
         return self._members
 
     def load_members(self) -> None:
@@ -225,8 +233,10 @@ def _split(feeds: Feeds, size: int) -> Iterator[Feeds]:
         yield {name: x[start : start + size] for name, x in feeds.items()}
 
 
-def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
+def session_options(threads: int | None = None, *, spin: bool = True) -> onnxruntime.SessionOptions:
     """onnxruntime options with the sbn kernels registered, as `Session` uses them.
+
+    threads, spin: as of `Session`.
 
     Raises InputError when `threads` is not 1 to `sbn_runtime.threads.MOST_THREADS`, and
     IsaError as `Session` does.
@@ -237,6 +247,8 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.register_custom_ops_library(str(library_path()))
     options.intra_op_num_threads = threads or default_threads()
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Errors reach the caller as exceptions; onnxruntime need not print them too.
     options.log_severity_level = 4
     return options

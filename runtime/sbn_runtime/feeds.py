@@ -25,8 +25,8 @@ class TensorInfo(NamedTuple):
 def as_feeds(given: Given, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[Any]]:
     """The arrays by the names of the inputs.
 
-    Raises InputError for a missing or unknown input, another dtype or shape, NaN, an empty
-    batch, and batches of different sizes.
+    Raises InputError for a missing or unknown input, another dtype or shape, NaN or infinity, an
+    empty batch, and batches of different sizes.
     """
     names = [node.name for node in inputs]
     if not isinstance(given, Mapping):
@@ -68,14 +68,23 @@ def _check(x: Any, expected: TensorInfo, what: str) -> None:
         raise InputError(f"{what} must have shape [{wanted}], this has {list(x.shape)}")
     if not x.size:
         raise InputError(f"{what} is empty: shape {list(x.shape)}")
-    # The least number is NaN if any is.
-    if x.dtype.kind == "f" and np.isnan(x.min()):
-        raise InputError(f"{what} contains NaN")
+    if x.dtype.kind == "f":
+        # The least number is NaN if any is.
+        least, largest = x.min(), x.max()
+        if np.isnan(least):
+            raise InputError(f"{what} contains NaN")
+        if np.isinf(least) or np.isinf(largest):
+            raise InputError(f"{what} contains infinity")
 
 
 def _remedy(x: NDArray[Any], expected: TensorInfo) -> str:
     if x.dtype == np.uint8:
         return "turn images into input with session.preprocess(images)"
+    if expected.dtype == "uint8":
+        return (
+            "the model takes the pixels of images as they are, uint8 [N, H, W, C], not normalised"
+            " numbers"
+        )
     return f"convert it with x.astype(numpy.{expected.dtype})"
 
 

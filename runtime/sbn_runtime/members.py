@@ -38,6 +38,7 @@ class Members:
         path: the file.
         output: the output [M, N, K] that joins what the members answer.
         options: of the sessions.
+        content: of the file, where it is not at that path.
 
     Attributes:
         count: how many members the file has.
@@ -47,10 +48,16 @@ class Members:
         ModelError: the file cannot be read.
     """
 
-    def __init__(self, path: Path, output: str, options: onnxruntime.SessionOptions) -> None:
+    def __init__(
+        self,
+        path: Path,
+        output: str,
+        options: onnxruntime.SessionOptions,
+        content: bytes | None = None,
+    ) -> None:
         self._path, self._options = path, options
         try:
-            self._model = _Model(path.read_bytes())
+            self._model = _Model(path.read_bytes() if content is None else content)
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror or error}") from error
         except (ValueError, IndexError) as error:

@@ -34,15 +34,15 @@ _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def imported_domains(path: Path) -> set[str]:
-    """The operator domains that the model at `path` imports.
+def imported_domains(path: Path, content: bytes | None = None) -> set[str]:
+    """The operator domains that the model at `path`, or of this content, imports.
 
     Raises:
         ModelError: the file is missing, unreadable, or no complete ONNX model; or a constant
             claims more elements than its bytes can hold, for which onnxruntime would set up
             memory before it looks at the bytes.
     """
-    with _opened(path) as data:
+    with _opened(path, content) as data:
         for begin, end in _tensors(data):
             _check_tensor(path, data, begin, end)
         return {
@@ -83,10 +83,13 @@ def external_files(path: Path) -> list[PurePosixPath]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[mmap.mmap]:
-    """The bytes of a model; what goes wrong with them is a ModelError."""
+def _opened(path: Path, content: bytes | None = None) -> Iterator[mmap.mmap | bytes]:
+    """The bytes of a model, or `content`; what goes wrong with them is a ModelError."""
     _check_name(path)
     try:
+        if content is not None:
+            yield content
+            return
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield data
     except OSError as error:
@@ -97,34 +100,37 @@ def _opened(path: Path) -> Iterator[mmap.mmap]:
         ) from error
 
 
-def weights_digest(path: Path) -> str:
+def weights_digest(path: Path, content: bytes | None = None) -> str:
     """SHA-256 of the graph with its weights, and of the functions, as 64 hexadecimal digits.
 
     Of each field 7 and 25 of the ModelProto, in the order of the file, and then of each of its
     `external_files`: its length as 8 bytes, little-endian, and its bytes. Metadata and names of
     producers are not part of it.
 
+    Args:
+        content: as of `imported_domains`; it has no files beside it.
+
     Raises:
         ModelError: a file is missing, unreadable, or no complete ONNX model.
     """
     digest = hashlib.sha256()
 
-    def add(data: mmap.mmap, first: int, last: int) -> None:
+    def add(data: mmap.mmap | bytes, first: int, last: int) -> None:
         digest.update((last - first).to_bytes(8, "little"))
         with memoryview(data) as view, view[first:last] as part:
             digest.update(part)
 
-    with _opened(path) as data:
+    with _opened(path, content) as data:
         for number, first, last in message_fields(data, len(data)):
             if number in (_MODEL_GRAPH, _MODEL_FUNCTIONS):
                 add(data, first, last)
-    for name in external_files(path):
+    for name in external_files(path) if content is None else ():
         with _opened(path.parent / name) as data:
             add(data, 0, len(data))
     return digest.hexdigest()
 
 
-def _tensors(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+def _tensors(data: mmap.mmap | bytes) -> Iterator[tuple[int, int]]:
     """Begin and end of all constants."""
     left = [("model", 0, len(data))]
     while left:
@@ -137,7 +143,7 @@ def _tensors(data: mmap.mmap) -> Iterator[tuple[int, int]]:
                 left.append((_HOLDERS[kind][number], first, last))
 
 
-def _check_tensor(path: Path, data: mmap.mmap, begin: int, end: int) -> None:
+def _check_tensor(path: Path, data: mmap.mmap | bytes, begin: int, end: int) -> None:
     elements, external = 1, False
     for number, first, last in message_fields(data, end, begin):
         if number == _TENSOR_DIMS:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import PathLike, fspath
-from pathlib import Path
-from typing import Any, Literal, overload
+from os import PathLike
+from typing import Any, BinaryIO, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from .drawing import networks
 from .errors import InputError, ModelError
 from .executor import Executor, session_options
 from .feeds import Given, TensorInfo, as_feeds
+from .given import Files, as_paths, opened, read_images
 from .modelfile import weights_digest
 from .preprocess import Preprocess, preprocess_from
 from .sampling import Draw
@@ -31,12 +31,17 @@ __all__ = ["Session", "TensorInfo", "session_options"]
 class Session:
     """Runs one exported model on the CPU with the bit-packed kernels.
 
-    A session may be used by several threads at once.
+    A session may be used by several threads at once. It can be pickled, unless it was made of
+    bytes: the file is opened again where it arrives.
 
     Args:
-        path: an ONNX file written by `sbn export` or `sbn import`.
+        path: an ONNX file written by `sbn export` or `sbn import`; or its content, as bytes or
+            as a file that was opened for reading bytes.
         threads: number of threads that share the work of one call; by default
-            as many as there are cores, of the fast ones where a CPU has two kinds.
+            as many as there are cores that this process may use, by its affinity and the quota
+            of its control group, of the fast ones where a CPU has two kinds.
+        spin: whether threads that wait for work look for it all the time, which is faster, or
+            sleep, which leaves the cores to others meanwhile.
 
     Attributes:
         inputs, outputs: what the model takes and gives.
@@ -67,9 +72,16 @@ class Session:
     calibration: Calibration | None
     metadata: dict[str, Any]
 
-    def __init__(self, path: str | PathLike[str], *, threads: int | None = None) -> None:
-        self._path = Path(fspath(path))
-        self._executor = Executor(self._path, threads)
+    def __init__(
+        self,
+        path: str | PathLike[str] | bytes | BinaryIO,
+        *,
+        threads: int | None = None,
+        spin: bool = True,
+    ) -> None:
+        self._path, content = opened(path)
+        self._content, self._threads, self._spin = content is not None, threads, spin
+        self._executor = Executor(self._path, threads, content=content, spin=spin)
         self.inputs, self.outputs = self._executor.inputs, self._executor.outputs
         self.metadata = self._executor.metadata
         self.stochastic = self._executor.defaults is not None
@@ -79,7 +91,7 @@ class Session:
         self._pace = within.Pace()
 
     def run(
-        self, x: Given, *, samples: int | None = None, seed: int | None = None
+        self, x: Given | Files, *, samples: int | None = None, seed: int | None = None
     ) -> dict[str, NDArray[Any]]:
         """All outputs of the model, by name.
 
@@ -92,24 +104,25 @@ class Session:
             x: the batch, of the dtype and shape that `inputs` states: float32
                 [N, C, H, W], normalised, or uint8 [N, H, W, C] if the model takes
                 pixels; imported models take [N, H, W, C]. `preprocess` makes it from images.
-                For several inputs, arrays by the names of the inputs.
+                For several inputs, arrays by the names of the inputs. Paths of image files are
+                read as `preprocess` does.
             samples: noise samples to draw, 1 to 65,536; None for as many as were exported.
             seed: of the noise, 0 to 2^63 - 1; None for the exported one. The first
                 samples of a seed are the same whatever `samples` is.
 
         Raises:
-            InputError: wrong dtype or shape, an empty batch, or NaN; `samples` or `seed`
+            InputError: wrong dtype or shape, an empty batch, NaN or infinity; `samples` or `seed`
                 out of range, or given to a model without noise.
             ModelError: a kernel found the model inconsistent.
         """
-        feeds = as_feeds(x, self.inputs)
+        feeds = self._feeds(x)
         draw = self._draw(samples, seed)
         if draw is None:
             return self._executor.run(feeds)
         return self._sample(feeds, draw)
 
     def predict_proba(
-        self, x: Given, *, samples: int | None = None, seed: int | None = None
+        self, x: Given | Files, *, samples: int | None = None, seed: int | None = None
     ) -> NDArray[np.float32]:
         """Class probabilities, float32 [N, K]; the mean over members and noise samples.
 
@@ -130,7 +143,7 @@ class Session:
     @overload
     def predict(
         self,
-        x: Given,
+        x: Given | Files,
         *,
         return_uncertainty: Literal[False] = False,
         reject: Literal["unknown"] | float | None = None,
@@ -141,7 +154,7 @@ class Session:
     @overload
     def predict(
         self,
-        x: Given,
+        x: Given | Files,
         *,
         return_uncertainty: Literal[True],
         reject: Literal["unknown"] | float | None = None,
@@ -151,7 +164,7 @@ class Session:
 
     def predict(
         self,
-        x: Given,
+        x: Given | Files,
         *,
         return_uncertainty: bool = False,
         reject: Literal["unknown"] | float | None = None,
@@ -193,7 +206,7 @@ class Session:
 
     def predict_set(
         self,
-        x: Given,
+        x: Given | Files,
         *,
         coverage: float = 0.9,
         method: str = LAC,
@@ -220,19 +233,19 @@ class Session:
         """
         known = self._known_calibration("predict_set", calibration.TASKS)
         known.level(coverage)
-        outputs = self._answers(x, samples, seed)
+        feeds = self._feeds(x)
+        outputs = self._answers(feeds, samples, seed)
         if self.task == REGRESSION:
             task = TASKS[REGRESSION]
             averaged_over = len(outputs[task.rows]) if task.rows in outputs else 1
             return intervals(known, outputs[task.answer], averaged_over, coverage)
         answered = self._calibrated(outputs)
         assert answered is not None
-        (first, *_) = as_feeds(x, self.inputs).values()
-        return answered.sets(first, coverage, method)
+        return answered.sets(feeds[self.inputs[0].name], coverage, method)
 
     def predict_until(
         self,
-        x: Given,
+        x: Given | Files,
         *,
         confidence: float = 0.99,
         max_samples: int = 32,
@@ -268,7 +281,7 @@ class Session:
             InputError: as `run` does, and for a model without noise that is no ensemble.
             ModelError: as `run` does, and for another task than classification.
         """
-        feeds = as_feeds(x, self.inputs)
+        feeds = self._feeds(x)
         self._check_classification("predict_until")
         most = sampling.check_samples(max_samples, "max_samples")
         size = sampling.check_samples(group, "group")
@@ -293,7 +306,7 @@ class Session:
         )
 
     def predict_within(
-        self, x: Given, *, ms: float, max_samples: int = 32, seed: int | None = None
+        self, x: Given | Files, *, ms: float, max_samples: int = 32, seed: int | None = None
     ) -> Anytime:
         """The best answer that fits into a time: as many noise samples, or members, as do.
 
@@ -310,7 +323,7 @@ class Session:
             InputError: as `run` does, and for a time that is not above 0.
             ModelError: as `run` does, and for another task than classification.
         """
-        feeds = as_feeds(x, self.inputs)
+        feeds = self._feeds(x)
         self._check_classification("predict_within")
         seconds = within.check_milliseconds(ms)
         most = sampling.check_samples(max_samples, "max_samples")
@@ -326,20 +339,21 @@ class Session:
         found = self._summarize(softmax(logits.reshape(-1, *logits.shape[2:])))
         return Anytime(**vars(found), samples_used=np.full(images, logits.shape[1]))
 
-    def preprocess(self, images: NDArray[Any]) -> NDArray[Any]:
+    def preprocess(self, images: NDArray[Any] | Files) -> NDArray[Any]:
         """Brings images, or other numbers, into the form that the model takes.
 
         Args:
             images: uint8 [N, H, W, C]; float32 of the input's shape for a model that was
-                trained on numbers.
+                trained on numbers; or paths of image files of any size, where Pillow is installed.
 
         Returns:
             float32 [N, C, H, W], or of the input's shape, normalised as the model was
             trained on; the images themselves if the model takes pixels.
 
         Raises:
-            InputError: wrong dtype, shape or range.
+            InputError: wrong dtype, shape or range, or a file that cannot be read.
             ModelError: the model does not say how its input is normalised.
+            MissingDependencyError: image files are given, and Pillow is missing.
         """
         fields = self.metadata.get("preprocess")
         if not isinstance(fields, dict):
@@ -348,10 +362,19 @@ class Session:
                 " export it with --preprocess"
             )
         preprocess = preprocess_from(fields)
+        paths = as_paths(images)
+        x: Any = images if paths is None else read_images(paths, preprocess)
         if isinstance(preprocess, Preprocess) and self.inputs[0].dtype == "uint8":
-            preprocess.check(images)
-            return preprocess.ordered(images)
-        return preprocess.apply(images)
+            preprocess.check(x)
+            return preprocess.ordered(x)
+        return preprocess.apply(x)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._content:
+            raise InputError(
+                f"{self._path}: a session of bytes cannot be pickled; make it from a path"
+            )
+        return _reopened, (str(self._path.absolute()), self._threads, self._spin)
 
     def __repr__(self) -> str:
         return f"<sbn_runtime.Session {str(self._path)!r}>"
@@ -368,7 +391,15 @@ class Session:
             return None
         return Answered.of(self.calibration, *network_rows(outputs))
 
-    def _answers(self, x: Given, samples: int | None, seed: int | None) -> dict[str, NDArray[Any]]:
+    def _feeds(self, x: Given | Files) -> dict[str, NDArray[Any]]:
+        given: Any = x
+        if as_paths(given) is not None:
+            given = self.preprocess(given)
+        return as_feeds(given, self.inputs)
+
+    def _answers(
+        self, x: Given | Files, samples: int | None, seed: int | None
+    ) -> dict[str, NDArray[Any]]:
         """All outputs, of which those of the task have the shapes that it reads."""
         outputs = self.run(x, samples=samples, seed=seed)
         task = TASKS[self.task]
@@ -404,7 +435,7 @@ class Session:
         if said is None:
             return None
         found = calibration_json.read(said, self._path)
-        if found.weights_sha256 != weights_digest(self._path):
+        if found.weights_sha256 != weights_digest(self._path, self._executor.content):
             raise ModelError(
                 f"{self._path}: its weights were changed after it was calibrated; calibrate it"
                 f" again: sbn calibrate {self._path} --data SET"
@@ -492,3 +523,7 @@ class Session:
             else:
                 outputs |= {name: rows, name.removeprefix(MEMBER): average(rows)}
         return {name: outputs[name] for name in names}
+
+
+def _reopened(path: str, threads: int | None, spin: bool) -> Session:
+    return Session(path, threads=threads, spin=spin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 
 from .errors import InputError
@@ -23,11 +24,63 @@ def default_threads() -> int:
     """How many threads onnxruntime should start: 0, which is one for each core, on most CPUs.
 
     Where there are fast and slow cores, one for each fast core: a call is done when its slowest
-    thread is.
+    thread is. Where this process may use some of the cores only, by its affinity or by the quota
+    of its control group, one for each of those, as threads that wait for a core hold up the rest.
     """
     if not hasattr(os, "sched_getaffinity"):
         return 0
-    return fast_cores(os.sched_getaffinity(0))
+    return usable_cores(os.sched_getaffinity(0), os.cpu_count() or 1, quota())
+
+
+def usable_cores(
+    cpus: Iterable[int], count: int, quota: float | None, system: Path = Path("/sys/devices")
+) -> int:
+    """How many threads these cores, of `count`, are for; 0 for one on each core.
+
+    Args:
+        quota: processor time in each second, in seconds; None without a limit.
+        system: where the kernel describes the devices.
+    """
+    cpus = set(cpus)
+    cores = fast_cores(cpus, system)
+    if not cores and len(cpus) < count:
+        # Two threads of a core count once.
+        cores = len({_core(cpu, system) for cpu in cpus})
+    if quota is None:
+        return cores
+    allowed = max(1, ceil(quota))
+    return min(cores, allowed) if cores else (allowed if allowed < len(cpus) else 0)
+
+
+def quota(
+    groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")
+) -> float | None:
+    """Processor time that the control groups of this process allow in a second; None: all."""
+    found: list[float] = []
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, kinds, path = line.split(":", 2) if line.count(":") >= 2 else ("", "", "")
+        if kinds not in ("", "cpu", "cpu,cpuacct"):
+            continue
+        # A group has the limits of all above it; in a container its own path may not be seen.
+        at = mounted / kinds / path.lstrip("/")
+        above = [folder for folder in (at, *at.parents) if folder.is_relative_to(mounted)]
+        found += [limit for folder in above for limit in _limits(folder)]
+    return min(found, default=None)
+
+
+def _limits(folder: Path) -> list[float]:
+    """Of version 2, or of version 1."""
+    try:
+        limit, period = (folder / "cpu.max").read_text().split()
+        return [] if limit == "max" else [int(limit) / int(period)]
+    except (OSError, ValueError, ZeroDivisionError):
+        pass
+    limit_us, period_us = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    return [limit_us / period_us] if limit_us > 0 and period_us > 0 else []
 
 
 def fast_cores(cpus: Iterable[int], system: Path = Path("/sys/devices")) -> int:
@@ -47,10 +100,17 @@ def fast_cores(cpus: Iterable[int], system: Path = Path("/sys/devices")) -> int:
         fast = [cpu for cpu, found in capacity.items() if largest and found >= largest / 2]
     if len(fast) == len(cpus):
         return 0
-    topology = [system / f"system/cpu/cpu{cpu}/topology" for cpu in fast]
-    named = {(_number(at / "physical_package_id"), _number(at / "core_id")) for at in topology}
+    named = {_core(cpu, system) for cpu in fast}
     # Cores of some Arm devices have no number of their own.
     return len(named) if known else len(fast)
+
+
+def _core(cpu: int, system: Path) -> tuple[int, int]:
+    """Package and core of a hardware thread; the thread's own number where nothing says it."""
+    at = system / f"system/cpu/cpu{cpu}/topology"
+    if not (at / "core_id").exists():
+        return -1, cpu
+    return _number(at / "physical_package_id"), _number(at / "core_id")
 
 
 def _number(path: Path) -> int:

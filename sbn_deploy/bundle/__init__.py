@@ -16,6 +16,7 @@ from sbn_deploy import escape
 from sbn_runtime import ModelError, SbnError, Session, __version__
 from sbn_runtime.calibration import KEY
 from sbn_runtime.files import write_atomically
+from sbn_runtime.modelfile import external_files
 from sbn_runtime.tasks import CLASSIFICATION
 
 from .network import Network, instructions
@@ -72,6 +73,7 @@ def bundle_model(model: Path, target: Target, output: Path) -> BundleReport:
     contents = {
         **_instructions(model, target),
         target.model_folder + model.name: model.read_bytes(),
+        **_external(model, target),
         target.library_folder + LIBRARY: library.read_bytes(),
     }
     contents[CHECKSUMS] = "".join(
@@ -122,6 +124,14 @@ def _calibration(session: Session, target: Target) -> dict[str, bytes]:
     if said is None:
         return {}
     return {target.model_folder + CALIBRATION: f"{json.dumps(said, indent=1)}\n".encode()}
+
+
+def _external(model: Path, target: Target) -> dict[str, bytes]:
+    """The files beside the model that hold its constants. Raises ModelError."""
+    return {
+        f"{target.model_folder}{name}": (model.parent / name).read_bytes()
+        for name in external_files(model)
+    }
 
 
 def _lines(names: Sequence[str]) -> bytes:

@@ -80,6 +80,8 @@ def programs(facts: Facts, target: Target) -> dict[str, str]:
         templates["classify.py"] = ("classify.py.in",)
     if fits(facts):
         templates["image.h"] = ("image.h",)
+    if camera(facts, target):
+        templates |= {"camera.py": ("camera.py.in",), "camera.service": ("camera.service",)}
     conditions = _conditions(facts, target)
     if not conditions["bitmap"] and target.android:
         templates["Classifier.kt"] = ("classifier.kt",)
@@ -161,7 +163,13 @@ def _conditions(facts: Facts, target: Target) -> dict[str, bool]:
         "bitmap": image.channels in (1, 3),
         "fits": fits(facts),
         "sized": not fits(facts),
+        "camera": camera(facts, target),
     }
+
+
+def camera(facts: Facts, target: Target) -> bool:
+    """Whether there is a program for the camera of a Raspberry Pi."""
+    return fits(facts) and target.name == "linux-arm64"
 
 
 def fits(facts: Facts) -> bool:

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,12 +33,32 @@ def new_parser(
     """The parser of a verb, with `--json` and an example in its help."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         verb,
+        help=description.partition(". ")[0],
         description=description,
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="write the result as JSON")
+    add_loudness(parser)
     return parser
+
+
+def add_loudness(parser: argparse.ArgumentParser) -> None:
+    """`-q` and `-v`, which stand before a verb or behind it."""
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="say nothing but the result, and what went wrong",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="log what is done, and show where an error comes from",
+    )
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
@@ -167,11 +188,21 @@ def show_json(value: Any) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Writes a result as a table: a drawn one in a terminal, aligned text elsewhere."""
+    """Writes a result as a table: drawn in a terminal, where what is too wide for it is divided
+    into several that begin with the same column; aligned text elsewhere."""
     cells = [[_text(cell) for cell in row] for row in rows]
     numeric = [all(_NUMBER.fullmatch(row[i]) for row in cells) for i in range(len(columns))]
-    if sys.stdout.isatty() and _draw(columns, cells, numeric):
-        return
+    if sys.stdout.isatty():
+        parts = _parts(columns, cells, shutil.get_terminal_size().columns)
+        if all(
+            _draw(
+                [columns[i] for i in part],
+                [[row[i] for i in part] for row in cells],
+                [numeric[i] for i in part],
+            )
+            for part in parts
+        ):
+            return
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     for line in [list(columns), *cells]:
         aligned = (
@@ -179,6 +210,20 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
             for cell, width, right in zip(line, widths, numeric, strict=True)
         )
         print("  ".join(aligned).rstrip())
+
+
+def _parts(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[list[int]]:
+    """The columns of each of the tables that fit into so many characters."""
+    # A drawn cell has a blank on either side.
+    widths = [2 + max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    parts, used = [[0]], widths[0] + 2
+    for index in range(1, len(columns)):
+        used += widths[index] + 1
+        if used > room and len(parts[-1]) > 1:
+            parts.append([0])
+            used = widths[0] + widths[index] + 3
+        parts[-1].append(index)
+    return parts
 
 
 def _draw(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> bool:

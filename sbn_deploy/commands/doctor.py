@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # What each extra brings, by distribution name.
 OPTIONAL = {
-    "train": ("torch", "safetensors", "scikit-learn", "pydantic", "pillow", "rich"),
+    "train": ("torch", "safetensors", "scikit-learn", "pydantic", "pillow", "rich", "shtab"),
     "onnx": ("flatbuffers", "onnx", "onnxscript"),
     "tflite": ("larq-compute-engine",),
     "report": ("jinja2", "matplotlib", "pydantic"),

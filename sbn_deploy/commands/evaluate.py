@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_runtime.errors import SbnError
+
 from .common import add_noise_options, at_least, new_parser, say, share, show_json, writable
 from .data import form_of, test_images
 from .show_answers import show_averaging, show_evaluation, show_task, warn
@@ -245,6 +247,11 @@ def _on_images(options: argparse.Namespace) -> Evaluation:
         except KeyboardInterrupt:
             if partial is not None:
                 say(f"run the same command to resume; answers so far: {partial.path}")
+            raise
+        except SbnError:
+            # The same command would fail again.
+            if partial is not None:
+                partial.path.unlink(missing_ok=True)
             raise
         finally:
             if partial is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,11 +88,6 @@ def add_parser(subparsers: Subparsers) -> None:
         help="exit with status 1 if no layer is packed",
     )
     parser.add_argument(
-        "--verbose",
-        action="store_true",
-        help="show the whole traceback when code of FILE.py raises",
-    )
-    parser.add_argument(
         "--weights",
         choices=("threshold", "sample"),
         default="threshold",
@@ -143,13 +137,8 @@ def run(options: argparse.Namespace) -> int:
     if options.calibrate is not None and output.suffix != ".onnx":
         raise ConfigError("--calibrate is for ONNX files; give a name that ends in .onnx")
     say(f"exporting {options.network}")
-    try:
-        with stages("sbn_deploy.export"):
-            report = _export(options, output)
-    except SbnError as error:
-        if options.verbose and error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
-        raise
+    with stages("sbn_deploy.export"):
+        report = _export(options, output)
     if not report.run_in:
         say(
             f"{report.path} was not run: larq-compute-engine is not installed"

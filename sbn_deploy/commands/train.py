@@ -8,10 +8,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_runtime.errors import ConfigError
 from sbn_runtime.fit import FITS
 
 from .calibrate import show
-from .common import at_least, new_parser, say, show_json, show_table
+from .common import at_least, new_parser, say, show_json, show_table, whole_numbers
 
 if TYPE_CHECKING:
     from sbn_deploy.calibrate import Calibrated
@@ -87,6 +88,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--seed", type=at_least(0), metavar="S", help="random seed (default: 0)")
     parser.add_argument(
+        "--seeds",
+        type=whole_numbers(0),
+        metavar="LIST",
+        help="train with each seed of a list as 0,1,2, in DIR/seed-S, and show the means",
+    )
+    parser.add_argument(
         "--epochs",
         type=at_least(1),
         metavar="E",
@@ -117,6 +124,37 @@ def add_parser(subparsers: Subparsers) -> None:
         help="instead of training, raise the learning rates step by step, and say which factor"
         " suits; writes nothing",
     )
+
+
+def _with_seeds(recipe: TrainConfig, options: argparse.Namespace) -> int:
+    from sbn_deploy.tasks import OBJECTIVES
+    from sbn_deploy.train.seeds import train_seeds
+
+    if options.seed is not None:
+        raise ConfigError("--seed and --seeds exclude each other; give one of them")
+    found = train_seeds(
+        recipe, options.seeds, resume=options.resume, overwrite=options.overwrite, report=say
+    )
+    if options.json:
+        show_json(found)
+        return 0
+    known = {metric.key: metric for task in OBJECTIVES.values() for metric in task.metrics}
+    show_table(
+        ("weights", "test metric", "mean", "± 95 %", "least", "largest"),
+        [
+            (
+                entry.weights,
+                known[entry.metric].title,
+                known[entry.metric].show(entry.mean),
+                known[entry.metric].show(entry.half_width),
+                known[entry.metric].show(min(entry.values)),
+                known[entry.metric].show(max(entry.values)),
+            )
+            for entry in found
+        ],
+    )
+    print(f"means of {len(options.seeds)} seeds; {recipe.out / 'seeds.json'}")
+    return 0
 
 
 def _range_test(recipe: TrainConfig, options: argparse.Namespace) -> int:
@@ -175,6 +213,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.find_lr:
             return _range_test(recipe, options)
+        if options.seeds is not None:
+            return _with_seeds(recipe, options)
         result = train(recipe, resume=options.resume, overwrite=options.overwrite, report=say)
     except Stopped as stopped:
         say(str(stopped))

@@ -177,7 +177,7 @@ def test_compared_with_torch_without_architecture(tmp_path: Path) -> None:
         (["-o", "{folder}"], "is a folder"),
         (["{model}"], "a model is given twice"),
         (["{other}", "--data", "digits"], "--data goes with one model"),
-        (["{other}", "--remote", "ssh://host"], "--remote measures one model at a time"),
+        (["{other}", "--remote", "adb:"], "--remote adb: measures one model at a time"),
         (["--remote", "ssh://host", "--compare", "torch"], "torch is compared with here only"),
     ],
 )

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
-from sbn_deploy.bundle import TARGETS
+from sbn_deploy.bundle import TARGETS, bundle_model
 from sbn_deploy.bundle.readme import Facts, programs, readme
-from sbn_runtime import Preprocess, Session
+from sbn_runtime import ModelError, Preprocess, Session
+from sbn_runtime.modelfile import external_files
+from sbn_runtime.raster import Raster
 
 from ..calibrations import calibrated
 from ..command import sbn
@@ -28,6 +33,7 @@ from ..small_models import (
     StochasticClassifier,
     random_images,
     write_float_model,
+    write_pixel_classifier,
 )
 
 TARGET = "linux-x86_64"
@@ -120,6 +126,71 @@ def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
     assert "is a folder; name a file in it" in refused(model, tmp_path)
 
 
+def test_constants_beside_the_model_are_packed(tmp_path: Path) -> None:
+    """What is unpacked runs; without the second file it did not."""
+    (tmp_path / "from").mkdir()
+    whole = Classifier.random().write(tmp_path / "whole.onnx")
+    model = tmp_path / "from" / "model.onnx"
+    onnx.save_model(
+        onnx.load(whole), model, save_as_external_data=True, location="model.data",
+        size_threshold=0,
+    )  # fmt: skip
+    assert external_files(model) == [PurePosixPath("model.data")]
+    assert external_files(whole) == []
+    report = bundle_model(model, TARGETS[TARGET], tmp_path / "f.zip")
+    assert "model/model.data" in report.files
+    with zipfile.ZipFile(tmp_path / "f.zip") as archive:
+        archive.extractall(tmp_path)
+    x = Session(whole).preprocess(random_images(3))
+    found = Session(tmp_path / "model" / "model.onnx").predict_proba(x)
+    assert np.array_equal(found, Session(whole).predict_proba(x))
+    (tmp_path / "from" / "model.data").unlink()
+    assert "m" in refused(model, tmp_path / "g.zip")
+
+
+def test_constants_elsewhere_are_not_packed(tmp_path: Path) -> None:
+    proto = onnx.load(Classifier.random().write(tmp_path / "whole.onnx"))
+    tensor = proto.graph.initializer[0]
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../etc/passwd"
+    onnx.save(proto, tmp_path / "odd.onnx")
+    with pytest.raises(ModelError, match=r"has constants in .*passwd, which is not"):
+        external_files(tmp_path / "odd.onnx")
+
+
+CAMERA = """
+import numpy as np
+class Picamera2:
+    def create_video_configuration(self, main): return main
+    def configure(self, main): self.size = main["size"]
+    def start(self): self.left = 2
+    def capture_array(self):
+        if not self.left: raise SystemExit
+        self.left -= 1
+        width, height = self.size
+        return np.random.default_rng(self.left).integers(0, 256, (height, width, 3), np.uint8)
+"""
+
+
+def test_the_program_for_a_camera(tmp_path: Path) -> None:
+    """With a stand-in for the camera, which shows two pictures."""
+    preprocess = Preprocess(3, 4, 4, 255, (0.5,) * 3, (0.5,) * 3, fit="crop")
+    model = write_pixel_classifier(tmp_path / "m.onnx", 3, preprocess=preprocess.to_json())
+    session = Session(model)
+    found = programs(Facts.of(model, session), TARGETS["linux-arm64"])
+    (tmp_path / "picamera2.py").write_text(CAMERA)
+    (tmp_path / "camera.py").write_text(found["camera.py"].replace("time.sleep(", "float("))
+    command = [sys.executable, "-W", "error", "camera.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    pictures = [np.random.default_rng(n).integers(0, 256, (480, 640, 3), np.uint8) for n in (1, 0)]
+    images = np.stack([preprocess.fitted(Raster.of_array(picture)) for picture in pictures])
+    wanted = session.predict_proba(images)
+    assert done.stdout.splitlines() == [
+        f"{session.metadata['classes'][row.argmax()]} {row.max():.1%}" for row in wanted
+    ]
+    assert "ExecStart=" in found["camera.service"]
+
+
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 def test_programs_feed_channels_in_the_order_of_the_network(order: Literal["rgb", "bgr"]) -> None:
     image = Preprocess(3, 4, 4, 255, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), order)
@@ -197,5 +268,6 @@ def test_programs_bring_images_to_the_size_of_the_network(
     fits = bool(fit) and channels != 2
     assert ("image.h" in files) == fits == ('#include "image.h"' in files["classify.c"])
     kotlin = files["Classifier.kt"]
+    assert ("camera.py" in files) == (fits and target == "linux-arm64")
     assert ('const val FIT = "pad"' in kotlin) == (fits and target == "android-arm64")
     assert ("createScaledBitmap" in kotlin) == (not fits and channels != 2 and "android" in target)

@@ -6,6 +6,7 @@ import copy
 import importlib.metadata
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -239,5 +240,6 @@ def test_networks_without_a_parameter_besides_latents() -> None:
         encoding="utf-8",
     )
     trained("bare.py:build")
+    shutil.rmtree("run")
     with pytest.raises(ConfigError, match="nothing has no parameters to train"):
         trained("bare.py:nothing")

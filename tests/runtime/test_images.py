@@ -133,6 +133,18 @@ def test_orientations_are_those_of_pillow(orientation: int) -> None:
     assert np.array_equal(raster.plain(), np.asarray(image))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp"])
+def test_orientations_of_every_kind_of_file(orientation: int, kind: str) -> None:
+    image = Image.fromarray(noise(3, 5, 3))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    options = {"lossless": True} if kind == "webp" else {}
+    found = stored(image, kind, exif=exif, **options).upright()
+    image.getexif()[ORIENTATION] = orientation
+    assert np.array_equal(found, np.asarray(ImageOps.exif_transpose(image)))
+
+
 def test_a_damaged_orientation_is_none() -> None:
     image = Image.fromarray(noise(3, 5))
     file = io.BytesIO()

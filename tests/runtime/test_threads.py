@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_runtime.threads import default_threads, fast_cores
+from sbn_runtime.threads import default_threads, fast_cores, quota, usable_cores
 
 
 def write(path: Path, text: object) -> None:
@@ -59,6 +59,46 @@ def test_a_machine_that_says_nothing(tmp_path: Path) -> None:
     assert fast_cores(range(4), tmp_path) == 0
     write(tmp_path / "cpu_core/cpus", "nonsense")
     assert fast_cores(range(4), tmp_path) == 0
+
+
+def test_as_many_as_this_process_may_use(phone: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    for cpu in range(8):  # four cores of two threads
+        write(plain / f"system/cpu/cpu{cpu}/topology/core_id", cpu % 4)
+        write(plain / f"system/cpu/cpu{cpu}/topology/physical_package_id", 0)
+    assert usable_cores(range(8), 8, None, plain) == 0
+    assert usable_cores([0, 1, 4], 8, None, plain) == 2
+    assert usable_cores([5], 8, None, tmp_path / "nothing") == 1
+    assert usable_cores(range(8), 8, 2.0, plain) == 2
+    assert usable_cores(range(8), 8, 0.3, plain) == 1
+    assert usable_cores(range(8), 8, 12.0, plain) == 0
+    assert usable_cores([0, 1, 2], 8, 2.5, plain) == 3
+    assert usable_cores(range(8), 8, 3.0, phone) == 3
+
+
+def test_quota_of_version_2(tmp_path: Path) -> None:
+    groups, mounted = tmp_path / "cgroup", tmp_path / "fs"
+    write(groups, "0::/a/b")
+    assert quota(groups, mounted) is None
+    write(mounted / "a/b/cpu.max", "max 100000")
+    assert quota(groups, mounted) is None
+    write(mounted / "a/cpu.max", "150000 100000")
+    assert quota(groups, mounted) == 1.5
+    write(mounted / "cpu.max", "50000 100000")  # of a container, which sees itself as the root
+    assert quota(groups, mounted) == 0.5
+    write(mounted / "cpu.max", "nonsense")
+    assert quota(groups, mounted) == 1.5
+    assert quota(tmp_path / "none", mounted) is None
+
+
+def test_quota_of_version_1(tmp_path: Path) -> None:
+    groups, mounted = tmp_path / "cgroup", tmp_path / "fs"
+    write(groups, "4:memory:/x\n3:cpu,cpuacct:/docker/1\n\nodd")
+    write(mounted / "cpu,cpuacct/docker/1/cpu.cfs_quota_us", 300000)
+    write(mounted / "cpu,cpuacct/docker/1/cpu.cfs_period_us", 100000)
+    assert quota(groups, mounted) == 3.0
+    write(mounted / "cpu,cpuacct/docker/1/cpu.cfs_quota_us", -1)
+    assert quota(groups, mounted) is None
 
 
 def test_this_machine() -> None:

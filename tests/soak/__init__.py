@@ -17,6 +17,7 @@ FORMATS = {
     "images": "images",
     "npz": "npz",
     "parquet": "parquet",
+    "pickled": "pickled",
     "safetensors": "safetensors",
     "calibration": "calibration",
     "tflite": "tflite",

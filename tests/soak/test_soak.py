@@ -18,6 +18,7 @@ CASES = {
     "npz": 400,
     "onnx": 100,
     "parquet": 150,
+    "pickled": 300,
     "safetensors": 150,
     "tflite": 500,
     "toml-json": 300,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +322,64 @@ def test_cifar10_in_its_parquet_layout(tmp_path: Path) -> None:
 
 
 def test_cifar10_that_is_not_there(tmp_path: Path) -> None:
-    (tmp_path / "data_batch_1").write_bytes(b"pickle")
-    with pytest.raises(ConfigError, match=r"no CIFAR-10 in .*pickled batches are not read"):
+    with pytest.raises(ConfigError, match=r"no CIFAR-10 in .*, or data_batch_1 and so on"):
         data.load(f"cifar10:{tmp_path}", "train")
+
+
+def write_pickled(path: Path, images: NDArray[np.uint8], labels: list[int]) -> None:
+    """As the files for Python have it, but for who wrote them."""
+    planes = images.transpose(0, 3, 1, 2).reshape(-1, 3072)
+    names = [b"image.png"] * len(labels)
+    content = {b"batch_label": b"1 of 5", b"labels": labels, b"data": planes, b"filenames": names}
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.mark.parametrize("folder", ["", "cifar-10-batches-py"])
+def test_cifar10_in_its_layout_for_python(tmp_path: Path, folder: str) -> None:
+    inside = tmp_path / folder
+    inside.mkdir(exist_ok=True)
+    images, labels = random_images(400, 32, 32, 3), labels_of(400, 10).tolist()
+    for index in range(3):
+        part = slice(100 * index, 100 * index + 100)
+        write_pickled(inside / f"data_batch_{index + 1}", images[part], labels[part])
+    write_pickled(inside / "test_batch", images[300:], labels[300:])
+    check_parts(f"cifar10:{tmp_path}", (270, 30, 100))
+    assert np.array_equal(data.load(f"cifar10:{tmp_path}", "test").images, images[300:])
+    found = data.stream_test(f"cifar10:{tmp_path}")
+    assert np.array_equal(np.stack([*found.read(np.arange(100))]), images[300:])
+    for wrong, message in (
+        ({b"data": np.zeros((3, 5), np.uint8), b"labels": [0, 1, 2]}, "does not hold data"),
+        ({b"labels": [0]}, "does not hold data"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 10]}, "2 labels for 2 images, or"),
+    ):
+        (inside / "test_batch").write_bytes(pickle.dumps(wrong, protocol=2))
+        with pytest.raises(ConfigError, match=message):
+            data.load(f"cifar10:{tmp_path}", "test")
+
+
+class Hostile:
+    """Would make a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_nothing_in_a_pickle_is_executed(tmp_path: Path, protocol: int) -> None:
+    trap, batch = tmp_path / "trap", tmp_path / "test_batch"
+    for content in ({b"data": Hostile(trap), b"labels": []}, Hostile(trap), [1], {1: {2}}):
+        batch.write_bytes(pickle.dumps(content, protocol=protocol))
+        with pytest.raises(ConfigError, match=r"test_batch (is not a pickled batch|does not hold)"):
+            data.load(f"cifar10:{tmp_path}", "test")
+    often: list[Any] = [1] * 50
+    for _ in range(9):
+        often = [often] * 50
+    nested = pickle.dumps({b"labels": often}, protocol=protocol)
+    for content in (b"", b"pickle", pickle.dumps({b"labels": [0] * 99})[:50], nested):
+        batch.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"is not a pickled batch of images: .*download it"):
+            data.load(f"cifar10:{tmp_path}", "test")
+    assert not trap.exists()

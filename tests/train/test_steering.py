@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -17,7 +18,7 @@ from sbn_deploy.data import Dataset
 from sbn_deploy.data.dataset import eight_bit
 from sbn_deploy.export import export_checkpoint
 from sbn_deploy.tasks.metrics import balanced_accuracy
-from sbn_deploy.train import checkpoint, trainer
+from sbn_deploy.train import checkpoint, seeds, trainer
 from sbn_deploy.train.choose import choose
 from sbn_deploy.train.kept import LAST, best_epoch
 from sbn_deploy.train.loop import CHECKPOINT, METRICS, TrainConfig, train
@@ -267,6 +268,51 @@ def test_range_test(tmp_path: Path) -> None:
     assert found.suggested["step"] == pytest.approx(0.01 * found.factor)
     assert len(found.shown()) <= 12
     assert found.shown()[-1] == found.rows[-1]
+
+
+# several seeds
+
+
+def test_means_over_seeds(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = seeds.train_seeds(small(tmp_path), (3, 5), report=said.append)
+    runs = [json.loads((tmp_path / f"seed-{seed}" / METRICS).read_text()) for seed in (3, 5)]
+    assert [run["seed"] for run in runs] == [3, 5]
+    (accuracy,) = [s for s in found if (s.weights, s.metric) == ("thresholded", "accuracy")]
+    values = [run["metrics"]["thresholded"]["accuracy"] for run in runs]
+    assert accuracy.values == tuple(values)
+    assert accuracy.mean == pytest.approx(np.mean(values))
+    # Of two values Student's quantile is 12.706.
+    assert accuracy.half_width == pytest.approx(12.7062 * abs(values[0] - values[1]) / 2, rel=1e-4)
+    assert seeds.half_width([0.5]) is None
+    written = json.loads((tmp_path / seeds.SEEDS).read_text())
+    assert written["seeds"] == [3, 5]
+    assert len(written["scores"]) == len(found) == 9
+    assert sum(line.startswith("training: ") for line in said) == 1
+    begun = [line for line in said if line.startswith("seed ")]
+    assert begun == ["seed 3, 1 of 2", "seed 5, 2 of 2"]
+
+
+def test_seeds_on_the_command_line(tmp_path: Path) -> None:
+    arguments = ("train", "--arch", "digits-cnn", "--epochs", "1", "--set", "model.width=2")
+    outcome = sbn(*arguments, "--set", "members=1", "--seeds", "1", "--out", tmp_path)
+    assert outcome.status == 0
+    header, first, *_ = outcome.stdout.splitlines()
+    assert header.split() == [
+        "weights",
+        "test",
+        "metric",
+        "mean",
+        "±",
+        "95",
+        "%",
+        "least",
+        "largest",
+    ]
+    assert first.split()[:2] == ["thresholded", "accuracy"]
+    assert first.split()[3] == "-"
+    both = sbn(*arguments, "--seed", "1", "--seeds", "1", "--out", tmp_path).refused()
+    assert "--seed and --seeds exclude each other" in both
 
 
 # the command

@@ -1,0 +1,80 @@
+"""What users name by its place: model files, and image files in the place of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .decode import decode
+from .errors import InputError, ModelError
+from .preprocess import Preprocess, Standardize
+
+Files = str | PathLike[str] | Sequence[str | PathLike[str]]
+"""The path of an image file, or several."""
+IN_MEMORY = Path("model in memory")
+
+
+def opened(model: str | PathLike[str] | bytes | BinaryIO) -> tuple[Path, bytes | None]:
+    """What to call a model, and its content, where it is not a path.
+
+    Raises InputError for anything else, and ModelError for a file that cannot be read.
+    """
+    if isinstance(model, bytes | bytearray | memoryview):
+        return IN_MEMORY, bytes(model)
+    if isinstance(model, str | PathLike):
+        return Path(fspath(model)), None
+    if not hasattr(model, "read"):
+        raise InputError(f"a model is a path, bytes or an open file, not {type(model).__name__}")
+    name = getattr(model, "name", None)
+    path = Path(name) if isinstance(name, str) else IN_MEMORY
+    try:
+        content = model.read()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, bytes):
+        raise InputError(f"{path}: was opened as text; open it with mode 'rb'")
+    return path, content
+
+
+def as_paths(given: Any) -> list[Path] | None:
+    """The paths, if what is given is one or a sequence of them."""
+    if isinstance(given, str | PathLike):
+        return [Path(fspath(given))]
+    several = isinstance(given, list | tuple) and len(given) > 0
+    if several and all(isinstance(one, str | PathLike) for one in given):
+        return [Path(fspath(one)) for one in given]
+    return None
+
+
+def read_images(paths: Sequence[Path], wanted: Preprocess | Standardize) -> NDArray[np.uint8]:
+    """Image files as a model takes them, uint8 [N, H, W, C].
+
+    Raises:
+        InputError: a file is missing or not a readable image; or of another size, where the
+            model does not say how images are fitted.
+        ModelError: the model takes no images.
+        MissingDependencyError: Pillow is missing.
+    """
+    if isinstance(wanted, Standardize):
+        raise ModelError(f"the model takes numbers of shape {wanted.shape}, not images")
+    images = []
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: No such file or directory")
+        try:
+            raster = decode(path)
+            if not wanted.fit and raster.pixels.shape[:2] != (wanted.height, wanted.width):
+                raise InputError(
+                    f"has {raster.pixels.shape[0]}x{raster.pixels.shape[1]} pixels (height x"
+                    f" width), and the model takes {wanted.height}x{wanted.width} and does not say"
+                    " how others are fitted; export it again"
+                )
+            images.append(wanted.fitted(raster))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    return np.stack(images)
