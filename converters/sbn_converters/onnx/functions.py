@@ -6,7 +6,9 @@ slowly, where our library is not installed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 
 import onnx
 import onnx_ir as ir
@@ -57,6 +59,9 @@ def attach_functions(model: ir.Model) -> None:
 
 def register_schemas() -> None:
     """Tells onnx's checker the operators' schemas; safe to call more than once."""
+    # It makes a table of all schemas by name, in which MaxPool may not stand twice.
+    with suppress(ImportError):
+        import_module("onnx.reference")
     for operator in ops.OPERATORS:
         if not onnx.defs.has(operator.name, ops.DOMAIN):
             onnx.defs.register_schema(_schema(operator))

@@ -285,9 +285,15 @@ SBN_TARGET_AVX2 SBN_INLINE void activate(__m256 (&x)[N], const Activation& a, co
 // All 8 * N channels of an epilogue that is straight. Returns which results are negative where the
 // signs are wanted.
 template <int N>
-SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_straight(const Output& out, const __m256i (&dot)[N],
+SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_straight(const Output& out, __m256i (&dot)[N],
                                                     int64_t pixel, int64_t channel) {
   const Epilogue& e = out.epilogue;
+  if (out.clamps_dot()) {
+    SBN_EACH {
+      dot[i] = _mm256_max_epi32(dot[i], _mm256_set1_epi32(e.dot_low));
+      dot[i] = _mm256_min_epi32(dot[i], _mm256_set1_epi32(e.dot_high));
+    }
+  }
   const float* scale = e.scale + channel;
   const float* bias = e.bias + channel;
   const int64_t first = pixel * out.outputs + channel;

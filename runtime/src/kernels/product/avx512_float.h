@@ -84,10 +84,15 @@ SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_sixteens(const Output& out, __m51
 
 // All 16 * N channels of an epilogue that is straight.
 template <int N>
-SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_straight(const Output& out,
-                                                        const __m512i (&dot)[N], int64_t pixel,
-                                                        int64_t channel) {
+SBN_TARGET_AVX512BW SBN_INLINE uint64_t finish_straight(const Output& out, __m512i (&dot)[N],
+                                                        int64_t pixel, int64_t channel) {
   const Epilogue& e = out.epilogue;
+  if (out.clamps_dot()) {
+    SBN_EACH {
+      dot[i] = _mm512_max_epi32(dot[i], _mm512_set1_epi32(e.dot_low));
+      dot[i] = _mm512_min_epi32(dot[i], _mm512_set1_epi32(e.dot_high));
+    }
+  }
   const auto at = [](const float* from, int i) SBN_TARGET_AVX512BW {
     return _mm512_loadu_ps(from + 16 * i);
   };

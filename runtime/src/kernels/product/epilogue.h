@@ -52,13 +52,13 @@ struct Output {
   int64_t pixel_words;  // of packed bits
   bool merge;           // merge bits into zeroed words instead of storing blocks
   bool inner, outer;    // whether these activations change anything
-  bool straight;        // Y = dot * scale + bias (+ residual), and its own signs: no other step
+  bool straight;        // Y = clamped dot * scale + bias (+ residual), and its own signs
 
   Output() = default;
   Output(const Epilogue& e, void* to, int64_t channels, int64_t words)
       : epilogue(e), y(to), outputs(channels), pixel_words(words), merge(false),
         inner(e.inner.changes()), outer(e.outer.changes()) {
-    straight = !inner && !outer && !e.integers && !e.sign_low && !e.sign_high && !clamps_dot() &&
+    straight = !inner && !outer && !e.integers && !e.sign_low && !e.sign_high &&
                e.dot_offset == 0;
   }
 

@@ -48,9 +48,15 @@ SBN_INLINE void activate(float32x4_t (&x)[N], const Activation& a, const At& at)
 // All 4 * N channels of an epilogue that is straight. Returns which results are negative where the
 // signs are wanted.
 template <int N>
-SBN_INLINE uint32_t finish_straight(const Output& out, const int32x4_t (&dot)[N], int64_t pixel,
+SBN_INLINE uint32_t finish_straight(const Output& out, int32x4_t (&dot)[N], int64_t pixel,
                                     int64_t channel) {
   const Epilogue& e = out.epilogue;
+  if (out.clamps_dot()) {
+    SBN_EACH {
+      dot[i] = vmaxq_s32(dot[i], vdupq_n_s32(e.dot_low));
+      dot[i] = vminq_s32(dot[i], vdupq_n_s32(e.dot_high));
+    }
+  }
   const float* scale = e.scale + channel;
   const float* bias = e.bias + channel;
   const int64_t first = pixel * out.outputs + channel;
