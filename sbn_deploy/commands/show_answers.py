@@ -36,14 +36,14 @@ def warn(data: Data) -> None:
 def show_evaluation(record: Evaluation) -> None:
     """The scores first, then the classes, then the confusions."""
     names, confusion = record.data.classes, record.confusion
-    _show_scores(record.scores, record.aurc)
+    _show_scores(record.scores, record.per_class, record.aurc)
     _show_classes(record.per_class)
     if len(names) <= CLASSES:
         _show_confusion(confusion, names)
     _show_mistakes(confusion, names)
 
 
-def _show_scores(scores: Scores, aurc: float | None) -> None:
+def _show_scores(scores: Scores, per_class: Sequence[ClassScore], aurc: float | None) -> None:
     rows = [
         (
             f"accuracy, {scores.correct:,} of {scores.samples:,} images",
@@ -54,6 +54,10 @@ def _show_scores(scores: Scores, aurc: float | None) -> None:
     if scores.top5 is not None:
         interval = _interval(scores.top5_confidence_low, scores.top5_confidence_high)
         rows.append(("true class among the top 5", f"{scores.top5:.2%}", interval))
+    recalls = [found.accuracy for found in per_class if found.accuracy is not None]
+    if recalls:
+        mean = sum(recalls) / len(recalls)
+        rows.append(("balanced accuracy, mean over classes", f"{mean:.2%}", ""))
     for name, value in (
         ("negative log-likelihood (NLL)", f"{scores.nll:.4f}"),
         ("Brier score", f"{scores.brier:.4f}"),
