@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 from sbn_runtime.errors import SbnError
 
-from .common import add_noise_options, at_least, new_parser, say, share, show_json, writable
+from .common import (
+    add_noise_options,
+    at_least,
+    new_parser,
+    printable,
+    say,
+    share,
+    show_json,
+    writable,
+)
 from .data import form_of, test_images
 from .show_answers import show_averaging, show_evaluation, show_task, warn
 
@@ -277,7 +286,7 @@ def _data(options: argparse.Namespace, model: Path) -> Stream:
         return of_memory(shifted(images, options.shift))
     data = stream_test(options.data)
     for note in data.notes:
-        say(note)
+        say(printable(note))
     return data if options.images is None else data.evenly(options.images)
 
 

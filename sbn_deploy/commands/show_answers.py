@@ -45,7 +45,8 @@ def show_evaluation(record: Evaluation) -> None:
     """The scores first, then the classes, then the confusions."""
     names, confusion = record.data.classes, record.confusion
     known = record.calibration
-    _show_scores(record.scores, record.aurc, None if known is None else known.before)
+    before = None if known is None else known.before
+    _show_scores(record.scores, record.per_class, record.aurc, before)
     if known is not None:
         _show_calibration(known, record.data)
     _show_classes(record.per_class, _class_coverage(known))
@@ -54,7 +55,12 @@ def show_evaluation(record: Evaluation) -> None:
     _show_mistakes(confusion, names)
 
 
-def _show_scores(scores: Scores, aurc: float | None, before: Scores | None) -> None:
+def _show_scores(
+    scores: Scores,
+    per_class: Sequence[ClassScore],
+    aurc: float | None,
+    before: Scores | None,
+) -> None:
     rows = [
         (
             f"accuracy, {scores.correct:,} of {scores.samples:,} images",
@@ -66,6 +72,10 @@ def _show_scores(scores: Scores, aurc: float | None, before: Scores | None) -> N
     if scores.top5 is not None:
         interval = _interval(scores.top5_confidence_low, scores.top5_confidence_high)
         rows.append(("true class among the top 5", f"{scores.top5:.2%}", interval, ""))
+    recalls = [found.accuracy for found in per_class if found.accuracy is not None]
+    if recalls:
+        mean = sum(recalls) / len(recalls)
+        rows.append(("balanced accuracy, mean over classes", f"{mean:.2%}", "", ""))
     for name, key, form in (
         ("negative log-likelihood (NLL)", "nll", "{:.4f}"),
         ("Brier score", "brier", "{:.4f}"),

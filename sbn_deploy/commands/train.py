@@ -12,7 +12,15 @@ from sbn_runtime.errors import ConfigError
 from sbn_runtime.fit import FITS
 
 from .calibrate import show
-from .common import at_least, new_parser, say, show_json, show_table, whole_numbers
+from .common import (
+    at_least,
+    new_parser,
+    printable,
+    say,
+    show_json,
+    show_table,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from sbn_deploy.calibrate import Calibrated
@@ -133,7 +141,7 @@ def _with_seeds(recipe: TrainConfig, options: argparse.Namespace) -> int:
     if options.seed is not None:
         raise ConfigError("--seed and --seeds exclude each other; give one of them")
     found = train_seeds(
-        recipe, options.seeds, resume=options.resume, overwrite=options.overwrite, report=say
+        recipe, options.seeds, resume=options.resume, overwrite=options.overwrite, report=_tell
     )
     if options.json:
         show_json(found)
@@ -176,6 +184,11 @@ def _range_test(recipe: TrainConfig, options: argparse.Namespace) -> int:
     return 0
 
 
+def _tell(text: str) -> None:
+    """Names of folders and files may hold anything."""
+    say(printable(text))
+
+
 def _size(text: str) -> int | tuple[int, ...]:
     """An argparse type: a whole number, or two of them as 96x128."""
     sides = tuple(at_least(1)(side) for side in text.split("x"))
@@ -215,7 +228,7 @@ def run(options: argparse.Namespace) -> int:
             return _range_test(recipe, options)
         if options.seeds is not None:
             return _with_seeds(recipe, options)
-        result = train(recipe, resume=options.resume, overwrite=options.overwrite, report=say)
+        result = train(recipe, resume=options.resume, overwrite=options.overwrite, report=_tell)
     except Stopped as stopped:
         say(str(stopped))
         return BY_SIGNAL + stopped.signal

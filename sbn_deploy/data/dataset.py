@@ -189,27 +189,30 @@ def formed(dataset: Dataset, form: ImageForm) -> Dataset:
         return replace(dataset, preprocess=replace(have, fit=""))
     channels = {"auto": have.channels, "grey": 1, "rgb": 3}[form.colour]
     height, width = form.size or (have.height, have.width)
-    per_channel = (have.mean[0],) * channels, (have.std[0],) * channels
+    if (channels, height, width) == (have.channels, have.height, have.width):
+        return replace(dataset, preprocess=replace(have, fit=form.fit))
+    if not tasks.find(dataset.task).sample_wise:
+        raise ConfigError(
+            f"{dataset.name} has targets for each pixel, which do not follow another size or colour"
+            " of the images; leave them out"
+        )
+    if have.channels not in (1, 3):
+        raise ConfigError(
+            f"{dataset.name} has images of {have.channels} channels; size and colour are for grey"
+            " and RGB"
+        )
+    # All channels of a data set are normalised alike.
     wanted = replace(
-        have, channels=channels, height=height, width=width, mean=per_channel[0],
-        std=per_channel[1], fit=form.fit,
-    )  # fmt: skip
-    images = dataset.images
-    if (channels, height, width) != (have.channels, have.height, have.width):
-        if not tasks.find(dataset.task).sample_wise:
-            raise ConfigError(
-                f"{dataset.name} has targets for each pixel, which do not follow another size or"
-                " colour of the images; leave them out"
-            )
-        if have.channels not in (1, 3):
-            raise ConfigError(
-                f"{dataset.name} has images of {have.channels} channels; size and colour are for"
-                " grey and RGB"
-            )
-        plain = images[..., 0] if have.channels == 1 else images
-        images = np.stack([wanted.sized(image) for image in plain])
-    elif have.channels not in (1, 3):
-        wanted = replace(have, fit=form.fit)
+        have,
+        channels=channels,
+        height=height,
+        width=width,
+        mean=have.mean[:1] * channels,
+        std=have.std[:1] * channels,
+        fit=form.fit,
+    )
+    plain = dataset.images[..., 0] if have.channels == 1 else dataset.images
+    images = np.stack([wanted.sized(image) for image in plain])
     return replace(dataset, images=images, preprocess=wanted)
 
 

@@ -154,7 +154,7 @@ class _Layout:
         }
         validation = next((own[name] for name in VALIDATION_PARTS if name in own), None)
         parts: dict[str, Path] = {}
-        if TRAIN in own and len(own) > 1:
+        if TRAIN in own:  # folders of classes hold files, not folders
             parts[TRAIN] = own[TRAIN]
             if validation is not None:
                 parts["validation"] = validation

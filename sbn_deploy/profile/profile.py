@@ -17,6 +17,8 @@ from sbn_deploy.profile.node_times import NodeTime, Times, time_nodes
 from sbn_deploy.profile.peak import DESCRIPTION, MACS, peak_model
 from sbn_deploy.records.profile import Bottleneck, Layer, Peak
 
+WELL_USED = 60
+"""Percent of the peak from which a kernel is used well."""
 # onnxruntime's name for a convolution that it runs on blocks of channels.
 _BLOCKED = "_nchwc"
 _FLOAT_PRODUCTS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
@@ -110,9 +112,25 @@ def bottleneck(layers: Sequence[Layer], peak_macs_per_us: float) -> Bottleneck:
     else:
         why = "moves data without multiplying"
     why = f"{why}, {worst.share:.0%} of the time"
-    return Bottleneck(
-        name=worst.name, lost_us=lost(worst), why=f"{why}; {worst.why}" if worst.why else why
-    )
+    parts = (why, worst.why, f"to make it faster, {_advice(worst)}")
+    return Bottleneck(name=worst.name, lost_us=lost(worst), why="; ".join(filter(None, parts)))
+
+
+def _advice(layer: Layer) -> str:
+    """What to do about the bottleneck."""
+    match layer.kind:
+        case "binary" if (layer.percent_of_peak or 0) >= WELL_USED:
+            return "give it fewer channels, or pool before it: its kernel does what it can"
+        case "binary":
+            return "give it channels in multiples of 64: the kernel works on words of 64 signs"
+        case "float":
+            return (
+                "put a sign before it and binary weights into it, or export it with --int8; a first"
+                ' layer is fast with first = "int8"'
+            )
+        case "int8":
+            return "give it fewer channels or a larger stride"
+    return "look whether it is needed: what moves or pools signs is cheapest after the sign"
 
 
 def _layers(

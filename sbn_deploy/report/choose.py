@@ -200,7 +200,10 @@ def _figures(
         load = (row.threads, row.batch) == (timing.threads, timing.batch)
         if same and load and row.engine == "onnxruntime-fp32" and timing.engine == "sbn":
             bounds = "" if row.low is None else f"{interval(row.low, row.high)}× in paired rounds"
-            found.append(("faster than fp32", times(row.ratio), bounds))
+            if row.ratio >= 1:
+                found.append(("faster than fp32", times(row.ratio), bounds))
+            else:
+                found.append(("slower than fp32", times(1 / row.ratio), ""))
             break
     if timing.file_bytes is not None:
         found.append(("file", f"{kilobytes(timing.file_bytes)} kB", point.form))

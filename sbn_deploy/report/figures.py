@@ -91,6 +91,11 @@ def quantity(value: int) -> str:
     return str(value)
 
 
+def way(ratio: float) -> str:
+    """Which way a ratio of times points: slower above 1."""
+    return "slower" if ratio > 1 else "faster" if ratio < 1 else "the same"
+
+
 def times(ratio: float | None) -> str:
     """A ratio, as 3.42×."""
     return NONE if ratio is None else f"{number(ratio)}×"

@@ -21,6 +21,7 @@ from .figures import (
     percent_interval,
     quantity,
     times,
+    way,
 )
 from .names import engine_name
 
@@ -112,7 +113,9 @@ def ratio_table(rows: Sequence[RatioRow]) -> Table:
         Column("model", numeric=False, header=True),
         Column("engine", numeric=False),
         Column("relative to, in sbn", numeric=False),
-        *map(Column, ("threads", "batch", "time", PREDICTION)),
+        *map(Column, ("threads", "batch", "time")),
+        Column("which is", numeric=False),
+        Column(PREDICTION),
         Column("measured in", numeric=False),
     ]
     cells = [
@@ -123,6 +126,7 @@ def ratio_table(rows: Sequence[RatioRow]) -> Table:
             Cell(str(row.threads), row.threads),
             Cell(str(row.batch), row.batch),
             Cell(times(row.ratio), row.ratio),
+            Cell(way(row.ratio)),
             Cell(interval(row.low, row.high), row.low),
             Cell(row.source),
         ]

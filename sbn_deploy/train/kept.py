@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from sbn_deploy.networks import Built
+from sbn_deploy.nn import models, storage
 from sbn_deploy.tasks import Metric
 from sbn_deploy.train import checkpoint
 
@@ -52,6 +54,13 @@ class Kept:
             self._save(LAST)
             if self.metric is not None and best_epoch(history, self.metric) == len(history):
                 self._save(BEST)
+
+    def restore_best(self, model: nn.Module) -> None:
+        """Gives the network the parameters of the best epoch. Raises ArtifactError."""
+        path = self.folder / BEST
+        tensors, _ = storage.read(path, format=checkpoint.FORMAT, version=checkpoint.VERSION)
+        tensors.pop(storage.CALIBRATION, None)
+        models.load_state(model, tensors, path)
 
     def _save(self, name: str) -> None:
         checkpoint.save(self.folder / name, self.built, self.meta, self.images, self.digests)

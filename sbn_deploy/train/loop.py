@@ -214,11 +214,12 @@ def _train(
     history = trainer.position.history
     model.cpu().eval()
     best: dict[str, Any] = {}
-    if chosen_by is not None:
+    # A run that an earlier version began has kept none.
+    if chosen_by is not None and (config.out / BEST).exists():
         number = best_epoch(history, chosen_by)
         key = f"validation_{chosen_by.key}"
         best = {"best_epoch": number, key: history[number - 1][key]}
-        model.load_state_dict(checkpoint.load(config.out / BEST)[0].state_dict())
+        kept.restore_best(model)
         report(
             f"best epoch: {number} of {len(history)}, validation {chosen_by.title} "
             f"{chosen_by.show(best[key])}"

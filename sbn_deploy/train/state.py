@@ -174,8 +174,9 @@ def check_disk(folder: Path, model: nn.Module) -> None:
         ConfigError: too little space is left.
     """
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
-    # Parameters, two moments and a running mean, twice while one replaces another.
-    needed = 8 * size + (1 << 20)
+    # Parameters, two moments and a running mean, twice while one replaces another; and the
+    # networks of the last epoch and of the best one, and one that replaces them.
+    needed = 11 * size + (1 << 20)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ConfigError(

@@ -100,9 +100,17 @@ def test_the_layer_that_loses_most_is_named() -> None:
     found = bottleneck([LAYER, slow, floats], 1000)
     assert (found.name, found.lost_us) == ("a", 9.0)
     assert "40 % of the peak" in found.why
+    assert found.why.endswith(
+        "to make it faster, give it channels in multiples of 64: the kernel"
+        " works on words of 64 signs"
+    )
     found = bottleneck([slow, floats], 1000)
     assert found.name == "stem"
     assert "a first layer" in found.why
+    assert 'a first layer is fast with first = "int8"' in found.why
+    moving = replace(LAYER, kind="other", us=50.0, binary_macs=0)
+    for layer in (slow, moving, replace(LAYER, kind="int8")):
+        assert "; to make it faster, " in bottleneck([layer], 1000).why
 
 
 def test_the_clock_runs_at_a_credible_speed() -> None:

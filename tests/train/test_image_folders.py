@@ -128,6 +128,13 @@ def test_without_a_part_for_testing_nothing_is_trained_on_and_tested(tmp_path: P
     assert len(data.stream_test(spec)) == 6
 
 
+def test_a_part_for_training_alone_is_divided(tmp_path: Path) -> None:
+    write_photos(tmp_path / "train", 10)
+    spec = f"folder:{tmp_path}"
+    both, test = (data.load(spec, split, FORM) for split in ("train+validation", "test"))
+    assert (len(both), len(test), test.classes) == (24, 6, CLASSES)
+
+
 # what is not read
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from ..content import RatioRow
-from ..figures import interval, short, times
+from ..figures import interval, short, times, way
 from ..names import engine_name
 from . import WIDE
 from .markers import marker
@@ -23,7 +23,7 @@ DRAWN = 24
 def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
     """The chart; the rows in their order, 1 to `DRAWN`."""
     wide = width >= WIDE
-    left, right, step = (334.0, width - 84.0, ROW) if wide else (8.0, width - 70.0, TALL_ROW)
+    left, right, step = (334.0, width - 124.0, ROW) if wide else (8.0, width - 112.0, TALL_ROW)
     top = 12.0
     bottom = top + step * len(rows)
     x = positive([1.0, *(value for row in rows for value in _bounds(row))], left, right)
@@ -53,7 +53,8 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
                 marker(colour, x(row.ratio), y, 5),
             )
         )
-        marks.append(text(width, y + 4, times(row.ratio), class_="value", anchor="end"))
+        said = f"{times(row.ratio)} {way(row.ratio)}"
+        marks.append(text(width, y + 4, said, class_="value", anchor="end"))
     description = "; ".join(f"{ratio_name(row, rows)}: {_said(row)}" for row in rows)
     title = "Time relative to the first model of each measurement"
     return drawing(name, width, bottom + 26, title, description, marks)
@@ -75,8 +76,8 @@ def ratio_name(row: RatioRow, rows: Sequence[RatioRow]) -> str:
 def _said(row: RatioRow) -> str:
     """The ratio with its interval, if there is one."""
     if row.low is None or row.high is None:
-        return times(row.ratio)
-    return f"{times(row.ratio)} (95 % prediction: {interval(row.low, row.high)})"
+        return f"{times(row.ratio)}, {way(row.ratio)}"
+    return f"{times(row.ratio)}, {way(row.ratio)} (95 % prediction: {interval(row.low, row.high)})"
 
 
 def _bounds(row: RatioRow) -> tuple[float, float]:
