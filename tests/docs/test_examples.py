@@ -44,7 +44,10 @@ RUNNABLE = ("sh", "python", "given")
 # Pages that train: about half a minute each.
 SLOW = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("getting-started", "own-networks", "training", "uncertainty")),
+    *(
+        f"docs/{page}.md"
+        for page in ("getting-started", "own-networks", "own-photos", "training", "uncertainty")
+    ),
 )
 LANGUAGES = {*RUNNABLE, "toml", "onnx", "text", "kotlin", "c", "mermaid"}
 

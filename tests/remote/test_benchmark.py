@@ -215,6 +215,7 @@ def test_unfit_python(
     assert message in benchmark(there, model, wheel).refused_after_progress()
 
 
+@pytest.mark.long
 def test_missing_packages_without_a_network(there: Device, model: Path, wheel: Path) -> None:
     """A Python without numpy, where pip finds no index."""
     (there.programs / "python3").write_text(
@@ -333,6 +334,7 @@ def test_several_models(there: Device, model: Path, wheel: Path, tmp_path: Path)
     assert len(outcome.json["ratios"]) == 1
 
 
+@pytest.mark.long
 def test_profile(there: Device, model: Path, wheel: Path) -> None:
     arguments = ("profile", model, "--remote", there.url, "--wheel", wheel, "--runs", "10")
     outcome = sbn(*arguments, "--json")
@@ -359,7 +361,8 @@ def test_another_python(there: Device, model: Path, wheel: Path) -> None:
     assert outcome.json["remote"]["device"]["python"] == str(place)
 
 
-@pytest.mark.parametrize("setting", few(["user = true", "target = {home}/t", "log = {home}/l"], 1))
+@pytest.mark.long
+@pytest.mark.parametrize("setting", ["user = true", "target = {home}/t", "log = {home}/l"])
 def test_settings_of_pip(there: Device, model: Path, wheel: Path, setting: str) -> None:
     """They may say where packages come from, but not that they stay."""
     settings = there.home / ".config/pip/pip.conf"
