@@ -79,7 +79,7 @@ def programs(facts: Facts, target: Target) -> dict[str, str]:
         templates["Classifier.kt"] = ("classify.kt",)
         templates["classify.py"] = ("classify.py.in",)
     if fits(facts):
-        templates["image.h"] = ("image.h",)
+        templates["image.h"] = ("image.h.in",)
     if camera(facts, target):
         templates |= {"camera.py": ("camera.py.in",), "camera.service": ("camera.service",)}
     conditions = _conditions(facts, target)

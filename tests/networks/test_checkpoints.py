@@ -83,7 +83,7 @@ def trained(reference: str, **settings: Any) -> Path:
     config = TrainConfig(
         out=Path("run"), arch=reference, epochs=1, batch_size=512, members=1, **settings
     )
-    return train(config).checkpoint_path
+    return train(config, overwrite=True).checkpoint_path
 
 
 def header(path: Path) -> dict[str, Any]:

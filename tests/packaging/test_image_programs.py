@@ -126,7 +126,7 @@ def check(said: bytes, preprocess: Preprocess) -> None:
 @pytest.mark.parametrize("preprocess", VARIANTS, ids=str)
 def test_c(preprocess: Preprocess, tmp_path: Path) -> None:
     need("cc")
-    (tmp_path / "image.h").write_text(program("image.h", preprocess))
+    (tmp_path / "image.h").write_text(program("image.h.in", preprocess))
     (tmp_path / "main.c").write_text(C_MAIN)
     run("cc", *STRICT, "main.c", "-o", "main", cwd=tmp_path)
     done = subprocess.run([tmp_path / "main", written(tmp_path)], capture_output=True, check=True)
