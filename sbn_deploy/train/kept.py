@@ -59,7 +59,8 @@ class Kept:
         """Gives the network the parameters of the best epoch. Raises ArtifactError."""
         path = self.folder / BEST
         tensors, _ = storage.read(path, format=checkpoint.FORMAT, version=checkpoint.VERSION)
-        tensors.pop(storage.CALIBRATION, None)
+        for name in (storage.CALIBRATION, storage.DIGESTS):
+            tensors.pop(name, None)
         models.load_state(model, tensors, path)
 
     def _save(self, name: str) -> None:
