@@ -328,7 +328,7 @@ def test_unfit_options(model: Path, arguments: list[str], message: str) -> None:
 def test_several_models(there: Device, model: Path, wheel: Path, tmp_path: Path) -> None:
     second = Classifier.random(seed=1).write(tmp_path / "second.onnx")
     arguments = ("benchmark", model, second, "--remote", there.url, "--wheel", wheel)
-    outcome = sbn(*arguments, "--runs", "2", "--max-seconds", "1000", "--json")
+    outcome = sbn(*arguments, "--runs", "10", "--max-seconds", "1000", "--json")
     assert outcome.status == 0, outcome
     assert [result["model"] for result in outcome.json["results"]] == ["small", "second"]
     assert len(outcome.json["ratios"]) == 1
@@ -396,7 +396,7 @@ def test_sweep(there: Device, wheel: Path, tmp_path: Path) -> None:
     checkpoint = Path(__file__).parents[2] / "models/digits-cnn/checkpoint.safetensors"
     config = tmp_path / "digits.toml"
     config.write_text(
-        f'checkpoint = "{checkpoint}"\nmembers = [1]\nsamples = [2]\nruns = 2\nimages = 60\n'
+        f'checkpoint = "{checkpoint}"\nmembers = [1]\nsamples = [2]\nruns = 10\nimages = 60\n'
     )
     words = ("sweep", config, "--out", tmp_path / "out", "--remote", there.url, "--wheel", wheel)
     outcome = sbn(*words)
@@ -406,5 +406,5 @@ def test_sweep(there: Device, wheel: Path, tmp_path: Path) -> None:
     record = load(times)
     assert isinstance(record, Benchmark)
     assert record.remote is not None
-    assert len(record.models) == 2
+    assert len(record.models) == 4
     assert "done before" in sbn(*words).stderr

@@ -65,7 +65,7 @@ class Verb:
 
 
 VERBS = (
-    Verb(f"{TRAIN} --out run", "run/checkpoint.safetensors", resumes=True),
+    Verb(f"{TRAIN} --resume --out run", "run/checkpoint.safetensors", resumes=True),
     Verb("export given/checkpoint.safetensors -o m.onnx", "m.onnx"),
     Verb("export given/checkpoint.safetensors -o m.tflite", "m.tflite"),
     Verb("bundle given/m.onnx --target linux-x86_64 -o m.zip", "m.zip"),
