@@ -80,7 +80,7 @@ class Session:
         spin: bool = True,
     ) -> None:
         self._path, content = opened(path)
-        self._content, self._threads, self._spin = content is not None, threads, spin
+        self._threads, self._spin = threads, spin
         self._executor = Executor(self._path, threads, content=content, spin=spin)
         self.inputs, self.outputs = self._executor.inputs, self._executor.outputs
         self.metadata = self._executor.metadata
@@ -370,7 +370,7 @@ class Session:
         return preprocess.apply(x)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._content:
+        if self._executor.content is not None:
             raise InputError(
                 f"{self._path}: a session of bytes cannot be pickled; make it from a path"
             )

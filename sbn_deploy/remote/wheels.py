@@ -13,9 +13,7 @@ from pathlib import Path, PurePosixPath
 from sbn_runtime import InputError, RemoteError
 
 # As `make wheels` names them.
-_NAME = re.compile(
-    r"sbn_deploy-(?P<version>[^-]+)-py3-none-\w*linux\w*?_(?P<machine>x86_64|aarch64)"
-)
+_NAME = re.compile(r"sbn_deploy-[^-]+-py3-none-\w*linux\w*?_(?P<machine>x86_64|aarch64)")
 MACHINES = ("x86_64", "aarch64")
 PACKAGES = ("sbn_deploy", "sbn_converters", "sbn_runtime")
 # What the native library was built from, where a build has left that.
