@@ -90,6 +90,17 @@ def test_binary_layers_see_the_published_sizes(arch: str) -> None:
     assert found == expected
 
 
+@pytest.mark.parametrize("stride", [2, 1])
+@pytest.mark.parametrize("arch", ["birealnet18", "quicknet"])
+@torch.no_grad()
+def test_a_stem_for_small_images_divides_by_its_stride(arch: str, stride: int) -> None:
+    settings = {**SMALL[arch], "size": 16, "stem_stride": stride}
+    network = models.create(arch, **settings).eval()
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    assert network.stem(x).shape[2:] == (16 // stride, 16 // stride)
+    assert network(x).shape == (2, 5)
+
+
 @torch.no_grad()
 def test_blur_keeps_constants_and_is_not_trained() -> None:
     network = models.create("quicknet", **SMALL["quicknet"])
@@ -105,6 +116,9 @@ def test_blur_keeps_constants_and_is_not_trained() -> None:
         ("birealnet18", {"size": 100}, "multiples of 32"),
         ("birealnet18", {"first": "float"}, "first is 'float'"),
         ("quicknet", {"size": 16}, "multiples of 32"),
+        ("quicknet", {"size": 36, "stem_stride": 1}, "multiples of 8"),
+        ("quicknet", {"stem_stride": 3}, "stem_stride is 3"),
+        ("birealnet18", {"size": 24, "stem_stride": 2}, "multiples of 16"),
         ("quicknet", {"widths": (8, 16), "blocks": (1,)}, "one to four sections"),
         ("quicknet-large", {"widths": (6,), "blocks": (1,)}, "multiple of 4"),
     ],

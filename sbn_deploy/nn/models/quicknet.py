@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sbn_deploy.nn.models.network import First, Float, Layers, Network, check_choice, check_counts
-from sbn_deploy.nn.models.shape import Size, height_width
+from sbn_deploy.nn.models.shape import Size, StemStride, check_stride, height_width
 from sbn_runtime.errors import ConfigError
 
 
@@ -17,14 +17,18 @@ class QuickNet(Network, arch="quicknet"):
     """The network of arXiv 2011.09398, section 5.
 
     A stem that divides the size by four (3x3 convolution, depthwise 3x3
-    convolution, 1x1 convolution); sections of residual blocks, each a binary
+    convolution, 1x1 convolution; for small images a 3x3 convolution alone, see
+    `stem_stride`); sections of residual blocks, each a binary
     3x3 convolution; transitions between them that halve the size (max-pool
     with stride 1, fixed blur with stride 2, 1x1 convolution); mean over the
     image; a linear layer. All but the blocks has real weights.
 
     Args:
-        channels, size, classes: of the images; height and width are multiples of 32.
+        channels, size, classes: of the images; height and width are multiples of `stem_stride`
+            times two for each transition: of 32 by default.
         widths, blocks: channels and residual blocks of each section.
+        stem_stride: what the stem divides height and width by: 4 as published, for images of 128
+            pixels and more; 2 or 1, for smaller ones, is a 3x3 convolution of this stride.
         first: weights of the first convolution, as in `cifar-vgg`.
         last, shortcuts: weights of the last layer, and of the 1x1 convolutions of stem and
             transitions, "real" or "int8".
@@ -39,26 +43,33 @@ class QuickNet(Network, arch="quicknet"):
         classes: int = 1000,
         widths: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (4, 4, 4, 4),
+        stem_stride: StemStride = 4,
         first: First = "int8",
         last: Float = "real",
         shortcuts: Float = "real",
     ) -> None:
         super().__init__()
-        height_width(size, least=32, multiple=32)
+        check_stride(stem_stride)
         check_counts(channels=channels, classes=classes)
         if len(widths) != len(blocks) or not 1 <= len(blocks) <= 4:
             raise ConfigError(
                 f"one to four sections have a width and a number of blocks each; got"
                 f" widths={list(widths)}, blocks={list(blocks)}"
             )
+        multiple = stem_stride * 2 ** (len(blocks) - 1)
+        height_width(size, least=multiple, multiple=multiple)
         for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             check_counts(**{f"widths[{index}]": width, f"blocks[{index}]": count})
-        if widths[0] % 4:
+        if stem_stride == 4 and widths[0] % 4:
             raise ConfigError(f"the first width must be a multiple of 4; got {list(widths)}")
         check_choice("first", first, get_args(First))
         check_choice("last", last, get_args(Float))
         check_choice("shortcuts", shortcuts, get_args(Float))
-        self.stem = _stem(layers, channels, widths[0], first, shortcuts)
+        self.stem = (
+            _stem(layers, channels, widths[0], first, shortcuts)
+            if stem_stride == 4
+            else _small_stem(layers, channels, widths[0], stem_stride, first)
+        )
         self.sections = nn.Sequential()
         inputs = widths[0]
         for width, count in zip(widths, blocks, strict=True):
@@ -123,6 +134,19 @@ def _stem(
     stem.add_module("depthwise_norm", nn.BatchNorm2d(inner, affine=False))
     stem.add_module("pointwise", layers.float_conv1x1(inner, width, weights=shortcuts))
     stem.add_module("pointwise_norm", nn.BatchNorm2d(width))
+    return stem
+
+
+def _small_stem(
+    layers: Layers, channels: int, width: int, stride: int, first: First
+) -> nn.Sequential:
+    """[N, C, H, W] -> [N, width, H / stride, W / stride]."""
+    stem = nn.Sequential()
+    entry = layers.input_conv2d(
+        channels, width, 3, stride=stride, padding=1, padding_value=-1.0, weights=first
+    )
+    stem.add_module("conv", entry)
+    stem.add_module("norm", nn.BatchNorm2d(width))
     return stem
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sbn_runtime.errors import ConfigError
 
@@ -12,6 +12,15 @@ MOST = 100_000
 
 Size = int | Sequence[int]
 """Height and width of images, or one number for both."""
+
+StemStride = Literal[4, 2, 1]
+"""What the layers before the first section divide height and width by."""
+
+
+def check_stride(stride: int) -> None:
+    """Raises ConfigError if it is no `StemStride`."""
+    if stride not in get_args(StemStride):
+        raise ConfigError(f"stem_stride is {stride}; choose one of 4, 2, 1")
 
 
 def height_width(size: Size, *, least: int = 1, multiple: int = 1) -> tuple[int, int]:
