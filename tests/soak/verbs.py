@@ -75,6 +75,7 @@ VERBS = (
     Verb("report given/e.json -o r.html", "r.html", same=False),
     Verb("card given/m.onnx given/e.json -o c.md", "c.md"),
     Verb("import given/m.tflite -o i.onnx", "i.onnx"),
+    Verb("calibrate given/m.onnx --data npz:given/data.npz", "given/m.onnx"),
     Verb("sweep given/sweep.toml --out s", "s/answer.json", same=False, resumes=True),
 )
 READERS: dict[str, Callable[[Path], object]] = {
@@ -135,6 +136,7 @@ def full(rng: random.Random, verb: Verb, here: Path) -> str:
 
 def folder_there(rng: random.Random, verb: Verb, here: Path) -> str:
     """A folder has the name of the file."""
+    (here / verb.output).unlink(missing_ok=True)
     (here / verb.output).mkdir(parents=True)
     status, said = run(verb, here)
     assert status == 2, (status, said)
@@ -215,8 +217,8 @@ def given() -> Path:
     folder = here / "given"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    labels = np.arange(300) % 4
-    images = rng.integers(0, 120, (300, 8, 8, 1)) + 30 * labels[:, None, None, None]
+    labels = np.arange(600) % 4
+    images = rng.integers(0, 120, (600, 8, 8, 1)) + 30 * labels[:, None, None, None]
     np.savez(folder / "data.npz", images=images.astype(np.uint8), labels=labels)
     (folder / "sweep.toml").write_text(SWEEP)
     for command in (
