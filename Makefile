@@ -178,11 +178,11 @@ $(STAMPS)/demo: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(call EDITABLE,ON) '.[train,onnx,report,docs,dev]'
+	$(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev]'
 	touch $(STAMPS)/demo $@
 
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
-	$(call EDITABLE,ON) '.[train,onnx,report,docs,dev,tflite]'
+	$(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
 
 # Shell lines that install the Debian packages $(2), as root, where the program $(1) is missing.

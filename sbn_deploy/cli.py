@@ -30,6 +30,7 @@ from sbn_runtime.errors import MissingDependencyError, SbnError
 
 VERBS = {
     "train": "train a stochastic binary network",
+    "tune": "search for the settings that train best",
     "estimators": "compare gradient estimators with the true gradient",
     "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
     "import": "turn a model of Larq Compute Engine into such an ONNX file",
@@ -61,6 +62,7 @@ SOURCES = {
     "flatbuffers": "'sbn-deploy[onnx]'",
     "jinja2": "'sbn-deploy[report]'",
     "markupsafe": "'sbn-deploy[report]'",
+    "optuna": "'sbn-deploy[tune]'",
     "shtab": "'sbn-deploy[train]'",
     "matplotlib": "'sbn-deploy[report]'",
 }

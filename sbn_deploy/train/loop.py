@@ -33,7 +33,7 @@ from sbn_deploy.train.progress import progress
 from sbn_deploy.train.score import score, steps
 from sbn_deploy.train.start import start_from
 from sbn_deploy.train.state import STATE, Saved, check_disk
-from sbn_deploy.train.trainer import Stopped, Trainer, choosing_metric
+from sbn_deploy.train.trainer import AfterEpoch, Stopped, Trainer, choosing_metric
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.files import check_writable, write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
@@ -60,6 +60,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     report: Callable[[str], None] | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> TrainResult:
     """Train, and score on the test images.
 
@@ -77,6 +78,8 @@ def train(
         overwrite: replace what an earlier run left in `config.out`.
         report: is told, a line at a time, what will be trained on what, how long it should take,
             and what comes after training.
+        after_epoch: is given the records of all epochs so far after each one, once the state is
+            saved; what it raises ends training.
 
     Raises:
         ConfigError: unknown names, settings that contradict each other, the data or the run to
@@ -98,7 +101,7 @@ def train(
     elif not overwrite:
         _check_free(config.out)
     with threads(config.threads), ranks(config) as group, own_generators(group):
-        return _train(config, group, saved, report or (lambda _: None), report is not None)
+        return _train(config, group, saved, report, after_epoch)
 
 
 def _finished(config: TrainConfig) -> TrainResult | None:
@@ -163,8 +166,8 @@ def _train(
     config: TrainConfig,
     group: Ranks,
     saved: Saved | None,
-    report: Callable[[str], None],
-    with_plan: bool,
+    report: Callable[[str], None] | None,
+    after_epoch: AfterEpoch | None,
 ) -> TrainResult:
     ready = prepare(config, saved)
     config, images, built, head = ready.config, ready.images, ready.built, ready.head
@@ -197,13 +200,14 @@ def _train(
         digests(images.images),
         chosen_by,
     )
-    trainer = Trainer(model, head, images, validation, config, group, kept)
+    trainer = Trainer(model, head, images, validation, config, group, kept, after_epoch)
     if saved is not None:
         trainer.restore(saved)
     elif group.first:
         for name in (CHECKPOINT, METRICS, HISTORY, STATE, LAST, BEST):
             (config.out / name).unlink(missing_ok=True)
-    if with_plan and group.first:
+    say = report or (lambda _: None)
+    if report is not None and group.first:
         for line in plan(ready, validation, test, trainer):
             report(line)
     trainer.fit()
@@ -220,11 +224,11 @@ def _train(
         key = f"validation_{chosen_by.key}"
         best = {"best_epoch": number, key: history[number - 1][key]}
         kept.restore_best(model)
-        report(
+        say(
             f"best epoch: {number} of {len(history)}, validation {chosen_by.title} "
             f"{chosen_by.show(best[key])}"
         )
-    report(f"scoring on {len(test):,} test {'images' if test.pixels else 'inputs'}")
+    say(f"scoring on {len(test):,} test {'images' if test.pixels else 'inputs'}")
     with progress("scoring", steps(model, config.members), quiet=QUIET) as scored:
         scores = score(
             model,

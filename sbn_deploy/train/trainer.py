@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -42,6 +42,9 @@ from sbn_runtime.errors import ConfigError
 
 MOMENTUM = 0.9
 
+AfterEpoch = Callable[[Sequence[Mapping[str, Any]]], None]
+"""Takes the history of a run; what it raises ends the run."""
+
 
 class Stopped(Exception):
     """Training was stopped by SIGTERM or Ctrl-C after a step; its state is saved.
@@ -65,6 +68,7 @@ class Trainer:
         validation: to score after each epoch, if any.
         group: the processes that train together.
         kept: writes checkpoints after each epoch, if any are wanted.
+        after_epoch: is given the records of all epochs so far once the state is saved.
 
     Attributes:
         position: how far training has come.
@@ -85,8 +89,10 @@ class Trainer:
         config: TrainConfig,
         group: Ranks,
         kept: Kept | None = None,
+        after_epoch: AfterEpoch | None = None,
     ) -> None:
         self.config = config
+        self.after_epoch = after_epoch
         self.kept = kept
         self.group = group
         self.device = group.device
@@ -167,6 +173,8 @@ class Trainer:
                         if key not in ("epoch", "seconds", "rate")
                     )
                 )
+                if self.after_epoch is not None:
+                    self.after_epoch(self.position.history)
 
     def step(self) -> tuple[float, float]:
         """The step at `position`: the loss of its batch, and how many answers were right."""

@@ -36,6 +36,7 @@ from sbn_deploy.nn.models import network
 from sbn_deploy.nn.threads import threads
 from sbn_deploy.sweep import SweepConfig
 from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.tune import TuneConfig
 
 from .commands import CHECKS, OTHERS, RUNS, check_settings, commands
 from .pages import DOCUMENTS, ROOT, Part, documents_with, name, parts
@@ -135,6 +136,8 @@ def test_recipes_are_right(document: Path) -> None:
             if "checkpoint" in settings:
                 defaults = SweepConfig(checkpoint=settings["checkpoint"])
                 assert SweepConfig(**settings) == defaults, f"{part}: other defaults"
+            elif "search" in settings:
+                TuneConfig(**settings).check(TrainConfig(out=Path("runs")))
             else:
                 check_settings(TrainConfig(out=Path("runs"), **settings))
 
