@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import logging
 import os
 import re
@@ -67,6 +68,25 @@ SOURCES = {
 
 
 class _Parser(argparse.ArgumentParser):
+    def check_options(self, words: Sequence[str]) -> None:
+        """Refuses a word that looks like an option and is none.
+
+        Before argparse does: what it says first is often that another one is missing.
+        """
+        known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+        for word in itertools.takewhile("--".__ne__, words):
+            name = word.partition("=")[0]
+            # The beginning of a name stands for it; what holds a blank is a value.
+            if (
+                name.startswith("--")
+                and " " not in name
+                and not any(option.startswith(name[2:]) for option in known)
+            ):
+                ending = suggest(name[2:], known, "--")
+                if "set" in known:
+                    ending = ending or "; settings of a recipe are given as --set KEY=VALUE"
+                self.error(f"unrecognized arguments: {name}{ending}")
+
     def error(self, message: str) -> NoReturn:
         """Says what is wrong on one line, instead of the usage before it."""
         if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
@@ -135,6 +155,10 @@ def _run(arguments: list[str]) -> int:
             module.add_parser(verbs)
         else:
             verbs.add_parser(verb, help=summary)
+    verb_at = arguments.index(chosen) if module else len(arguments)
+    parser.check_options(arguments[:verb_at])
+    if module:
+        verbs.choices[chosen].check_options(arguments[verb_at + 1 :])
     options = parser.parse_args(arguments)
     assert module is not None  # argparse has left by now when no verb was named
     try:
