@@ -148,17 +148,16 @@ def _run(arguments: list[str]) -> int:
         return _print_completion(parser, arguments)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
+    before = [*itertools.takewhile(lambda word: word != chosen, arguments)]
+    parser.check_options(before)
     module = None
     for verb, summary in VERBS.items():
         if verb == chosen:
             module = command(verb)
             module.add_parser(verbs)
+            verbs.choices[verb].check_options(arguments[len(before) + 1 :])
         else:
             verbs.add_parser(verb, help=summary)
-    verb_at = arguments.index(chosen) if module else len(arguments)
-    parser.check_options(arguments[:verb_at])
-    if module:
-        verbs.choices[chosen].check_options(arguments[verb_at + 1 :])
     options = parser.parse_args(arguments)
     assert module is not None  # argparse has left by now when no verb was named
     try:
