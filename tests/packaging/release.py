@@ -53,9 +53,9 @@ def contents(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as wheel:
             return {name: wheel.read(name) for name in wheel.namelist() if name[-1] != "/"}
     with tarfile.open(path) as source:
-        members = [member for member in source.getmembers() if not member.isdir()]
-        assert all(member.isfile() for member in members), "links"
-        return {member.name: source.extractfile(member).read() for member in members}  # type: ignore[union-attr]
+        # Folders have no content.
+        opened = ((member.name, source.extractfile(member)) for member in source)
+        return {name: file.read() for name, file in opened if file is not None}
 
 
 def tracked() -> set[str]:

@@ -61,7 +61,7 @@ def test_what_does_not_belong_there_is_named(source: Path, wheel: Path, tmp_path
     assert f"sbn_deploy-{version()}/Makefile: is not needed" in unwanted(tmp_path / source.name)
 
 
-def test_the_version_is_said_once(project: dict[str, Any]) -> None:
+def test_no_other_file_says_the_version(project: dict[str, Any]) -> None:
     """And follows the scheme that the changelog names."""
     assert re.fullmatch(r"\d+\.\d+\.\d+(rc\d+)?", project["version"])
     files = (ROOT / name for name in ("CITATION.cff", "README.md", "CONTRIBUTING.md", "Makefile"))
