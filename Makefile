@@ -33,7 +33,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize wheels \
+.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize wheels release \
 	test-arm arm-cycles arm-models arm-tools ssh-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
@@ -91,6 +91,10 @@ soak-sanitized: $(STAMPS)/dev  ## 2,000 damaged files of one operator in the lib
 
 wheels: $(STAMPS)/dev arm-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
 	$(BIN)/python -m tests.packaging.wheels dist
+
+release: $(STAMPS)/release arm-tools  ## what is published, in dist/: the source and both wheels, listed, checked by twine, and the source installed
+	rm -rf dist
+	$(BIN)/python -m tests.packaging.release dist
 
 test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
 	for cpu in cortex-a53 cortex-a72 cortex-a76; do \
@@ -184,6 +188,11 @@ $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	$(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
+
+# Only what publishes needs twine, which brings 20 packages.
+$(STAMPS)/release: constraints.txt | $(STAMPS)/dev
+	$(PIP) install --no-compile -c constraints.txt twine
+	touch $@
 
 # Shell lines that install the Debian packages $(2), as root, where the program $(1) is missing.
 define debian

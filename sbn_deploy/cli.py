@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import logging
 import os
 import re
@@ -69,6 +70,25 @@ SOURCES = {
 
 
 class _Parser(argparse.ArgumentParser):
+    def check_options(self, words: Sequence[str]) -> None:
+        """Refuses a word that looks like an option and is none.
+
+        Before argparse does: what it says first is often that another one is missing.
+        """
+        known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+        for word in itertools.takewhile("--".__ne__, words):
+            name = word.partition("=")[0]
+            # The beginning of a name stands for it; what holds a blank is a value.
+            if (
+                name.startswith("--")
+                and " " not in name
+                and not any(option.startswith(name[2:]) for option in known)
+            ):
+                ending = suggest(name[2:], known, "--")
+                if "set" in known:
+                    ending = ending or "; settings of a recipe are given as --set KEY=VALUE"
+                self.error(f"unrecognized arguments: {name}{ending}")
+
     def error(self, message: str) -> NoReturn:
         """Says what is wrong on one line, instead of the usage before it."""
         if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
@@ -130,11 +150,14 @@ def _run(arguments: list[str]) -> int:
         return _print_completion(parser, arguments)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
+    before = [*itertools.takewhile(lambda word: word != chosen, arguments)]
+    parser.check_options(before)
     module = None
     for verb, summary in VERBS.items():
         if verb == chosen:
             module = command(verb)
             module.add_parser(verbs)
+            verbs.choices[verb].check_options(arguments[len(before) + 1 :])
         else:
             verbs.add_parser(verb, help=summary)
     options = parser.parse_args(arguments)

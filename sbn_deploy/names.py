@@ -43,10 +43,10 @@ def _place(made: object) -> tuple[str, str]:
     return getattr(made, "__module__", ""), getattr(made, "__qualname__", "")
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The known name that looks like `name`, as an ending of a message."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.55)
-    return f"; did you mean {close[0]}?" if close else ""
+def suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """The known name that looks like `name`, behind the prefix, as an ending of a message."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
 def now_called(old: str, new: str) -> str:

@@ -38,59 +38,68 @@ class BundleReport:
 
     Attributes:
         path, file_bytes: the zip file.
-        target: platform.
+        targets: platforms.
         files: the names in it.
-        model_bytes, library_bytes: sizes before compression.
-        version: of sbn-deploy, and so of the library.
+        model_bytes, library_bytes: sizes before compression, those of libraries by target.
+        version: of sbn-deploy, and so of the libraries.
     """
 
     path: Path
     file_bytes: int
-    target: str
+    targets: tuple[str, ...]
     files: tuple[str, ...]
     model_bytes: int
-    library_bytes: int
+    library_bytes: dict[str, int]
     version: str
 
 
-def bundle_model(model: Path, target: Target, output: Path) -> BundleReport:
-    """Writes a zip file with the model, the target's library, instructions and checksums.
+def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> BundleReport:
+    """Writes a zip file with the model, each target's library, instructions and checksums.
 
-    Everything lies in one folder, named as the model.
+    It has a folder named as the model, and in it one for each target that is complete.
 
     Args:
         model: ONNX file written by `sbn export`.
-        target: one of `TARGETS`.
+        targets: of `TARGETS`.
         output: the zip file to write.
 
     Raises:
         ModelError: the model is missing, damaged, TFLite, has open sizes, or what a
             classifier says of its images and classes is missing or wrong.
-        MissingDependencyError: this installation lacks the library of the target.
+        MissingDependencyError: this installation lacks the library of a target.
         OutputError: the zip file cannot be written.
     """
-    library = target.library()
+    libraries = {target.name: target.library().read_bytes() for target in targets}
     contents = {
-        **_instructions(model, target),
-        target.model_folder + model.name: model.read_bytes(),
-        **_external(model, target),
-        target.library_folder + LIBRARY: library.read_bytes(),
+        f"{model.stem}/{target.name}/{name}": data
+        for target in targets
+        for name, data in _folder(model, target, libraries[target.name]).items()
     }
-    contents[CHECKSUMS] = "".join(
-        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items()
-    ).encode()
-    named = {f"{model.stem}/{name}": data for name, data in contents.items()}
-    packed = _zip(named)
+    packed = _zip(contents)
     write_atomically(output, packed)
     return BundleReport(
         path=output,
         file_bytes=len(packed),
-        target=target.name,
-        files=tuple(named),
+        targets=tuple(libraries),
+        files=tuple(contents),
         model_bytes=model.stat().st_size,
-        library_bytes=library.stat().st_size,
+        library_bytes={name: len(library) for name, library in libraries.items()},
         version=__version__,
     )
+
+
+def _folder(model: Path, target: Target, library: bytes) -> dict[str, bytes]:
+    """All that a target needs, with checksums. Raises ModelError."""
+    contents = {
+        **_instructions(model, target),
+        target.model_folder + model.name: model.read_bytes(),
+        **_external(model, target),
+        target.library_folder + LIBRARY: library,
+    }
+    contents[CHECKSUMS] = "".join(
+        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items()
+    ).encode()
+    return contents
 
 
 def _instructions(model: Path, target: Target) -> dict[str, bytes]:

@@ -76,7 +76,7 @@ def programs(facts: Facts, target: Target) -> dict[str, str]:
     """The programs that README.md explains, by the names of their files."""
     templates = {"Classifier.kt": ("classifier.kt", "pixels.kt"), "classify.c": ("classify.c",)}
     if not target.android:
-        templates["Classifier.kt"] = ("classify.kt",)
+        templates["Classifier.kt"] = ("classify.kt", *(("photos.kt",) if fits(facts) else ()))
         templates["classify.py"] = ("classify.py.in",)
     if fits(facts):
         templates["image.h"] = ("image.h.in",)

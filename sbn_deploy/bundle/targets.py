@@ -13,11 +13,10 @@ X86_64, AARCH64 = 62, 183
 
 # How to get what is built for 64-bit ARM besides.
 CROSS_REMEDY = (
-    "install the wheel for x86-64 of `make wheels`, or from the source with"
-    " `pip install -C cmake.define.SBN_AARCH64=ON .`, which needs the compiler"
-    " aarch64-linux-gnu-g++ (Debian: g++-aarch64-linux-gnu)"
+    "in the folder of the source, `sudo apt-get install g++-aarch64-linux-gnu && pip install -C"
+    " cmake.define.SBN_AARCH64=ON .` builds it; the wheel for x86-64 of `make wheels` has it"
 )
-ARM_REMEDY = f"{CROSS_REMEDY}, or bundle on a 64-bit ARM machine"
+ARM_REMEDY = f"{CROSS_REMEDY}, and so has any installation on 64-bit ARM"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from sbn_runtime import InputError, ModelError, Session, calibration_json
 from sbn_runtime.calibration import KEY, TASKS, Calibration
 from sbn_runtime.executor import DOMAIN
 from sbn_runtime.files import write_atomically
-from sbn_runtime.modelfile import imported_domains, weights_digest
+from sbn_runtime.modelfile import external_files, imported_domains, weights_digest
 from sbn_runtime.preprocess import Preprocess, preprocess_from
 from sbn_runtime.tasks import CLASSIFICATION
 
@@ -71,18 +72,27 @@ def calibrate(
 
     Raises:
         InputError: too few inputs, inputs that were trained on, classes that the model or the
-            data lacks, inputs that do not fit the model.
+            data lacks, inputs that do not fit the model; a copy that would lack constants.
         ModelError: the file cannot be used, or has another task than classification and
             regression.
         OutputError: the file cannot be written.
     """
     content = _content(model)
+    beside = external_files(model)
+    if beside and output is not None and output.parent.resolve() != model.parent.resolve():
+        raise InputError(
+            f"{model}: has constants in {beside[0]}, which a copy in {output.parent} would lack;"
+            " write it beside the model"
+        )
     metadata = read_metadata(content, model)
     metadata.pop(KEY, None)
     with tempfile.TemporaryDirectory() as folder:
         # Without a calibration, which could be of other weights, or be applied.
         bare = Path(folder) / model.name
         bare.write_bytes(with_metadata(content, metadata, model))
+        for name in beside:
+            (bare.parent / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(model.parent / name, bare.parent / name)
         session = Session(bare, threads=threads)
     if session.task not in TASKS:
         raise ModelError(

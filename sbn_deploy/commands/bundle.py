@@ -19,13 +19,17 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "bundle",
-        description="Packs a model, the operator library of the target, and a README with complete"
-        " programs in Kotlin, C and Python into one zip file, with checksums.",
+        description="Packs a model into one zip file, with a folder for each target: the operator"
+        " library, complete programs in Kotlin, C and Python, a README, and checksums.",
         example="sbn bundle digits.onnx --target android-arm64 -o digits-android.zip",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
     parser.add_argument(
-        "--target", choices=TARGETS, required=True, help="the platform that runs the model"
+        "--target",
+        action="append",
+        choices=TARGETS,
+        required=True,
+        help="a platform that runs the model; can be repeated",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", required=True, help="zip file to write"
@@ -36,20 +40,16 @@ def run(options: argparse.Namespace) -> int:
     """Writes the zip file, and reports what is in it."""
     from sbn_deploy.bundle import bundle_model
 
-    report = bundle_model(options.model, TARGETS[options.target], writable(options.output))
+    targets = [TARGETS[name] for name in dict.fromkeys(options.target)]
+    report = bundle_model(options.model, targets, writable(options.output))
     if options.json:
         show_json(report)
         return 0
     show_table(
         ("file", "bytes", "target", "model bytes", "library bytes"),
         [
-            (
-                report.path,
-                report.file_bytes,
-                report.target,
-                report.model_bytes,
-                report.library_bytes,
-            )
+            (report.path, report.file_bytes, target, report.model_bytes, size)
+            for target, size in report.library_bytes.items()
         ],
     )
     return 0

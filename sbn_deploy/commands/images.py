@@ -62,6 +62,8 @@ def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
         raise InputError(f"{file}: the model takes {wanted.channels} channels; give it a .npy file")
     if not file.exists():
         raise InputError(f"{file}: No such file or directory")
+    if file.is_dir():
+        raise InputError(f"{file}: is a folder; name the files in it, as {file}/*")
     try:
         raster = decode(file)
     except InputError as error:

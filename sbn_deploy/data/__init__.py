@@ -11,6 +11,7 @@ from typing import get_args
 from sbn_deploy.data.dataset import Dataset, Split, formed
 from sbn_deploy.data.form import ImageForm
 from sbn_deploy.data.stream import Stream, of_memory, some
+from sbn_deploy.names import suggest
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 
@@ -104,7 +105,10 @@ def _located(spec: str) -> tuple[str, Path]:
     """Kind and place of a data set in files. Raises ConfigError."""
     kind, _, location = spec.partition(":")
     if kind not in KINDS:
-        raise ConfigError(f"unknown data set {spec!r}; choose one of {', '.join(names())}")
+        meant = suggest(kind, (*GENERATED, *KINDS))
+        if "\0" not in spec and os.path.isdir(os.path.expanduser(spec)):
+            meant = f"; did you mean folder:{spec}?"
+        raise ConfigError(f"unknown data set {spec!r}{meant}; choose one of {', '.join(names())}")
     usable = location and "\0" not in location
     path = Path(os.path.expanduser(location) if usable else "")
     if not usable or not os.path.exists(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 
 import torch
@@ -18,7 +19,10 @@ def answer(built: Built, inputs: Sequence[Tensor]) -> object:
 
     Raises:
         ConfigError: it raises, as for inputs of another shape; `__cause__` is then what.
+        FileNotFoundError: there is no temporary folder, which torch needs.
     """
+    # torch would say so within the network's run, as if that had failed.
+    tempfile.gettempdir()
     try:
         with (
             copied(built.module) as module,

@@ -14,6 +14,7 @@ error that names the line.
 from __future__ import annotations
 
 import operator
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,8 +70,11 @@ def record(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Recording:
         UnsupportedLayerError: the module raises, uses random numbers, gives something
             other than tensors, or what it computes depends on the numbers in the
             input in a way that no graph can express.
+        FileNotFoundError: there is no temporary folder, which torch needs.
     """
     inputs = _as_inputs(example)
+    # torch would say so within the module's run, as if that had failed.
+    tempfile.gettempdir()
     first = run(module, _batch(inputs, _BATCHES[0]), {})
     second = run(module, _batch(inputs, _BATCHES[1]), first.constants)
     return _Assembly(module, first, second).recording()

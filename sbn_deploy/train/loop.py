@@ -144,9 +144,10 @@ def prepare(config: TrainConfig, saved: Saved | None = None) -> Prepared:
     """The data, and the network as training begins. Raises as `train`."""
     images = _load(config, _split(config), config.form)
     if len(images) < config.batch_size:
+        smaller = 2 ** max(1, (len(images) // 4).bit_length() - 1)
         raise ConfigError(
             f"batch_size is {config.batch_size}, but {images.name} has only {len(images)} "
-            "training images"
+            f"training images; give a smaller one, as --set batch_size={smaller}"
         )
     named = bool(config.arch)
     config = with_network(config, images)

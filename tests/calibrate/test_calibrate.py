@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from sbn_deploy.calibrate import calibrate, measure
@@ -88,6 +89,23 @@ def test_again_in_place_and_after_a_change(noisy: Path) -> None:
         Session(noisy)
     calibrate(noisy, data, "test")
     assert noisy.read_bytes() == content
+
+
+def test_constants_beside_the_model(noisy: Path, tmp_path: Path) -> None:
+    data = held_out(noisy, 200)
+    (tmp_path / "parts").mkdir()
+    model = tmp_path / "parts" / "m.onnx"
+    onnx.save_model(
+        onnx.load(noisy), model, save_as_external_data=True, location="m.data", size_threshold=0
+    )
+    with pytest.raises(InputError, match=r"has constants in m\.data, which a copy in .* would la"):
+        calibrate(model, data, "test", output=tmp_path / "copy.onnx")
+    found = calibrate(model, data, "test").calibration
+    kept = Session(model).calibration
+    assert kept is not None
+    assert kept.to_json() == found.to_json()
+    wanted = calibrate(noisy, data, "test").calibration
+    np.testing.assert_array_equal(found.temperatures, wanted.temperatures)
 
 
 def test_how_many_networks_are_measured(tmp_path: Path) -> None:

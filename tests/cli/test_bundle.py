@@ -137,12 +137,12 @@ def test_constants_beside_the_model_are_packed(tmp_path: Path) -> None:
     )  # fmt: skip
     assert external_files(model) == [PurePosixPath("model.data")]
     assert external_files(whole) == []
-    report = bundle_model(model, TARGETS[TARGET], tmp_path / "f.zip")
-    assert "model/model.data" in report.files
+    report = bundle_model(model, [TARGETS[TARGET]], tmp_path / "f.zip")
+    assert f"model/{TARGET}/model.data" in report.files
     with zipfile.ZipFile(tmp_path / "f.zip") as archive:
         archive.extractall(tmp_path)
     x = Session(whole).preprocess(random_images(3))
-    found = Session(tmp_path / "model" / "model.onnx").predict_proba(x)
+    found = Session(tmp_path / "model" / TARGET / "model.onnx").predict_proba(x)
     assert np.array_equal(found, Session(whole).predict_proba(x))
     (tmp_path / "from" / "model.data").unlink()
     assert "m" in refused(model, tmp_path / "g.zip")
@@ -189,6 +189,7 @@ def test_the_program_for_a_camera(tmp_path: Path) -> None:
         f"{session.metadata['classes'][row.argmax()]} {row.max():.1%}" for row in wanted
     ]
     assert "ExecStart=" in found["camera.service"]
+    assert "WorkingDirectory=/home/pi/m/linux-arm64\n" in found["camera.service"]
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
@@ -216,7 +217,7 @@ def test_a_calibrated_model(
     sbn("bundle", model, "--target", TARGET, "-o", tmp_path / "b.zip")
     with zipfile.ZipFile(tmp_path / "b.zip") as archive:
         archive.extractall(tmp_path)
-    folder = tmp_path / "model"
+    folder = tmp_path / "model" / TARGET
     session = Session(model)
     said = json.loads((folder / "calibration.json").read_text())
     assert said == session.metadata["calibration"]
@@ -269,5 +270,6 @@ def test_programs_bring_images_to_the_size_of_the_network(
     assert ("image.h" in files) == fits == ('#include "image.h"' in files["classify.c"])
     kotlin = files["Classifier.kt"]
     assert ("camera.py" in files) == (fits and target == "linux-arm64")
-    assert ('const val FIT = "pad"' in kotlin) == (fits and target == "android-arm64")
+    assert ('const val FIT = "pad"' in kotlin) == fits
+    assert ("BufferedImage" in kotlin) == (fits and target != "android-arm64")
     assert ("createScaledBitmap" in kotlin) == (not fits and channels != 2 and "android" in target)

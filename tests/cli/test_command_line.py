@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,8 @@ from sbn_runtime import __version__
 
 from ..command import sbn
 from ..small_models import Classifier, random_images, write_pixel_classifier
+
+CHECKPOINT = str(Path(__file__).parents[2] / "models" / "digits-cnn" / "checkpoint.safetensors")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,15 +115,34 @@ def test_no_answers_are_kept_of_what_fails(files: tuple[Path, Path], tmp_path: P
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_what_is_said_without_a_temporary_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def missing(*_: object, **__: object) -> None:
-        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+# As where no folder that Python tries can be written to. In a process of its own: torch would
+# not be whole afterwards.
+WITHOUT_TEMPORARY_FOLDER = """
+import sys, tempfile
+tempfile._candidate_tempdir_list = lambda: ["/proc/none"]
+from sbn_deploy.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", missing)
-    model = Classifier.random().write(tmp_path / "m.onnx")
-    assert cli.main(["benchmark", str(model)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--epochs", "1", "--out", "run"),
+        ("export", CHECKPOINT, "-o", "x.onnx"),
+        ("calibrate", "m.onnx", "--data", "npz:set.npz"),
+        ("benchmark", "m.onnx", "--runs", "10"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_is_said_without_a_temporary_folder(
+    arguments: tuple[str, ...], files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    before = {*tmp_path.iterdir()}
+    command = (sys.executable, "-c", WITHOUT_TEMPORARY_FOLDER, *arguments)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]
     assert line.startswith("sbn: error: there is no temporary folder that can be written to; make")
     assert "TMPDIR" in line
+    assert {path for path in tmp_path.iterdir() if path.is_file()} == before

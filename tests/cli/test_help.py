@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,8 @@ def test_help_loads_no_heavy_package(verb: str) -> None:
     [
         ([], "arguments are required: VERB"),
         (["fly"], "invalid choice: 'fly'"),
+        (["tran"], "'demo'); did you mean train? (see `sbn --help`)"),
+        (["--verison"], "arguments: --verison; did you mean --version? (see `sbn --help`)"),
         (["--frob", "doctor"], "unrecognized arguments: --frob"),
         (["predict", "model.onnx"], "arguments are required: FILE"),
         (["predict", "m", "f", "--top", "0"], "--top: '0' is not a whole number from 1 up"),
@@ -81,3 +85,50 @@ def test_bad_usage(arguments: list[str], message: str) -> None:
     line = sbn(*arguments).refused()
     assert message in line
     assert "--help`" in line
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_a_mistyped_option_gets_a_suggestion(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever else is missing, and whether its value stands behind `=` or a blank."""
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([verb, "--help"])
+    usage = capsys.readouterr().out.partition("\n\n")[0]
+    options = sorted(set(re.findall(r"--[a-z-]{4,}", usage)))
+    for option in options:
+        mistyped = f"--{option[3]}{option[2]}{option[4:]}"
+        if any(other.startswith(mistyped) for other in options):
+            continue
+        for words in ([mistyped, "3"], [f"{mistyped}=3"]):
+            with pytest.raises(SystemExit, match="2"):
+                cli.main([verb, *words])
+            message = f"sbn: error: unrecognized arguments: {mistyped}; did you mean {option}?"
+            assert capsys.readouterr().err == f"{message} (see `sbn {verb} --help`)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["train", "--batch-size", "8"],
+            "; settings of a recipe are given as --set KEY=VALUE",
+        ),
+        (
+            ["train", "--data", "digts"],
+            "data set 'digts'; did you mean digits?; choose one of",
+        ),
+        (
+            ["train", "--data", "foldr:x"],
+            "data set 'foldr:x'; did you mean folder?; choose one",
+        ),
+        (["train", "--data", "."], "data set '.'; did you mean folder:.?; choose one of"),
+    ],
+)
+def test_what_newcomers_type_instead(arguments: list[str], message: str, tmp_path: Path) -> None:
+    assert message in sbn(*arguments, "--out", tmp_path).refused()
+
+
+def test_values_are_no_options() -> None:
+    """What begins with dashes behind `--`, or holds a blank, is one; beginnings are enough."""
+    assert "No such file" in sbn("inspect", "--", "--none.onnx").refused()
+    assert "No such file" in sbn("inspect", "--of mine.onnx").refused()
+    assert "argument --data: expected" in sbn("evaluate", "m.onnx", "--dat").refused()

@@ -1,7 +1,9 @@
-"""A newcomer's whole way: from a folder of photos to a program on another machine."""
+"""A newcomer's whole way: from a folder of photos to programs on two other machines."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -23,13 +25,36 @@ from sbn_runtime import Session
 from sbn_runtime.decode import decode
 
 from ..command import Outcome, sbn
-from ..packaging.native import HERE, STRICT, need, onnxruntime_library, run
+from ..once import once
+from ..packaging.conftest import Environment
+from ..packaging.native import (
+    CROSS_COMPILER,
+    HERE,
+    STRICT,
+    arm_onnxruntime,
+    emulator,
+    need,
+    onnxruntime_library,
+    run,
+)
+from ..packaging.wheels import installed
 from ..photos import write_photos
 
 TRAINING = (
     *("--data", "folder:photos", "--size", "12", "--set", "validation=true"),
     *("--set", "batch_size=16", "--set", "model.width=6", "--set", "members=2"),
 )
+SWEEP = f"""\
+checkpoint = "run/{CHECKPOINT}"
+data = "folder:photos"
+activations = ["deterministic"]
+members = [2]
+threads = [1]
+engines = ["sbn"]
+batch = [1]
+runs = 10
+"""
+PHOTO = Path("photos/plum/005.png")  # turned, and with alpha
 
 
 def done(*arguments: str | Path) -> Outcome:
@@ -40,7 +65,7 @@ def done(*arguments: str | Path) -> Outcome:
 
 
 def interrupted(out: Path) -> str:
-    """Training until Ctrl-C, which comes once an epoch is kept; what it said last."""
+    """Training until Ctrl-C, which comes once an epoch is kept; what it said."""
 
     def press() -> None:
         while not (out / STATE).exists():
@@ -49,16 +74,22 @@ def interrupted(out: Path) -> str:
 
     thread = threading.Thread(target=press)
     thread.start()
-    status = main(["train", *TRAINING, "--epochs", "100000", "--out", str(out)])
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        status = main(["train", *TRAINING, "--epochs", "100000", "--out", str(out)])
     thread.join()
     assert status == 130
-    return str(out)
+    return said.getvalue()
 
 
-def test_the_whole_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def walk(folder: Path) -> None:
+    """The way as far as a measured model, fruit.onnx, in this folder."""
+    with contextlib.chdir(folder):
+        train()
+        measure()
+        publish()
+
+
+def train() -> None:
     write_photos(Path("photos"), 24)
     Path("photos/apple/notes.txt").write_text("not a photo")
 
@@ -67,8 +98,7 @@ def test_the_whole_way(
     assert message.endswith("give them one with --size, as --size 32")
 
     # Interrupted, used as it is, resumed: a run of another length is a mistake that is named.
-    interrupted(Path("first"))
-    assert "resume with: sbn train --resume --out first" in capsys.readouterr().err
+    assert "resume with: sbn train --resume --out first" in interrupted(Path("first"))
     done("export", f"first/{LAST}", "-o", "unfinished.onnx")
     assert "unfinished run; add --resume" in sbn("train", *TRAINING, "--out", "first").refused()
     message = sbn("train", "--resume", "--out", "first", "--epochs", "3").refused()
@@ -79,45 +109,96 @@ def test_the_whole_way(
     again = done("train", "--resume", "--out", "run")
     assert "holds a finished run; nothing is left to train" in again.stderr
 
-    # The file, checked and measured.
+
+def measure() -> None:
     done("export", f"run/{CHECKPOINT}", "-o", "fruit.onnx")
     checked = done("validate", "fruit.onnx", "--against", f"run/{CHECKPOINT}")
     assert "every engine agrees" in checked.stderr
-    found = done("evaluate", "fruit.onnx", "--data", "folder:photos", "-o", "accuracy.json")
+    found = done("evaluate", "fruit.onnx", "--data", "folder:photos", "-o", "before.json")
     assert "not read: 1 .txt" in found.stderr
-    record = json.loads(Path("accuracy.json").read_text())
-    assert record["data"]["images"] == 12
-    assert record["data"]["skipped"] == []
+    before = json.loads(Path("before.json").read_text())
+    assert before["data"]["images"] == 12
+    assert before["data"]["skipped"] == []
     # What training said on these very images.
     metrics = json.loads(Path("run/metrics.json").read_text())
-    assert record["scores"]["accuracy"] == metrics["metrics"]["thresholded"]["accuracy"]
-    assert record["scores"]["accuracy"] > 0.5
+    assert before["scores"]["accuracy"] == metrics["metrics"]["thresholded"]["accuracy"]
+    assert before["scores"]["accuracy"] > 0.5
+
+    # The photos held out are too few to calibrate on; later ones are enough.
+    message = sbn("calibrate", "fruit.onnx", "--data", "folder:photos").refused_after_progress()
+    assert "folder:photos has 6 inputs to calibrate on; at least 100 are needed" in message
+    for part, each in (("train", 2), ("val", 34)):
+        write_photos(Path("later", part), each, seed=each)
+    done("calibrate", "fruit.onnx", "--data", "folder:later")
+    known = Session("fruit.onnx").calibration
+    assert known is not None
+    assert known.images == 102
+    done("evaluate", "fruit.onnx", "--data", "folder:photos", "-o", "accuracy.json")
+    after = json.loads(Path("accuracy.json").read_text())
+    assert after["scores"]["nll"] != before["scores"]["nll"]
     done("benchmark", "fruit.onnx", "--runs", "10", "--warmup", "0", "-o", "speed.json")
+
+
+def publish() -> None:
+    Path("sweep.toml").write_text(SWEEP)
+    done("sweep", "sweep.toml", "--out", "sweep")
+    answer = json.loads(Path("sweep/answer.json").read_text())
+    assert {found["model"] for found in answer["candidates"]} == {"threshold", "members2"}
     done("report", "accuracy.json", "speed.json", "-o", "report.html")
     done("card", "fruit.onnx", "accuracy.json", "speed.json", "-o", "card.md")
     for name in ("report.html", "card.md"):
         assert "fruit" in Path(name).read_text()
 
-    # A photo that was taken sideways, at the desk and in the program of the bundle.
-    photo = Path("photos/plum/005.png")  # turned, and with alpha
-    answer = done("predict", "fruit.onnx", photo, "--json").json[0]["top"][0]
+
+@pytest.fixture
+def way(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the newcomer has come; the tests below start from there."""
+    folder = once(tmp_path_factory, "newcomer", walk)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def compiled(compiler: str, target: str, capi: Path, folder: Path) -> Path:
+    """The bundle for a target, unpacked, with its C program."""
+    with zipfile.ZipFile(folder / "fruit.zip") as archive:
+        archive.extractall(folder)
+    bundle = folder / "fruit" / target
+    onnxruntime_library(capi, bundle)
+    link = ("-L", ".", "-lonnxruntime", "-lm", f"-Wl,-rpath,{bundle}", "-o", "classify")
+    undefined = "-Wl,--allow-shlib-undefined"
+    run(compiler, *STRICT, "classify.c", "-I", HERE / "include", *link, undefined, cwd=bundle)
+    return bundle
+
+
+def check(bundle: Path, *emulator: str) -> None:
+    """The program gives the answer of `sbn predict` to the photo, once it is upright."""
+    answer = done("predict", "fruit.onnx", PHOTO, "--json").json[0]["top"][0]
     session = Session("fruit.onnx")
-    assert session.predict(photo)[0] == session.metadata["classes"].index(answer["class"])
-    done("bundle", "fruit.onnx", "--target", "linux-x86_64", "-o", "fruit.zip")
-    in_bundle(photo, answer, session.metadata["classes"])
-
-
-def in_bundle(photo: Path, answer: dict[str, float], classes: list[str]) -> None:
-    """The C program of the bundle gives the answer of `sbn predict` to the upright photo."""
-    need("cc")
-    with zipfile.ZipFile("fruit.zip") as archive:
-        archive.extractall()
-    folder = Path("fruit").absolute()
-    onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
-    link = ("-L", ".", "-lonnxruntime", f"-Wl,-rpath,{folder}", "-o", "classify")
-    run("cc", *STRICT, "classify.c", "-I", HERE / "include", *link, cwd=folder)
-    Image.fromarray(decode(photo).upright()).save(folder / "photo.ppm")
-    said = run("./classify", "photo.ppm", cwd=folder)
+    classes = session.metadata["classes"]
+    assert session.predict(PHOTO)[0] == classes.index(answer["class"])
+    Image.fromarray(decode(PHOTO).upright()).save(bundle / "photo.ppm")
+    said = run(*emulator, "./classify", "photo.ppm", cwd=bundle)
     label, probability = re.findall(r"[\d.]+", said)
     assert classes[int(label)] == answer["class"]
     assert float(probability) == pytest.approx(answer["probability"], abs=1e-5)
+
+
+def test_from_photos_to_a_program_on_this_machine(way: Path, tmp_path: Path) -> None:
+    need("cc")
+    done("bundle", "fruit.onnx", "--target", "linux-x86_64", "-o", tmp_path / "fruit.zip")
+    capi = Path(onnxruntime.__file__).parent / "capi"
+    check(compiled("cc", "linux-x86_64", capi, tmp_path))
+
+
+def test_from_photos_to_a_program_on_a_raspberry_pi(
+    way: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Bundled by an installation of the wheel, which has the library for ARM."""
+    need(CROSS_COMPILER, "qemu-aarch64")
+    capi = arm_onnxruntime(tmp_path_factory)
+    desk = Environment(installed(tmp_path_factory), way)
+    target = ("--target", "linux-arm64")
+    desk.run("sbn", "bundle", "fruit.onnx", *target, "-o", str(tmp_path / "fruit.zip"))
+    bundle = compiled(CROSS_COMPILER, "linux-arm64", capi, tmp_path)
+    assert {"camera.py", "camera.service"} < {path.name for path in bundle.iterdir()}
+    check(bundle, *emulator("cortex-a72"))

@@ -192,6 +192,11 @@ def test_missing_image(model: Path, tmp_path: Path, name: str) -> None:
     assert f"{name}: No such file" in sbn("predict", model, tmp_path / name).refused()
 
 
+def test_folder_in_place_of_images(model: Path, tmp_path: Path) -> None:
+    message = sbn("predict", model, tmp_path).refused()
+    assert message == f"{tmp_path}: is a folder; name the files in it, as {tmp_path}/*"
+
+
 @pytest.mark.parametrize("name", ["broken.npy", "broken.png", "broken.jpg"])
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"\x89PNG\r\n\x1a\n" + bytes(9)])
 def test_broken_image(model: Path, tmp_path: Path, name: str, content: bytes) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import onnx
 import pytest
 
+from sbn_deploy.data.digests import TRAINING_IMAGES
 from sbn_deploy.export import export_checkpoint
 from sbn_deploy.materialize import Form
+from sbn_runtime import calibration
 from sbn_runtime.executor import METADATA_KEY
 
 from .pages import ROOT
@@ -30,6 +32,8 @@ def test_everything_in_a_file_is_specified(form: Form, tmp_path: Path) -> None:
     tables = [line for line in PAGE.splitlines() if line.startswith("|")]
     named = {name for line in tables for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert set(json.loads(entry.value)) - named == set()
+    # Of other files: calibrated, imported, with layers in 8 bits.
+    assert {TRAINING_IMAGES, calibration.KEY, "imported", "source_sha256", "int8"} <= named
     assert {node.name for node in (*model.graph.input, *model.graph.output)} - named == {
         *(["member_logits"] if form.stochastic else [])
     }

@@ -58,7 +58,8 @@ def bundle(device: Environment, model: Path, target: str) -> Path:
             archive.extractall(folder)
     (inner,) = folder.iterdir()
     assert inner.name == model.stem
-    return inner
+    assert [path.name for path in inner.iterdir()] == [target]
+    return inner / target
 
 
 def test_wheel_with_the_library_for_arm_keeps_its_platform_tag(wheel: Path) -> None:
@@ -80,8 +81,8 @@ def test_bundle_is_whole(device: Environment, model: Path, target: str) -> None:
     android = target == "android-arm64"
     assets, libraries = ("assets/", "jniLibs/arm64-v8a/") if android else ("", "")
     files = {f"{assets}model-1.onnx", f"{assets}classes.txt", f"{libraries}libsbn.so"}
-    with zipfile.ZipFile(folder.parent.with_suffix(".zip")) as archive:
-        names = {name.removeprefix("model-1/") for name in archive.namelist()}
+    with zipfile.ZipFile(model.with_name(f"{target}.zip")) as archive:
+        names = {name.removeprefix(f"model-1/{target}/") for name in archive.namelist()}
     own = {"classify.c", "Classifier.kt"} | (set() if android else {"classify.py"})
     assert names == files | own | {"README.md", "SHA256SUMS"}
     for name in own:
@@ -108,6 +109,27 @@ def test_android_and_linux_share_the_library(device: Environment, model: Path) -
     libraries = [bundle(device, model, target).rglob("libsbn.so") for target in ARM]
     android, linux = (next(found).read_bytes() for found in libraries)
     assert android == linux
+
+
+def test_several_targets_have_a_folder_each(
+    device: Environment, model: Path, tmp_path: Path
+) -> None:
+    """Each holds what a bundle for that target alone does."""
+    need(CROSS_COMPILER)
+    packed = tmp_path / "all.zip"
+    chosen = [word for target in (*TARGETS, TARGETS[0]) for word in ("--target", target)]
+    report = json.loads(
+        device.run("sbn", "bundle", str(model), *chosen, "-o", str(packed), "--json")
+    )
+    assert report["targets"] == list(TARGETS)
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path)
+        assert len(set(archive.namelist())) == len(archive.namelist())
+    for target in TARGETS:
+        with zipfile.ZipFile(bundle(device, model, target).parents[1].with_suffix(".zip")) as alone:
+            for name in alone.namelist():
+                assert (tmp_path / name).read_bytes() == alone.read(name)
+    assert sorted(path.name for path in (tmp_path / "model-1").iterdir()) == sorted(TARGETS)
 
 
 def test_same_input_gives_the_same_bytes(device: Environment, model: Path, tmp_path: Path) -> None:
@@ -210,7 +232,7 @@ def test_missing_library_is_named_with_the_remedy(
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"sbn: error: this installation has no libsbn.so for {target}: ")
-    assert "`pip install -C cmake.define.SBN_AARCH64=ON .`" in line
+    assert "g++-aarch64-linux-gnu && pip install -C cmake.define.SBN_AARCH64=ON .`" in line
     assert not output.exists()
 
 
@@ -220,6 +242,7 @@ def test_report(device: Environment, model: Path, tmp_path: Path) -> None:
     report = json.loads(device.run("sbn", *args, "--json"))
     assert report["file_bytes"] == output.stat().st_size
     assert report["model_bytes"] == model.stat().st_size
+    assert list(report["library_bytes"]) == report["targets"] == ["linux-x86_64"]
     with zipfile.ZipFile(output) as archive:
         assert report["files"] == archive.namelist()
     assert str(report["file_bytes"]) in device.run("sbn", *args).replace(",", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from sbn_deploy.bundle import TARGETS, bundle_model
 from sbn_deploy.bundle.fill import fill
 from sbn_deploy.commands.images import read_input
 from sbn_runtime import Preprocess, Session
+from sbn_runtime.decode import decode
 from sbn_runtime.fit import FITS
 from sbn_runtime.raster import CHANNELS, Raster
 
@@ -67,6 +67,15 @@ fun main(arguments: Array<String>) {
         val image = Image(head[0], head[1], mode, numbers, head[2], used, head[5], head[7])
         System.out.write(image.bytes())
     }
+    System.out.flush()
+}
+"""
+KOTLIN_FILES = """
+import java.io.File
+import javax.imageio.ImageIO
+
+fun main(arguments: Array<String>) {
+    for (file in arguments) System.out.write(pixelsOf(ImageIO.read(File(file))))
     System.out.flush()
 }
 """
@@ -137,10 +146,10 @@ def test_the_c_program_of_a_bundle_answers_as_predict(tmp_path: Path) -> None:
     need("cc")
     preprocess = Preprocess(3, 4, 4, 255, (0.5,) * 3, (0.5,) * 3, fit="crop")
     model = write_pixel_classifier(tmp_path / "m.onnx", 3, preprocess=preprocess.to_json())
-    bundle_model(model, TARGETS["linux-x86_64"], tmp_path / "m.zip")
+    bundle_model(model, [TARGETS["linux-x86_64"]], tmp_path / "m.zip")
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
         archive.extractall(tmp_path)
-    folder = tmp_path / "m"
+    folder = tmp_path / "m" / "linux-x86_64"
     onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
     link = ("-L", ".", "-lonnxruntime", f"-Wl,-rpath,{folder}", "-o", "classify")
     run("cc", *STRICT, "classify.c", "-I", HERE / "include", *link, cwd=folder)
@@ -171,10 +180,49 @@ def test_kotlin(tmp_path: Path) -> None:
     for preprocess in VARIANTS:
         (tmp_path / "Image.kt").write_text(program("image.kt", preprocess))
         (tmp_path / "Main.kt").write_text(KOTLIN_MAIN)
-        made = tmp_path / "made"
-        shutil.rmtree(made, ignore_errors=True)
-        run("kotlinc", "Image.kt", "Main.kt", "-include-runtime", "-d", "made.jar", cwd=tmp_path)
-        done = subprocess.run(
-            ["java", "-jar", tmp_path / "made.jar", file], capture_output=True, check=True
+        check(kotlin(tmp_path, file), preprocess)
+
+
+@pytest.mark.long
+def test_kotlin_reads_files(tmp_path: Path) -> None:
+    """As the program for Linux does, with Java's own readers of images."""
+    need("java", "kotlinc")
+    (preprocess,) = (variant for variant in VARIANTS if variant.fit == "pad")
+    (tmp_path / "Image.kt").write_text(program("photos.kt", preprocess))
+    (tmp_path / "Main.kt").write_text(KOTLIN_FILES)
+    wanted, files, modes = b"", [], set()
+    for index, raster in enumerate(rasters()):
+        path = tmp_path / f"{index}.png"
+        if (image := png(raster)) is not None:
+            image.save(path)
+            files.append(path)
+            modes.add(image.mode)
+            wanted += preprocess.fitted(decode(path)).tobytes()
+    assert modes == {"L", "LA", "P", "RGB", "RGBA", "I;16"}
+    assert kotlin(tmp_path, *files) == wanted
+
+
+def png(raster: Raster) -> Image.Image | None:
+    """The image as Pillow writes it, None where it cannot."""
+    modes = {"grey": "L", "grey+alpha": "LA", "palette": "P", "rgb": "RGB", "rgba": "RGBA"}
+    deep = raster.pixels.dtype == np.uint16
+    if raster.mode not in modes or (deep and raster.mode != "grey"):
+        return None
+    if deep:
+        return Image.fromarray(raster.pixels)
+    image = Image.fromarray(raster.pixels, modes[raster.mode])
+    if raster.palette is not None:
+        if not len(raster.palette):
+            return None
+        image.putpalette(
+            raster.palette.tobytes(), "RGBA" if raster.palette.shape[1] == 4 else "RGB"
         )
-        check(done.stdout, preprocess)
+    return image
+
+
+def kotlin(folder: Path, *files: Path) -> bytes:
+    """What the program of Image.kt and Main.kt writes of these files."""
+    made = folder / "made.jar"
+    made.unlink(missing_ok=True)
+    run("kotlinc", "Image.kt", "Main.kt", "-include-runtime", "-d", made, cwd=folder)
+    return subprocess.run(["java", "-jar", made, *files], capture_output=True, check=True).stdout

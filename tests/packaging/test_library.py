@@ -10,7 +10,17 @@ import pytest
 from sbn_runtime import library_path
 
 from .arm import CORES
-from .native import CROSS_COMPILER, HERE, ROOT, STRICT, arm_library, arm_packages, need, run
+from .native import (
+    CROSS_COMPILER,
+    HERE,
+    ROOT,
+    STRICT,
+    arm_library,
+    arm_packages,
+    emulator,
+    need,
+    run,
+)
 
 EXPORTS = {
     "RegisterCustomOps",
@@ -105,8 +115,7 @@ def test_arm_library_loads_under_glibc(core: str, tmp_path: Path) -> None:
     need(CROSS_COMPILER, "qemu-aarch64")
     program = tmp_path / "load"
     run(CROSS_COMPILER, "-std=c11", "-I", INCLUDE, LOAD, "-o", program, "-ldl")
-    emulator = ("qemu-aarch64", "-cpu", core, "-L", "/usr/aarch64-linux-gnu")
-    check_load(*emulator, program, library=arm_library())
+    check_load(*emulator(core), program, library=arm_library())
 
 
 @pytest.mark.long

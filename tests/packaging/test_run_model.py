@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,8 @@ from .native import (
     ROOT,
     STRICT,
     arm_library,
+    arm_onnxruntime,
+    emulator,
     need,
     onnxruntime_library,
     run,
@@ -29,8 +29,6 @@ from .native import (
 )
 
 SOURCE = ROOT / "runtime" / "examples" / "run_model.c"
-# The newest that qemu 7 can run.
-ARM_ONNXRUNTIME = "onnxruntime==1.27.0"
 
 
 def compile_example(compiler: str, capi: Path, folder: Path) -> Path:
@@ -54,17 +52,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def arm_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need(CROSS_COMPILER, "qemu-aarch64")
-    folder = tmp_path_factory.mktemp("arm")
-    platforms = ("--platform=manylinux_2_28_aarch64", "--platform=manylinux_2_27_aarch64")
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download")
-    only = ("--no-deps", "--only-binary=:all:", "--python-version=3.11", *platforms)
-    done = try_run(*pip, *only, f"--dest={folder}", ARM_ONNXRUNTIME)
-    if done.returncode:
-        pytest.skip(f"pip has no {ARM_ONNXRUNTIME} for 64-bit ARM within reach")
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return compile_example(CROSS_COMPILER, folder / "onnxruntime" / "capi", folder)
+    capi = arm_onnxruntime(tmp_path_factory)
+    return compile_example(CROSS_COMPILER, capi, tmp_path_factory.mktemp("arm"))
 
 
 @pytest.fixture(params=["float", "pixels"])
@@ -100,8 +89,7 @@ def test_example_answers_as_python_does(program: Path, model: Path) -> None:
 def test_example_answers_on_arm_as_python_does_here(
     core: str, arm_program: Path, model: Path
 ) -> None:
-    emulator = ("qemu-aarch64", "-cpu", core, "-L", "/usr/aarch64-linux-gnu")
-    check_answer(model, arm_library(), *emulator, arm_program, images=2)
+    check_answer(model, arm_library(), *emulator(core), arm_program, images=2)
 
 
 def refuse(*command: str | Path) -> str:

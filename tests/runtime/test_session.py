@@ -150,7 +150,8 @@ def test_models_on_pixels_take_images_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(session.run(given)["sums"], expected)
     with pytest.raises(InputError, match="above the model's largest, 16"):
         session.preprocess(images + np.uint8(200))
-    with pytest.raises(InputError, match="must be uint8, this is float32"):
+    hint = r"must be uint8, this is float32; the model takes the pixels of images as they are"
+    with pytest.raises(InputError, match=hint):
         session.run(images.astype(np.float32))
 
 

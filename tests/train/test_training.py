@@ -196,7 +196,7 @@ def test_config_refuses_numbers_out_of_range(tmp_path: Path, setting: dict[str, 
 
 
 def test_batches_larger_than_the_data(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="batch_size is 5000"):
+    with pytest.raises(ConfigError, match=r"batch_size is 5000, .* as --set batch_size=256"):
         train(TrainConfig(out=tmp_path, batch_size=5000))
 
 

@@ -17,7 +17,7 @@ class Image(
     private val bits: Int = 8,
     private val palette: IntArray = IntArray(0),
     private val paletteChannels: Int = 3,
-    private val orientation: Int = 1,
+    private val orientation: Int = 1
 ) {
     enum class Mode(val count: Int) { GREY(1), GREY_ALPHA(2), PALETTE(1), RGB(3), RGBA(4), CMYK(4) }
 

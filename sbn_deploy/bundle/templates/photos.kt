@@ -1,0 +1,4 @@
+
+{{include image.kt}}
+
+{{include buffered.kt}}
