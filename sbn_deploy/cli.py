@@ -31,6 +31,7 @@ from sbn_runtime.errors import MissingDependencyError, SbnError
 VERBS = {
     "train": "train a stochastic binary network",
     "estimators": "compare gradient estimators with the true gradient",
+    "experiment": "compare training choices over several seeds",
     "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
     "import": "turn a model of Larq Compute Engine into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",

@@ -40,6 +40,7 @@ PACKAGES = {
     "sbn_deploy.train.optim": "train",
     "sbn_deploy.data": "train",
     "sbn_deploy.estimators": "train",
+    "sbn_deploy.experiments": "train",
     "sbn_deploy.materialize": "export",
     "sbn_deploy.export": "export",
     "sbn_deploy.validate": "export",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,8 @@ from sbn_deploy.train.config import TrainConfig, load
 from sbn_deploy.train.loop import train
 from sbn_runtime.errors import ConfigError
 
+from ..few_steps import few_steps
+
 GUMBEL = [name for name in NAMES if name.startswith("gumbel")]
 OTHERS = [name for name in NAMES if name not in GUMBEL]
 TEMPERATURE = 0.7
@@ -30,13 +31,7 @@ each_noise = pytest.mark.parametrize("kind", noise.names())
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A recipe of a few steps on a few random images."""
-    path = tmp_path_factory.mktemp("set") / "few.npz"
-    rng = np.random.default_rng(0)
-    images = rng.integers(256, size=(40, 8, 8), dtype=np.uint8)
-    np.savez(path, images=images, labels=np.arange(40) % 2)
-    settings = {"data": f"npz:{path}", "arch": "digits-cnn", "model": {"width": 2}}
-    return settings | {"members": 1, "epochs": 1, "batch_size": 8}
+    return few_steps(tmp_path_factory.mktemp("set"))
 
 
 def network(problem: Problem, name: str) -> nn.Sequential:
