@@ -37,8 +37,14 @@ def page(path: Path) -> str:
     """A notebook as Markdown. Raises CellExecutionError where a cell fails."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        resources = {"metadata": {"path": folder}}
-        NotebookClient(notebook, timeout=SECONDS, resources=resources).execute()
+        NotebookClient(
+            notebook,
+            timeout=SECONDS,
+            startup_timeout=SECONDS,
+            resources={"metadata": {"path": folder}},
+            # It warns that it is not encrypted, between two processes of one machine.
+            extra_arguments=["--log-level=ERROR"],
+        ).execute()
     first, *others = notebook.cells
     download = f"[This page as a notebook]({path.name})"
     return "\n\n".join([first.source, download, *map(_markdown, others)]) + "\n"
