@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sbn_deploy.train.config import TrainConfig
@@ -32,7 +33,7 @@ class Variant:
         model = settings.get("model", {}) | self.settings.get("model", {})
         return TrainConfig(**(settings | self.settings | {"model": model, "out": self.out(base)}))
 
-    def out(self, base: TrainConfig) -> Any:
+    def out(self, base: TrainConfig) -> Path:
         """Its folder."""
         return base.out / self.name
 

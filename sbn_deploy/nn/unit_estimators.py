@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
+from sbn_deploy.names import suggest
 from sbn_deploy.nn.activation import StochasticSign, Unit
 from sbn_deploy.nn.estimator import Forward, gumbel_softmax, straight_through
 from sbn_deploy.nn.surrogate import HardTanh, Identity
@@ -27,6 +29,14 @@ NAMES = (*_UNITS, *(_DETERMINISTIC + name for name in _UNITS if "gumbel" not in 
 """Those that are known here: each is a unit, sampled or, with det-, deterministic."""
 
 
+def check_name(name: str) -> None:
+    """Raises ConfigError for a name that is not of `NAMES`."""
+    if name not in NAMES:
+        raise ConfigError(
+            f"unknown estimator {name!r}{suggest(name, NAMES)}; choose one of {', '.join(NAMES)}"
+        )
+
+
 def forward_of(name: str) -> Forward:
     """How units are evaluated in training by an estimator of `NAMES`."""
     return "deterministic" if name.startswith(_DETERMINISTIC) else "sampled"
@@ -42,8 +52,12 @@ def set_estimator(model: nn.Module, name: str, temperature: float = 0.5) -> None
         temperature: of Gumbel-softmax, above 0.
 
     Raises:
-        ConfigError: the network has no stochastic sign, and the estimator is not the default.
+        ConfigError: an unknown estimator, a temperature out of range, or a network without
+            stochastic signs, unless the estimator is the default.
     """
+    check_name(name)
+    if not 0 < temperature < math.inf:
+        raise ConfigError(f"the temperature is {temperature}; it must be positive and finite")
     unit = _UNITS[name.removeprefix(_DETERMINISTIC)](temperature)
     signs = [module for module in model.modules() if isinstance(module, StochasticSign)]
     if not signs and name != DEFAULT:

@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue, PositiveInt, field_validator
 from sbn_deploy import estimators
 from sbn_deploy.data.form import Colour, ImageForm
 from sbn_deploy.materialize.materialize import MOST_MEMBERS
-from sbn_deploy.names import now_called, suggest
+from sbn_deploy.names import now_called
 from sbn_deploy.networks import names_code
 from sbn_deploy.nn import unit_estimators
 from sbn_deploy.nn.estimator import Forward
@@ -246,13 +246,11 @@ class TrainConfig(Settings):
     @field_validator("estimator")
     @classmethod
     def _can_train(cls, name: str) -> str:
-        if name not in estimators.names():
-            hint = suggest(name, unit_estimators.NAMES)
-            raise ValueError(f"unknown{hint}; choose one of {', '.join(unit_estimators.NAMES)}")
+        if name in unit_estimators.NAMES or name not in estimators.names():
+            unit_estimators.check_name(name)
+            return name
         (measured,) = estimators.create([name])
-        if measured.no_training:
-            raise ValueError(f"it cannot train a network here, as {measured.no_training}")
-        return name
+        raise ConfigError(f"estimator {name!r} cannot train here: {measured.no_training}")
 
     def model_post_init(self, _: Any) -> None:
         if problem := self._contradiction():

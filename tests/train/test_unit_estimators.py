@@ -137,7 +137,7 @@ def test_every_estimator_trains_a_network_of_its_own(tmp_path: Path, small: dict
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"estimator": "gumbl"}, "unknown; did you mean gumbel"),
+        ({"estimator": "gumbl"}, "unknown estimator 'gumbl'; did you mean gumbel"),
         ({"estimator": "gumbel", "activations": "mean"}, "leave activations out"),
         ({"estimator": "gumbel", "model": {"surrogate": "tanh"}}, "leave one of them out"),
         ({"estimator": "gumbel", "twin": True}, "does not concern the fp32 twin"),
@@ -153,6 +153,13 @@ def test_a_network_without_stochastic_signs_has_no_estimator() -> None:
     set_estimator(nn.ReLU(), "st")
     with pytest.raises(ConfigError, match="is for stochastic signs, and the network has none"):
         set_estimator(nn.ReLU(), "gumbel")
+
+
+def test_bad_estimators_are_errors() -> None:
+    with pytest.raises(ConfigError, match="unknown estimator 'det-gumbel'"):
+        set_estimator(StochasticSign(), "det-gumbel")
+    with pytest.raises(ConfigError, match="the temperature is 0"):
+        set_estimator(StochasticSign(), "gumbel", 0)
 
 
 def test_the_weights_gradient_by_its_old_name(tmp_path: Path) -> None:
