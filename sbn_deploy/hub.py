@@ -89,6 +89,8 @@ def from_pretrained(
 ) -> Session:
     """Opens a model of the hub. It is downloaded once, and then taken from the local cache.
 
+    Without a network that works too, where `file` is named.
+
     Args:
         repo_id: USER/NAME.
         file: name of the model in the repository; the only `.onnx` file if left out.

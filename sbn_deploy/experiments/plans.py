@@ -6,7 +6,7 @@ from typing import Any
 
 from sbn_deploy.nn.unit_estimators import NAMES
 
-from .compare import Variant
+from .comparison import Variant
 
 DEFAULTS: tuple[str, ...] = ("arch=digits-cnn", "model.width=16", "epochs=10")
 """Settings where no recipe is given: a network that trains in seconds."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sbn_deploy.tasks import Metric
 from sbn_runtime.files import write_atomically
 
-from .compare import Compared
+from .comparison import Compared
 from .ensembles import Averaged
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from sbn_runtime import Session
@@ -49,12 +50,12 @@ def hub() -> Iterator[stand_in.Hub]:
         yield known
 
 
-def ask(address: str, home: Path, *calls: Any, token: str = stand_in.TOKEN) -> dict[str, Any]:
+def ask(address: str, home: Path, *calls: Any, **variables: str) -> dict[str, Any]:
     """What the functions of `sbn_deploy.hub` answer to calls, one after the other."""
     client = {
         "HF_ENDPOINT": address,
         "HF_HOME": str(home),
-        "HF_TOKEN": token,
+        "HF_TOKEN": stand_in.TOKEN,
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -62,7 +63,7 @@ def ask(address: str, home: Path, *calls: Any, token: str = stand_in.TOKEN) -> d
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         input=json.dumps(calls),
-        env=os.environ | client | {"NO_PROXY": "127.0.0.1"},
+        env=os.environ | client | {"NO_PROXY": "127.0.0.1"} | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -112,9 +113,25 @@ def test_a_model_is_pushed_and_opened(hub: stand_in.Hub, tmp_path: Path) -> None
     assert not {"torch", "onnx", "pydantic", "huggingface_hub"} & {*found["loaded"]}
 
 
+def test_a_model_that_was_opened_is_there_without_the_hub(
+    hub: stand_in.Hub, tmp_path: Path
+) -> None:
+    model, card = pushed(tmp_path)
+    push = ("push", [str(model), "me/shapes"], {"card": str(card)})
+    opened = ("open", ["me/shapes", "m.onnx"], {})
+    cache = tmp_path / "cache"
+    _, first = ask(hub.address, cache, push, opened)["answers"]
+    (again,) = ask("http://127.0.0.1:9", cache, opened, HF_HUB_OFFLINE="1")["answers"]
+    assert again == first
+
+
 def test_what_cannot_be_pushed_or_opened(hub: stand_in.Hub, tmp_path: Path) -> None:
     model, card = pushed(tmp_path)
     other = Classifier.random().write(tmp_path / "other.onnx")
+    parted = tmp_path / "parted" / "m.onnx"
+    parted.parent.mkdir()
+    whole = onnx.load(model)
+    onnx.save(whole, parted, save_as_external_data=True, location="m.data", size_threshold=0)
     bad = tmp_path / "bad.md"
     bad.write_text('---\nlicense: "mine"\ndatasets: ["folder:fruit"]\n---\n# m\n')
     said = {"card": str(card)}
@@ -123,6 +140,7 @@ def test_what_cannot_be_pushed_or_opened(hub: stand_in.Hub, tmp_path: Path) -> N
         (("push", [str(model), "a b c"], said), "ConfigError", "a b c: "),
         (("push", [str(card), "me/a"], said), "ModelError", "not an ONNX model"),
         (("push", [str(model), "me/a"], {"card": "none.md"}), "InputError", "no such file"),
+        (("push", [str(parted), "me/a"], said), "ModelError", "keeps constants in m.data"),
         (
             ("push", [str(model), "me/a"], said | {"files": [str(model)]}),
             "InputError",
