@@ -33,6 +33,7 @@ VERBS = {
     "train": "train a stochastic binary network",
     "tune": "search for the settings that train best",
     "estimators": "compare gradient estimators with the true gradient",
+    "experiment": "compare training choices over several seeds",
     "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
     "import": "turn a model of Larq Compute Engine into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",

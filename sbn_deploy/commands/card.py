@@ -41,7 +41,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--about", type=Path, metavar="FILE", help="Markdown to put below the title"
     )
-    parser.add_argument("--license", metavar="ID", help="of the model, as apache-2.0")
+    parser.add_argument(
+        "--license",
+        metavar="ID",
+        help="of the model, an identifier of the Hugging Face hub, as apache-2.0",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

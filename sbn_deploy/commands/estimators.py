@@ -213,15 +213,18 @@ def _show(scores: Sequence[Score], average: int) -> None:
 def _show_training(moments: Sequence[Moment], estimators: Sequence[str]) -> None:
     from sbn_deploy.estimators.study import HIDDEN
 
+    hidden = [{s.estimator: s for s in moment.scores if s.layer == HIDDEN} for moment in moments]
+    steps = [str(moment.step) for moment in moments]
     print("\nby training step: bias / error of one estimate, hidden layers")
-    columns = []
-    for moment in moments:
-        hidden = {s.estimator: s for s in moment.scores if s.layer == HIDDEN}
-        columns.append([_pair(hidden[name], hidden[name]) for name in estimators])
-    rows = [list(row) for row in zip(estimators, *columns, strict=True)]
+    rows = [
+        [name, *(_pair(scores[name], scores[name]) for scores in hidden)] for name in estimators
+    ]
     rows.append(["training loss", *(f"{moment.loss:.3f}" for moment in moments)])
     rows.append(["training accuracy", *(f"{moment.accuracy:.1%}" for moment in moments)])
-    show_table(("estimator", *(str(moment.step) for moment in moments)), rows)
+    show_table(("estimator", *steps), rows)
+    print("\nby training step: cosine between the mean estimate and the gradient, hidden layers")
+    rows = [[name, *(f"{scores[name].cosine:.3f}" for scores in hidden)] for name in estimators]
+    show_table(("estimator", *steps), rows)
 
 
 def _pair(first: Score, second: Score) -> str:

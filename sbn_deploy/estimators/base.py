@@ -28,12 +28,14 @@ class Estimator(ABC):
         source: where it comes from.
         unbiased: whether its mean is the gradient, always.
         extra_cost: what it costs beyond one forward and one backward pass.
+        no_training: why `sbn train` does not offer it; empty where it does.
     """
 
     name: str
     source: ClassVar[str]
     unbiased: ClassVar[bool] = False
     extra_cost: ClassVar[str] = ""
+    no_training: ClassVar[str] = ""
 
     @abstractmethod
     def sample(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:

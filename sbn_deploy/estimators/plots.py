@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sbn_runtime.files import write_atomically
 
 from .advice import Sweeps
-from .study import HIDDEN, Result
+from .study import HIDDEN, Result, Score
 from .training import Moment
 
 COUNTS = [10 ** (power / 8) for power in range(8 * 5 + 1)]
@@ -27,13 +27,15 @@ def draw(
 
     errors.png: error against the number of averaged estimates, which levels off at
     the bias. <what was varied>.png: bias of the first layer. training.png: bias of
-    the hidden layers against training steps.
+    the hidden layers against training steps. agreement.png: cosine between the mean
+    estimate and the gradient there.
     """
     paths = [_errors(folder / "errors.png", result)]
     for by, values in (sweeps or {}).items():
         paths.append(_sweep(folder / f"{by}.png", by, values))
     if moments:
         paths.append(_training(folder / "training.png", moments))
+        paths.append(_agreement(folder / "agreement.png", moments))
     return paths
 
 
@@ -59,16 +61,29 @@ def _sweep(path: Path, by: str, values: Sequence[tuple[str, Result]]) -> Path:
 
 
 def _training(path: Path, moments: Sequence[Moment]) -> Path:
-    figure, axes = _figure("training steps", "relative bias, hidden layers")
-    steps = [moment.step for moment in moments]
-    hidden = [[s for s in moment.scores if s.layer == HIDDEN] for moment in moments]
-    for number, scores in enumerate(zip(*hidden, strict=True)):
-        biases = [score.bias for score in scores]
-        axes.plot(steps, biases, marker="o", label=scores[0].estimator, **_style(number))
-    axes.set_xscale("symlog", linthresh=min((step for step in steps if step), default=1))
+    figure, axes = _along("relative bias, hidden layers", moments, lambda score: score.bias)
     axes.set_yscale("symlog", linthresh=0.1)
     axes.set_ylim(bottom=0)
     return _save(figure, path)
+
+
+def _agreement(path: Path, moments: Sequence[Moment]) -> Path:
+    figure, _ = _along("cosine with the gradient, hidden layers", moments, lambda s: s.cosine)
+    return _save(figure, path)
+
+
+def _along(
+    title: str, moments: Sequence[Moment], figure_of: Callable[[Score], float]
+) -> tuple[Figure, Axes]:
+    """A figure of each estimator against training steps."""
+    figure, axes = _figure("training steps", title)
+    steps = [moment.step for moment in moments]
+    hidden = [[s for s in moment.scores if s.layer == HIDDEN] for moment in moments]
+    for number, scores in enumerate(zip(*hidden, strict=True)):
+        values = [figure_of(score) for score in scores]
+        axes.plot(steps, values, marker="o", label=scores[0].estimator, **_style(number))
+    axes.set_xscale("symlog", linthresh=min((step for step in steps if step), default=1))
+    return figure, axes
 
 
 def _figure(x: str, y: str) -> tuple[Figure, Axes]:

@@ -27,6 +27,10 @@ class PathSampleAnalytic(TrajectoryEstimator):
     name = "psa"
     source = "Shekhovtsov, Yanush and Flach, arXiv 2006.03143"
     extra_cost = "a nonlinearity for every weight of the hidden layers"
+    no_training = (
+        "it needs the sums of each layer under the flip of every unit below, weight by weight;"
+        " convolutions, batch-norms and pools do not give them"
+    )
 
     def gradient(self, problem: Problem, trajectories: Trajectories) -> Gradient:
         network, inputs = problem.network, trajectories.inputs

@@ -23,6 +23,10 @@ class Reinforce(TrajectoryEstimator):
     name = "reinforce"
     source = "Williams, Machine Learning 8, 1992"
     unbiased = True
+    no_training = (
+        "it weighs the units of an image by the loss of that image, which with batch-norm depends"
+        " on the units of all others too"
+    )
 
     def gradient(self, problem: Problem, trajectories: Trajectories) -> Gradient:
         noise, inputs = problem.network.noise, trajectories.inputs
@@ -61,6 +65,10 @@ class Arm(Estimator):
     source = "Yin and Zhou, arXiv 1807.11143"
     unbiased = True
     extra_cost = "two more forward passes for every hidden layer"
+    no_training = (
+        "it runs the layers above each hidden layer two more times, and weighs the units of an"
+        " image by its loss alone, which with batch-norm depends on the units of all others too"
+    )
 
     def sample(self, problem: Problem, samples: int, generator: torch.Generator) -> Gradient:
         noise = problem.network.noise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,9 @@ from sbn_deploy.nn.estimator import Forward, check_forward, sign, straight_throu
 from sbn_deploy.nn.noise import Noise
 from sbn_deploy.nn.surrogate import Surrogate
 from sbn_runtime.errors import ConfigError
+
+Unit = Callable[[Tensor, Noise, Forward], Tensor]
+"""A stochastic sign with a gradient, of pre-activations of any shape."""
 
 
 class Sign(nn.Module):
@@ -72,6 +76,10 @@ class StochasticSign(SignActivation):
         temperature: T > 0, the size of the noise.
         learnable: train log T.
 
+    Attributes:
+        unit: its value and gradient in training: straight-through, or what
+            `sbn_deploy.nn.unit_estimators.set_estimator` put there.
+
     Raises:
         ConfigError: unknown noise or forward, or a temperature out of range.
     """
@@ -89,11 +97,12 @@ class StochasticSign(SignActivation):
         self.noise = noises.get(noise)
         self.train_forward = check_forward(train_forward)
         self.eval_forward = check_forward(eval_forward)
+        self.unit: Unit = straight_through
 
     def forward(self, a: Tensor) -> Tensor:
-        return straight_through(
-            self.scaled(a), self.noise, self.train_forward if self.training else self.eval_forward
-        )
+        if self.training:
+            return self.unit(self.scaled(a), self.noise, self.train_forward)
+        return straight_through(self.scaled(a), self.noise, self.eval_forward)
 
     def extra_repr(self) -> str:
         return (

@@ -21,9 +21,10 @@ from sbn_deploy.nn.fixed import FixedConv as FixedConv2d  # noqa: F401 (its name
 from sbn_deploy.nn.geometry import ConvGeometry  # noqa: F401 (where 0.1 had it)
 from sbn_deploy.nn.latents import latents_of
 from sbn_deploy.nn.noise import Noise
+from sbn_deploy.nn.surrogate import Identity, Surrogate
 from sbn_runtime.errors import ConfigError
 
-Estimator = Literal["identity", "proxy"]
+WeightGradient = Literal["identity", "proxy"]
 """Gradient of the latent: with respect to the mean (mirror descent), or times 2p(eta)."""
 
 
@@ -31,8 +32,8 @@ class LatentOptions(TypedDict, total=False):
     """How the weights of a `BinaryLayer` are sampled and trained, with the defaults.
 
     noise ("logistic"): weight noise, or its name; F is its cdf.
-    estimator ("identity"): "identity" passes the weight gradient on as the
-        gradient with respect to the mean (use a mirror-descent optimiser);
+    weight_gradient ("identity"): "identity" passes the gradient of the sampled weight
+        on as the one with respect to the mean (use a mirror-descent optimiser);
         "proxy" multiplies it by 2p(eta) (use any optimiser).
     init_std (2.0): latents start as N(0, init_std^2).
     train_forward ("sampled"), eval_forward ("deterministic"): how weights are
@@ -43,7 +44,7 @@ class LatentOptions(TypedDict, total=False):
     """
 
     noise: str | Noise
-    estimator: Estimator
+    weight_gradient: WeightGradient
     init_std: float
     train_forward: Forward
     eval_forward: Forward
@@ -74,7 +75,7 @@ class BinaryLayer(nn.Module, ABC):
         channel_axis: axis of the output that holds the O channels.
 
     Raises:
-        ConfigError: unknown noise, estimator or forward, or local
+        ConfigError: unknown noise, weight gradient or forward, or local
             reparametrisation of weights that are not sampled.
     """
 
@@ -86,7 +87,7 @@ class BinaryLayer(nn.Module, ABC):
         shape: tuple[int, ...],
         *,
         noise: str | Noise = "logistic",
-        estimator: Estimator = "identity",
+        weight_gradient: WeightGradient = "identity",
         init_std: float = 2.0,
         train_forward: Forward = "sampled",
         eval_forward: Forward = "deterministic",
@@ -98,12 +99,13 @@ class BinaryLayer(nn.Module, ABC):
             raise ConfigError(
                 f"local reparametrisation samples; train_forward {train_forward!r} does not"
             )
-        if estimator not in get_args(Estimator):
+        if weight_gradient not in get_args(WeightGradient):
             raise ConfigError(
-                f"unknown estimator {estimator!r}; choose one of {', '.join(get_args(Estimator))}"
+                f"unknown weight_gradient {weight_gradient!r}; choose one of"
+                f" {', '.join(get_args(WeightGradient))}"
             )
         self.noise = noises.get(noise)
-        self.estimator = estimator
+        self.weight_gradient = weight_gradient
         self.train_forward = check_forward(train_forward)
         self.eval_forward = check_forward(eval_forward)
         self.init_std = init_std
@@ -147,12 +149,14 @@ class BinaryLayer(nn.Module, ABC):
 
     def _sums_reparametrized(self, x: Tensor) -> Tensor:
         """A sample of the normal distribution with the mean and variance of the sums."""
-        mean = straight_through(
-            self.latent, self.noise, "mean", identity=self.estimator == "identity"
-        ).to(x.dtype)
+        mean = straight_through(self.latent, self.noise, "mean", self._surrogate).to(x.dtype)
         variance = self.squared_sums(x, 1 - mean.square())
         noise = torch.randn_like(variance)
         return self.sums(x, mean) + variance.clamp_min(1e-12).sqrt() * noise
+
+    @property
+    def _surrogate(self) -> Surrogate | None:
+        return Identity() if self.weight_gradient == "identity" else None
 
     def squared_sums(self, x: Tensor, weight: Tensor) -> Tensor:
         """The layer's linear map of x^2, border included."""
@@ -164,7 +168,7 @@ class BinaryLayer(nn.Module, ABC):
             self.latent,
             self.noise,
             self.train_forward if self.training else self.eval_forward,
-            identity=self.estimator == "identity",
+            self._surrogate,
             generator=self.generator,
         )
 

@@ -67,7 +67,7 @@ class BinaryConv(BinaryLayer):
         outputs, inputs, *kernel = self.latent.shape
         return (
             f"{inputs * self.geometry.groups}, {outputs}, kernel_size={tuple(kernel)}, "
-            f"{self.geometry}, noise={self.noise.name}, estimator={self.estimator}"
+            f"{self.geometry}, noise={self.noise.name}, weight_gradient={self.weight_gradient}"
         )
 
 

@@ -9,9 +9,12 @@ The forward value of a unit with input a is one of
 The backward pass multiplies by the slope 2p(a), which is the straight-through
 estimator of the gradient with respect to a (Shekhovtsov and Yanush,
 arXiv 2006.06880): exact for `mean`, and for `sampled` in expectation when the
-loss is multilinear in the units of one layer. Weights may instead pass the
-gradient unchanged, which estimates the gradient with respect to the mean
-mu = m(a): additive updates of the latent are then mirror descent on mu.
+loss is multilinear in the units of one layer. A surrogate takes the place of the
+slope where one is given. Weights may pass the gradient unchanged, which estimates
+the gradient with respect to the mean mu = m(a): additive updates of the latent are
+then mirror descent on mu.
+
+`gumbel_softmax` is the other way to a gradient: the relaxation of the sign.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import torch
 from torch import Tensor
 
 from sbn_deploy.nn.noise import Noise
+from sbn_deploy.nn.surrogate import Identity, Surrogate, Tanh
 from sbn_runtime.errors import ConfigError
 
 Forward = Literal["sampled", "deterministic", "mean"]
@@ -71,15 +75,18 @@ class _StraightThrough(torch.autograd.Function):
         a: Tensor,
         noise: Noise,
         forward: Forward,
-        identity: bool,
+        surrogate: Surrogate | None,
         generator: torch.Generator | None,
     ) -> Tensor:
+        wanted = ctx.needs_input_grad[0] and not isinstance(surrogate, Identity)
+        if wanted and surrogate is not None:
+            ctx.save_for_backward(surrogate.slope(a))
+            wanted = False
         if forward == "deterministic":
-            x = sign(a)
-            if ctx.needs_input_grad[0] and not identity:
+            if wanted:
                 ctx.save_for_backward(noise.slope(a))
-            return x
-        if ctx.needs_input_grad[0] and not identity:
+            return sign(a)
+        if wanted:
             mean, slope = noise.mean_and_slope(a)
             ctx.save_for_backward(slope)
         else:
@@ -98,8 +105,8 @@ def straight_through(
     a: Tensor,
     noise: Noise,
     forward: Forward,
+    surrogate: Surrogate | None = None,
     *,
-    identity: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """The stochastic sign of `a`, any shape, with its straight-through gradient.
@@ -108,9 +115,41 @@ def straight_through(
         a: pre-activations or latents, floating point.
         noise: the noise z of sign(a - z).
         forward: sampled, deterministic or mean.
-        identity: pass gradients unchanged (with respect to the mean) instead
-            of multiplying them by the slope 2p(a) (with respect to a).
+        surrogate: what gradients are multiplied by instead of the slope 2p(a) of the noise,
+            which gives the gradient with respect to a; `Identity` gives the one with respect
+            to the mean.
         generator: what to sample with; None is torch's default.
     """
-    x = _StraightThrough.apply(a, noise, forward, identity, generator)  # type: ignore[no-untyped-call]
+    x = _StraightThrough.apply(a, noise, forward, surrogate, generator)  # type: ignore[no-untyped-call]
     return cast(Tensor, x)
+
+
+def gumbel_softmax(
+    a: Tensor, noise: Noise, forward: Forward, *, temperature: float = 0.5, hard: bool
+) -> Tensor:
+    """The relaxation tanh((a - z) / T) of sign(a - z), any shape, z sampled from the noise.
+
+    For logistic noise the binary Gumbel-softmax or concrete distribution (Jang et al.,
+    arXiv 1611.01144; Maddison et al., arXiv 1611.00712) in -1/+1 encoding.
+
+    Args:
+        a: pre-activations, floating point.
+        noise: of z.
+        forward: sampled; or deterministic, which is sign(a) with the derivative of
+            tanh(a / T).
+        temperature: T > 0.
+        hard: straight-through form: the sign forward, and the derivative of the
+            relaxation backward.
+
+    Raises:
+        ConfigError: the forward is "mean", which has nothing to relax.
+    """
+    if forward == "mean":
+        raise ConfigError("the mean of a unit is not sampled, and needs no Gumbel-softmax")
+    if forward == "deterministic":
+        return straight_through(a / temperature, noise, "deterministic", Tanh())
+    z = noise.sample(a.shape, dtype=torch.promote_types(a.dtype, torch.float32), device=a.device)
+    difference = (a - z) / temperature
+    if hard:
+        return straight_through(difference, noise, "deterministic", Tanh()).to(a.dtype)
+    return torch.tanh(difference).to(a.dtype)

@@ -16,6 +16,12 @@ from sbn_runtime.tasks import CLASSIFICATION
 FORMAT = "sbn-checkpoint"
 VERSION = 1
 
+RENAMED_OPTIONS = {"estimator": "weight_gradient"}
+"""Settings of binary networks (`sbn_deploy.nn.models.BinaryOptions`) by their old names."""
+
+# Older headers have all of these; the settings of someone's own network may be called anything.
+_ALWAYS_THERE = {"weight_noise", "activation_noise", "surrogate", "init_std"}
+
 
 @dataclass(frozen=True)
 class Header:
@@ -66,7 +72,7 @@ class Header:
         return cls(
             arch=entries.get("arch", str),
             kind=kind,
-            config=entries.get("config", dict),
+            config=_current(entries.get("config", dict)),
             data=entries.get("data", str),
             classes=readable_names(classes),
             preprocess=preprocess,
@@ -76,6 +82,13 @@ class Header:
             source_sha256=entries.get("source_sha256", str, ""),
             split=entries.get("split", str, ""),
         )
+
+
+def _current(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a network by their names of today."""
+    if not config.keys() >= _ALWAYS_THERE:
+        return config
+    return {RENAMED_OPTIONS.get(key, key): value for key, value in config.items()}
 
 
 _NAMES = {str: "a text", int: "a whole number", dict: "a table", list: "a list"}

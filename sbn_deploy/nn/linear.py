@@ -43,4 +43,5 @@ class BinaryLinear(BinaryLayer):
 
     def extra_repr(self) -> str:
         outputs, inputs = self.latent.shape
-        return f"{inputs}, {outputs}, noise={self.noise.name}, estimator={self.estimator}"
+        options = f"noise={self.noise.name}, weight_gradient={self.weight_gradient}"
+        return f"{inputs}, {outputs}, {options}"

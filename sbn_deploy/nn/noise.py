@@ -71,9 +71,10 @@ class Noise(ABC):
         *,
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
     ) -> Tensor:
         """Independent finite samples of z, shape `shape`, from `generator` or torch's default."""
-        u = torch.rand(tuple(shape), generator=generator, dtype=dtype)
+        u = torch.rand(tuple(shape), generator=generator, dtype=dtype, device=device)
         return self.quantile(u.clamp_min_(torch.finfo(dtype).eps / 2))
 
     def __eq__(self, other: object) -> bool:

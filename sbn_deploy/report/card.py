@@ -31,6 +31,7 @@ from .collect import Run, collect
 from .content import Point
 from .decide import NO_LIMITS, decide
 from .figures import NONE as DASH
+from .hub_names import DATASETS, dataset_id, license_id
 from .tables import SHOWN_COVERAGE
 
 TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
@@ -131,6 +132,9 @@ def write_card(about: Subject, *, text: str = "", license: str | None = None) ->
     Args:
         text: Markdown to put below the title: what the numbers cannot say.
         license: identifier of the model's license, as "apache-2.0".
+
+    Raises:
+        ConfigError: the Hugging Face hub knows no license of this identifier.
     """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(
@@ -193,10 +197,11 @@ def _concerns(about: Subject, record: Measurement) -> bool:
 def _front_matter(about: Subject, license: str | None) -> str:
     kind = _PIPELINES.get(about.task) if about.of_images else None
     main = find(about.task).main.key if about.task in OBJECTIVES else None
+    trained_on = about.facts.trained_on
     results = [
         {
             "task": {"type": kind or about.task},
-            "dataset": {"name": data, "type": data},
+            "dataset": {"name": data or "unknown", "type": dataset_id(data)},
             "metrics": [
                 {"type": main, "value": round(value, 4), "name": f"{main}, {_form(model)}"}
             ],
@@ -204,11 +209,11 @@ def _front_matter(about: Subject, license: str | None) -> str:
         for model, data, value in _main_values(about)
     ]
     entries: dict[str, Any] = {
-        "license": license,
+        "license": None if license is None else license_id(license),
         "library_name": "sbn-deploy",
         "pipeline_tag": kind,
         "tags": list(TAGS),
-        "datasets": [about.facts.trained_on] if about.facts.trained_on else None,
+        "datasets": [DATASETS[trained_on]] if trained_on in DATASETS else None,
         "metrics": [main] if main else None,
         "model-index": [{"name": about.title, "results": results}] if results else None,
     }

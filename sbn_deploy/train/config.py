@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue, PositiveInt
+from pydantic import Field, JsonValue, PositiveInt, field_validator
 
+from sbn_deploy import estimators
 from sbn_deploy.data.form import Colour, ImageForm
 from sbn_deploy.materialize.materialize import MOST_MEMBERS
+from sbn_deploy.names import now_called
+from sbn_deploy.networks import names_code
+from sbn_deploy.nn import unit_estimators
 from sbn_deploy.nn.estimator import Forward
+from sbn_deploy.nn.header import RENAMED_OPTIONS
 from sbn_deploy.reading.text import parse_toml, read_toml
-from sbn_deploy.settings import Settings
+from sbn_deploy.settings import RenamedWarning, Settings
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.fit import LONGEST, Fit
 from sbn_runtime.threads import MOST_THREADS
@@ -143,6 +149,17 @@ class TrainConfig(Settings):
     activations: Forward = Field(
         default="sampled", description="of activations in training: sampled, deterministic or mean"
     )
+    estimator: str = Field(
+        default=unit_estimators.DEFAULT,
+        description="of the activations' gradient in training, as in `sbn estimators`: "
+        + ", ".join(unit_estimators.NAMES),
+    )
+    gumbel_temperature: float = Field(
+        default=0.5,
+        gt=0,
+        allow_inf_nan=False,
+        description="of the estimators gumbel and gumbel-st; low: less bias, more variance",
+    )
     weights: Forward = Field(
         default="sampled", description="of weights in training: sampled, deterministic or mean"
     )
@@ -214,6 +231,27 @@ class TrainConfig(Settings):
     )
     tensorboard: bool = Field(default=False, description="log for TensorBoard too, not only as CSV")
 
+    def __init__(self, **settings: Any) -> None:
+        model = settings.get("model")
+        # What a network of someone's own calls its settings is not ours.
+        if isinstance(model, dict) and not names_code(str(settings.get("arch", ""))):
+            for old in model.keys() & RENAMED_OPTIONS.keys():
+                new = RENAMED_OPTIONS[old]
+                said = now_called(f"model.{old}", f"model.{new}")
+                warnings.warn(said, RenamedWarning, stacklevel=2)
+                model = {new if key == old else key: value for key, value in model.items()}
+            settings["model"] = model
+        super().__init__(**settings)
+
+    @field_validator("estimator")
+    @classmethod
+    def _can_train(cls, name: str) -> str:
+        if name in unit_estimators.NAMES or name not in estimators.names():
+            unit_estimators.check_name(name)
+            return name
+        (measured,) = estimators.create([name])
+        raise ConfigError(f"estimator {name!r} cannot train here: {measured.no_training}")
+
     def model_post_init(self, _: Any) -> None:
         if problem := self._contradiction():
             raise ConfigError(problem)
@@ -223,6 +261,13 @@ class TrainConfig(Settings):
         """What images are to become."""
         sides = (self.size, self.size) if isinstance(self.size, int) else self.size
         return ImageForm(sides, self.fit, self.colour)
+
+    @property
+    def forward(self) -> Forward:
+        """How activations are evaluated in training."""
+        if self.estimator == unit_estimators.DEFAULT:
+            return self.activations
+        return unit_estimators.forward_of(self.estimator)
 
     @property
     def taught_by(self) -> Path | None:
@@ -258,6 +303,17 @@ class TrainConfig(Settings):
             "distill takes the network of start_from for the teacher; leave one of them out": (
                 self.distill and self.teacher is not None
             ),
+            f"estimator {self.estimator!r} says how activations are evaluated in training; leave "
+            "activations out": (
+                self.estimator != unit_estimators.DEFAULT and self.activations != "sampled"
+            ),
+            f"estimator {self.estimator!r} is for stochastic activations, and with model.surrogate "
+            "they are deterministic; leave one of them out": (
+                self.estimator != unit_estimators.DEFAULT and bool(self.model.get("surrogate"))
+            ),
+            "gumbel_temperature is for the estimators gumbel and gumbel-st": (
+                self.gumbel_temperature != 0.5 and not self.estimator.startswith("gumbel")
+            ),
             "teacher_arch needs a teacher": bool(self.teacher_arch) and self.taught_by is None,
             f"a batch of {self.batch_size} in {parts} parts leaves fewer than two "
             "images in a part; batch-norm needs two": self.batch_size < 2 * parts,
@@ -265,7 +321,7 @@ class TrainConfig(Settings):
                 self.batch_size % parts != 0
             ),
         }
-        for key in ("weights", "activations", "latent_decay", "deterministic_epochs"):
+        for key in ("weights", "activations", "estimator", "latent_decay", "deterministic_epochs"):
             if self.twin and getattr(self, key) != type(self).model_fields[key].default:
                 return f"{key} does not concern the fp32 twin; leave it out with twin"
         return next((text for text, wrong in problems.items() if wrong), None)

@@ -22,6 +22,7 @@ from torch.optim import Adam, Optimizer
 from sbn_deploy.data import Dataset
 from sbn_deploy.materialize import materialize
 from sbn_deploy.nn import set_train_forward, set_weight_generator
+from sbn_deploy.nn.unit_estimators import set_estimator
 from sbn_deploy.tasks import Metric, Objective
 from sbn_deploy.tasks.classes import BALANCED
 from sbn_deploy.train import state
@@ -108,6 +109,7 @@ class Trainer:
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         set_train_forward(self.model, weights=config.weights)
+        set_estimator(self.model, config.estimator, config.gumbel_temperature)
         self.optimizers = _optimizers(self.model, config)
         self.rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in self.optimizers]
         weight_generator = None
@@ -178,7 +180,7 @@ class Trainer:
 
     def step(self) -> tuple[float, float]:
         """The step at `position`: the loss of its batch, and how many answers were right."""
-        set_train_forward(self.model, activations=self.config.activations)
+        set_train_forward(self.model, activations=self.config.forward)
         self.model.train()
         return self._step(self.model, self._order())
 
@@ -218,7 +220,7 @@ class Trainer:
     def _epoch(self, wrapped: nn.Module, terminated: _Terminated) -> None:
         config, position = self.config, self.position
         last = config.epochs - position.epoch <= config.deterministic_epochs
-        set_train_forward(self.model, activations="deterministic" if last else config.activations)
+        set_train_forward(self.model, activations="deterministic" if last else config.forward)
         self.model.train()
         order = self._order()
         start = time.perf_counter() - position.seconds

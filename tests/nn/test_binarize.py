@@ -360,11 +360,11 @@ def test_what_cannot_be_followed_is_said() -> None:
 
 def test_options_reach_the_layers() -> None:
     model, _ = made("vgg")
-    net = binarize(model, local_reparametrization=True, estimator="proxy").model
+    net = binarize(model, local_reparametrization=True, weight_gradient="proxy").model
     layer = net.get_submodule("classifier.0.layer")
     assert isinstance(layer, BinaryLinear)
     assert layer.local_reparametrization
-    assert layer.estimator == "proxy"
+    assert layer.weight_gradient == "proxy"
     assert isinstance(net.get_submodule("classifier.0.sign"), StochasticSign)
     halves = binarize(model.to(torch.float64)).model
     assert halves.get_submodule("features.4.layer").latent.dtype == torch.float64

@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 
 from sbn_deploy import cli, escape, tasks
 from sbn_deploy.report.card import subject, write_card
+from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Standardize
 
 from ..calibrations import calibrated, calibration
@@ -132,3 +133,25 @@ def test_names_are_text(tmp_path: Path, name: str) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", body, re.DOTALL)
     assert f"Session({escape.python(path.name)})" in code
     compile(code, "README.md", "exec")
+
+
+@pytest.mark.parametrize(
+    ("data", "there"),
+    [("cifar10", ["uoft-cs/cifar10"]), ("folder:my photos", None), ("été", None), ("…", None)],
+)
+def test_names_of_the_hub(tmp_path: Path, data: str, there: list[str] | None) -> None:
+    """What the card says is read by the hub's own client, and names data sets that are there."""
+    hub = pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
+    path = tmp_path / "m.onnx"
+    save(path, ROWS, "classification", metadata={"classes": CLASSES, "data": data})
+    facts = subject(path, []).facts
+    record = builder.evaluation(facts, *builder.answers(30, 2, 1.0), CLASSES[:2], data=data)
+    about = subject(path, [(path, record)])
+    card = hub.ModelCard(write_card(about, license="cc-by-4.0"))
+    assert card.data.license == "cc-by-4.0"
+    assert card.data.to_dict().get("datasets") == there
+    (result,) = card.data.eval_results
+    assert result.dataset_name == data
+    assert re.fullmatch(r"(?:[\w-]+/)?[\w\-.]+", result.dataset_type, re.ASCII)
+    with pytest.raises(ConfigError, match=r"'Apache-2\.0'; did you mean apache-2\.0"):
+        write_card(about, license="Apache-2.0")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sbn_deploy.nn import BinaryConv2d, BinaryLinear, StochasticSign, noise
 from sbn_deploy.nn.estimator import Forward, sample_sign, sign, straight_through
+from sbn_deploy.nn.surrogate import Identity
 from sbn_runtime.errors import ConfigError
 
 each_noise = pytest.mark.parametrize("name", noise.names())
@@ -75,7 +76,7 @@ def test_backward_multiplies_by_the_slope(name: str, forward: Forward) -> None:
     z = noise.get(name)
     (gradient,) = torch.autograd.grad(straight_through(a, z, forward), a, incoming)
     torch.testing.assert_close(gradient, incoming * z.slope(a.detach()), rtol=0, atol=1e-15)
-    (identity,) = torch.autograd.grad(straight_through(a, z, forward, identity=True), a, incoming)
+    (identity,) = torch.autograd.grad(straight_through(a, z, forward, Identity()), a, incoming)
     assert torch.equal(identity, incoming)
 
 
@@ -155,12 +156,12 @@ def test_identity_and_proxy_gradients_of_the_latent() -> None:
     x = sign(torch.randn(8, 6))
     incoming = torch.randn(8, 4)
     gradients = {}
-    for estimator in ("identity", "proxy"):
-        layer = BinaryLinear(6, 4, estimator=estimator, train_forward="deterministic")
+    for form in ("identity", "proxy"):
+        layer = BinaryLinear(6, 4, weight_gradient=form, train_forward="deterministic")
         with torch.no_grad():
             layer.latent.copy_(torch.linspace(-2, 2, 24).view(4, 6))
         layer(x).backward(incoming)
-        gradients[estimator] = layer.latent.grad
+        gradients[form] = layer.latent.grad
     slope = noise.get("logistic").slope(torch.linspace(-2, 2, 24).view(4, 6))
     torch.testing.assert_close(gradients["identity"], incoming.T @ x)
     torch.testing.assert_close(gradients["proxy"], (incoming.T @ x) * slope)
@@ -182,5 +183,5 @@ def test_bad_arguments_are_errors() -> None:
         BinaryConv2d(1, 1, 3, padding_value=0.5)
     with pytest.raises(ConfigError, match="unknown forward 'mode'"):
         StochasticSign(train_forward="mode")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="unknown estimator 'reinforce'"):
-        BinaryLinear(1, 1, estimator="reinforce")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="unknown weight_gradient 'reinforce'"):
+        BinaryLinear(1, 1, weight_gradient="reinforce")  # type: ignore[arg-type]

@@ -86,7 +86,7 @@ def test_local_reparametrisation_has_the_moments_of_sampled_weights(
 
 
 def test_local_reparametrisation_trains_the_mean() -> None:
-    layer = BinaryLinear(6, 4, local_reparametrization=True, estimator="proxy")
+    layer = BinaryLinear(6, 4, local_reparametrization=True, weight_gradient="proxy")
     layer(torch.randn(8, 6)).square().sum().backward()
     assert layer.latent.grad.abs().min() > 0
     with pytest.raises(ConfigError, match="local reparametrisation samples"):

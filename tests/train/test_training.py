@@ -263,7 +263,10 @@ def test_settings_of_the_data_cannot_be_contradicted(tmp_path: Path) -> None:
             {"moments": "sgd", "latent_lr": 300.0, "latent_decay": 1e-5},
             {"model": {"surrogate": "approx-sign"}, "weights": "deterministic"},
             {"model": {"first": "real", "last": "real"}, "deterministic_epochs": 2},
-            {"model": {"local_reparametrization": True, "estimator": "proxy"}, "latent_lr": 0.2},
+            {
+                "model": {"local_reparametrization": True, "weight_gradient": "proxy"},
+                "latent_lr": 0.2,
+            },
             {
                 "gradient_accumulation": 2,
                 "ema": 0.9,

@@ -28,7 +28,7 @@ from torch import nn
 
 from sbn_deploy.names import Registry, suggest
 from sbn_deploy.nn.activation import DeterministicSign, StochasticSign
-from sbn_deploy.nn.binary import Estimator, WeightOptions
+from sbn_deploy.nn.binary import WeightGradient, WeightOptions
 from sbn_deploy.nn.bounded import Bounded
 from sbn_deploy.nn.conv import BinaryConv1d, BinaryConv2d
 from sbn_deploy.nn.eight_bits import EightBitConv2d, EightBitLinear
@@ -113,14 +113,14 @@ class BinaryOptions:
     weight_noise, activation_noise: names of noises.
     surrogate: name of a surrogate gradient; with one, activations are
         deterministic in training and their noise does not count.
-    init_std, estimator, local_reparametrization: see `sbn_deploy.nn.binary.WeightOptions`.
+    init_std, weight_gradient, local_reparametrization: see `sbn_deploy.nn.binary.WeightOptions`.
     """
 
     weight_noise: str = "logistic"
     activation_noise: str = "logistic"
     surrogate: str = ""
     init_std: PositiveFloat = 2.0
-    estimator: Estimator = "identity"
+    weight_gradient: WeightGradient = "identity"
     local_reparametrization: bool = False
 
 
@@ -137,7 +137,7 @@ class BinaryLayers:
         self.weights: WeightOptions = {
             "noise": options.weight_noise,
             "init_std": options.init_std,
-            "estimator": options.estimator,
+            "weight_gradient": options.weight_gradient,
             "local_reparametrization": options.local_reparametrization,
         }
 
