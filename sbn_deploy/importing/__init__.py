@@ -92,6 +92,7 @@ def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -
     """
     from sbn_converters.tflite.read import read
     from sbn_converters.tflite.to_onnx import is_classifier, to_onnx
+    from sbn_converters.tflite.to_onnx.ties import rounded_signs
 
     parsed = read(data, name)
     standard = _Standard(
@@ -100,6 +101,7 @@ def import_tflite(data: bytes, output: Path, *, name: str = "the TFLite file") -
         "tflite",
         len(parsed.operators),
         sum(operator.name == "LceBconv2d" for operator in parsed.operators),
+        _ties(rounded_signs(parsed)),
     )
     return _write(standard, data, output, name)
 
@@ -135,6 +137,7 @@ class _Standard:
     format: str
     operators: int
     binary_operators: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _write(standard: _Standard, data: bytes, output: Path, name: str) -> ImportReport:
@@ -189,7 +192,18 @@ def _write(standard: _Standard, data: bytes, output: Path, name: str) -> ImportR
         bool(proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param),
         [value.name for value in proto.graph.output],
         layers,
-        lowered.notes,
+        [*lowered.notes, *standard.notes],
+    )
+
+
+def _ties(signs: list[str]) -> tuple[str, ...]:
+    """What is said of signs that may fall otherwise than in LCE."""
+    if not signs:
+        return ()
+    more = f" and {len(signs) - 1} more" if len(signs) > 1 else ""
+    return (
+        f"{signs[0]}{more}: signs of sums of floats, which LCE rounds otherwise; where a sum"
+        " is 0 but for rounding, LCE may have the other sign",
     )
 
 

@@ -17,9 +17,9 @@ from sbn_runtime import ModelError, Session
 from ..command import sbn
 from ..converters.qonnx import networks
 from ..converters.tflite import reference
-from ..converters.tflite.binary_parts import convolution, quantized
+from ..converters.tflite.binary_parts import convolution, quantized, unpacked
 from ..converters.tflite.imported import fill_in
-from ..converters.tflite.tflite_models import BPOOL, WINDOW, Builder
+from ..converters.tflite.tflite_models import BPOOL, POOL, WINDOW, Builder
 
 IMAGE = (1, 8, 8, 3)
 
@@ -115,6 +115,95 @@ def test_other_outputs_keep_their_names(tmp_path: Path) -> None:
     assert [(value.name, value.shape) for value in session.outputs] == [("add", ("N", 4, 4, 64))]
     with pytest.raises(ModelError, match=r"task none.* which gives add"):
         session.predict(np.zeros((1, 4, 4, 64), np.float32))
+
+
+def test_heads_are_called_as_in_keras(tmp_path: Path) -> None:
+    """Their tensors are "StatefulPartitionedCall:0" and the like; the signature has the names."""
+    b = Builder()
+    x = b.input((1, 4, 4, 64))
+    y = convolution(b, quantized(b, x), 64, 64, packed=False)
+    z = b.operator("LOGISTIC", [y], (1, 4, 4, 64))
+    for number, index in enumerate((y, z)):
+        b.model.tensors[index].name = f"StatefulPartitionedCall:{number}"
+    model = b.finish(y, z)
+    model.output_names = ["features", "mask"]
+    fill_in(model)
+    (tmp_path / "a.tflite").write_bytes(write(model))
+    outcome = sbn("import", tmp_path / "a.tflite", "-o", tmp_path / "a.onnx")
+    assert "outputs features, mask;" in outcome.stdout
+    assert "note:" not in outcome.stderr
+    assert list(Session(tmp_path / "a.onnx").run(np.ones((2, 4, 4, 64), np.float32))) == [
+        "features",
+        "mask",
+    ]
+
+
+def test_a_binary_net_with_dense_layers(tmp_path: Path) -> None:
+    """Of larq's kind: its dense layers, float in the file, are packed behind Flatten."""
+    random = np.random.default_rng(1)
+    b = Builder()
+    y = convolution(b, quantized(b, b.input((1, 8, 8, 24))), 24, 40, packed=False)
+    y = b.operator("MAX_POOL_2D", [y], (1, 4, 4, 40), **{**POOL, "stride_w": 2, "stride_h": 2})
+    y = b.operator("ADD", [y, b.constant(random.normal(size=40).astype(np.float32))], (1, 4, 4, 40))
+    y = b.operator("RESHAPE", [y, b.integers(1, 640)], (1, 640), new_shape=(1, 640))
+    for inputs, outputs in ((640, 256), (256, 10)):
+        signs = random.choice([-1.0, 1.0], (outputs, inputs)) * random.normal(size=(outputs, 1))
+        y = unpacked(b, quantized(b, y), inputs)
+        parts = [y, b.constant(signs.astype(np.float32))]
+        parts.append(b.constant(random.normal(size=outputs).astype(np.float32)))
+        y = b.operator("FULLY_CONNECTED", parts, (1, outputs))
+    model = b.finish(b.operator("SOFTMAX", [y], (1, 10), beta=1.0))
+    fill_in(model)
+    source, output = tmp_path / "a.tflite", tmp_path / "a.onnx"
+    source.write_bytes(write(model))
+    outcome = sbn("import", source, "-o", output)
+    assert "3 binary layers, 0 float" in outcome.stdout
+    assert "note: LceQuantize_8: signs of sums of floats" in outcome.stderr
+    layers = sbn("inspect", output, "--json").json["layers"]
+    dense = [layer for layer in layers if layer["name"].startswith("FULLY_CONNECTED")]
+    # A bit for each weight; each pixel of 40 channels fills a word of 64.
+    assert dense[0]["packed_bytes"] == 256 * 4 * 4 * 64 // 8
+    assert output.stat().st_size < source.stat().st_size / 8
+    images = random.normal(size=(3, 8, 8, 24)).astype(np.float32)
+    expected = [reference.run(model, image[None])[0] for image in images]
+    found = Session(output).predict_proba(images)
+    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
+
+
+def transposed() -> bytes:
+    """A file that ends in a transposed convolution of a binary one."""
+    b = Builder()
+    y = convolution(b, quantized(b, b.input((1, 4, 4, 64))), 64, 8, packed=False)
+    weights = b.constant(np.ones((5, 3, 3, 8), np.float32))
+    options = {"padding": Padding.SAME, "stride_h": 2, "stride_w": 2}
+    y = b.operator("TRANSPOSE_CONV", [b.integers(1, 7, 8, 5), weights, y], (1, 7, 8, 5), **options)
+    model = b.finish(y)
+    fill_in(model)
+    return write(model)
+
+
+def test_a_transposed_convolution(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(transposed())
+    outcome = sbn("import", tmp_path / "a.tflite", "-o", tmp_path / "a.onnx")
+    assert "TRANSPOSE_CONV_2 stays float: a transposed convolution" in outcome.stderr
+    shape = Session(tmp_path / "a.onnx").outputs[0].shape
+    assert shape == ("N", 7, 8, 5)
+
+
+@pytest.mark.parametrize("size", [9, 0, -1, 2**31 - 1])
+def test_a_transposed_convolution_of_another_size(size: int, tmp_path: Path) -> None:
+    """The size that the operator is given is not the one that its output has."""
+    given, wrong = (np.array([1, n, 8, 5], np.int32).tobytes() for n in (7, size))
+    data = transposed()
+    # Once as the constant, once as the shape of the output.
+    assert data.count(given) == 2
+    for where in (0, data.index(given) + 1):
+        at = data.index(given, where)
+        (tmp_path / "a.tflite").write_bytes(data[:at] + wrong + data[at + 16 :])
+        run = sbn("import", tmp_path / "a.tflite", "-o", tmp_path / "a.onnx")
+        message = run.refused_after_progress()
+        assert message.startswith(f"{tmp_path / 'a.tflite'}: ")
+        assert str(size) in message
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -269,8 +269,12 @@ class Emitter:
         self.note(result, name, "pool", [])
         return result
 
-    def flatten(self, packed: Packed, before: ir.Node) -> Packed:
-        """Packed images as rows of words."""
+    def flatten(self, packed: Packed, layout: Layout, before: ir.Node) -> Packed:
+        """Packed images as rows of words.
+
+        layout: in which the floats are flattened. Layers that read the rows have their
+        weights in it.
+        """
         name = layer_name(before)
         assert packed.height is not None
         assert packed.width is not None
@@ -284,7 +288,7 @@ class Emitter:
             dtype=UINT64,
             shape=[_batch(packed.value), length],
         )
-        return Packed(value, packed.channels, packed.height, packed.width, flattened=True)
+        return Packed(value, packed.channels, packed.height, packed.width, flattened=layout)
 
     def channels_last(self, value: ir.Value, before: ir.Node, name: str) -> ir.Value:
         """[N, C, H, W] as [N, H, W, C]; any other rank as it is."""
@@ -378,8 +382,10 @@ class Emitter:
         packed = accumulator.packed
         if accumulator.is_convolution:
             array = pack_signs(CHANNELS_LAST.array(weights))
-        elif packed.flattened:
-            images = weights.reshape(-1, packed.channels, packed.height or 1, packed.width or 1)
+        elif packed.flattened is not None:
+            layout = packed.flattened
+            sizes = [len(weights), packed.channels, packed.height or 1, packed.width or 1]
+            images = layout.inverse.array(weights.reshape(layout.of(sizes)))
             array = pack_signs(CHANNELS_LAST.array(images)).reshape(len(weights), -1)
         else:
             array = pack_signs(weights)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .graph import dims
+from .layout import Layout
 
 
 @dataclass
@@ -48,14 +49,15 @@ class Packed:
     """The packed form of a value of signs.
 
     `value` is uint64, channels last. `height` and `width` are set if the float
-    value was [N, C, H, W]; `flattened` if it then became [N, C * H * W].
+    value was [N, C, H, W]; `flattened` if it then became [N, C * H * W]: the layout in
+    which its elements followed each other. Each pixel then fills whole words.
     """
 
     value: ir.Value
     channels: int
     height: int | None = None
     width: int | None = None
-    flattened: bool = False
+    flattened: Layout | None = None
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_value: int = 0
 

@@ -35,10 +35,19 @@ class Layout:
         """Where an old axis is now, from 0; negative ones count from the end."""
         return self.order.index(old % 4)
 
+    @property
+    def inverse(self) -> Layout:
+        """The layout that undoes this one."""
+        first, second, third, fourth = map(self.order.index, range(4))
+        return Layout((first, second, third, fourth))
+
     def array(self, array: NDArray[Any]) -> NDArray[Any]:
         """An array of four axes in this layout, contiguous."""
         return np.ascontiguousarray(array.transpose(self.order))
 
+
+UNCHANGED = Layout((0, 1, 2, 3))
+"""[N, C, H, W] as it is."""
 
 CHANNELS_LAST = Layout((0, 2, 3, 1))
 """[N, C, H, W] as [N, H, W, C]."""

@@ -104,9 +104,11 @@ class Moves:
             return
         inner = [size for size in shape[1:] if size is not None]
         channels = inner[-1] if len(inner) == len(shape) - 1 else 0
-        if channels != packed.channels and (channels % _WORD or packed.channels % _WORD):
-            return
         if not channels or _elements(packed) != int(np.prod(inner)):
+            return
+        if channels != packed.channels and (channels % _WORD or packed.channels % _WORD):
+            if len(shape) == 2 and packed.height is not None:
+                self.packed[result] = self.emit.flatten(packed, CHANNELS_LAST, node)
             return
         rows: list[Dim] = [*inner[:-1], words(channels)]
         target = self.emit.edit.constant(np.array([-1, *rows], np.int64), "shape")

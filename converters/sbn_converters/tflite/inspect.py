@@ -12,7 +12,7 @@ from .metadata import metadata
 from .model import Model, Operator
 
 # Operators with weights as their second input.
-_WEIGHTED = ("LceBconv2d", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_WEIGHTED = ("LceBconv2d", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 # Operators that rearrange words, or combine those of the same channels.
 _KEEPING_CHANNELS = ("LceBMaxPool2d", "PAD", "PADV2", "BITWISE_XOR", "STRIDED_SLICE", "SLICE")
 
@@ -113,6 +113,8 @@ def _macs(model: Model, operator: Operator) -> int:
     output = model.tensors[operator.outputs[0]].shape
     if operator.name == "FULLY_CONNECTED":
         return math.prod(output) * math.prod(weights[1:])
+    if operator.name == "TRANSPOSE_CONV":
+        output = model.tensors[operator.inputs[2]].shape  # each of its inputs meets all weights
     area = math.prod(output[1:3])
     if operator.name == "LceBconv2d":
         return math.prod(weights[:3]) * _channels_of_a_group(model, operator) * area

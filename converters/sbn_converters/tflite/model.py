@@ -46,6 +46,7 @@ class Model:
     """A model of one graph. Operators come in the order in which they run.
 
     inputs, outputs: indices of tensors. metadata: named byte strings of the file.
+    output_names: what its signature calls the outputs; empty if tensors' names are all there is.
     """
 
     tensors: list[Tensor] = field(default_factory=list)
@@ -54,3 +55,4 @@ class Model:
     outputs: list[int] = field(default_factory=list)
     description: str = ""
     metadata: dict[str, bytes] = field(default_factory=dict)
+    output_names: list[str] = field(default_factory=list)

@@ -38,6 +38,9 @@ def check_operands(op: Placed) -> None:
             _check_squeeze(op)
         case "STRIDED_SLICE":
             _check_strided_slice(op)
+        case "TRANSPOSE_CONV":
+            if (shape := _constant(op, 0, 4)) is not None:
+                _expect_shape(op, shape)
         case "TRANSPOSE":
             _check_transpose(op)
 

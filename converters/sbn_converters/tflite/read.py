@@ -34,7 +34,7 @@ def read(data: bytes, name: str = "the TFLite file") -> Model:
     """The model of a .tflite file. Its constants are read-only views of `data`.
 
     All of the file that the model comes from is checked: a model that is returned
-    is one that `write` would take. Signatures are not read.
+    is one that `write` would take. Of signatures only the outputs' names are read.
 
     Args:
         data: all of the file.
@@ -76,6 +76,7 @@ class _Reader:
             root.string("description"),
             self._metadata(),
         )
+        model.output_names = self._output_names(model.outputs)
         self._fill_empty_constants(model)
         check(model, self.file.name)
         return model
@@ -269,6 +270,17 @@ class _Reader:
             self.file.charge(size, entry.where)
             metadata[name] = bytes(self.file.data[start : start + size])
         return metadata
+
+    def _output_names(self, outputs: list[int]) -> list[str]:
+        """What the first signature that names all outputs calls them."""
+        for signature in self.root.children("signature_defs", schema.SIGNATURE_DEF):
+            named: dict[int, list[str]] = {}
+            for entry in signature.children("outputs", schema.TENSOR_MAP):
+                named.setdefault(entry.integer("tensor_index"), []).append(entry.string("name"))
+            if named.keys() >= {*outputs}:
+                # A tensor that is several outputs has a name for each.
+                return [named[i].pop(0) if len(named[i]) > 1 else named[i][0] for i in outputs]
+        return []
 
     def _fill_empty_constants(self, model: Model) -> None:
         """A value without elements that nothing computes is a constant without bytes."""

@@ -316,6 +316,17 @@ POOL_2D_OPTIONS = Table(
     ),
     union_id=5,
 )
+TRANSPOSE_CONV_OPTIONS = Table(
+    "TransposeConvOptions",
+    (
+        _padding(0),
+        _size("stride_w", 1),
+        _size("stride_h", 2),
+        _activation(3),
+        Field("quantized_bias_type", 4, Kind.INT8, values=TensorType),
+    ),
+    union_id=49,
+)
 FULLY_CONNECTED_OPTIONS = Table(
     "FullyConnectedOptions",
     (
@@ -495,6 +506,7 @@ OPERATORS = {
         _plain("NEG", 59, union_id=42),
         _plain("PADV2", 60, union_id=43, inputs=3),
         _plain("SLICE", 65, union_id=48, inputs=3),
+        OperatorSpec("TRANSPOSE_CONV", 67, TRANSPOSE_CONV_OPTIONS, (3, 4), absent=(3,)),
         _plain("EXPAND_DIMS", 70, union_id=52, inputs=2),
         _plain("LOG", 73),
         OperatorSpec("SUM", 74, REDUCER_OPTIONS, (2, 2)),

@@ -39,6 +39,8 @@ def check_shapes(op: Placed) -> None:
             _check_convolution(op)
         case "DEPTHWISE_CONV_2D":
             _check_depthwise_convolution(op)
+        case "TRANSPOSE_CONV":
+            _check_transposed_convolution(op)
         case "FULLY_CONNECTED":
             _check_fully_connected(op)
         case "ADD" | "SUB" | "MUL" | "DIV" | "MAXIMUM" | "MINIMUM" | "PRELU" | "BITWISE_XOR":
@@ -142,11 +144,11 @@ def _check_fully_connected(op: Placed) -> None:
     op.expect("the output", op.outputs[0], given.dtype, shape)
 
 
-def _check_bias(op: Placed, outputs: int) -> None:
-    """A bias [outputs], if there is one."""
-    bias = op.optional(2)
-    if bias is not None and (bias.dtype != op.input(0).dtype or math.prod(bias.shape) != outputs):
-        op.fail(f"the bias {described(bias)} has to be {op.input(0).dtype}[{outputs}]")
+def _check_bias(op: Placed, outputs: int, position: int = 2) -> None:
+    """A bias [outputs] of the weights' type, if there is one."""
+    bias, dtype = op.optional(position), op.input(1).dtype
+    if bias is not None and (bias.dtype != dtype or math.prod(bias.shape) != outputs):
+        op.fail(f"the bias {described(bias)} has to be {dtype}[{outputs}]")
 
 
 def _check_convolution(op: Placed) -> None:
@@ -170,6 +172,24 @@ def _check_depthwise_convolution(op: Placed) -> None:
     _check_bias(op, outputs)
     sizes = _window(op, images, (height, width), _dilations(op))
     op.expect("the output", op.outputs[0], images.dtype, (images.shape[0], *sizes, outputs))
+
+
+def _check_transposed_convolution(op: Placed) -> None:
+    images = op.filter("the input", 2, op.input(2).dtype)
+    kernel = op.filter("the filter", 1, images.dtype)
+    outputs, height, width, channels = kernel.shape
+    if channels != images.shape[3]:
+        op.fail(f"the filter {described(kernel)} does not fit {described(images)[:-1]}")
+    _check_bias(op, outputs, 3)
+    output = op.outputs[0]
+    if len(output.shape) != 4 or 0 in output.shape:
+        op.fail(f"the output {described(output)} has to be of four dimensions, none of them 0")
+    # It undoes a convolution of its output.
+    sizes = _window(op, output, (height, width), (1, 1))
+    if [*sizes] != [*images.shape[1:3]]:
+        op.fail(f"{described(images)} cannot become {described(output)[:-1]}")
+    shape = (images.shape[0], *output.shape[1:3], outputs)
+    op.expect("the output", output, images.dtype, shape)
 
 
 def _check_pooling(op: Placed, dtype: np.dtype[np.generic] | type) -> None:

@@ -28,6 +28,10 @@ def version(model: Model, operator: Operator) -> int:
             options.get("dilation_h_factor", 1),
         ) != (1, 1):
             return 2
+        case "TRANSPOSE_CONV" if options.get("fused_activation_function"):
+            return 4
+        case "TRANSPOSE_CONV" if operator.inputs[3:] not in ([], [ABSENT]):
+            return 3
         case "TRANSPOSE" if rank > 4:
             return 6 if rank > 5 else 4
         case "PAD" | "PADV2" if rank > 4:

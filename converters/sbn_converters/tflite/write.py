@@ -132,20 +132,19 @@ class _Writer:
         )
 
     def _signature(self) -> int:
+        model = self.model
+        of_tensors = [[model.tensors[i].name for i in ids] for ids in (model.inputs, model.outputs)]
+        names = {"inputs": of_tensors[0], "outputs": model.output_names or of_tensors[1]}
         sides = {
             side: self._tables(
                 [
                     self._table(
-                        schema.TENSOR_MAP,
-                        {
-                            "name": self._string(self.model.tensors[index].name),
-                            "tensor_index": index,
-                        },
+                        schema.TENSOR_MAP, {"name": self._string(name), "tensor_index": index}
                     )
-                    for index in indices
+                    for name, index in zip(names[side], indices, strict=True)
                 ]
             )
-            for side, indices in (("inputs", self.model.inputs), ("outputs", self.model.outputs))
+            for side, indices in (("inputs", model.inputs), ("outputs", model.outputs))
         }
         return self._table(
             schema.SIGNATURE_DEF, {**sides, "signature_key": self._string(schema.SIGNATURE)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import reject
+from numpy.typing import NDArray
 
 from sbn_converters.tflite.model import ABSENT
 
@@ -12,6 +13,11 @@ from .reference import pack
 from .tflite_models import BCONV, Builder
 
 RANDOM = np.random.default_rng(1)
+
+
+def images(*shape: int) -> list[NDArray[np.float32]]:
+    """Two random ones, zeros of both signs among their numbers."""
+    return [RANDOM.choice(np.array([-1.5, -0.0, 0.0, 2.5], np.float32), shape) for _ in range(2)]
 
 
 def quantized(b: Builder, x: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import onnxruntime
+import pytest
 from numpy.typing import NDArray
 
 from sbn_converters.onnx import lower, write
@@ -16,6 +17,7 @@ from sbn_converters.tflite.schema import OPERATORS, Kind, Padding
 from sbn_converters.tflite.to_onnx import to_onnx
 from sbn_converters.tflite.write import write as write_tflite
 from sbn_deploy.lce.interpreter import interpreter, is_installed
+from sbn_runtime.errors import UnsupportedLayerError
 from sbn_runtime.session import session_options
 
 from . import reference
@@ -78,6 +80,14 @@ def fill_in(model: Model) -> None:
         for field in OPERATORS[operator.name].options.fields:
             default = () if field.kind is Kind.INTS else field.default
             operator.options.setdefault(field.name, default)
+
+
+def refusal(model: Model) -> str:
+    """What the import says of a model that it cannot convert."""
+    fill_in(model)
+    with pytest.raises(UnsupportedLayerError) as caught:
+        to_onnx(model)
+    return str(caught.value)
 
 
 def window_size(size: int, kernel: int, stride: int, dilation: int, padding: int) -> int:

@@ -88,6 +88,20 @@ def _convolved(x: Array, w: Array, o: dict[str, Any], names: list[str], fill: fl
     return _last(F.conv2d(images, _first(w), None, strides, 0, dilations, groups))
 
 
+def _transposed(x: Array, w: Array, shape: tuple[int, ...], o: dict[str, Any]) -> Array:
+    """What adds w [O, kh, kw, C], times each x [N, H, W, C], to the window that x is at."""
+    strides, kernel = (o["stride_h"], o["stride_w"]), w.shape[1:3]
+    wholes = [(n - 1) * s + k for n, s, k in zip(x.shape[1:3], strides, kernel, strict=True)]
+    result = np.zeros((shape[0], *map(max, wholes, shape[1:3]), shape[3]))
+    for row, column in np.ndindex(*x.shape[1:3]):
+        top, left = row * strides[0], column * strides[1]
+        window = np.einsum("nc,ohwc->nhwo", x[:, row, column].astype(np.float64), w)
+        result[:, top : top + kernel[0], left : left + kernel[1]] += window
+    same = o["padding"] == Padding.SAME
+    cut = [max(a - b, 0) // 2 if same else 0 for a, b in zip(wholes, shape[1:3], strict=True)]
+    return result[:, cut[0] : cut[0] + shape[1], cut[1] : cut[1] + shape[2]]
+
+
 def _pooled(x: Array, o: dict[str, Any], names: list[str], kind: str) -> Array:
     kernel, strides = [o[n] for n in names[:2]], [o[n] for n in names[2:]]
     padding = o["padding"]
@@ -159,6 +173,9 @@ def _compute(
             w = a[1] if operator.name == "CONV_2D" else a[1].transpose(3, 1, 2, 0)
             bias = 0 if len(a) < 3 or a[2] is None else a[2]
             return [_activated(_convolved(a[0], w, o, _CONV) + bias, activation)]
+        case "TRANSPOSE_CONV":
+            bias = 0 if len(a) < 4 or a[3] is None else a[3]
+            return [_activated(_transposed(a[2], a[1], shape, o) + bias, activation)]
         case "FULLY_CONNECTED":
             bias = 0 if len(a) < 3 or a[2] is None else a[2]
             rows = a[0].reshape(-1, a[1].shape[1]).astype(np.float64)

@@ -16,21 +16,15 @@ from sbn_converters.onnx import lower, write
 from sbn_converters.tflite.model import Model, Operator
 from sbn_converters.tflite.schema import Activation, Padding
 from sbn_converters.tflite.to_onnx import to_onnx
-from sbn_runtime.errors import UnsupportedLayerError
 from sbn_runtime.session import session_options
 
-from .binary_parts import convolution, quantized, unpacked
-from .imported import check, fill_in, lce_outputs, window_size
+from .binary_parts import convolution, images, quantized, unpacked
+from .imported import check, fill_in, lce_outputs, refusal, window_size
 from .lce import needs_lce
 from .tflite_models import BPOOL, Builder, words
 
 RANDOM = np.random.default_rng(0)
 IMAGE = (1, 4, 6, 64)
-
-
-def images(*shape: int) -> list[NDArray[np.float32]]:
-    """Two random ones, zeros of both signs among their numbers."""
-    return [RANDOM.choice(np.array([-1.5, -0.0, 0.0, 2.5], np.float32), shape) for _ in range(2)]
 
 
 def binary_layers(model: Model, *x: NDArray[Any], **options: Any) -> int:
@@ -354,26 +348,6 @@ def test_a_dense_network_has_no_transposition() -> None:
     converted = to_onnx(model)
     lower.lower(converted)
     assert "Transpose" not in [node.op_type for node in converted.graph]
-
-
-def refusal(model: Model) -> str:
-    """What the import says of a model that it cannot convert."""
-    fill_in(model)
-    with pytest.raises(UnsupportedLayerError) as caught:
-        to_onnx(model)
-    return str(caught.value)
-
-
-def test_words_with_gaps_are_not_joined() -> None:
-    b = Builder()
-    x = quantized(b, b.input((1, 2, 2, 40)))
-    y = b.operator("CONCATENATION", [x, x], (1, 2, 2, 4), np.int32, axis=3)
-    message = refusal(b.finish(unpacked(b, y, 128)))
-    assert message.startswith("operator 1 (CONCATENATION): packed signs of [40, 40] channels")
-    b = Builder()
-    x = quantized(b, b.input((1, 2, 2, 40)))
-    y = b.operator("RESHAPE", [x, b.integers(1, 8)], (1, 8), np.int32)
-    assert "words that hold 40 channels have gaps" in refusal(b.finish(unpacked(b, y, 256)))
 
 
 def test_quantised_models_are_refused() -> None:

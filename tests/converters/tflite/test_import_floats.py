@@ -13,6 +13,7 @@ from sbn_converters.tflite.model import Model, Operator
 from sbn_converters.tflite.schema import Activation, Padding
 from sbn_converters.tflite.to_onnx import to_onnx
 
+from .binary_parts import quantized, unpacked
 from .imported import check, window_size
 from .tflite_models import Builder
 
@@ -78,6 +79,55 @@ def test_convolutions(
     parts = [x, b.constant(weights), b.constant(floats(outputs))]
     y = b.operator(name, parts, (1, *found, outputs), **options)
     check(b.finish(y), *images(1, *size, inputs))
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.sampled_from(Padding),
+    ACTIVATIONS,
+    st.booleans(),
+)
+def test_transposed_convolutions(
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    padding: Padding,
+    activation: Activation,
+    bias: bool,
+) -> None:
+    """Of each size of an output whose convolution gives the input."""
+    given_size = [
+        window_size(*numbers, 1, padding) for numbers in zip(size, kernel, strides, strict=True)
+    ]
+    assume(min(given_size) > 0)
+    b = Builder()
+    x = b.input((1, *given_size, 3))
+    parts = [b.integers(1, *size, 5), b.constant(floats(5, *kernel, 3)), x]
+    parts += [b.constant(floats(5))] * bias
+    options = {"padding": padding, "stride_h": strides[0], "stride_w": strides[1]}
+    y = b.operator(
+        "TRANSPOSE_CONV",
+        parts,
+        (1, *size, 5),
+        **options,
+        fused_activation_function=activation,
+    )
+    check(b.finish(y), *images(1, *given_size, 3))
+
+
+def test_a_transposed_convolution_says_why_it_stays_float() -> None:
+    b = Builder()
+    x = unpacked(b, quantized(b, b.input((1, 3, 3, 40))), 40)
+    weights = b.constant(RANDOM.choice(np.array([-1, 1], np.float32), (4, 2, 2, 40)))
+    options = {"padding": Padding.VALID, "stride_h": 2, "stride_w": 2}
+    parts = [b.integers(1, 6, 6, 4), weights, x]
+    y = b.operator("TRANSPOSE_CONV", parts, (1, 6, 6, 4), **options)
+    layers = check(b.finish(y), *images(1, 3, 3, 40), exact=True)
+    assert [layer.why for layer in layers if layer.kind == "float"] == [
+        "a transposed convolution, which has no packed form"
+    ]
 
 
 @given(

@@ -224,13 +224,26 @@ def test_missing_options_are_refused(name: str, option: str, message: str) -> No
         ("CONCATENATION", 1, (1, 4, 6, 15), r"the output .* has to be float32\[1, 4, 6, 16\]"),
         ("LceBMaxPool2d", 1, (1, 3, 3, 2), r"the output .* has to be int32\[1, 2, 3, 2\]"),
         ("LceDequantize", 1, (1, 4, 6, 65), "the packed tensor .* has to be int32"),
+        ("TRANSPOSE_CONV", 0, (1, 4, 6, 7), "the filter .* does not fit"),
+        ("TRANSPOSE_CONV", 0, (1, 4, 0, 8), "the input .* none of them 0"),
+        ("TRANSPOSE_CONV", 0, (2, 4, 6, 8), r"the output .* has to be float32\[2, 7, 11, 5\]"),
+        ("TRANSPOSE_CONV", 0, (1, 3, 6, 8), r"\[1, 3, 6, 8\], cannot become .*\[1, 7, 11, 5\]"),
+        ("TRANSPOSE_CONV", 4, (1, 9, 11, 5), r"cannot become .*\[1, 9, 11, 5\]"),
+        ("TRANSPOSE_CONV", 4, (1, 7, 12, 5), r"has to be float32\[1, 7, 11, 5\]"),
+        ("TRANSPOSE_CONV", 4, (7, 11, 5), "the output .* has to be of four dimensions"),
+        ("TRANSPOSE_CONV", 4, (1, 7, 0, 5), "the output .* none of them 0"),
+        ("TRANSPOSE_CONV", 2, (5, 3, 3, 9), "the filter .* does not fit"),
+        ("TRANSPOSE_CONV", 2, (6, 3, 3, 8), "the bias .* has to be float32"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(
     name: str, index: int, shape: tuple[int, ...], message: str
 ) -> None:
     model = one_operator(name)
-    model.tensors[index].shape = shape
+    tensor = model.tensors[index]
+    if tensor.data is not None and name == "TRANSPOSE_CONV":
+        tensor.data = np.zeros(shape, tensor.dtype)
+    tensor.shape = shape
     with pytest.raises(ModelError, match=message):
         write(model)
 
@@ -293,6 +306,15 @@ def _cast(source: DTypeLike, target: DTypeLike) -> Model:
     return b.finish(b.operator("CAST", [b.input((2, 3), source)], (2, 3), target))
 
 
+def _transposed(*others: int, **options: Option) -> Model:
+    """A transposed convolution without a bias."""
+    model = one_operator("TRANSPOSE_CONV")
+    (operator,) = model.operators
+    operator.inputs = [*operator.inputs[:3], *others]
+    operator.options |= options
+    return model
+
+
 def _split() -> Model:
     b = Builder()
     axis, x = b.constant(np.array(1, np.int32)), b.input((2, 4), np.int32)
@@ -324,6 +346,10 @@ _NEWER = {
     "divide": (_five("DIV", np.ones(4, np.float32)), 2),
     "multiply": (_typed("MUL", np.int64, 2), 5),
     "add": (_typed("ADD", np.int64, 2), 4),
+    "transposed convolution": (_transposed(), 1),
+    "no bias": (_transposed(ABSENT), 1),
+    "with a bias": (one_operator("TRANSPOSE_CONV"), 3),
+    "with an activation": (_transposed(fused_activation_function=1), 4),
     "absolute": (_typed("ABS", np.int32, 1), 5),
     "split": (_split(), 3),
     "to float64": (_cast(np.float32, np.float64), 5),

@@ -102,6 +102,11 @@ def one_operator(name: str) -> Model:
             return b.finish(
                 b.operator(name, [x, floats(1, 3, 3, 8), floats(8)], (1, 2, 2, 8), **options)
             )
+        case "TRANSPOSE_CONV":
+            x, shape = b.input(image), b.integers(1, 7, 11, 5)
+            options = {"padding": Padding.SAME, "stride_w": 2, "stride_h": 2}
+            parts = [shape, floats(5, 3, 3, 8), x, floats(5)]
+            return b.finish(b.operator(name, parts, (1, 7, 11, 5), **options))
         case "FULLY_CONNECTED":
             x = b.input(image)
             y = b.operator(name, [x, floats(3, 8)], (1, 4, 6, 3), keep_num_dims=True)

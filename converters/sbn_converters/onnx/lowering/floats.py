@@ -54,8 +54,12 @@ class Floats:
             elif value in self.state.pixel_layers:
                 self._pixel_scale(value, self.state.pixel_layers[value])
             elif value in self.state.packed and node.op_type == "Where":
-                made = self.state.emit.unpack(self.state.packed[value], node)
-                self.state.emit.edit.replace(value, made)
+                packed, source = self.state.packed[value], chains.sign_input(node)
+                if packed.flattened is not None and source is not None:
+                    self.state.emit.edit.replace(value, source)  # signs of flattened signs
+                else:
+                    made = self.state.emit.unpack(packed, node)
+                    self.state.emit.edit.replace(value, made)
         self.state.emit.edit.prune(node)
 
     def _pixel_scale(self, value: ir.Value, layer: PixelLayer) -> None:

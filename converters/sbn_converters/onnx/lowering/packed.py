@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 
 from .. import chains
 from ..graph import constant, dims, layer_name, spatial, text
 from ..layers import Packed
+from ..layout import UNCHANGED
+from ..packing import words
 from .state import State
 
 
@@ -32,6 +36,7 @@ class PackedMoves:
         full = {int(a) % 4: (int(pads[i]), int(pads[i + count])) for i, a in enumerate(axes)}
         border = float(np.asarray(fill).reshape(()))
         if any(any(full.get(a, (0, 0))) for a in (0, 1)) or border not in (-1.0, 0.0, 1.0):
+            self._fill(node, packed, full, border)
             return
         (top, bottom), (left, right) = full.get(2, (0, 0)), full.get(3, (0, 0))
         if min(top, bottom, left, right) < 0:
@@ -44,6 +49,16 @@ class PackedMoves:
             pads=(top, left, bottom, right),
             pad_value=int(border),
         )
+
+    def _fill(
+        self, node: ir.Node, packed: Packed, pads: dict[int, tuple[int, int]], border: float
+    ) -> None:
+        """More channels of +1 that fit into the last word, where clear bits are such."""
+        before, after = pads.pop(1, (0, 0))
+        channels = packed.channels + after
+        fits = before == 0 <= after and words(channels) == words(packed.channels)
+        if fits and border == 1 and not any(map(any, pads.values())):
+            self.state.packed[node.outputs[0]] = replace(packed, channels=channels)
 
     def max_pool(self, node: ir.Node) -> None:
         packed = self.state.input(node)
@@ -72,7 +87,7 @@ class PackedMoves:
         if packed.height is None or packed.width is None:
             self.state.packed[node.outputs[0]] = packed
         else:
-            self.state.packed[node.outputs[0]] = self.state.emit.flatten(packed, node)
+            self.state.packed[node.outputs[0]] = self.state.emit.flatten(packed, UNCHANGED, node)
 
     def pass_through(self, node: ir.Node) -> None:
         packed = self.state.input(node)

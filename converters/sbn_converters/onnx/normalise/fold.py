@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 from onnxscript import optimizer
 
-from ..graph import Editor, constant, dims, inherit
+from ..graph import Editor, constant, dims, inherit, ints
 from .uniform import uniform_constant
 
 # onnxscript keeps results above 8,192 elements unless told otherwise: 31 channels of 3x3.
@@ -34,6 +34,7 @@ def fold(model: ir.Model) -> None:
     for node in list(model.graph):
         if node.domain == "" and node.graph is not None:
             _narrow_operands(node, edit)
+            _join_moves(node, edit)
             _drop_neutral(node, edit)
             _limit(node, edit)
     common.RemoveUnusedNodesPass()(model)
@@ -70,6 +71,30 @@ def _same_everywhere(array: NDArray[Any]) -> NDArray[Any] | None:
         if (narrow == first).all():
             narrow = first
     return narrow if narrow.size < array.size else None
+
+
+def _join_moves(node: ir.Node, edit: Editor) -> None:
+    """Lets a transposition read what another transposed, and a reshaping what another reshaped."""
+    before = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+    if before is None or before.op_type != node.op_type or before.domain:
+        return
+    if node.op_type == "Transpose":
+        first, second = ints(before, "perm", []), ints(node, "perm", [])
+        order = [first[axis] for axis in second] if len(first) == len(second) else []
+        if not order:
+            return
+        if order == sorted(order) and not node.outputs[0].is_graph_output():
+            assert before.inputs[0] is not None
+            edit.replace(node.outputs[0], before.inputs[0])
+            return
+        node.attributes["perm"] = ir.AttrInt64s("perm", order)
+    elif node.op_type == "Reshape":
+        target = constant(node.inputs[1])
+        if target is None or 0 in target:  # a size that is copied from the input
+            return
+    else:
+        return
+    node.replace_input_with(0, before.inputs[0])
 
 
 def _drop_neutral(node: ir.Node, edit: Editor) -> None:

@@ -385,7 +385,7 @@ class ImageFinder:
         value = result
         if sign is not source:
             value = self._again(node, [sign, *node.inputs[1:]], result, node, index)
-        if flattens and _is_flattening(node):
+        if (flattens and _is_flattening(node)) or _is_flattened(result, node):
             return value
         return self._signs_again(value, node)
 
@@ -545,6 +545,16 @@ def _is_flattening(node: ir.Node) -> bool:
     return (
         node.op_type == "Flatten" and integer(node, "axis", 1) == 1
     ) or node.op_type == "Reshape"
+
+
+def _is_flattened(result: ir.Value, node: ir.Node) -> bool:
+    """Whether the node puts channels last, and what it gives is only reshaped."""
+    return (
+        node.op_type == "Transpose"
+        and CHANNELS_LAST.is_perm(ints(node, "perm", []))
+        and not result.is_graph_output()
+        and all(use.node.op_type in ("Reshape", "Flatten") for use in result.uses())
+    )
 
 
 def _keeps_images(node: ir.Node) -> bool:

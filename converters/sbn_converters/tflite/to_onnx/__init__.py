@@ -29,8 +29,8 @@ def to_onnx(model: Model) -> ir.Model:
 
     Its input is called `input` and has the layout and element type of the file. If
     the model is a classifier, with one output [N, K] of floats, that is called
-    `logits`, and is what a softmax at its end is taken of. Other outputs keep their
-    names.
+    `logits`, and is what a softmax at its end is taken of. Other outputs keep the names
+    that the file's signature has, or else their tensors; a name that is taken gets a number.
 
     Raises UnsupportedLayerError for an operator that has no exact counterpart, and
     for quantised models; ModelError where tensors do not fit together.
@@ -61,7 +61,8 @@ def is_classifier(model: Model) -> bool:
 
 
 def _converted(model: Model, needed: list[tuple[int, Operator]], batch: str | None) -> ir.Model:
-    onnx = OnnxGraph(model, batch)
+    names = _output_names(model)
+    onnx = OnnxGraph(model, batch, {INPUT, *names})
     onnx.add_input(model.inputs[0], INPUT)
     last = _producer(model, model.outputs[0])
     logits = None
@@ -73,19 +74,43 @@ def _converted(model: Model, needed: list[tuple[int, Operator]], batch: str | No
     for number, operator in needed:
         convert(onnx, number, operator)
     outputs = model.outputs if logits is None else [logits]
-    names = [_plain(model.tensors[index].name) for index in outputs]
-    for position, index in enumerate(outputs):
+    for index, name in zip(outputs, names, strict=True):
         if index in onnx.signs:
             raise UnsupportedLayerError(
                 f"output {model.tensors[index].name} is packed; unpack it with LceDequantize"
             )
-        unique = names[position] or f"output_{position}"
-        if names.count(unique) > 1:
-            unique = f"{unique}_{position}"
-        onnx.add_output(index, LOGITS if logits is not None else unique)
+        onnx.add_output(index, name)
     converted = onnx.ir_model()
     common.RemoveUnusedNodesPass()(converted)
     return converted
+
+
+def _output_names(model: Model) -> list[str]:
+    """A name for each output: its own, or with a number where that is taken."""
+    if is_classifier(model):
+        return [LOGITS]
+    said = model.output_names or [""] * len(model.outputs)
+    own = [
+        _name(model.tensors[index].name, name) or f"output_{position}"
+        for position, (index, name) in enumerate(zip(model.outputs, said, strict=True))
+    ]
+    names: list[str] = []
+    taken, numbers = {INPUT}, dict.fromkeys(own, 1)
+    for wanted in own:
+        name = wanted
+        while name in taken or (name != wanted and name in numbers):
+            numbers[wanted] += 1
+            name = f"{wanted}_{numbers[wanted]}"
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _name(tensor: str, said: str) -> str:
+    """What an output is called: as the signature says, which may only repeat the tensor."""
+    name = said if said != tensor else ""
+    shown = (c if c.isprintable() else "\ufffd" for c in name or _plain(tensor))
+    return "".join(shown)
 
 
 def _plain(name: str) -> str:

@@ -55,11 +55,8 @@ def _convolve(op: Op, weights: Array, group: int) -> None:
     strides, dilations = _strides(op), _dilations(op)
     height, width = weights.shape[2:]
     pads = window_pads(op, (height, width), strides, dilations)
-    x = op.x()
-    scale = _scale_of_signs(weights) if x in op.onnx.sign_values else None
-    if scale is not None:
-        weights = np.sign(weights)
-    inputs = [x, op.constant(weights, "weight")]
+    scale = _scale_of_signs(op, weights)
+    inputs = [op.x(), op.constant(weights if scale is None else _signs(weights), "weight")]
     if op.has(2) and scale is None:
         inputs.append(op.x(2))
     value = op.add(
@@ -75,11 +72,47 @@ def _convolve(op: Op, weights: Array, group: int) -> None:
     op.put(op.activation(value if scale is None else _scaled(op, value, scale)))
 
 
-def _scale_of_signs(weights: Array) -> Array | None:
-    """The size of each output's weights, float32 [O], if they differ in sign only."""
+def _transposed_convolution(op: Op) -> None:
+    weights = op.array(1, "filter").transpose(3, 0, 1, 2)
+    strides = _strides(op)
+    sizes = op.tensor(2).shape[1:3], op.result().shape[1:3]
+    same = op.integer("padding") == _SAME
+    sides = []
+    for given, wanted, kernel, stride in zip(*sizes, weights.shape[2:], strides, strict=True):
+        # All that the kernel reaches, of which TFLite leaves out what SAME would add.
+        whole = (given - 1) * stride + kernel
+        before = max(whole - wanted, 0) // 2 if same else 0
+        after = whole - wanted - before
+        sides.append((before, max(after, 0), max(-after, 0)))
+    inputs = [op.x(2), op.constant(weights, "weight")]
+    if op.has(3):
+        inputs.append(op.x(3))
+    value = op.add(
+        "ConvTranspose",
+        inputs,
+        op.shape(),
+        kernel_shape=list(weights.shape[2:]),
+        strides=strides,
+        pads=[side[i] for i in (0, 1) for side in sides],
+        output_padding=[side[2] for side in sides],
+    )
+    op.put(op.activation(value))
+
+
+def _scale_of_signs(op: Op, weights: Array) -> Array | None:
+    """The size of each output's weights, float32 [O], if a layer of signs is binary.
+
+    Taken out of the sum it leaves whole numbers, which every order of adding gives alike.
+    """
     size = np.abs(weights.reshape(len(weights), -1))
     scale: Array = size[:, 0]
-    return scale if (size == size[:, :1]).all() and scale.all() else None
+    binary = op.x() in op.onnx.sign_values and (size == size[:, :1]).all()
+    return scale if binary else None
+
+
+def _signs(weights: Array) -> Array:
+    """+1 and -1, of weights that are 0 too: those have a scale of 0."""
+    return np.where(np.signbit(weights.astype(np.float32)), np.float32(-1), np.float32(1))
 
 
 def _scaled(op: Op, dot: ir.Value, scale: Array) -> ir.Value:
@@ -100,18 +133,11 @@ def _fully_connected(op: Op) -> None:
     outputs, inputs = weights.shape
     shape = op.shape_last()
     rows = shape[0] if len(shape) == 2 else "rows"
-    x = op.x()
-    scale = _scale_of_signs(weights) if x in op.onnx.sign_values else None
-    image = op.tensor(0).shape[1:]
-    if scale is not None and len(image) == 3 and np.prod(image) == inputs:
-        # Binary layers take rows as torch flattens images.
-        weights = np.sign(weights).reshape(outputs, *image).transpose(0, 3, 1, 2)
-        weights = weights.reshape(outputs, inputs)
-    else:
-        scale, x = None, _joined(op)
+    x = _joined(op)
+    scale = _scale_of_signs(op, weights)
     # A free batch is written -1, and so are rows.
     flat = op.add("Reshape", [x, op.integers([-1, inputs], "shape")], [rows, inputs])
-    operands = [flat, op.constant(weights, "weight")]
+    operands = [flat, op.constant(weights if scale is None else _signs(weights), "weight")]
     if op.has(2) and scale is None:
         operands.append(op.x(2))
     value = op.add("Gemm", operands, [rows, outputs], transB=1)
@@ -249,6 +275,7 @@ def _cast(op: Op) -> None:
 OPERATORS: dict[str, Callable[[Op], None]] = {
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _depthwise,
+    "TRANSPOSE_CONV": _transposed_convolution,
     "FULLY_CONNECTED": _fully_connected,
     "MAX_POOL_2D": _max_pool,
     "AVERAGE_POOL_2D": _average_pool,

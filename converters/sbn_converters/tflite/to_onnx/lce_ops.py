@@ -26,12 +26,7 @@ def _quantize(op: Op) -> None:
 
 
 def _dequantize(op: Op) -> None:
-    channels = op.channels(0)
-    if channels is None:
-        raise op.refuse("its input is not packed")
-    if op.result().shape[-1] != channels:
-        raise op.refuse(f"it unpacks {op.result().shape[-1]} of {channels} channels")
-    op.put(op.x())
+    op.put(op.signs(0, op.result().shape[-1]))
 
 
 def _max_pool(op: Op) -> None:
@@ -54,12 +49,12 @@ def _max_pool(op: Op) -> None:
 
 
 def _convolution(op: Op) -> None:
+    x = op.signs(0, op.integer("channels_in"))
     weights, group = _weights(op)
     outputs, _, height, width = weights.shape
     strides = _strides(op)
     dilations = [op.integer("dilation_height_factor"), op.integer("dilation_width_factor")]
     pads = window_pads(op, (height, width), strides, dilations)
-    x = op.x()
     if any(pads) and op.integer("pad_values") == _ONE_PADDING:
         x, pads = padded(op, x, pads, 1), [0, 0, 0, 0]
     shape = first_shape(op.onnx.free([*op.result().shape[:3], outputs]))
@@ -91,8 +86,6 @@ def _convolution(op: Op) -> None:
 def _weights(op: Op) -> tuple[NDArray[np.float32], int]:
     """Weights of +1 and -1, [O, C / group, kh, kw], and the number of groups."""
     channels, words = op.integer("channels_in"), op.array(1, "filter")
-    if op.channels(0) != channels:
-        raise op.refuse(f"it takes {channels} channels, its input has {op.channels(0)}")
     group = 1
     if words.shape[-1] != -(-channels // 32):
         group = channels // (32 * words.shape[-1])

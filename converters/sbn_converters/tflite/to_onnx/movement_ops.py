@@ -15,6 +15,7 @@ from .lce_ops import unpacked
 from .onnx_graph import (
     TO_FIRST,
     TO_LAST,
+    WORD,
     Array,
     BatchIsMixed,
     Op,
@@ -23,8 +24,6 @@ from .onnx_graph import (
     rank,
     shape_of,
 )
-
-_WORD = 32
 
 
 def _reshape(op: Op) -> None:
@@ -40,9 +39,8 @@ def _reshape(op: Op) -> None:
             op.put_last(op.reshaped(source, shape))
         return
     if result.shape[-1] != op.tensor(0).shape[-1]:
-        if channels % _WORD:
-            raise op.refuse(f"words that hold {channels} channels have gaps; it joins them")
-        channels = result.shape[-1] * _WORD
+        value = op.signs(0, op.tensor(0).shape[-1] * WORD)
+        channels = result.shape[-1] * WORD
     shape = op.onnx.free([*result.shape[:-1], channels])
     moved = op.reshaped(op.to_last(value), shape)
     if len(shape) == 4:
@@ -75,6 +73,8 @@ def _pad(op: Op) -> None:
             raise op.refuse("it pads the channels of packed signs")
         if int(fill) not in (0, -1):
             raise op.refuse(f"its border {int(fill)} is neither all +1 (0) nor all -1 (-1)")
+        if fill and channels % WORD:
+            op.gaps_are_set()
         fill = np.array(1 + 2 * int(fill), np.float32)
         shape = first_shape(op.onnx.free([*op.result().shape[:-1], channels]))
     order = TO_FIRST if len(amounts) == 4 else range(len(amounts))
@@ -98,45 +98,40 @@ def _concatenation(op: Op) -> None:
         raise BatchIsMixed
     positions = range(len(op.operator.inputs))
     packed = [op.channels(position) for position in positions]
-    channels = _joined_channels(op, packed, axis == dimensions - 1) if any(packed) else None
+    counts = _counts(op, packed, axis == dimensions - 1) if any(packed) else None
     values = []
     for position in positions:
         data = op.tensor(position).data
         if data is None:
-            values.append(op.x(position))
+            values.append(
+                op.x(position) if counts is None else op.signs(position, counts[position])
+            )
             continue
-        if channels is not None:
-            count = data.shape[-1] * _WORD if axis == dimensions - 1 else channels
-            data = unpacked(data, count)
+        if counts is not None:
+            data = unpacked(data, counts[position])
         values.append(_for_each_image(op, data, values or [op.x(_first_variable(op))]))
     where = first_axis(axis, dimensions)
-    if channels is None:
+    if counts is None:
         op.put(op.activation(op.add("Concat", values, op.shape(), _dtype(op), axis=where)))
         return
+    channels = sum(counts) if axis == dimensions - 1 else counts[0]
     shape = first_shape(op.onnx.free([*op.result().shape[:-1], channels]))
     op.put_signs(op.signs_of(op.add("Concat", values, shape, axis=where)), channels)
 
 
-def _joined_channels(op: Op, packed: Sequence[int | None], along_channels: bool) -> int:
-    """The number of channels of concatenated packed signs."""
-    counts = []
-    for position, channels in enumerate(packed):
-        tensor = op.tensor(position)
-        if channels is None and tensor.data is None:
-            raise op.refuse("it concatenates packed signs with something else")
-        counts.append(channels)
-    known = [count for count in counts if count is not None]
+def _counts(op: Op, packed: Sequence[int | None], along_channels: bool) -> list[int]:
+    """How many channels each part of concatenated packed signs has in the result.
+
+    Whole words follow each other, so that all but the last part fill theirs.
+    """
+    constants = [op.tensor(position).data is not None for position in range(len(packed))]
+    if any(count is None and not fixed for count, fixed in zip(packed, constants, strict=True)):
+        raise op.refuse("it concatenates packed signs with something else")
+    known = [count for count in packed if count is not None]
     if not along_channels:
-        if len(set(known)) != 1:
-            raise op.refuse(f"it concatenates images of {known} channels")
-        return known[0]
-    total = [
-        op.tensor(position).shape[-1] * _WORD if count is None else count
-        for position, count in enumerate(counts)
-    ]
-    if any(count % _WORD for count in total[:-1]):
-        raise op.refuse(f"packed signs of {total} channels do not fill their words")
-    return sum(total)
+        return [max(known)] * len(packed)
+    whole = [op.tensor(position).shape[-1] * WORD for position in range(len(packed))]
+    return [*whole[:-1], packed[-1] or whole[-1]]
 
 
 def _first_variable(op: Op) -> int:
@@ -204,7 +199,7 @@ def _sliced(op: Op, position: int, ranges: list[_Range]) -> tuple[ir.Value, int 
         if channels is not None and axis == dimensions - 1:
             if part.step != 1:
                 raise op.refuse("it takes every other word of packed signs")
-            begin, end = begin * _WORD, min(end * _WORD, channels)
+            begin, end = begin * WORD, min(end * WORD, channels)
             channels = shape[-1] = end - begin
         else:
             shape[axis] = part.count
@@ -288,12 +283,14 @@ def _xor(op: Op) -> None:
     value = op.x(1 - constants[0])
     # A scalar is for every word.
     if words.size == 1:
-        words = np.broadcast_to(words.reshape(-1), (-(-channels // _WORD),))
+        words = np.broadcast_to(words.reshape(-1), (-(-channels // WORD),))
     flips = unpacked(words, channels)
     flips = flips.reshape((1,) * (rank(value) - flips.ndim) + flips.shape)
     if op.onnx.batch is not None and flips.shape[0] != 1:
         raise BatchIsMixed
     turned = op.constant(flips.transpose(TO_FIRST) if flips.ndim == 4 else flips, "flips")
+    if (unpacked(words, words.shape[-1] * WORD)[..., channels:] < 0).any():
+        op.gaps_are_set()
     op.put_signs(op.signs_of(op.add("Mul", [value, turned], shape_of(value))), channels)
 
 

@@ -7,7 +7,7 @@ floats of +1 and -1 with their true number of channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -20,6 +20,9 @@ from ..model import ABSENT, Model, Operator, Option, Tensor
 
 TO_LAST = (0, 2, 3, 1)
 TO_FIRST = (0, 3, 1, 2)
+_MOVES = ("Reshape", "Transpose", "Slice", "MaxPool", "Pad")
+# Channels in a word of packed signs.
+WORD = 32
 # Names of fused activations, as TFLite and LCE number them.
 _ACTIVATIONS = {0: "none", 1: "relu", 2: "relu_n1_to_1", 3: "relu6", 4: "tanh"}
 
@@ -33,22 +36,25 @@ class BatchIsMixed(Exception):
 class OnnxGraph:
     """The graph, and the ONNX value of each TFLite tensor.
 
+    reserved: names of inputs and outputs, which nothing else gets.
     batch: a name if the first dimension of every activation is a batch whose
     size is to be free, else None. A free batch makes of a model for B images
     one that does the same for each B of any number of images.
     """
 
-    def __init__(self, model: Model, batch: str | None) -> None:
+    def __init__(self, model: Model, batch: str | None, reserved: Collection[str] = ()) -> None:
         self.model = model
         self.batch = batch
         self.graph = ir.Graph([], [], nodes=[], opset_imports={"": ONNX_OPSET}, name="tflite")
         # Channels of the values that are packed in the TFLite file.
         self.signs: dict[int, int] = {}
+        # Of these, those that have set bits beyond their channels.
+        self.unclear: set[int] = set()
         # Values that are +1 or -1 throughout.
         self.sign_values: set[ir.Value] = set()
         self.size = model.tensors[model.inputs[0]].shape[:1]
         self._values: dict[int, ir.Value] = {}
-        self._names: set[str] = set()
+        self._names = set(reserved)
 
     def add_input(self, index: int, name: str) -> None:
         """An input, which keeps the layout of the file."""
@@ -114,7 +120,7 @@ class OnnxGraph:
     def constant(self, array: Array, name: str) -> ir.Value:
         """A new initializer; its name gets a number where it is taken."""
         unique, count = name, 1
-        while unique in self.graph.initializers:
+        while unique in self.graph.initializers or unique in self._names:
             count += 1
             unique = f"{name}_{count}"
         tensor = ir.tensor(array.copy(order="C"), name=unique)
@@ -138,7 +144,7 @@ class OnnxGraph:
     ) -> ir.Value:
         """A new node at the end; its output."""
         unique, count = name, 1
-        while unique in self._names:
+        while unique in self._names or f"{unique}.out" in self._names:
             count += 1
             unique = f"{name}.{op_type}_{count}"
         self._names.add(unique)
@@ -148,7 +154,19 @@ class OnnxGraph:
         value = node.outputs[0]
         value.name, value.dtype, value.shape = f"{unique}.out", dtype, ir.Shape(shape)
         self.graph.append(node)
+        if self._moves_signs(op_type, inputs):
+            self.sign_values.add(value)
         return value
+
+    def _moves_signs(self, op_type: str, inputs: Sequence[ir.Value]) -> bool:
+        """Whether all that a node gives is some of the signs that it reads."""
+        if op_type == "Concat":
+            return self.sign_values.issuperset(inputs)
+        if op_type == "Pad":
+            fill = inputs[2].const_value
+            if fill is None or abs(float(fill.numpy())) != 1:
+                return False
+        return op_type in _MOVES and inputs[0] in self.sign_values
 
     def transposed(self, value: ir.Value, order: Sequence[int], name: str) -> ir.Value:
         """The value with its dimensions in another order."""
@@ -194,6 +212,30 @@ class Op:
     def result(self, position: int = 0) -> Tensor:
         """What the file says of an output."""
         return self.onnx.model.tensors[self.operator.outputs[position]]
+
+    def signs(self, position: int, channels: int) -> ir.Value:
+        """Packed signs as so many channels: +1 where a word has a clear bit beyond its own.
+
+        Raises UnsupportedLayerError if the word has no such channels, or if such bits are set
+        and read, as LCE's convolutions do.
+        """
+        known, value = self.channels(position), self.x(position)
+        if known is None:
+            raise self.refuse("its input is not packed")
+        unclear = self.index(position) in self.onnx.unclear
+        if unclear and (channels != known or self.operator.name == "LceBconv2d"):
+            raise self.refuse(f"bits beyond the {known} channels of its input are set")
+        if known == channels:
+            return value
+        if not known < channels <= -(-known // WORD) * WORD:
+            raise self.refuse(f"it takes {channels} channels, its input has {known}")
+        shape = shape_of(value)
+        axis = 1 if len(shape) == 4 else len(shape) - 1
+        amounts = np.zeros((2, len(shape)), np.int64)
+        amounts[1, axis], shape[axis] = channels - known, channels
+        pads = self.constant(amounts.reshape(-1), "pads")
+        one = self.constant(np.array(1, np.float32), "gap")
+        return self.signs_of(self.add("Pad", [value, pads, one], shape, mode="constant"))
 
     def channels(self, position: int) -> int | None:
         """The number of channels of an input that is packed; None for any other."""
@@ -319,6 +361,10 @@ class Op:
         negative = self.add("Less", [value, zero], shape, ir.DataType.BOOL)
         return self.add("Where", [negative, minus, plus], shape)
 
+    def gaps_are_set(self) -> None:
+        """Notes that bits beyond the channels of the output are set."""
+        self.onnx.unclear.add(self.operator.outputs[0])
+
     def put_signs(self, value: ir.Value, channels: int, position: int = 0) -> None:
         """Notes an output that is packed in the file.
 
@@ -330,8 +376,11 @@ class Op:
                 f"{channels} channels do not fit its output of shape {list(tensor.shape)};"
                 " the file is damaged"
             )
-        self.onnx.signs[self.operator.outputs[position]] = channels
+        output = self.operator.outputs[position]
+        self.onnx.signs[output] = channels
         self.onnx.sign_values.add(value)
+        if self.operator.name != "LceBconv2d" and self.onnx.unclear & {*self.operator.inputs}:
+            self.onnx.unclear.add(output)
         self.put(value, position)
 
 
