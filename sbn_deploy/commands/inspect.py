@@ -20,8 +20,7 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "inspect",
         description="Lists a model's layers: shapes, binary and float multiply-accumulates,"
-        " packed bytes, and why a layer stays float. Of a TFLite file, whoever made it, all"
-        " operators are listed.",
+        " packed bytes, and why a layer stays float. For any TFLite file, lists all operators.",
         example="sbn inspect digits.onnx",
     )
     parser.add_argument(
@@ -70,10 +69,10 @@ def run(options: argparse.Namespace) -> int:
     )
     print(
         f"\n{totals['binary_macs']:,} binary, {totals['int8_macs']:,} 8-bit and"
-        f" {totals['float_macs']:,} float multiply-accumulates a sample;"
+        f" {totals['float_macs']:,} float multiply-accumulates per sample;"
         f" {totals['packed_bytes']:,} packed bytes,"
         f" {totals['file_bytes']:,} bytes in the file;"
-        f" {working:,} bytes of activations at a time for each sample"
+        f" {working:,} bytes of activations at a time per sample"
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""Shifted versions of a data set, on which a model should be less sure."""
+"""Shifted versions of a data set, on which a model should be less confident."""
 
 from __future__ import annotations
 

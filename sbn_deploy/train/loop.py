@@ -279,7 +279,7 @@ def _held_out(config: TrainConfig, images: data.Dataset, split: data.Split) -> d
     if part.input_shape != images.input_shape:
         raise ConfigError(
             f"{part.name}: inputs for {split} are {_sides(part)}, those to train on"
-            f" {_sides(images)} (channels first); bring them to one size"
+            f" {_sides(images)} (channels first); give them one size"
         )
     if part.task == CLASSIFICATION:
         largest = int(part.labels.max())

@@ -60,7 +60,7 @@ def test_a_file_is_calibrated(noisy: Path, data: str, tmp_path: Path) -> None:
     [
         (["--images", "50"], "has 50 inputs to calibrate on; at least 100 are needed"),
         (["--images", "0"], "'0' is not a whole number from 1 up"),
-        (["-o", "none/x.onnx"], "none: no such folder; make it first"),
+        (["-o", "none/x.onnx"], "none: no such folder; create it first"),
         (["--data", "faces"], "unknown data set 'faces'"),
         (["--split", "train"], "invalid choice: 'train'"),
     ],

@@ -283,11 +283,14 @@ def no_files(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (spoilt(no_files), "holds no images to test on"),
+        (spoilt(no_files), "contains no images to test on"),
         (spoilt(empty_files), "none of the 30 images of"),
         (spoilt(lambda folder: (folder / "train" / "extra").mkdir()), "has 4 classes (circle, c"),
-        (spoilt(rename_class), "only one of them knows disc, circle"),
-        (archive(images=random_images(0), labels=np.zeros(0, int)), "holds no images to test on"),
+        (spoilt(rename_class), "only one of them has disc, circle"),
+        (
+            archive(images=random_images(0), labels=np.zeros(0, int)),
+            "contains no images to test on",
+        ),
         (archive(images=random_images(30), labels=np.full(30, 3)), "none of the 6 images"),
         (archive(images=random_images(30), labels=np.zeros(29, int)), "one label for each image"),
         (

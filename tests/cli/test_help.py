@@ -72,8 +72,8 @@ def test_help_loads_no_heavy_package(verb: str) -> None:
         (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8, lce, torch"),
         (["benchmark", "m", "--threads", "1,0"], "--threads: '0' is not a whole number from 1"),
         (["benchmark", "m", "--batch", "1,,2"], "--batch: '' is not a whole number from 1 up"),
-        (["benchmark", "m", "--max-seconds", "0"], "'0' is not a number of seconds above 0"),
-        (["benchmark", "m", "--max-seconds", "inf"], "'inf' is not a number of seconds above 0"),
+        (["benchmark", "m", "--max-seconds", "0"], "'0' must be a number of seconds above 0"),
+        (["benchmark", "m", "--max-seconds", "inf"], "'inf' must be a number of seconds above 0"),
         (["benchmark", "m", "--runs", "0"], "--runs: '0' is not a whole number"),
     ],
 )

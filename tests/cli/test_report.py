@@ -51,7 +51,7 @@ def test_a_report_beside_its_measurements_can_be_made_again(runs: Path) -> None:
         (["none.json", "-o", "report.html"], "cannot read none.json: No such file"),
         (["none", "-o", "report.html"], "cannot read none: No such file"),
         (["runs", "-o", "report.md"], "a report is an HTML page; name it report.html"),
-        (["runs", "-o", "none/report.html"], "none: no such folder; make it first"),
+        (["runs", "-o", "none/report.html"], "none: no such folder; create it first"),
         (["runs", "-o", "runs"], "is a folder; name a file in it"),
         (["runs", "-o", "runs/speed.html"], "runs/speed.json is a measurement"),
         (["empty", "-o", "report.html"], "empty: holds no measurement"),

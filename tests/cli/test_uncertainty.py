@@ -152,7 +152,7 @@ def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: li
         (["--sweep-samples", "2", "--members", "3"], "--members is for checkpoints"),
         (["--sweep-samples", "2", "--plot", "none/x.png"], "none: no such folder"),
         (["--plot", "x.png"], "--plot goes with --sweep-samples"),
-        (["other.onnx"], "several models are compared with --sweep-samples"),
+        (["other.onnx"], "several models need --sweep-samples"),
         (["c.safetensors", "--sweep-samples", "2"], "either one checkpoint or models"),
     ],
 )

@@ -211,7 +211,9 @@ def test_key_with_a_passphrase(device: Device, monkeypatch: pytest.MonkeyPatch) 
 def test_killed_for_lack_of_memory(device: Device) -> None:
     with (
         SshConnection(device.target, quiet) as connection,
-        pytest.raises(RemoteError, match="it was killed, as a device does that has no memory left"),
+        pytest.raises(
+            RemoteError, match="it was killed, probably because the device ran out of memory"
+        ),
     ):
         connection.run("kill -9 $$")
 

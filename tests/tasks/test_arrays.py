@@ -116,7 +116,7 @@ def test_another_task_for_the_same_targets(tmp_path: Path) -> None:
         ({"x": ROWS, "y": np.array(["a"] * 20)}, "which does not tell the task"),
         ({"x": ROWS, "y": np.zeros((20, 2, 2), int)}, "segmentation needs integers"),
         ({"x": ROWS, "y": np.zeros((20, 1, 2, 2))}, "image needs float images"),
-        ({"x": np.where(ROWS > 1, np.nan, ROWS), "y": NUMBERS}, "is not finite; leave it out"),
+        ({"x": np.where(ROWS > 1, np.nan, ROWS), "y": NUMBERS}, "is not finite; remove it"),
         ({"x": ROWS, "y": np.where(NUMBERS > 3, np.inf, 0)}, "target 4 is not finite"),
         ({"x": ROWS, "y": NUMBERS, "mean": np.zeros(3)}, "mean is float64 [3]; it must be"),
         ({"x": ROWS, "y": NUMBERS, "std": np.zeros(4)}, "std must be above 0"),

@@ -157,7 +157,7 @@ def test_probabilities_of_another_spelling_are_not_normalised_twice(tmp_path: Pa
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(6, 4), Ends(softmax)).eval()
     x, path = torch.randn(5, 6), tmp_path / "model.onnx"
-    with pytest.raises(UnsupportedLayerError, match="probabilities already"):
+    with pytest.raises(UnsupportedLayerError, match="already outputs probabilities"):
         export_model(network, x, path)
     assert not path.exists()
     export_model(network, x, path, task="none")
@@ -292,8 +292,8 @@ def test_what_is_for_classes_only_says_so(
     config.write_text(f"checkpoint = {str(result.checkpoint_path)!r}\ndata = {spec!r}\n")
     for words, message in (
         (["sweep", config, "--out", tmp_path / "sweep"], "a sweep chooses by accuracy"),
-        (["evaluate", model, "--data", spec, "--sweep-samples", "1,2"], "accuracy is of classes"),
-        (["benchmark", model, "--data", spec, "--runs", "1"], "accuracy is of classes"),
+        (["evaluate", model, "--data", spec, "--sweep-samples", "1,2"], "accuracy is for classes"),
+        (["benchmark", model, "--data", spec, "--runs", "1"], "accuracy is for classes"),
     ):
         assert cli.main([str(word) for word in words]) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

@@ -345,7 +345,7 @@ def test_the_command(tmp_path: Path) -> None:
             ["--fit", "strech"],
             "invalid choice: 'strech' (choose from 'crop', 'pad', 'stretch'); did",
         ),
-        (["--size", "9x9x9"], "'9x9x9' is not a size, such as 96 or 96x128"),
+        (["--size", "9x9x9"], "'9x9x9' is not a size such as 96 or 96x128"),
         (["--size", "0"], "'0' is not a whole number from 1 up"),
     ],
 )

@@ -79,7 +79,7 @@ def accuracy_latency(
 
 
 def describe(comparison: Comparison) -> str:
-    """The chart in words, for those who do not see it."""
+    """The chart in words, for screen readers."""
     on_front = [
         f"{p.model} in {engine_name(p.timing.engine)}: {milliseconds(p.timing.p50_ms)},"
         f" {percent(p.accuracy.value)}"
@@ -118,7 +118,7 @@ def _axes(
 
 
 def _front(points: Sequence[Point], x: Scale, y: Scale, area: Box) -> list[Markup]:
-    """The best accuracy that can be had within each latency, as steps."""
+    """The best accuracy within each latency, as steps."""
     steps = [
         (x(p.timing.p50_ms), y(100 * p.accuracy.value)) for p in points if p.on_front and p.accuracy
     ]

@@ -17,7 +17,7 @@ from .svg import drawing, line, mark, shortened, text, text_width
 
 ROW = 28.0
 TALL_ROW = 44.0
-# As many rows make a chart that can be taken in.
+# More rows would make the chart unreadable.
 DRAWN = 24
 
 

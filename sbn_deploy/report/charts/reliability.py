@@ -1,4 +1,4 @@
-"""Reliability diagram: does stated confidence come true?"""
+"""Reliability diagram: does confidence match accuracy?"""
 
 from __future__ import annotations
 

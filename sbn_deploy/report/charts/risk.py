@@ -13,7 +13,7 @@ from .scale import Linear, round_step
 from .svg import drawing, element, line, mark, text
 
 SIZE = 340
-# Below this coverage a single error moves the curve more than anything that it is to show.
+# Below this coverage a single error dominates the curve.
 SHOWN_FROM = 0.05
 MARKED = (0.5, 0.8, 0.9, 0.95, 1.0)
 

@@ -1,4 +1,4 @@
-"""Prediction sets: do they hold the truth as often as was asked for, and how large are they?"""
+"""Prediction sets: do they contain the truth as often as requested, and how large are they?"""
 
 from __future__ import annotations
 
