@@ -1,4 +1,4 @@
-"""One run of a module, written down operation by operation."""
+"""One run of a module, recorded operation by operation."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _plain_attention() -> Iterator[None]:
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes down operations on values that depend on the input."""
+    """Records operations on values that depend on the input."""
 
     def __init__(self, module: nn.Module, run: Run, known: Mapping[str, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -75,8 +75,8 @@ def train(
             are taken from it. Where there is none, training starts; where it has
             finished, its result is returned.
         overwrite: replace what an earlier run left in `config.out`.
-        report: is told, a line at a time, what will be trained on what, how long it should take,
-            and what comes after training.
+        report: is called with lines that describe the training, its expected duration, and the
+        steps after it.
 
     Raises:
         ConfigError: unknown names, settings that contradict each other, the data or the run to
@@ -93,7 +93,7 @@ def train(
             config = saved.configuration(config)
         elif finished := _finished(config):
             if report is not None:
-                report(f"{config.out} holds a finished run; nothing is left to train")
+                report(f"{config.out} contains a finished run; nothing left to train")
             return finished
     elif not overwrite:
         _check_free(config.out)
@@ -123,12 +123,12 @@ def _check_free(out: Path) -> None:
     """Raises ConfigError for a folder that holds a run, which training would replace."""
     if (out / STATE).exists():
         raise ConfigError(
-            f"{out} holds an unfinished run; add --resume, or --overwrite to replace it"
+            f"{out} contains an unfinished run; add --resume, or --overwrite to replace it"
         )
     if (out / CHECKPOINT).exists():
         raise ConfigError(
-            f"{out} holds a trained network; choose another folder, or add --overwrite to replace"
-            " it"
+            f"{out} contains a trained network; choose another folder, or add --overwrite to"
+            " replace it"
         )
 
 
@@ -153,9 +153,9 @@ def prepare(config: TrainConfig, saved: Saved | None = None) -> Prepared:
         start_from(built.module, config.start_from)
     head = _head(built, images)
     if config.label_smoothing and not head.objective.smoothed:
-        raise ConfigError(f"label_smoothing is for classes, and the task is {images.task}")
+        raise ConfigError(f"label_smoothing is for classes, but the task is {images.task}")
     if config.class_weights and not head.objective.weighted:
-        raise ConfigError(f"class_weights is for classes, and the task is {images.task}")
+        raise ConfigError(f"class_weights is for classes, but the task is {images.task}")
     return Prepared(config, images, built, head, named)
 
 
@@ -173,7 +173,7 @@ def _train(
     if group.first:
         storage.remove_leftovers(config.out)
     check_disk(config.out, model)
-    # What is wrong with them is said before training, not after it.
+    # Report problems with them before training, not after it.
     validation = _held_out(config, images, "validation") if config.validation else None
     test = _held_out(config, images, "test")
     if config.calibrate:
@@ -268,7 +268,8 @@ def _load(config: TrainConfig, split: data.Split, form: data.ImageForm) -> data.
     images = data.load(config.data, split, form)
     if not images.pixels and (config.size is not None or config.colour != "auto"):
         raise ConfigError(
-            f"size and colour are for images, and {images.name} holds other numbers; leave them out"
+            f"size and colour are for images, but {images.name} contains other numbers; leave"
+            " them out"
         )
     return images.for_task(config.task) if config.task else images
 

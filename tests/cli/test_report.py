@@ -54,7 +54,7 @@ def test_a_report_beside_its_measurements_can_be_made_again(runs: Path) -> None:
         (["runs", "-o", "none/report.html"], "none: no such folder; create it first"),
         (["runs", "-o", "runs"], "is a folder; name a file in it"),
         (["runs", "-o", "runs/speed.html"], "runs/speed.json is a measurement"),
-        (["empty", "-o", "report.html"], "empty: holds no measurement"),
+        (["empty", "-o", "report.html"], "empty: contains no measurement"),
         (["text.json", "-o", "report.html"], "text.json is not valid JSON"),
         (["other.json", "-o", "report.html"], "other.json is not a measurement"),
     ],

@@ -109,7 +109,7 @@ def test_nothing_to_show(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no measurement"):
+    with pytest.raises(InputError, match="contains no measurement"):
         load_all([tmp_path], print)
 
 

@@ -110,10 +110,10 @@ def test_another_task_for_the_same_targets(tmp_path: Path) -> None:
         ({"x": ROWS, "y": np.full(20, -1)}, "a target is -1; classes count from 0"),
         (
             {"x": ROWS, "y": np.arange(40).reshape(20, 2)},
-            "which does not tell the task; give integers",
+            "which do not determine the task; give integers",
         ),
         ({"x": ROWS, "y": np.full((20, 2), 2, np.uint8)}, "a target is 2; labels are 0 or 1"),
-        ({"x": ROWS, "y": np.array(["a"] * 20)}, "which does not tell the task"),
+        ({"x": ROWS, "y": np.array(["a"] * 20)}, "which do not determine the task"),
         ({"x": ROWS, "y": np.zeros((20, 2, 2), int)}, "segmentation needs integers"),
         ({"x": ROWS, "y": np.zeros((20, 1, 2, 2))}, "image needs float images"),
         ({"x": np.where(ROWS > 1, np.nan, ROWS), "y": NUMBERS}, "is not finite; remove it"),

@@ -255,7 +255,7 @@ def test_settings_that_do_not_fit(tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert "flip is for 8-bit images" in refusal(settings(out, spec, "dense", flip=True))
     smoothed = settings(out, spec, "dense", label_smoothing=0.1)
-    assert "label_smoothing is for classes, and the task is regression" in refusal(smoothed)
+    assert "label_smoothing is for classes, but the task is regression" in refusal(smoothed)
     other = settings(out, spec, "dense", task="segmentation")
     assert "the task segmentation needs integers" in refusal(other)
     square = TrainConfig(out=out, data=spec)
