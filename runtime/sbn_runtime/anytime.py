@@ -1,4 +1,4 @@
-"""Drawing noise samples, or members, only until more of them would not change the answer."""
+"""Samples noise, or members, only until more would not change the answer."""
 
 from __future__ import annotations
 

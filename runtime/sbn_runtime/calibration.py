@@ -1,4 +1,4 @@
-"""What a file knows of its own confidence: temperatures, quantiles of scores, thresholds.
+"""A file's calibration: temperatures, quantiles of scores, thresholds.
 
 `sbn calibrate` measures it on held-out images and writes it into the metadata of the file, under
 "calibration", as JSON. What follows is normative for every runtime; all numbers are float64.
@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Unknown:
-    """How images that are unlike the ordinary ones are found.
+    """How images unlike the ordinary ones are detected.
 
     Attributes:
         score: one of `sbn_runtime.ood.SCORES`; an image is unknown if it is above the threshold.

@@ -121,8 +121,8 @@ class Preprocess:
             raise ModelError(f"the model takes numbers of shape {fields['shape']}, not images")
         if (other := fields.get("interpolation", INTERPOLATION)) != INTERPOLATION:
             raise ModelError(
-                f"the model takes images resized by {other!r}, which this version does not know;"
-                " use a newer one"
+                f"the model takes images resized by {other!r}, which this version does not"
+                " support; use a newer one"
             )
         try:
             self = cls(

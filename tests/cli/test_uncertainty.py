@@ -88,7 +88,7 @@ def test_unfit_options(noisy: Path, images: Path, arguments: list[str], message:
 @pytest.mark.parametrize("arguments", [["--samples", "3"], ["--seed", "1"], ["--until", "0.9"]])
 def test_model_without_noise(model: Path, images: Path, arguments: list[str]) -> None:
     line = sbn("predict", model, images, *arguments).refused()
-    assert "has no noise to draw; export it with `--activations stochastic`" in line
+    assert "has no noise; export it with `--activations stochastic`" in line
 
 
 @pytest.fixture

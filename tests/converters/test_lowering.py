@@ -383,5 +383,5 @@ def test_an_interrupted_export_leaves_no_file(
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="choose a folder that can be written to"):
+    with pytest.raises(OutputError, match="choose a writable folder"):
         _export(tmp_path / "file", nn.Sequential(Sign(), *_head(12)), (3, 2, 2))

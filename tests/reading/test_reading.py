@@ -203,8 +203,8 @@ def test_formats_that_run_programs_are_not_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[" * 100_000, "it is nested too deep"),
-        ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "it is nested too deep"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "it is nested too deeply"),
         ("[" + "1" * 5000 + "]", "is not valid JSON"),
         ("[18446744073709551616]", "a number of more than 64 bits"),
         (b"\xff\xfe[", "is not valid JSON"),

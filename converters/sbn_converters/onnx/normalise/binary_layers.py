@@ -151,7 +151,7 @@ class BinaryLayers:
         depthwise = layer.group > 1 and layer.weights.shape[1] == 1
         if not depthwise and any(term.scale.size > 1 for term in image.terms):
             return (
-                "its input is scaled for each channel, which whole-number sums cannot follow;"
+                "its input is scaled for each channel, which integer sums cannot represent;"
                 " scale after the layer, or by one number"
             )
         if depthwise and any(term.scale.size > 1 for term in image.terms):
