@@ -173,8 +173,8 @@ def _weights(node: ir.Node) -> NDArray[np.float32]:
     assert weights is not None
     if node.op_type == "Conv":
         return weights.astype(np.float32)
-    turned = weights if integer(node, "transB", 0) else weights.T
-    return turned.astype(np.float32)[:, :, None, None]
+    transposed = weights if integer(node, "transB", 0) else weights.T
+    return transposed.astype(np.float32)[:, :, None, None]
 
 
 def _window(node: ir.Node) -> dict[str, int | list[int]]:

@@ -204,8 +204,8 @@ class BinaryLayers:
         for signs in parts.signs:
             # A negative scale is part of the signs: what follows then keeps its direction.
             factor = np.where(scale < 0, -1.0, 1.0)
-            turned = signs * factor.reshape(-1, *[1] * (signs.ndim - 1)).astype(np.float32)
-            value = self._layer_of(layer, term.sign, turned, pads, name, layer.group)
+            negated = signs * factor.reshape(-1, *[1] * (signs.ndim - 1)).astype(np.float32)
+            value = self._layer_of(layer, term.sign, negated, pads, name, layer.group)
             self._enter(value, layer, node, pads)
             if not (np.abs(scale) == 1).all():
                 number = self._number(np.abs(scale), layer, name, "scale")
