@@ -47,7 +47,7 @@ MAX_PIXEL_PRODUCTS = 1 << 12
 # So few that the whole sum stays below 2^24, where float32 counts exactly. So do the sums of
 # 2 p - 255 that networks are trained with, for weights up to 127.
 MAX_EXACT_PIXEL_PRODUCTS = ((1 << 24) - 1) // (255 * 128)
-# A padded image has at most so many pixels, or so many times those of the image: what a window
+# Limits of a padded image, in pixels and relative to the image: what a window
 # slides over takes memory in proportion, and a file of a few bytes must not ask for gigabytes.
 # Dilated kernels need padding of more than a small image's size; nothing known needs this much.
 MAX_PADDED_PIXELS = 1 << 14

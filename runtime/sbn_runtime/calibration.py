@@ -130,7 +130,7 @@ class Calibration:
         """Which labels are in the set of each image, bool [N, K]; see `sbn_runtime.conformal`.
 
         Raises InputError for an unknown method, a coverage that was not measured, and
-        class-conditional sets where there are none for so many networks.
+        class-conditional sets if there are none for this many networks.
         """
         if method not in conformal.METHODS:
             raise InputError(

@@ -91,8 +91,8 @@ def select_isa() -> None:
 def forced_isa(name: str) -> Iterator[None]:
     """Sessions started inside use the kernel set `name`, as if SBN_ISA named it.
 
-    It sets SBN_ISA and the library's kernel set, both of the whole process: sessions that
-    other threads start meanwhile use `name` too, as do processes that are started inside.
+    It sets SBN_ISA and the library's kernel set, both of the whole process: sessions started by
+    other threads during this time use `name` too, as do processes started inside.
     Sessions started before keep their own. Afterwards all is as before.
 
     Raises:

@@ -225,7 +225,7 @@ def preprocess_from(fields: Mapping[str, Any]) -> Preprocess | Standardize:
 
 
 def _numbers(values: Any) -> tuple[float, ...]:
-    """Raises TypeError or ValueError for what is no list of finite numbers."""
+    """Raises TypeError or ValueError unless it is a list of finite numbers."""
     if isinstance(values, str):
         raise TypeError(values)
     numbers = tuple(float(value) for value in values)

@@ -276,7 +276,7 @@ class Session:
             seed: as for `run`.
 
         Raises:
-            InputError: as `run` does, and for a model without noise that is no ensemble.
+            InputError: as `run` does, and for a single network without noise.
             ModelError: as `run` does, and for another task than classification.
         """
         feeds = self._feeds(x)

@@ -215,7 +215,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def _parts(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[list[int]]:
-    """The columns of each of the tables that fit into so many characters."""
+    """The columns of each of the tables that fit into this many characters."""
     # A drawn cell has a blank on either side.
     widths = [2 + max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     parts, used = [[0]], widths[0] + 2

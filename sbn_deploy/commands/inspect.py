@@ -91,7 +91,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[LayerInfo], int]:
     from sbn_runtime import Session
     from sbn_runtime.modelfile import imported_domains
 
-    # First what only reads: whoever asks wants to know before memory is taken.
+    # First report what only needs reading, before any memory is allocated.
     imported_domains(path)
     layers, working = inspect_model(path), working_memory(path)
     return Session(path).metadata, layers, working

@@ -39,8 +39,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "train",
         description="Trains a stochastic binary network, or its fp32 twin, and scores it on the "
         "test split. Writes checkpoint.safetensors, metrics.json and history.csv, and after each "
-        "epoch last.safetensors, which can be exported meanwhile. Ctrl-C stops after a step, and "
-        "--resume goes on from there. Settings come from the defaults, then --config, then --set, "
+        "epoch last.safetensors, which can already be exported. Ctrl-C stops after the current "
+        "step, and --resume continues. Settings come from the defaults, then --config, then --set, "
         "then the other options.",
         example="sbn train --config models/digits-cnn/recipe.toml --out runs/digits",
     )
@@ -70,8 +70,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--size",
         type=_size,
         metavar="PIXELS",
-        help="size of the images, as 96, or HEIGHTxWIDTH (default: that of the data, if all are "
-        "alike)",
+        help="size of the images, such as 96, or HEIGHTxWIDTH (default: that of the data, if all "
+        "are the same)",
     )
     parser.add_argument(
         "--fit",

@@ -107,7 +107,7 @@ class Partial:
             frame = frame[self._file.write(frame) :]
 
     def _frame(self) -> bytes | None:
-        """The content of the next frame, None if there is no whole one."""
+        """The content of the next frame, None if there is no complete one."""
         head = self._file.read(_HEAD.size)
         if len(head) < _HEAD.size:
             return None

@@ -125,7 +125,7 @@ def _advice(layer: Layer) -> str:
             return "give it channels in multiples of 64: the kernel works on words of 64 signs"
         case "float":
             return (
-                "put a sign before it and binary weights into it, or export it with --int8; a first"
+                "make it binary (a sign before it, binary weights), or export with --int8; a first"
                 ' layer is fast with first = "int8"'
             )
         case "int8":

@@ -43,14 +43,14 @@ class AdbConnection(Connection):
 
     Args:
         phone: which one.
-        say: is told that everything was removed.
+        say: is called when everything was removed.
 
     Attributes:
         serial: of the phone.
 
     Raises:
         RemoteError: there is no phone, there are several, or it cannot be used.
-        MissingDependencyError: there is no adb here.
+        MissingDependencyError: adb is not installed here.
     """
 
     def __init__(self, phone: Phone, say: Callable[[str], None]) -> None:

@@ -75,7 +75,7 @@ class Connection(ABC):
     Args:
         name: of the device, as messages call it.
         place: where to make the folder; None to let the device choose.
-        say: is told that everything was removed.
+        say: is called when everything was removed.
 
     Attributes:
         folder: the temporary folder on the device.
@@ -148,7 +148,7 @@ class Connection(ABC):
 
         Args:
             script: for a POSIX shell, with the arguments as $1, $2, ….
-            progress: is told each line of standard error as it comes.
+            progress: is called with each line of standard error as it comes.
 
         Raises:
             StepError: the script failed.

@@ -56,7 +56,7 @@ def measure_on_phone(
     Args:
         model: an exported ONNX file.
         settings: how to measure; on one thread, with one batch.
-        say: is told of each step.
+        say: is called with each step.
 
     Raises:
         RemoteError: the phone cannot be reached, lacks what is needed, was lost, or computed

@@ -44,7 +44,7 @@ def send(command: list[str], path: Path, progress: Callable[[int], None]) -> End
     """Sends a file to `RECEIVE`, which `command` starts on the device.
 
     Args:
-        progress: is told how many bytes more have arrived.
+        progress: is called with the number of bytes that arrived.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = start(command, stdin=subprocess.PIPE, stderr=errors)

@@ -14,7 +14,7 @@ from .target import Target
 # are looked for. {ssh}, {login}, {known}: the words of a command for this device; {file}: of a key.
 ADVICE = {
     "could not resolve hostname": "check the name",
-    "host identification has changed": "if the device was installed anew, forget its old key with"
+    "host identification has changed": "if the device was reinstalled, remove its old key with"
     " `ssh-keygen -R {known}` and connect once with `{ssh}`; if not, another machine answers at"
     " this address",
     "host key verification failed": "connect once with `{ssh}` and check its key",

@@ -180,7 +180,7 @@ def measure_remotely(
     Args:
         test: images uint8 [N, H, W, C] and labels int64 [N], which the first model classifies.
         settings: how to measure.
-        say: is told of each step.
+        say: is called with each step.
 
     Returns:
         The benchmark, made there, and the labels of the images if there are any.

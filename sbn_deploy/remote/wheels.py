@@ -81,7 +81,7 @@ def fitting(machine: str, wheels: Sequence[Path], *, chosen: bool) -> Path:
 def difference(wheel: Path) -> str:
     """A file of this installation that the wheel has otherwise, or lacks; empty if none is.
 
-    Raises InputError for a file that is no wheel.
+    Raises InputError for a file that is not a wheel.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:

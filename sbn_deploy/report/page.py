@@ -46,7 +46,7 @@ from .tables import (
 OPEN = 2
 # Of more evaluated models than these, only those on a Pareto front are shown with their charts.
 DETAILED = 24
-# Confusion matrices of so many classes can be read when they shrink to the width of a phone.
+# Confusion matrices with up to this many classes are readable at the width of a phone.
 FITTING = 12
 
 

@@ -285,7 +285,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def take_outputs(self, result: Any) -> None:
         """Names the outputs: `logits` for one, keys of a dict, else output0, output1 …
 
-        Raises UnsupportedLayerError if one is no tensor.
+        Raises UnsupportedLayerError if one is not a tensor.
         """
         found: dict[str, Tensor] = {}
         if isinstance(result, Tensor):

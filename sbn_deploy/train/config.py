@@ -52,7 +52,7 @@ class TrainConfig(Settings):
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
         default=None,
         description="of 8-bit images: one number, or height and width; that of the data if left "
-        "out, whose images must then be alike",
+        "out, whose images must then have the same size",
     )
     fit: Fit = Field(
         default="crop",
@@ -63,8 +63,8 @@ class TrainConfig(Settings):
     )
     task: str = Field(
         default="",
-        description="what the network answers: classification, multilabel, regression, "
-        "segmentation or image; what the targets say if left out",
+        description="classification, multilabel, regression, segmentation or image; derived "
+        "from the targets if left out",
     )
     validation: bool = Field(
         default=False,
@@ -78,8 +78,8 @@ class TrainConfig(Settings):
     )
     calibrate: bool = Field(
         default=False,
-        description="hold out the validation images, write the forms of the network as files "
-        "beside the checkpoint, and calibrate them on these images",
+        description="hold out the validation images, and write calibrated files of all forms "
+        "of the network beside the checkpoint",
     )
     start_from: Path | None = Field(
         default=None,

@@ -43,7 +43,7 @@ __all__ = ["CHECKPOINT", "METRICS", "Stopped", "TrainConfig", "TrainResult", "tr
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.json"
 QUIET = 10
-"""Seconds of scoring before its progress is shown where there is no terminal."""
+"""Seconds of scoring before progress is shown without a terminal."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def train(
 
     Raises:
         ConfigError: unknown names, settings that contradict each other, the data or the run to
-            resume; a folder that holds a run or cannot be written to, too little disk, or
+            resume; a folder that contains a run or is not writable, too little disk, or
             numbers that are no longer finite.
         InputError: too few validation images to calibrate on, if that is wanted.
         ArtifactError: a state, a teacher or weights to start from that cannot be read.

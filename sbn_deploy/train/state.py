@@ -1,4 +1,4 @@
-"""An unfinished training run on disk: enough to resume as if nothing had happened."""
+"""An unfinished training run on disk, with everything needed to resume."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"
 )
 PHONE = 390
-# Whom Chromium itself calls; the rule for the resolver keeps it from reaching them.
+# Hosts that Chromium itself contacts; the resolver rule keeps it from reaching them.
 VENDOR = ("google.com", "googleapis.com", "gvt1.com")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -98,7 +98,7 @@ def _check_order(graph: onnx.GraphProto, name: str) -> None:
 
 
 def _load_weights(proto: onnx.ModelProto, name: str, folder: Path | None) -> None:
-    """Brings in weights of files beside the model."""
+    """Loads weights from files beside the model."""
     if proto.graph.sparse_initializer:
         raise UnsupportedLayerError(f"{name} has sparse weights; export it with dense ones")
     beside = [

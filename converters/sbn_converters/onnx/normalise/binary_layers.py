@@ -135,7 +135,7 @@ class BinaryLayers:
         return _Layer(node, weights, np.broadcast_to(numbers, (outputs,)), group)
 
     def _described(self, value: ir.Value | None) -> str:
-        """What made a value, for whoever has to change it."""
+        """What computed a value, for the author of the network."""
         node = value.producer() if value is not None else None
         begin = node
         while begin is not None and begin.op_type in _ARRANGING and begin.inputs[0] is not None:

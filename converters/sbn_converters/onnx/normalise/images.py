@@ -483,7 +483,7 @@ class ImageFinder:
         return Image((Term(value, scale),), image.offset)
 
     def _signs_again(self, value: ir.Value, node: ir.Node) -> ir.Value:
-        """The signs of signs: lets them be packed anew where they cannot be moved as bits."""
+        """The signs of signs: lets them be packed again where they cannot be moved as bits."""
         following = self._next(node)
         made = self._canonical(value, False, node, following)
         return made
