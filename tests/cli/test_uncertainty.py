@@ -109,12 +109,12 @@ def test_evaluate(noisy: Path, data: Path) -> None:
     assert exported["scores"]["samples"] == 7
 
 
-@pytest.mark.parametrize("foreign", [["--shift", "rotate:0.5"], ["--ood"]])
-def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: list[str]) -> None:
-    if foreign == ["--ood"]:
-        foreign = ["--ood", f"npz:{data}"]
+@pytest.mark.parametrize("unknown", [["--shift", "rotate:0.5"], ["--ood"]])
+def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, unknown: list[str]) -> None:
+    if unknown == ["--ood"]:
+        unknown = ["--ood", f"npz:{data}"]
     plot = tmp_path / "sweep.png"
-    arguments = ("evaluate", model, noisy, "--data", f"npz:{data}", *foreign)
+    arguments = ("evaluate", model, noisy, "--data", f"npz:{data}", *unknown)
     sweep = ("--sweep-samples", "1,4,16", "--plot", plot)
     outcome = sbn(*arguments, *sweep, "--json")
     assert outcome.status == 0, outcome
@@ -129,7 +129,7 @@ def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: li
     assert len(result["curves"]) == 2
     assert 0 <= result["rows"][-1]["auroc_mutual_information"] <= 1
     assert plot.read_bytes().startswith(b"\x89PNG")
-    if foreign[:1] == ["--ood"]:
+    if unknown[:1] == ["--ood"]:
         assert result["rows"][-1]["auroc_entropy"] == 0.5
     table = sbn(*arguments, *sweep[:2]).stdout
     assert "AUROC MI" in table

@@ -124,7 +124,7 @@ def test_inspect(trained: Trained) -> None:
 
 
 @pytest.mark.long
-def test_benchmark_against_rivals(trained: Trained) -> None:
+def test_benchmark_against_baselines(trained: Trained) -> None:
     outcome = sbn(
         *("benchmark", trained.model, "--compare", "int8,fp32"),
         *("--runs", "2", "--warmup", "1", "--max-seconds", "2", "--json"),
