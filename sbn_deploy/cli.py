@@ -32,7 +32,7 @@ VERBS = {
     "train": "train a stochastic binary network",
     "estimators": "compare gradient estimators with the true gradient",
     "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
-    "import": "turn a model of Larq Compute Engine, or an ONNX file, into such an ONNX file",
+    "import": "turn a network from another tool into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",
     "predict": "classify images",
     "calibrate": "calibrate a model's confidence on held-out data",

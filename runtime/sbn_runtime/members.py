@@ -89,8 +89,7 @@ class Members:
             shapes = ", ".join(str(list(answer.shape)) for answer in found)
             raise ModelError(
                 f"{self._path}: its members have outputs of the shapes {shapes}, not each [1, N,"
-                " K];"
-                " export the model again"
+                " K]; export the model again"
             )
         return np.concatenate(found)
 

@@ -357,8 +357,7 @@ class Session:
         if not isinstance(fields, dict):
             raise ModelError(
                 f"{self._path}: does not record how images are normalised; give it float32"
-                " input, or"
-                " export it with --preprocess"
+                " input, or export it with --preprocess"
             )
         preprocess = preprocess_from(fields)
         paths = as_paths(images)

@@ -23,8 +23,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Calibrates a model's confidence. On held-out data it fits a temperature for"
         " each number of networks that may be averaged, quantiles for prediction"
         " sets with a guarantee, and thresholds above which an image counts as"
-        " unknown, and writes them into MODEL; `sbn predict` and `Session` then use"
-        " them. The data"
+        " unknown, and writes them into MODEL; `sbn predict` and `Session` then use them. The data"
         " must not have been trained on; files of this version know their training images and"
         " refuse them. At least 100 inputs are needed, 1,000 are better.",
         example="sbn calibrate digits.onnx --data digits",

@@ -27,8 +27,7 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "doctor",
         description="Shows the CPU, the kernel sets it can run, versions, and which packages are"
-        " missing for which verbs. The exit status is 1 if models cannot run on this"
-        " machine.",
+        " missing for which verbs. The exit status is 1 if models cannot run on this machine.",
         example="sbn doctor",
     )
 

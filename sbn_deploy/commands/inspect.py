@@ -70,8 +70,7 @@ def run(options: argparse.Namespace) -> int:
     print(
         f"\n{totals['binary_macs']:,} binary, {totals['int8_macs']:,} 8-bit and"
         f" {totals['float_macs']:,} float multiply-accumulates per sample;"
-        f" {totals['packed_bytes']:,} packed bytes,"
-        f" {totals['file_bytes']:,} bytes in the file;"
+        f" {totals['packed_bytes']:,} packed bytes, {totals['file_bytes']:,} bytes in the file;"
         f" {working:,} bytes of activations at a time per sample"
     )
     return 0

@@ -26,8 +26,7 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "predict",
         description="Prints a model's answers: the class of an image or, depending on the task,"
-        " labels, numbers, or a summary of the map or image. PNG and JPEG files are"
-        " converted to"
+        " labels, numbers, or a summary of the map or image. PNG and JPEG files are converted to"
         " the model's size, colours and pixel range. A .npy file holds uint8 images [H, W, C] or"
         " [N, H, W, C] in the model's pixel range, or normalised float32 input, such as"
         " [N, C, H, W]; for a model trained on numbers, numbers as in its data.",
@@ -78,8 +77,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=share,
         metavar="CONFIDENCE",
         help="for each image, stop sampling noise as soon as more samples, up to --samples"
-        " (default: {MOST_SAMPLES}), would not change its class with this confidence, such"
-        " as 0.99",
+        " (default: {MOST_SAMPLES}), would not change its class with this confidence, such as 0.99",
     )
     parser.add_argument(
         "--threads", type=at_least(1), metavar="T", help="threads (default: one for each core)"

@@ -27,8 +27,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Runs the same inputs through torch and every engine that runs the file:"
         " ONNX files in our kernels with every instruction set of this CPU, stock"
         " onnxruntime and onnx's reference evaluator, TFLite files in each of Larq"
-        " Compute Engine's kernel sets. The exit status is 1 if any of them"
-        " disagrees with torch.",
+        " Compute Engine's kernel sets. The exit status is 1 if any of them disagrees with torch.",
         example="sbn validate digits.onnx --against runs/digits/checkpoint.safetensors\n"
         "  sbn validate net.onnx --against net.py:build --checkpoint net.pt",
     )

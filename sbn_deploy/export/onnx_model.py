@@ -154,8 +154,7 @@ def _check_numbers(member: nn.Module) -> None:
         if wrong:
             raise ModelError(
                 f"{name} contains NaN, {wrong:,} of {value.numel():,} numbers: its training"
-                " diverged,"
-                " or its file is damaged"
+                " diverged, or its file is damaged"
             )
 
 

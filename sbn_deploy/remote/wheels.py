@@ -43,8 +43,7 @@ def candidates(chosen: Path | None) -> list[Path]:
     if older:
         raise RemoteError(
             f"{older[0]}: was built from other code than this ({difference(older[0])} differs);"
-            " build it"
-            " again with `make wheels`"
+            " build it again with `make wheels`"
         )
     raise RemoteError(
         f"no wheel found in {' or '.join(map(str, folders))}; build one with `make wheels`, or"
@@ -73,8 +72,7 @@ def fitting(machine: str, wheels: Sequence[Path], *, chosen: bool) -> Path:
         raise InputError(f"{wheels[0]}: is for {_machine_of(wheels[0])}, the device is {machine}")
     raise RemoteError(
         f"no wheel for {machine} built from this code in {wheels[0].parent}; build one with"
-        " `make wheels`,"
-        " or name one with --wheel"
+        " `make wheels`, or name one with --wheel"
     )
 
 

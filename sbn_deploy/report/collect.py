@@ -94,8 +94,7 @@ class _Collection:
             raise InputError(
                 " ".join(dict.fromkeys(self.notes))
                 or "the measurements contain no results; measure again with sbn benchmark,"
-                " profile or"
-                " evaluate"
+                " profile or evaluate"
             )
         self.note_skipped()
         rules = {record.rule for _, record in self.of_kind(Benchmark)} - {None}

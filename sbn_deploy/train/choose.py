@@ -39,8 +39,7 @@ def choose(images: Dataset) -> str:
             raise ConfigError(
                 f"there is no built-in network for images of {height}x{width} pixels (height x"
                 f" width); choose a size in multiples of {multiple}, as --size {near}, or name a"
-                " network with"
-                " --arch"
+                " network with --arch"
             )
     raise ConfigError(
         f"{name} has inputs of {list(images.input_shape)}, for which there is no built-in"

@@ -85,8 +85,7 @@ def plan(
         smaller = len(images) // (trainer.steps + 1) // parts * parts
         yield (
             f"the last {unused:,} images of each epoch are left out because they do not fill a"
-            " batch;"
-            f" --set batch_size={smaller} uses nearly all"
+            f" batch; --set batch_size={smaller} uses nearly all"
         )
     if trainer.group.count == 1 and steps > 0:
         seconds, size = measured(trainer)

@@ -406,8 +406,8 @@ def test_answers_of_another_run_are_not_taken(numbered: Path, tmp_path: Path) ->
     ("arguments", "message"),
     [
         (["-o", "none/x.json"], "none: no such folder"),
-        (["--batch", "0"], "'0' is not a whole number from 1 up"),
-        (["--threads", "0"], "'0' is not a whole number from 1 up"),
+        (["--batch", "0"], "'0' must be a whole number of at least 1"),
+        (["--threads", "0"], "'0' must be a whole number of at least 1"),
         (["--batch", "2", "--sweep-samples", "2"], "--batch and --sweep-samples exclude"),
     ],
 )

@@ -331,7 +331,7 @@ def evil(path: str) -> None:
         (("net.py:Net",), "what net.py:Net takes is not known; give the shape"),
         (("net.py:Net", "--input", "3by10"), "argument --input: '3by10' is not a shape"),
         (("net.py:Net", *SHAPE, "--checkpoint", "no.pt"), "cannot read no.pt"),
-        (("net.py:Float", "--input", "1x4", "--checkpoint", "net.pt"), "net.pt belongs to another"),
+        (("net.py:Float", "--input", "1x4", "--checkpoint", "net.pt"), "net.pt does not match"),
         (("net.py:Net", *SHAPE, "--checkpoint", "evil.pt"), "evil.pt holds posix.system"),
         (("net.py:Net", *SHAPE, "--checkpoint", "plain.pt"), "not a state dict"),
         (("net.py:Net", *SHAPE, "--task", "guess"), "argument --task: invalid choice: 'guess'"),

@@ -314,9 +314,9 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
     [
         (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is not a device address; write ssh://"),
         (["--remote", "adb:", "--threads", "2"], "--threads does not go with --remote adb:"),
-        (["--remote", "ssh://host", "--compare", "lce"], "LCE is compared with here only"),
-        (["--wheel", "some.whl"], "--wheel goes with --remote"),
-        (["--remote-python", "python3.12"], "--remote-python goes with --remote"),
+        (["--remote", "ssh://host", "--compare", "lce"], "LCE runs on this machine only"),
+        (["--wheel", "some.whl"], "--wheel needs --remote"),
+        (["--remote-python", "python3.12"], "--remote-python needs --remote"),
         (["--images", "3"], "--images goes with --data"),
     ],
 )

@@ -273,7 +273,7 @@ def test_what_does_not_go_with_a_phone(benchmark: Run, more: tuple[str, ...], sa
         (
             ["a b\tdevice", "c\tdevice"],
             "adb:",
-            "there are several phones; name one: 'a b' (its number cannot be given: unplug",
+            "there are several phones; name one: 'a b' (its serial number cannot be used: unplug",
         ),
     ],
 )

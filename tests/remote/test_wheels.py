@@ -98,7 +98,7 @@ def test_other_code(dist: Path) -> None:
     path = dist / NAME.format("1.0", "x86_64")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("sbn_deploy/__init__.py", "")
-    said = r"of other code than this \(sbn_deploy/__init__.py differs\); .*`make wheels`"
+    said = r"from other code than this \(sbn_deploy/__init__.py differs\); .*`make wheels`"
     with pytest.raises(RemoteError, match=said):
         candidates(None)
     with pytest.raises(InputError, match=said):

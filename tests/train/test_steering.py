@@ -346,7 +346,7 @@ def test_the_command(tmp_path: Path) -> None:
             "invalid choice: 'strech' (choose from 'crop', 'pad', 'stretch'); did",
         ),
         (["--size", "9x9x9"], "'9x9x9' is not a size such as 96 or 96x128"),
-        (["--size", "0"], "'0' is not a whole number from 1 up"),
+        (["--size", "0"], "'0' must be a whole number of at least 1"),
     ],
 )
 def test_what_is_mistyped_gets_a_suggestion(
