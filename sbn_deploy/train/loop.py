@@ -93,7 +93,7 @@ def train(
             config = saved.configuration(config)
         elif finished := _finished(config):
             if report is not None:
-                report(f"{config.out} contains a finished run; nothing left to train")
+                report(f"{config.out} holds a finished run; nothing is left to train")
             return finished
     elif not overwrite:
         _check_free(config.out)

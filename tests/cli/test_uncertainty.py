@@ -139,8 +139,8 @@ def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, unknown: li
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sweep-samples", "4,2"], "'4,2' is not in rising order"),
-        (["--sweep-samples", "1,1"], "'1,1' is not in rising order"),
+        (["--sweep-samples", "4,2"], "'4,2' is not in ascending order"),
+        (["--sweep-samples", "1,1"], "'1,1' is not in ascending order"),
         (["--sweep-samples", "0,2"], "'0' must be a whole number of at least 1"),
         (["--sweep-samples", ""], "'' must be a whole number"),
         (["--sweep-samples", "1,70000"], "number of samples must be 1 to 65536, not 70000"),

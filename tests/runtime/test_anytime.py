@@ -188,5 +188,5 @@ def test_unfit_options(tmp_path: Path, options: dict[str, Any], message: str) ->
 
 def test_model_without_noise(tmp_path: Path) -> None:
     session = Session(Classifier.random().write(tmp_path / "single.onnx"))
-    with pytest.raises(InputError, match=r"predict_until does not apply: .* has no noise to draw"):
+    with pytest.raises(InputError, match=r"predict_until does not apply: .* has no noise"):
         session.predict_until(session.preprocess(random_images(1)))

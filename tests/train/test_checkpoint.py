@@ -146,5 +146,5 @@ def test_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Monke
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="choose a folder"):
+    with pytest.raises(OutputError, match="choose a writable folder"):
         checkpoint.save(tmp_path / "file" / "x.safetensors", small(), {})

@@ -66,7 +66,7 @@ def test_what_is_said_before_training(tmp_path: Path) -> None:
     assert "steps: 3 of 10 images in an epoch, 2 epochs to go" in text
     assert "the last 6 images of each epoch are left out" in text
     assert "expected: about" in text
-    assert "classes are of uneven size, 9 to 18: look at the balanced accuracy" in text
+    assert "class sizes are uneven, 9 to 18: look at the balanced accuracy" in text
     assert "best epoch: " in text
     assert "scoring on 8 test images" in text
 
