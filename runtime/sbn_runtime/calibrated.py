@@ -31,7 +31,7 @@ class PredictionSet:
         size: int64 [N], how many.
         probabilities: float32 [N, K], calibrated.
         coverage: the probability that the true label is in the set of an image from the same
-        distribution as those of the calibration.
+            distribution as those of the calibration.
         method: how the sets were made, one of `sbn_runtime.conformal.METHODS`.
     """
 

@@ -265,8 +265,8 @@ def _check_tensors(path: Path, inputs: list[TensorInfo], outputs: list[TensorInf
         raise ModelError(f"{path}: has no input")
     if not inputs[0].shape:
         raise ModelError(
-            f"{path}: does not declare the shape of its input {inputs[0].name!r} is, or it has no"
-            " batch; export the model again"
+            f"{path}: its input {inputs[0].name!r} has no declared shape, or no batch; export the"
+            " model again"
         )
     for kind, node in (*(("input", x) for x in inputs), *(("output", y) for y in outputs)):
         try:

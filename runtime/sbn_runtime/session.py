@@ -36,12 +36,12 @@ class Session:
 
     Args:
         path: an ONNX file written by `sbn export` or `sbn import`; or its content, as bytes or as a
-        file opened in binary mode.
+            file opened in binary mode.
         threads: number of threads that share the work of one call; by default
             as many as there are cores that this process may use, by its affinity and the quota
             of its control group, of the fast ones where a CPU has two kinds.
         spin: whether threads that wait for work spin, which is faster, or sleep, which leaves the
-        cores to others.
+            cores to others.
 
     Attributes:
         inputs, outputs: of the model.
@@ -184,8 +184,8 @@ class Session:
 
         Args:
             reject: for a calibrated classifier, give images unlike those of the calibration the
-            label -1: "unknown" for 0.05, or the share of ordinary images that this may refuse, one
-            of `calibration.unknown.shares`. The other fields of a `Prediction` are unaffected.
+                label -1: "unknown" for 0.05, or the share of ordinary images that this may refuse, one
+                of `calibration.unknown.shares`. The other fields of a `Prediction` are unaffected.
 
         Takes and raises what `run` does, and ModelError for the task "none" and for `reject`
         with a file that is not calibrated; InputError for another share.

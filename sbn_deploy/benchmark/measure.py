@@ -40,7 +40,7 @@ def measure(
         settings: how; `max_seconds` is given.
         say: is called with what is about to be measured.
         progress: is called with the share done, 0 to 1. Raises what the engines raise, and
-        ModelError if one dies.
+            ModelError if one dies.
     """
     assert settings.max_seconds is not None
     machine = describe()

@@ -76,7 +76,7 @@ def train(
             finished, its result is returned.
         overwrite: replace what an earlier run left in `config.out`.
         report: is called with lines that describe the training, its expected duration, and the
-        steps after it.
+            steps after it.
 
     Raises:
         ConfigError: unknown names, settings that contradict each other, the data or the run to

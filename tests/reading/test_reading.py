@@ -153,7 +153,9 @@ def test_names_of_classes_are_a_list(tmp_path: Path, classes: NDArray[Any]) -> N
     path = tmp_path / "set.npz"
     np.savez(path, images=IMAGES, labels=LABELS, classes=classes)
     for read in (data.stream_test, lambda spec: data.load(spec, "train")):
-        with pytest.raises(ConfigError, match=r"classes is <U[13] .*; it must be a list of \[K\]"):
+        with pytest.raises(
+            ConfigError, match=r"classes is <U[13] .*; it must be a list of K names"
+        ):
             read(f"npz:{path}")
 
 

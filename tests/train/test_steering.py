@@ -195,7 +195,7 @@ def test_a_run_is_not_replaced_unless_told(tmp_path: Path) -> None:
     assert f"sbn train --from {tmp_path / CHECKPOINT} --out DIR" in str(caught.value)
     said: list[str] = []
     train(config, resume=True, report=said.append)
-    assert said == [f"{tmp_path} contains a finished run; nothing left to train"]
+    assert said == [f"{tmp_path} holds a finished run; nothing is left to train"]
     before = (tmp_path / CHECKPOINT).read_bytes()
     train(small(tmp_path, seed=1), overwrite=True)
     assert (tmp_path / CHECKPOINT).read_bytes() != before
