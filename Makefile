@@ -42,7 +42,7 @@ help:  ## list the targets
 demo: $(STAMPS)/demo  ## train, export, validate and compare on handwritten digits (about 6 minutes)
 	$(BIN)/sbn demo
 
-test: $(STAMPS)/dev  ## all that must pass: lint, native tests, Python tests
+test: $(STAMPS)/dev  ## everything that must pass: lint, native tests, Python tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint prepared
 	@$(MAKE) --no-print-directory python-test
 
@@ -79,11 +79,11 @@ test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: Python 3.12 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/engines $(ARGS)
 
-sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 that draw their signs, 500 in LCE (about an hour)
+sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE (about an hour)
 	$(PYTEST) --hypothesis-profile=thorough tests/converters/test_random_networks.py \
 		tests/converters/test_drawn_networks.py tests/converters/tflite/test_random_networks.py
 
-soak: $(STAMPS)/dev  ## damaged files of every format and disturbed commands, on from the last run; `make soak CASES=100000 FORMATS=onnx`
+soak: $(STAMPS)/dev  ## damaged files of every format and interrupted commands, continuing from the last run; `make soak CASES=100000 FORMATS=onnx`
 	$(BIN)/python -m tests.soak $(FORMATS) $(if $(CASES),--cases $(CASES))
 
 soak-sanitized: $(STAMPS)/dev  ## 2,000 damaged files of one operator in the library, under sanitizers (10 minutes)
@@ -123,7 +123,7 @@ bench: $(STAMPS)/dev  ## time the C++ kernels and whole networks on this machine
 models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `make models CIFAR10=PATH` those for CIFAR-10 too
 	$(BIN)/python models/make_models.py $(if $(CIFAR10),--cifar10 '$(CIFAR10)')
 
-bench-repeat: $(STAMPS)/demo  ## is every run of sbn benchmark in the interval of another? (about 3 minutes)
+bench-repeat: $(STAMPS)/demo  ## whether repeated runs of sbn benchmark lie in the intervals of each other (about 3 minutes)
 	mkdir -p runs
 	$(BIN)/sbn export models/cifar-vgg-s/checkpoint.safetensors -o runs/repeat.onnx
 	$(BIN)/python -m tests.tools.repeatability runs/repeat.onnx
@@ -137,7 +137,7 @@ published: $(STAMPS)/dev  ## export networks of published methods in full size a
 docs: $(STAMPS)/dev  ## the documentation as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
 
-clean:  ## delete what was built and installed here, and runs/
+clean:  ## delete the build, the environment and runs/
 	rm -rf .venv build dist runs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find sbn_deploy converters runtime tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

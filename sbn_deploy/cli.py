@@ -35,19 +35,19 @@ VERBS = {
     "estimators": "compare gradient estimators with the true gradient",
     "experiment": "compare training choices over several seeds",
     "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
-    "import": "turn a model of Larq Compute Engine into such an ONNX file",
+    "import": "turn a network from another tool into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",
     "predict": "classify images",
-    "calibrate": "make a model's confidence come true, on held-out data",
+    "calibrate": "calibrate a model's confidence on held-out data",
     "evaluate": "measure accuracy on a test set",
     "benchmark": "measure latency and throughput",
     "profile": "show where the time goes, layer by layer",
-    "report": "bring measurements into one page to read",
-    "sweep": "measure every form of a checkpoint, and say which to ship",
+    "report": "turn measurements into one page to read",
+    "sweep": "measure every form of a checkpoint and recommend one",
     "card": "write a model card from measurements",
     "inspect": "list a model's layers, multiply-accumulates and packed bytes",
     "bundle": "pack a model and its library for a phone or another machine",
-    "doctor": "show what this machine offers and what is missing",
+    "doctor": "show what this machine can run and what is missing",
     "demo": "train, export, validate, and compare with fp32, in minutes",
 }
 
@@ -103,7 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # What a terminal's encoding lacks becomes `?`, and no reason to stop after the work.
+            # Characters missing in the terminal's encoding become `?` instead of an error after the
+            # work.
             stream.reconfigure(errors="replace")
     try:
         return _run(arguments)
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if "No usable temporary directory" in str(error):
             return _fail(
-                "there is no temporary folder that can be written to; make one, or set TMPDIR:"
+                "there is no writable temporary folder; create one, or set TMPDIR:"
                 f" {error.strerror or error}"
             )
         where = f"{error.filename}: " if error.filename else ""

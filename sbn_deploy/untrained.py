@@ -40,7 +40,7 @@ def export_untrained(
 
     Args:
         arch: name in the registry.
-        form: which networks the file holds. Its seed is that of all weights and inputs, too.
+        form: which networks the file holds. Its seed also determines all weights and inputs.
         settings: of the architecture, where not the defaults; or fields of the form, as
             `activations="stochastic"`.
 

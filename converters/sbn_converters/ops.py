@@ -47,7 +47,7 @@ MAX_PIXEL_PRODUCTS = 1 << 12
 # So few that the whole sum stays below 2^24, where float32 counts exactly. So do the sums of
 # 2 p - 255 that networks are trained with, for weights up to 127.
 MAX_EXACT_PIXEL_PRODUCTS = ((1 << 24) - 1) // (255 * 128)
-# A padded image has at most so many pixels, or so many times those of the image: what a window
+# Limits of a padded image, in pixels and relative to the image: what a window
 # slides over takes memory in proportion, and a file of a few bytes must not ask for gigabytes.
 # Dilated kernels need padding of more than a small image's size; nothing known needs this much.
 MAX_PADDED_PIXELS = 1 << 14
@@ -580,7 +580,7 @@ OPERATORS = (
     ),
     Operator(
         "StochasticSign",
-        "Draws packed signs: +1 with probability F(x), where F is symmetric, F(-x) = 1 - F(x),"
+        "Samples packed signs: +1 with probability F(x), where F is symmetric, F(-x) = 1 - F(x),"
         " and linear between 64 knots. With k = min(|x|, 32767), i = k // 512, j = k % 512 and"
         " p = start[i] + rise[i] * j // 512, the sign is +1 where r < p if x >= 0, and where"
         " r < 65535 - p if x < 0; r is a 16-bit random number. So a larger x never turns +1 into"
@@ -588,10 +588,10 @@ OPERATORS = (
         " Random numbers come from Threefry4x32 with 12 rounds (Salmon et al., Parallel random"
         " numbers: as easy as 1, 2, 3, SC 2011), keyed by (seed mod 2^32, seed / 2^32, layer,"
         " sample), counter (c / 2, p / 4, 0, 0) for channel c of pixel p = y W + x: pixel p"
-        " takes word p % 4, an even channel its low half. A sample is thus one network: it"
-        " draws the same for every image of any batch.",
+        " takes word p % 4, an even channel its low half. A sample is thus one network: it is"
+        " the same for every image of any batch.",
         (
-            Tensor("X", "int16", "[N, ..., C]", "what the signs are drawn from"),
+            Tensor("X", "int16", "[N, ..., C]", "what the signs are sampled from"),
             Tensor("table", "int32", "[2, 64]", "start and rise of F, constant; F never falls"),
             Tensor("seed", "int64", "[]", "0 to 2^63 - 1"),
             Tensor("first_sample", "int64", "[]", "number of the first sample, 0 to 2^31 - S"),

@@ -1,4 +1,4 @@
-"""Drawing noise samples, or members, only until more of them would not change the answer."""
+"""Samples noise, or members, only until more would not change the answer."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ def flip_probability(samples: NDArray[np.float64], total: int) -> NDArray[np.flo
     """How probable it is that the most probable class of `total` samples will be another.
 
     Let d be the differences, sample by sample, between the probabilities of the leading
-    class and of a rival, of which `overturn_probability` says how probable it is that
-    their final mean is negative. The label changes only if that happens for some rival,
-    so the sum over rivals bounds its probability. It changes, too, only if the final
-    mean of the margins, lead minus the best of the others in each sample, is negative:
-    a second bound. The smaller one is taken.
+    class and of another class; `overturn_probability` is the probability that their final
+    mean is negative. The label changes only if that happens for some other class, so the sum
+    over the other classes bounds its probability. It also changes only if the final mean of
+    the margins, lead minus the best of the others in each sample, is negative: a second
+    bound. The smaller one is returned.
 
     Args:
         samples: probabilities float64 [n, N, K], n at least 1, or those times weights of at
@@ -128,12 +128,12 @@ def flip_probability(samples: NDArray[np.float64], total: int) -> NDArray[np.flo
     images = np.arange(samples.shape[1])
     lead = samples.mean(axis=0).argmax(axis=1)
     of_lead = samples[:, images, lead]
-    rivals = overturn_probability(of_lead[:, :, np.newaxis] - samples, total)
-    rivals[images, lead] = 0
+    overturned = overturn_probability(of_lead[:, :, np.newaxis] - samples, total)
+    overturned[images, lead] = 0
     others = samples.copy()
     others[:, images, lead] = 0
     margin = overturn_probability(of_lead - others.max(axis=2), total)
-    bound: NDArray[np.float64] = np.minimum(rivals.sum(axis=1), margin)
+    bound: NDArray[np.float64] = np.minimum(overturned.sum(axis=1), margin)
     return bound
 
 

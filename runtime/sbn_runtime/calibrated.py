@@ -1,4 +1,4 @@
-"""What a calibrated classifier answers: probabilities, sets, and which images are unknown."""
+"""Answers of a calibrated classifier: probabilities, sets, and which images are unknown."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SHARE = 0.05
 
 @dataclass(frozen=True)
 class PredictionSet:
-    """For each of N images the labels among which the true one is, at a stated probability.
+    """For each of N images a set of labels that contains the true one with a stated probability.
 
     Attributes:
         labels: bool [N, K], which classes are in the set; at least the most probable one is.
         size: int64 [N], how many.
         probabilities: float32 [N, K], calibrated.
-        coverage: the probability that the true label is in the set of an image that is drawn
-            like those of the calibration.
+        coverage: the probability that the true label is in the set of an image from the same
+            distribution as those of the calibration.
         method: how the sets were made, one of `sbn_runtime.conformal.METHODS`.
     """
 
@@ -44,7 +44,7 @@ class PredictionSet:
 
 @dataclass(frozen=True)
 class Interval:
-    """For each number the interval in which the true one is, at a stated probability.
+    """For each number an interval that contains the true one with a stated probability.
 
     Attributes:
         low, high: float64 [N, ...], of the shape of the answers.
@@ -109,8 +109,8 @@ class Answered:
         assert known is not None
         if known.score == ood.ENERGY and self.logits is None:
             raise ModelError(
-                "the model gives no logits, of which its score of unknown images is made;"
-                " calibrate it again with `sbn calibrate`"
+                "the model has no logits, which its score of unknown images needs; calibrate it"
+                " again with `sbn calibrate`"
             )
         refused: NDArray[np.bool_] = ood.score(known.score, self.rows, self.logits) > threshold
         return refused

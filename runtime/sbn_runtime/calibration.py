@@ -1,4 +1,4 @@
-"""What a file knows of its own confidence: temperatures, quantiles of scores, thresholds.
+"""A file's calibration: temperatures, quantiles of scores, thresholds.
 
 `sbn calibrate` measures it on held-out images and writes it into the metadata of the file, under
 "calibration", as JSON. What follows is normative for every runtime; all numbers are float64.
@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Unknown:
-    """How images that are unlike the ordinary ones are found.
+    """How images unlike the ordinary ones are detected.
 
     Attributes:
         score: one of `sbn_runtime.ood.SCORES`; an image is unknown if it is above the threshold.
@@ -130,7 +130,7 @@ class Calibration:
         """Which labels are in the set of each image, bool [N, K]; see `sbn_runtime.conformal`.
 
         Raises InputError for an unknown method, a coverage that was not measured, and
-        class-conditional sets where there are none for so many networks.
+        class-conditional sets if there are none for this many networks.
         """
         if method not in conformal.METHODS:
             raise InputError(

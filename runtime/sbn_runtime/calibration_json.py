@@ -106,7 +106,7 @@ def _read(said: Any) -> Calibration:
     quantiles.finish()
     entries.finish("version")
     if not re.fullmatch("[0-9a-f]{64}", found.weights_sha256):
-        raise _Damaged("weights_sha256 is no digest")
+        raise _Damaged("weights_sha256 is not a digest")
     return found
 
 

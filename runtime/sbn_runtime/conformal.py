@@ -1,8 +1,8 @@
 """Prediction sets and intervals with a guarantee: split conformal prediction.
 
-Scores say how badly a label fits an image. Those of the true labels of n held-out images give a
-quantile; the set of a new image holds the labels whose score is not above it. If the new image
-is drawn like the held-out ones, the true label is in its set with a probability of at least
+Scores say how badly a label fits an image. The scores of the true labels of n held-out images give
+a quantile; the set of a new image contains the labels whose score is not above it. If the new image
+comes from the same distribution, the true label is in its set with a probability of at least
 `coverage`, whatever the network (Vovk et al. 2005; Angelopoulos and Bates 2023, section 1).
 
 What follows is normative for every runtime; all numbers are float64:

@@ -26,8 +26,8 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
 }
-"""Names of Pillow's formats that are read, with their suffixes. Others run programs (EPS) or
-load plugins that nobody needs here."""
+"""Names of Pillow's formats that are read, with their suffixes. Others run programs (EPS) or load
+plugins that are not needed here."""
 PLUGINS = {
     "HEIF": ("pillow-heif", "pillow_heif", "register_heif_opener", (".heic", ".heif", ".hif")),
     "AVIF": ("pillow-avif-plugin", "pillow_avif", "", (".avif",)),

@@ -1,4 +1,4 @@
-"""The networks of a classifier one after another: noise samples, members, or the only one."""
+"""The networks of a classifier one after another: noise samples, members, or a single one."""
 
 from __future__ import annotations
 

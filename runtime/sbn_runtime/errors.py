@@ -1,6 +1,6 @@
 """Errors that sbn-deploy raises on bad input.
 
-Every message says what is wrong, where, and how to mend it. The command line
+Every message says what is wrong, where, and how to fix it. The command line
 prints the message on one line and exits with status 2.
 """
 
@@ -26,7 +26,7 @@ class InputError(SbnError):
 
 
 class IsaError(SbnError):
-    """A kernel set was asked for that does not exist or that this CPU lacks."""
+    """The requested kernel set does not exist, or this CPU lacks it."""
 
 
 class ArtifactError(SbnError):
@@ -46,7 +46,7 @@ class OutputError(SbnError):
 
 
 class MissingDependencyError(SbnError):
-    """An optional package is needed for what was asked."""
+    """An optional package is needed for the request."""
 
 
 class RemoteError(SbnError):
@@ -60,7 +60,7 @@ LONGEST = 300
 def reason(failure: Exception) -> str:
     """What an exception says, on one line."""
     if isinstance(failure, RecursionError):
-        return "it is nested too deep"
+        return "it is nested too deeply"
     if isinstance(failure, MemoryError):
         return "it does not fit into memory"
     text = getattr(failure, "strerror", None) or str(failure) or type(failure).__name__

@@ -28,8 +28,8 @@ DOMAIN = "sbn"
 METADATA_KEY = "sbn"
 # About a level-2 cache: activations beyond it make a large batch slower than its images.
 _CACHE_BYTES = 1 << 20
-# Samples of an image share what precedes the first noise: so many are drawn together
-# even where they leave the cache.
+# Samples of an image share what precedes the first noise: up to this many are batched, even beyond
+# the cache.
 _SAMPLES_TOGETHER = 32
 Feeds = Mapping[str, NDArray[Any]]
 _DTYPES = {"float": "float32", "double": "float64"}
@@ -64,7 +64,7 @@ class Executor:
                 onnxruntime.InferenceSession,
                 str(path) if content is None else content,
                 options,
-                # A list of providers skips the search for accelerators.
+                # Naming the providers skips the search for accelerators.
                 providers=["CPUExecutionProvider"],
                 # It would print, and load the file once more.
                 enable_fallback=0,
@@ -74,8 +74,8 @@ class Executor:
             self.outputs = [describe_input(node) for node in outputs]
             self._controls = {n.name for n in self._session.get_overridable_initializers()}
             said = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
-        # A file may hold anything, and onnxruntime's bindings answer with any exception, among
-        # them TypeError and UnicodeDecodeError for names.
+        # Files may contain anything, and onnxruntime's bindings may raise any exception, such as
+        # TypeError and UnicodeDecodeError for names.
         except Exception as error:
             raise ModelError(f"{path}: cannot be loaded: {_reason(error)}") from error
         self.metadata = _metadata(path, said)
@@ -169,8 +169,7 @@ class Executor:
             return np.concatenate(parts, axis)
         except ValueError as error:
             raise ModelError(
-                f"{self._path}: its outputs do not have the shapes that it states; export the"
-                " model again"
+                f"{self._path}: its outputs do not have the declared shapes; export the model again"
             ) from error
 
     def _compute(self, names: list[str], feeds: Feeds) -> list[NDArray[Any]]:
@@ -189,7 +188,7 @@ class Executor:
         defaults = sampling.defaults(self.metadata)
         if defaults is None or not self.rows:
             raise ModelError(
-                f"{self._path}: does not say how its noise is sampled; export the model again"
+                f"{self._path}: does not record how its noise is sampled; export the model again"
             )
         return defaults
 
@@ -224,7 +223,7 @@ class Executor:
 
 
 def _split(feeds: Feeds, size: int) -> Iterator[Feeds]:
-    """The batch in pieces of at most so many images."""
+    """The batch in pieces of at most this many images."""
     count = max((len(x) for x in feeds.values() if x.ndim), default=1)
     if count <= size:
         yield feeds
@@ -266,8 +265,8 @@ def _check_tensors(path: Path, inputs: list[TensorInfo], outputs: list[TensorInf
         raise ModelError(f"{path}: has no input")
     if not inputs[0].shape:
         raise ModelError(
-            f"{path}: does not say of what shape its input {inputs[0].name!r} is, or it has no"
-            " batch; export the model again"
+            f"{path}: its input {inputs[0].name!r} has no declared shape, or no batch; export the"
+            " model again"
         )
     for kind, node in (*(("input", x) for x in inputs), *(("output", y) for y in outputs)):
         try:

@@ -1,4 +1,4 @@
-"""What users give a model, checked against what it takes."""
+"""Checks of users' input against what a model takes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def as_feeds(given: Given, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[An
         sizes = {n.name: len(feeds[n.name]) for n in inputs if n.shape[:1] == batch}
         if len(set(sizes.values())) > 1:
             counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
-            raise InputError(f"the inputs of one batch must be equally many: {counts}")
+            raise InputError(f"the inputs must have the same batch size: {counts}")
     return feeds
 
 

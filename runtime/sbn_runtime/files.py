@@ -1,4 +1,4 @@
-"""Writing files that appear whole or not at all."""
+"""Writes files atomically."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from .errors import OutputError
 
 
 def check_writable(folder: Path) -> None:
-    """Makes the folder if need be and makes sure that files can be written there.
-
-    For use before long work whose result goes there. Raises OutputError.
+    """Creates the folder if needed and checks that files can be written there, before long work.
+    Raises OutputError.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +42,4 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot write {path}: {error.strerror}; choose a folder that can be written to"
-    )
+    return OutputError(f"cannot write {path}: {error.strerror}; choose a writable folder")

@@ -1,4 +1,4 @@
-"""Images of any size in the size of a network's input, in whole numbers.
+"""Resizes images to a network's input size, in integer arithmetic.
 
 docs/images.md defines every step; programs in other languages follow it bit for bit.
 """
@@ -27,7 +27,7 @@ def fitted(image: Image, height: int, width: int, fit: Fit) -> Image:
 
     - crop: the largest part from the middle that has the proportions of the result.
     - pad: the whole image in the middle of a black one.
-    - stretch: the whole image, whatever becomes of its proportions.
+    - stretch: the whole image, with its proportions distorted.
 
     Args:
         image: uint8 [H, W, C].

@@ -1,4 +1,4 @@
-"""What users name by its place: model files, and image files in the place of arrays."""
+"""Inputs given as paths: model files, and image files instead of arrays."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def read_images(paths: Sequence[Path], wanted: Preprocess | Standardize) -> NDAr
             if not wanted.fit and raster.pixels.shape[:2] != (wanted.height, wanted.width):
                 raise InputError(
                     f"has {raster.pixels.shape[0]}x{raster.pixels.shape[1]} pixels (height x"
-                    f" width), and the model takes {wanted.height}x{wanted.width} and does not say"
-                    " how others are fitted; export it again"
+                    f" width), and the model takes {wanted.height}x{wanted.width} and does not"
+                    " record how others are fitted; export it again"
                 )
             images.append(wanted.fitted(raster))
         except InputError as error:

@@ -66,8 +66,8 @@ class Members:
         self.count = len(self._names)
         if self.count < 2:
             raise InputError(
-                f"{path}: does not keep its members apart, so that some of them could be computed"
-                " alone; export it again"
+                f"{path}: does not keep its members apart, so single members cannot be run;"
+                " export it again"
             )
         self._sessions: dict[tuple[int, int], onnxruntime.InferenceSession] = {}
 
@@ -88,8 +88,8 @@ class Members:
         if {answer.shape for answer in found} != {(1, *found[0].shape[1:])}:
             shapes = ", ".join(str(list(answer.shape)) for answer in found)
             raise ModelError(
-                f"{self._path}: its members answer with the shapes {shapes}, not each [1, N, K];"
-                " export the model again"
+                f"{self._path}: its members have outputs of the shapes {shapes}, not each [1, N,"
+                " K]; export the model again"
             )
         return np.concatenate(found)
 

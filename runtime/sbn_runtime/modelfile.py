@@ -1,4 +1,4 @@
-"""A first look at an ONNX file, without the onnx package.
+"""Reads facts of an ONNX file without the onnx package.
 
 Reads just enough of the protobuf encoding to say which operator domains a model imports,
 whether its constants are as large as they claim, and which files hold constants beside it, at a
@@ -167,7 +167,7 @@ def _check_name(path: Path) -> None:
     except UnicodeEncodeError:
         usable = False
     if not usable:
-        raise ModelError(f"{path}: the name of a model must be UTF-8 without NUL; rename the file")
+        raise ModelError(f"{path}: a model's file name must be UTF-8 without NUL; rename the file")
 
 
 def message_fields(

@@ -36,7 +36,7 @@ def library_path() -> Path:
 def available_isas() -> tuple[str, ...]:
     """The kernel sets that this CPU can run.
 
-    Slowest first, but which of the two of 64-bit ARM is faster depends on the core.
+    Slowest first; of the two for 64-bit ARM, the faster depends on the core.
     """
     library = _library()
     return tuple(name for name in ISAS if library.sbn_isa_available(name.encode()))
@@ -64,7 +64,7 @@ def native_version() -> str:
 def clock_ghz() -> float:
     """The clock of the core that this thread runs on, measured now, in 10^9 cycles a second.
 
-    Takes about 0.1 ms. A thread that is interrupted meanwhile measures too little.
+    Takes about 0.1 ms. If the thread is interrupted, the result is too low.
     """
     library = _library()
     begin = perf_counter_ns()
@@ -91,8 +91,8 @@ def select_isa() -> None:
 def forced_isa(name: str) -> Iterator[None]:
     """Sessions started inside use the kernel set `name`, as if SBN_ISA named it.
 
-    It sets SBN_ISA and the library's kernel set, both of the whole process: sessions that
-    other threads start meanwhile use `name` too, as do processes that are started inside.
+    It sets SBN_ISA and the library's kernel set, both of the whole process: sessions started by
+    other threads during this time use `name` too, as do processes started inside.
     Sessions started before keep their own. Afterwards all is as before.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Scores that say how unlike the images of training an image is: higher is stranger.
+"""Scores of how unlike the training images an image is; higher is more unusual.
 
 Of the logits z_r and probabilities p_r of each network that was averaged, float64:
 

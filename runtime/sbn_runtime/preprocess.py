@@ -121,8 +121,8 @@ class Preprocess:
             raise ModelError(f"the model takes numbers of shape {fields['shape']}, not images")
         if (other := fields.get("interpolation", INTERPOLATION)) != INTERPOLATION:
             raise ModelError(
-                f"the model takes images resized by {other!r}, which this version does not know;"
-                " use a newer one"
+                f"the model takes images resized by {other!r}, which this version does not"
+                " support; use a newer one"
             )
         try:
             self = cls(
@@ -225,7 +225,7 @@ def preprocess_from(fields: Mapping[str, Any]) -> Preprocess | Standardize:
 
 
 def _numbers(values: Any) -> tuple[float, ...]:
-    """Raises TypeError or ValueError for what is no list of finite numbers."""
+    """Raises TypeError or ValueError unless it is a list of finite numbers."""
     if isinstance(values, str):
         raise TypeError(values)
     numbers = tuple(float(value) for value in values)

@@ -1,4 +1,4 @@
-"""What a decoder made of an image file, and its colours and orientation in whole numbers.
+"""A decoded image file, and its colours and orientation in integer arithmetic.
 
 docs/images.md defines every step; programs in other languages follow it bit for bit.
 """

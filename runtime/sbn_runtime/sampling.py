@@ -1,4 +1,4 @@
-"""Which noise samples of a stochastic model are drawn."""
+"""Which noise samples of a stochastic model are taken."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Draw(NamedTuple):
 
 
 def defaults(metadata: Mapping[str, Any]) -> Draw | None:
-    """What a model draws unless told otherwise; None if its metadata does not say."""
+    """A model's default samples; None if its metadata has none."""
     seed, count = metadata.get("noise_seed"), metadata.get(SAMPLES)
     try:
         return Draw(check_seed(seed), check_samples(count))

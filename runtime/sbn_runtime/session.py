@@ -31,31 +31,30 @@ __all__ = ["Session", "TensorInfo", "session_options"]
 class Session:
     """Runs one exported model on the CPU with the bit-packed kernels.
 
-    A session may be used by several threads at once. It can be pickled, unless it was made of
-    bytes: the file is opened again where it arrives.
+    A session may be used by several threads at once. It can be pickled unless it was created from
+    bytes: unpickling opens the file again.
 
     Args:
-        path: an ONNX file written by `sbn export` or `sbn import`; or its content, as bytes or
-            as a file that was opened for reading bytes.
+        path: an ONNX file written by `sbn export` or `sbn import`; or its content, as bytes or as a
+            file opened in binary mode.
         threads: number of threads that share the work of one call; by default
             as many as there are cores that this process may use, by its affinity and the quota
             of its control group, of the fast ones where a CPU has two kinds.
-        spin: whether threads that wait for work look for it all the time, which is faster, or
-            sleep, which leaves the cores to others meanwhile.
+        spin: whether threads that wait for work spin, which is faster, or sleep, which leaves the
+            cores to others.
 
     Attributes:
-        inputs, outputs: what the model takes and gives.
+        inputs, outputs: of the model.
         task: what the first output means, one of `sbn_runtime.tasks.NAMES`: classification,
             multilabel, regression, segmentation, image (to image), none.
-        stochastic: whether the model draws noise, so that `samples` and `seed` apply.
+        stochastic: whether the model samples noise, so that `samples` and `seed` apply.
         calibration: what `sbn calibrate` wrote into the file, None where it did not. With it,
             all methods but `run` answer with calibrated probabilities.
-        metadata: what `sbn export` noted about the model: sbn_deploy (version),
+        metadata: what `sbn export` recorded about the model: sbn_deploy (version),
             checkpoint_sha256, arch, config, data, task, members, weights, seed,
-            activations, samples and noise_seed (what is drawn by default),
-            preprocess, classes, test_accuracy, training_images, calibration. A file of
-            `sbn import` says what it was imported from, but not how images are normalised or
-            classes called.
+            activations, samples and noise_seed (the defaults of the noise),
+            preprocess, classes, test_accuracy, training_images, calibration. A file of `sbn import`
+            records what it was imported from, but neither normalisation nor class names.
             Empty for a file from elsewhere.
 
     Raises:
@@ -98,7 +97,7 @@ class Session:
         A sample of the noise is one fixed network, the same for every image and however
         a batch is computed. Of S samples of M members, `member_logits` [M * S, N, K] has
         first all samples of member 0; `probabilities` [N, K] is the mean of its softmax.
-        So it is with the `member_` outputs of other tasks.
+        The `member_` outputs of other tasks are the same.
 
         Args:
             x: the batch, of the dtype and shape that `inputs` states: float32
@@ -106,14 +105,14 @@ class Session:
                 pixels; imported models take [N, H, W, C]. `preprocess` makes it from images.
                 For several inputs, arrays by the names of the inputs. Paths of image files are
                 read as `preprocess` does.
-            samples: noise samples to draw, 1 to 65,536; None for as many as were exported.
+            samples: noise samples, 1 to 65,536; None for the exported number.
             seed: of the noise, 0 to 2^63 - 1; None for the exported one. The first
                 samples of a seed are the same whatever `samples` is.
 
         Raises:
             InputError: wrong dtype or shape, an empty batch, NaN or infinity; `samples` or `seed`
                 out of range, or given to a model without noise.
-            ModelError: a kernel found the model inconsistent.
+            ModelError: the model is inconsistent.
         """
         feeds = self._feeds(x)
         draw = self._draw(samples, seed)
@@ -171,7 +170,7 @@ class Session:
         samples: int | None = None,
         seed: int | None = None,
     ) -> NDArray[Any] | Prediction | Estimate:
-        """The answer to each input; or, with `return_uncertainty`, also how sure it is.
+        """The answer to each input; with `return_uncertainty`, also its uncertainty.
 
         - classification: the most probable class, int64 [N]; or a `Prediction`.
         - segmentation: the most probable class of each pixel, int64 [N, H, W]; or a
@@ -180,14 +179,14 @@ class Session:
           `Prediction`.
         - regression, image: the numbers, float32 [N, ...]; or an `Estimate`.
 
-        Of a single network the mutual information and the standard deviation are 0 and the
+        For a single network the mutual information and the standard deviation are 0 and the
         agreement is 1.
 
         Args:
-            reject: of a calibrated classifier, give images that are unlike those of the
-                calibration the label -1: "unknown" for 0.05, or the share of ordinary images
-                that this may refuse, one of `calibration.unknown.shares`. What else a
-                `Prediction` says of such an image is as without.
+            reject: for a calibrated classifier, give images unlike those of the calibration the
+                label -1: "unknown" for 0.05, or the share of ordinary images that this may refuse,
+                one of `calibration.unknown.shares`. The other fields of a `Prediction` are
+                unaffected.
 
         Takes and raises what `run` does, and ModelError for the task "none" and for `reject`
         with a file that is not calibrated; InputError for another share.
@@ -213,11 +212,11 @@ class Session:
         samples: int | None = None,
         seed: int | None = None,
     ) -> PredictionSet | Interval:
-        """Answers with a guarantee: labels, or intervals, that hold the truth this often.
-
-        Of a calibrated classifier the set of labels of each image, of a calibrated regression the
-        interval of each number. The guarantee is for inputs that are drawn like those of the
-        calibration, on average over calibrations, and exact for the counts of networks that were
+        """Answers with a guarantee: sets of labels, or intervals, that contain the truth this
+        often. For a calibrated classifier the set of labels of each image, for a calibrated
+        regression the interval of each number. The guarantee is for inputs from the same
+        distribution as those of the calibration, on average over calibrations, and exact for the
+        counts of networks that were
         measured (`calibration.networks`). On shifted inputs it does not hold.
 
         Args:
@@ -252,7 +251,7 @@ class Session:
         group: int = anytime.GROUP,
         seed: int | None = None,
     ) -> Anytime:
-        """Draws noise samples of each image only until more would not change its label.
+        """Samples noise for each image only until more samples would not change its label.
 
         Samples are drawn in groups. After each, an image is done if its label would be
         another after `max_samples` with probability at most 1 - `confidence`. That
@@ -260,10 +259,10 @@ class Session:
         leading class and the others, sample by sample (`sbn_runtime.anytime` has the
         formulas). So a label is that of `predict` with `max_samples` samples with
         probability at least `confidence`, if the differences are independent and about
-        normal and the prior of the test holds; as a posterior probability it needs no
-        correction for looking often. It is certain where no samples to come could
-        overturn the lead, and for images that are never done: they get all samples, and
-        the very answer of `predict`.
+        normal and the prior of the test holds; as a posterior probability it needs no correction
+        for repeated checks. It is certain where no samples to come could
+        overturn the lead, and for images that are never decided early: they get all samples, and
+        the same answer as from `predict`.
 
         Of an ensemble without noise the members take the place of samples: only those of a
         group are computed, in a graph that is cut to them. Of a calibrated file the label is
@@ -278,7 +277,7 @@ class Session:
             seed: as for `run`.
 
         Raises:
-            InputError: as `run` does, and for a model without noise that is no ensemble.
+            InputError: as `run` does, and for a single network without noise.
             ModelError: as `run` does, and for another task than classification.
         """
         feeds = self._feeds(x)
@@ -308,7 +307,7 @@ class Session:
     def predict_within(
         self, x: Given | Files, *, ms: float, max_samples: int = 32, seed: int | None = None
     ) -> Anytime:
-        """The best answer that fits into a time: as many noise samples, or members, as do.
+        """The best answer within a time: as many noise samples, or members, as fit.
 
         How long one takes is measured on this device: by the first call for a number of images,
         which begins with a single sample, and again by every call. One sample is always drawn,
@@ -358,8 +357,8 @@ class Session:
         fields = self.metadata.get("preprocess")
         if not isinstance(fields, dict):
             raise ModelError(
-                f"{self._path}: does not say how images are normalised; give it float32 input, or"
-                " export it with --preprocess"
+                f"{self._path}: does not record how images are normalised; give it float32"
+                " input, or export it with --preprocess"
             )
         preprocess = preprocess_from(fields)
         paths = as_paths(images)
@@ -372,7 +371,8 @@ class Session:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._executor.content is not None:
             raise InputError(
-                f"{self._path}: a session of bytes cannot be pickled; make it from a path"
+                f"{self._path}: a session created from bytes cannot be pickled; create it from a"
+                " path"
             )
         return _reopened, (str(self._path.absolute()), self._threads, self._spin)
 
@@ -427,7 +427,7 @@ class Session:
         return None
 
     def _no_noise(self) -> str:
-        return f"{self._path} has no noise to draw; export it with `--activations stochastic`"
+        return f"{self._path} has no noise; export it with `--activations stochastic`"
 
     def _read_calibration(self) -> Calibration | None:
         """Raises ModelError where it is damaged, for another model, or of other weights."""
@@ -475,8 +475,8 @@ class Session:
             return CLASSIFICATION if TASKS[CLASSIFICATION].answer in names else NONE
         if said not in NAMES:
             raise ModelError(
-                f"{self._path}: has the task {said!r}, which this version does not know; it knows"
-                f" {', '.join(NAMES)}"
+                f"{self._path}: has the task {said!r}, which this version does not support; it"
+                f" supports {', '.join(NAMES)}"
             )
         task = TASKS.get(said)
         if task is not None and task.answer not in names:
@@ -501,7 +501,7 @@ class Session:
     def _known_task(self, method: str) -> Task:
         if self.task == NONE:
             raise ModelError(
-                f"{self._path}: does not say what its outputs mean (task none), so {method}()"
+                f"{self._path}: does not record what its outputs mean (task none), so {method}()"
                 f" does not apply; use run(), which gives {', '.join(self._executor.output_names)}"
             )
         return TASKS[self.task]

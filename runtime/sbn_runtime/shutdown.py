@@ -1,4 +1,4 @@
-"""Programs that end while other threads compute.
+"""Shutdown of programs while other threads compute.
 
 Python ends a daemon thread that comes back from C++ once the interpreter is going down, and the
 C++ of onnxruntime's bindings answers with `std::terminate`: the process aborts. So the end of a

@@ -10,7 +10,7 @@ from pathlib import Path
 from .errors import InputError
 
 MOST_THREADS = max(256, 4 * (os.cpu_count() or 1))
-"""More only cost: onnxruntime starts all of them, and they wait for each other."""
+"""More only cost time: onnxruntime starts all of them, and they wait for each other."""
 
 
 def check_threads(threads: int) -> int:

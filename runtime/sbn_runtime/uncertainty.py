@@ -1,4 +1,4 @@
-"""How sure a distribution over networks is of its answers."""
+"""The uncertainty of answers from a distribution over networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answers to N images, with how sure they are; fields are arrays [N] unless stated.
+    """Answers to N images with their uncertainty; fields are arrays [N] unless stated.
 
     The rows of an answer are the class probabilities p_r of each network that was
     averaged: one for each member and each noise sample. H is the entropy in nats.
@@ -29,10 +29,10 @@ class Prediction:
             refused as unknown.
         probability: float32, that class's probability in the mean.
         probabilities: float32 [N, K], the mean.
-        entropy: float64, H(mean of p_r), the whole uncertainty, 0 to log K.
+        entropy: float64, H(mean of p_r), the total uncertainty, 0 to log K.
         mutual_information: float64, H(mean of p_r) - mean of H(p_r), 0 to `entropy`:
-            the part that comes from rows contradicting each other. What is left is
-            doubt that all of them share.
+            the part due to disagreement between rows. The rest is uncertainty that all of them
+            share.
         agreement: float64, share of the rows whose own most probable class is `label`.
     """
 
@@ -46,7 +46,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Numbers with how far the networks that were averaged lie apart.
+    """Numbers, and how far the averaged networks disagree.
 
     Attributes:
         mean: float32 [N, ...], over members and noise samples.

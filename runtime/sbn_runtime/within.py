@@ -1,4 +1,4 @@
-"""As many networks as a time allows, by how long they took on this device."""
+"""Runs as many networks as fit into a time, by their time on this device."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Baselines:
 
     Attributes:
         compare: some of BASELINES.
-        say: is told what takes a while.
+        say: is called with each long step.
         own: by file, the networks that the user named; their fp32 baseline is the same module.
     """
 
@@ -51,7 +51,7 @@ class Baselines:
 
         Args:
             model: the file.
-            name: what people call it.
+            name: its name in messages and tables.
 
         Raises:
             ModelError: the metadata do not name the architecture.
@@ -104,7 +104,7 @@ class Baselines:
         if model in self.own:
             return self.own[model].reference, self.own[model].config
         arch, config = _architecture(metadata)
-        # A file may come from anywhere, and must not make us run what it names.
+        # Files are untrusted: we must not run code that one names.
         if names_code(arch):
             raise ModelError(
                 f"{model} was made from {arch}; to compare with that network, name it in place of"
@@ -146,6 +146,6 @@ def _architecture(metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         return metadata["arch"], metadata["config"]
     except KeyError as error:
         raise ModelError(
-            f"the model's metadata lacks {error}, so no other engine can be given the same"
-            " architecture"
+            f"the model's metadata lacks {error}, so the same architecture cannot be built for"
+            " another engine"
         ) from error

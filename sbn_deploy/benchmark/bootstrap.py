@@ -1,15 +1,15 @@
 """Prediction intervals for what is measured in rounds of sessions, by bootstrap.
 
-Calls that follow one another meet the same state of the machine, and all calls of a session
-(one start of a process, with its place in memory) share what chance has given to it. Treated as
-independent, thousands of calls give an interval that the next run falls out of. So whole
+Consecutive calls meet the same state of the machine, and all calls of a session (one start of a
+process, with its memory layout) share its luck. Treating thousands of calls as independent gives an
+interval that the next run falls outside of. So whole
 sessions are resampled, and within each its rounds; a round counts by its median.
 
 The intervals are for the next run: where the figure of another run of the same command, on the
-same machine in the same state, falls with a probability of about 95 %. Both runs err, so it is
-√2 as wide as a confidence interval. Few sessions show less than their true spread, which is made
-up for by S / (S - 1) and by Student's quantile for S - 1 degrees of freedom, as is usual; of fewer
-than FEWEST, nothing is said.
+same machine in the same state, falls with a probability of about 95 %. Both runs vary, so it is √2
+times as wide as a confidence interval. Few sessions underestimate the spread, which is corrected by
+S / (S - 1) and by Student's quantile for S - 1 degrees of freedom, as usual; fewer than FEWEST give
+no interval.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def location(values: Sequence[NDArray[np.float64]]) -> float:
 
 
 def ratio(times: Sessions, reference: Sessions) -> float:
-    """How many times as long as the `reference` an engine takes that took turns with it.
+    """How many times as long as `reference` an engine takes that ran in turns with it.
 
     The geometric mean over sessions of the median over rounds of the ratio within a round.
     """
@@ -98,7 +98,7 @@ def _around(estimate: float, values: Sequence[NDArray[np.float64]]) -> tuple[flo
         return None
     student = STUDENT[units - 2] if units - 2 < len(STUDENT) else NORMAL
     widening = sqrt(2) * sqrt(units / (units - 1)) * student / NORMAL
-    # As far to both sides: few sessions do not tell on which side the next run will err.
+    # Symmetric: a few sessions do not show on which side the next run will fall.
     half = float(np.quantile(np.abs(deviations(values)), 0.95)) * widening
     return estimate * exp(-half), estimate * exp(half)
 

@@ -136,7 +136,7 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when all went well."""
+    """A temporary file beside `path` that replaces it on success."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
         yield temporary

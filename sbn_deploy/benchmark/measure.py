@@ -31,17 +31,16 @@ def measure(
     say: Callable[[str], None],
     progress: Callable[[float], None] = lambda share: None,
 ) -> Benchmark:
-    """Measures engines, all that have the same threads and batch in turns.
+    """Measures engines, those with the same threads and batch in turns.
 
     Args:
         specs: the engines; the first is ours, which ratios are against. LCE takes one sample and
             is left out of larger batches; of its modes only the faster is kept.
         models: what the specs name.
         settings: how; `max_seconds` is given.
-        say: is told what is about to be measured.
-        progress: is told, from 0 to 1, how much of that is done.
-
-    Raises what the engines raise, and ModelError where one ends by itself.
+        say: is called with what is about to be measured.
+        progress: is called with the share done, 0 to 1. Raises what the engines raise, and
+            ModelError if one dies.
     """
     assert settings.max_seconds is not None
     machine = describe()
@@ -55,7 +54,7 @@ def measure(
     for index, (threads, batch) in enumerate(combinations):
         present = [spec for spec in specs if spec.kind != "lce" or batch == 1]
         say(_announcement(present, threads, batch))
-        # A fair share of the time that is left.
+        # A fair share of the remaining time.
         seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)
         watched: list[CpuState] = []
         background = BackgroundLoad(usable())

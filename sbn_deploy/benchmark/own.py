@@ -19,7 +19,7 @@ from sbn_deploy.untrained import export_untrained
 
 @dataclass(frozen=True)
 class Own:
-    """What else there is of such a network than its exported file.
+    """What is known of such a network besides its exported file.
 
     Attributes:
         reference, config: what builds it again.
@@ -59,7 +59,7 @@ def export_random(arch: str, folder: Path) -> Path:
 
 
 def _free(folder: Path, name: str) -> Path:
-    """A file that is not there yet, named after a network."""
+    """An unused file name, after the network."""
     stem = re.sub(r"\W", "-", name)
     while (file := folder / f"{stem}.onnx").exists():
         stem += "-"

@@ -1,10 +1,10 @@
 """Engines measured in several sessions, each in fresh processes.
 
-A program that is started again gets another place in memory and other lines of the caches, and is
-faster or slower for it as long as it runs; rounds within one process do not show that. So each
+Each start of a program gets another memory layout, and is faster or slower for its whole life;
+rounds within one process do not show that. So each
 engine is started several times. In a session all of them wait in processes of their own, and take
-turns. Engines that wait are held by a signal: their threads keep looking for work after a
-call, some for ever, on the cores that the next one needs.
+turns. Waiting engines are stopped by a signal, because their threads spin after a call, some
+forever, on the cores that the next one needs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SESSIONS = 10
 SESSION_RUNS = 100
 PRECISION = 0.05
 MOST_SESSIONS = 50
-# A governor that follows the work has raised the frequency by then.
+# An on-demand governor has raised the frequency by then.
 BUSY_S = 0.5
 # Of a session's time: what warming up may take, and the least rounds it should have.
 WARMUP_SHARE = 0.1
@@ -45,7 +45,7 @@ FEWEST_ROUNDS = 3
 
 
 class Process(Runner, Protocol):
-    """An engine in a process of its own, which runs only while it is asked for something."""
+    """An engine in a separate process, which runs only during requests."""
 
     def wait_until_ready(self) -> None:
         """Returns when its libraries are loaded."""
@@ -160,8 +160,7 @@ def measure_sessions(
         meter: what counts energy.
         background: counts, during the turns, what else the cores do.
         watch: is called when the first engine has kept the cores busy for BUSY_S.
-        progress: is told, from 0 to 1, how much is done.
-        process: starts an engine.
+        progress: is called with the share done, 0 to 1. process: starts an engine.
         clock: seconds that pass.
 
     Returns:
@@ -206,7 +205,8 @@ def measure_sessions(
                 entry.started.append(started)
                 call_s += started.call_ms / 1e3
             startup = clock() - start
-            # Starting is worth no more than measuring, unless too few sessions would fit.
+            # Do not spend more time on starting than on measuring, unless too few sessions would
+            # fit.
             enough = start + (end - start) / max(1, min(FEWEST, planned) - index)
             until = min(enough, max(start + share, clock() + startup))
             block = _block(until - clock(), call_s)

@@ -1,4 +1,4 @@
-"""Was the machine steady while it measured?"""
+"""Was the machine steady during the measurement?"""
 
 from __future__ import annotations
 

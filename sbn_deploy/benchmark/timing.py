@@ -11,7 +11,7 @@ from sbn_deploy.records.benchmark import FEWEST_CALLS, FEWEST_FOR, Timing
 def summarise(model: str, engine: str, threads: int, batch: int, sessions: Sessions) -> Timing:
     """The figures of an engine; `sessions` has at least one call, in milliseconds.
 
-    Those that so few calls do not tell are None.
+    Those that need more calls are None.
     """
     ms = np.concatenate([calls for session in sessions for calls in session])
     p25, p50, p75, p90, p99 = map(float, np.percentile(ms, (25, 50, 75, 90, 99)))

@@ -1,4 +1,4 @@
-"""The network that a binary one is compared with in torch."""
+"""The binary network in torch, to compare with."""
 
 from __future__ import annotations
 

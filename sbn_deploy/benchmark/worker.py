@@ -1,12 +1,12 @@
 """One engine in a process of its own: `python -m sbn_deploy.benchmark.worker KIND`.
 
-Engines share nothing then: no threads, no memory, no settings of a library; and the memory that
-one takes can be told. `sessions` starts the processes and gives them turns.
+Engines then share no threads, memory or library settings, and the memory of each can be measured.
+`sessions` starts the processes and gives them turns.
 
-Says in a line that the libraries of KIND are loaded. Then reads JSON lines: first a `Job`, then
-for each turn the number of timed calls; ends with its input. Answers each in a line: the job with
-`Started`, a turn with `Turn`, and what the engine refuses with `error` and `type`, the name of
-the error's class.
+Prints a line once the libraries of KIND are loaded. Then reads JSON lines: first a `Job`, then for
+each turn the number of timed calls; exits at end of input. Answers each in a line: the job with
+`Started`, a turn with `Turn`, and errors of the engine with `error` and `type`, the name of the
+error's class.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Spec:
     """A model for an engine.
 
     Attributes:
-        model: what people call it.
+        model: its name in messages and tables.
         engine: what results call the engine: "sbn", "onnxruntime-fp32", "lce".
         kind: what runs it.
         file: what `kind` reads; None for torch.

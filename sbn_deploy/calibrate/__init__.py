@@ -1,4 +1,4 @@
-"""`sbn calibrate`: how sure a file may be, measured on held-out data and written into it."""
+"""`sbn calibrate`: a file's confidence, fitted on held-out data and written into it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHIFTED = 500
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What `calibrate` wrote, and what to keep in mind.
+    """What `calibrate` wrote, with warnings.
 
     Attributes:
         path: the file.
@@ -59,9 +59,8 @@ def calibrate(
     output: Path | None = None,
     threads: int | None = None,
 ) -> Calibrated:
-    """Measures a file on held-out data and writes the calibration into it, whole or not at all.
-
-    A calibration that the file has is replaced. See `sbn_runtime.calibration` for what is
+    """Measures a file on held-out data and writes the calibration into it, atomically. An existing
+    calibration is replaced. See `sbn_runtime.calibration` for what is
     measured.
 
     Args:
@@ -115,7 +114,7 @@ def calibrate(
         **figures,
     )
     said = made.to_json()
-    # What could not be read again must not be written.
+    # Never write what cannot be read back.
     calibration_json.check(calibration_json.read(said, model), session.task, None, model)
     target = output or model
     write_atomically(target, with_metadata(content, {**metadata, KEY: said}, model))
@@ -136,13 +135,13 @@ def _check(session: Session, data: Dataset, metadata: dict[str, Any], model: Pat
     if count < FEW:
         points = 100 * (0.09 / count) ** 0.5
         notes.append(
-            f"{count} inputs are few: sets at a coverage of 90 % will have 90 % ±"
+            f"{count} inputs are few: sets at a coverage of 90 % will really cover 90 % ±"
             f" {2 * points:.0f} points; {FEW:,} or more are better"
         )
     said = metadata.get(TRAINING_IMAGES)
     if said is None:
         notes.append(
-            f"{model} does not say what it was trained on (it is older, or from elsewhere): make"
+            f"{model} does not record its training images (it is older, or from elsewhere): make"
             f" sure that {data.name} has none of it"
         )
     else:
@@ -151,14 +150,14 @@ def _check(session: Session, data: Dataset, metadata: dict[str, Any], model: Pat
         share, (asked, known) = sketch.overlap(found), sketch.asked(found)
         if share:
             raise InputError(
-                f"{share:.0%} of the inputs of {data.name} that can be told were trained on, on"
-                " which a network is surer and more often right than elsewhere; calibrate on"
+                f"{share:.0%} of the checkable inputs of {data.name} were trained on, where a"
+                " network is more confident and more often right than elsewhere; calibrate on"
                 " others, or hold some out with `sbn train --calibrate`"
             )
         if known:
             notes.append(
-                f"{known} of the {asked} inputs of {data.name} that can be told are among the"
-                " training inputs too: duplicates, if it is another part of the data"
+                f"{known} of the {asked} inputs of {data.name} that can be checked are training"
+                " inputs too: duplicates, if this is another part of the data"
             )
     if session.task == CLASSIFICATION:
         present = set(np.unique(data.labels).tolist())
@@ -166,7 +165,7 @@ def _check(session: Session, data: Dataset, metadata: dict[str, Any], model: Pat
         if missing:
             names = ", ".join(missing[:MISSING]) + (", …" if len(missing) > MISSING else "")
             notes.append(
-                f"{data.name} has no image of {names}: nothing is guaranteed for"
+                f"{data.name} has no image of {names}: there is no guarantee for"
                 f" {'it' if len(missing) == 1 else 'them'}"
             )
     return notes

@@ -100,7 +100,7 @@ def _folds(images: int) -> NDArray[np.int64]:
 
 
 def levels(images: int) -> tuple[float, ...]:
-    """The levels of coverage that so many images allow."""
+    """The levels of coverage that this many images allow."""
     return tuple(level for level in LEVELS if conformal.needed(level) <= images)
 
 

@@ -136,8 +136,8 @@ def _by_sample(rows: NDArray[Any], wanted: Counts) -> NDArray[Any]:
     """The rows [M S, …] with all members of a sample before the next sample."""
     if wanted.samples is None:
         return rows
-    turned = rows.reshape(wanted.members, wanted.samples, *rows.shape[1:]).swapaxes(0, 1)
-    return np.ascontiguousarray(turned).reshape(rows.shape)
+    permuted = rows.reshape(wanted.members, wanted.samples, *rows.shape[1:]).swapaxes(0, 1)
+    return np.ascontiguousarray(permuted).reshape(rows.shape)
 
 
 def _inputs(session: Session, data: Dataset, report: Report) -> Iterator[NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Changing what a model file says of itself, and nothing else in it."""
+"""Changing a model file's metadata, and nothing else in it."""
 
 from __future__ import annotations
 

@@ -50,11 +50,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "benchmark",
         description="Measures how long one call takes, until the medians are known to ± 5 % or"
         " time is up. Engines run in turns, one at a time, so that a change of the machine's speed"
-        " affects all of them, and start several times, so that the intervals hold for the next"
-        " measurement too: they are where its median falls with a probability of 95 %. With --data:"
-        " accuracy as well. With --remote: on a device, over the system's ssh; nothing is"
-        " left behind there. A phone with --remote adb: times the sbn operators of the model one by"
-        " one. Says when the machine was not steady.",
+        " affects all of them, and start several times, so that the intervals cover the next"
+        " measurement too: its median falls inside with 95 % probability. With --data:"
+        " accuracy as well. With --remote: on a device, over the system's ssh, which leaves"
+        " nothing behind there. With --remote adb: the model's sbn operators one by one on a"
+        " phone. Warns if the machine was not steady.",
         example="sbn benchmark digits.onnx --compare fp32,int8,lce,torch\n"
         "  sbn benchmark small.onnx large.onnx --threads 1,2 --batch 1,8,32 -o speed.json\n"
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
@@ -75,8 +75,8 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="LIST",
         help="one or more of fp32, int8, lce and torch: the same architecture with real weights in"
         " onnxruntime (for FILE.py:NAME, the same module with its signs as floats), the same"
-        " quantised to 8 bits, this very model in Larq Compute Engine, in"
-        " the faster of its modes (needs larq-compute-engine; one image at a time), and the binary"
+        " quantised to 8 bits, the same model in Larq Compute Engine, in the faster of its modes"
+        " (needs larq-compute-engine; one image at a time), and the binary"
         " network in torch; fp32, int8 and torch need the training packages",
     )
     for name, text in (
@@ -88,14 +88,13 @@ def add_parser(subparsers: Subparsers) -> None:
             type=whole_numbers(1),
             default=(1,),
             metavar="LIST",
-            help=f"{text}; each of a list as 1,2,4 is measured (default: 1)",
+            help=f"{text}; in a list such as 1,2,4, each is measured (default: 1)",
         )
     parser.add_argument(
         "--runs",
         type=at_least(1),
         metavar="N",
-        help="timed calls of each engine, if time allows (default: as many as make the medians"
-        " precise)",
+        help="timed calls of each engine, if time allows (default: until the medians are precise)",
     )
     parser.add_argument(
         "--warmup",
@@ -108,7 +107,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--max-seconds",
         type=positive_seconds,
         metavar="S",
-        help="when to stop measuring, however precise (default:"
+        help="when to stop measuring, however imprecise (default:"
         f" {SECONDS:g} for each engine with each number of threads and each batch)",
     )
     parser.add_argument(
@@ -123,7 +122,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--output",
         type=Path,
         metavar="FILE.json",
-        help="write all figures there, for `sbn report`",
+        help="write all figures to this file, for `sbn report`",
     )
 
 
@@ -198,7 +197,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.images is not None and options.data is None:
         raise InputError("--images goes with --data, as in --data digits")
     if options.data is not None and len(options.models) > 1:
-        raise InputError("--data goes with one model; `sbn evaluate` classifies with the others")
+        raise InputError("--data goes with one model; use `sbn evaluate` for the others")
     if LCE in options.compare and 1 not in options.batch:
         raise ConfigError("LCE runs one image at a time: compare with it at --batch 1")
 
@@ -214,8 +213,8 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> Bench
     facts = _facts(models)
     if models[0].engine != "sbn":
         raise InputError(
-            f"{models[0].path}: has no sbn operators; give first what others are compared with,"
-            " a file of `sbn export`"
+            f"{models[0].path}: has no sbn operators; the first model, which the others are"
+            " compared with, must be a file of `sbn export`"
         )
     with tempfile.TemporaryDirectory() as folder:
         baselines = Baselines(options.compare, Path(folder), say, options.own)
@@ -242,7 +241,7 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benc
     site = remote_site(options)
     for baseline, name in ((LCE, "LCE"), (TORCH, "torch")):
         if baseline in options.compare:
-            raise ConfigError(f"{name} is compared with here only; leave it out with --remote")
+            raise ConfigError(f"{name} runs on this machine only; leave it out with --remote")
     import_module("pydantic")  # reads the answer; if it is missing, better now than after the work
     models = [load(model) for model in options.models]
     for model in models:

@@ -1,4 +1,5 @@
-"""`sbn calibrate`: measure on held-out data how sure a file may be, and write it into the file."""
+"""`sbn calibrate`: measure on held-out data how confident a file may be, and write the result into
+the file."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "calibrate",
-        description="Makes a model's confidence come true. On held-out data it fits a temperature"
-        " for each number of networks that may be averaged, takes the quantiles that prediction"
-        " sets with a guarantee need, and thresholds above which an image is unlike the others,"
-        " and writes them into MODEL: `sbn predict` and `Session` use them from then on. The data"
+        description="Calibrates a model's confidence. On held-out data it fits a temperature for"
+        " each number of networks that may be averaged, quantiles for prediction"
+        " sets with a guarantee, and thresholds above which an image counts as"
+        " unknown, and writes them into MODEL; `sbn predict` and `Session` then use them. The data"
         " must not have been trained on; files of this version know their training images and"
         " refuse them. At least 100 inputs are needed, 1,000 are better.",
         example="sbn calibrate digits.onnx --data digits",
@@ -34,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--split",
         choices=("validation", "test"),
-        help="which part of it (default: validation where training held it out, else test)",
+        help="which part of it (default: validation if training held it out, else test)",
     )
     parser.add_argument(
         "--images", type=at_least(1), metavar="N", help="use N evenly spaced inputs"

@@ -32,14 +32,14 @@ def add_parser(subparsers: Subparsers) -> None:
         type=Path,
         nargs="*",
         metavar="RUN",
-        help="what `sbn evaluate`, `benchmark` and `sweep` wrote, or folders of it; those of other"
-        " models are left out",
+        help="files that `sbn evaluate`, `benchmark` and `sweep` wrote, or folders of them;"
+        " those of other models are ignored",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", required=True, help="card to write"
     )
     parser.add_argument(
-        "--about", type=Path, metavar="FILE", help="Markdown to put below the title"
+        "--about", type=Path, metavar="FILE", help="Markdown text to put below the title"
     )
     parser.add_argument(
         "--license",

@@ -50,19 +50,19 @@ def add_loudness(parser: argparse.ArgumentParser) -> None:
         "--quiet",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="say nothing but the result, and what went wrong",
+        help="print only the result and errors",
     )
     parser.add_argument(
         "-v",
         "--verbose",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="log what is done, and show where an error comes from",
+        help="log each step, and show where an error comes from",
     )
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
-    """An argparse type: an integer not below `minimum`."""
+    """An argparse type: an integer of at least `minimum`."""
 
     def parse(text: str) -> int:
         try:
@@ -70,14 +70,16 @@ def at_least(minimum: int) -> Callable[[str], int]:
         except ValueError:
             value = minimum - 1
         if value < minimum:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} up")
+            raise argparse.ArgumentTypeError(
+                f"{text!r} must be a whole number of at least {minimum}"
+            )
         return value
 
     return parse
 
 
 def whole_numbers(minimum: int) -> Callable[[str], tuple[int, ...]]:
-    """An argparse type: different integers not below `minimum`, as 1,2,4."""
+    """An argparse type: distinct integers of at least `minimum`, such as 1,2,4."""
 
     def parse(text: str) -> tuple[int, ...]:
         return tuple(dict.fromkeys(at_least(minimum)(number) for number in text.split(",")))
@@ -92,7 +94,7 @@ def positive_seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of seconds above 0")
     return value
 
 
@@ -122,7 +124,7 @@ def add_noise_options(parser: argparse.ArgumentParser) -> None:
 
 
 def writable(path: Path) -> Path:
-    """`path`, if a file can be written there; said before long work, not after it.
+    """`path`, if a file can be written there; checked before long work, not after it.
 
     Raises:
         InputError: the folder does not exist or is read-only, or `path` is a folder.
@@ -131,7 +133,7 @@ def writable(path: Path) -> Path:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file in it")
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; make it first")
+        raise InputError(f"{folder}: no such folder; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: cannot write in this folder")
     return path
@@ -213,7 +215,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def _parts(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> list[list[int]]:
-    """The columns of each of the tables that fit into so many characters."""
+    """The columns of each of the tables that fit into this many characters."""
     # A drawn cell has a blank on either side.
     widths = [2 + max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     parts, used = [[0]], widths[0] + 2

@@ -46,7 +46,7 @@ def test_images(spec: str, count: int | None, model: str | Path) -> Dataset:
     dataset = load(spec, "test", form_of(model))
     if dataset.task != CLASSIFICATION:
         raise InputError(
-            f"{dataset.name} has targets for {dataset.task}, and accuracy is of classes; measure"
-            f" the model with `sbn evaluate MODEL --data {spec}`"
+            f"{dataset.name} has targets for {dataset.task}, but accuracy is for classes;"
+            f" measure the model with `sbn evaluate MODEL --data {spec}`"
         )
     return dataset if count is None else dataset.evenly(count)

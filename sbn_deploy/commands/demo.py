@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         " +1 or -1;\nevery activation is the sign of a noisy sum. Mirror descent moves the"
         " probabilities.",
     )
-    # At last without the noise of signs, as the thresholded network will be.
+    # At the end without noise, like the thresholded network.
     binary = trained("sbn", deterministic_epochs=options.epochs // 5)
     _heading(
         2,
@@ -181,7 +181,7 @@ def run(options: argparse.Namespace) -> int:
     text = folder / "report.md"
     write_atomically(text, _markdown(rows, machine).encode())
 
-    _heading(6, "The hardest digits", "Those of which the ensemble is least sure.")
+    _heading(6, "The hardest digits", "Those with the lowest confidence of the ensemble.")
     _show_hardest(ensemble, test)
 
     say("")

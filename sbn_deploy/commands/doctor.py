@@ -26,8 +26,8 @@ def add_parser(subparsers: Subparsers) -> None:
     new_parser(
         subparsers,
         "doctor",
-        description="Shows the CPU, the kernel sets it can run, versions, and what is missing"
-        " for which verbs. Exit status 1 when models cannot be run here.",
+        description="Shows the CPU, the kernel sets it can run, versions, and which packages are"
+        " missing for which verbs. The exit status is 1 if models cannot run on this machine.",
         example="sbn doctor",
     )
 

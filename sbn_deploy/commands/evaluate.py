@@ -47,14 +47,15 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "evaluate",
         description="Measures accuracy with a 95 % confidence interval, negative log-likelihood,"
-        " Brier score and expected calibration error on the test split of a data set, for each"
-        " class too, and which classes are confused. Images are read as they are needed; those"
-        " that cannot be used are listed, the others evaluated. With -o, the same command resumes"
-        " an interrupted run. A model with another task is measured by the metrics of its task,"
-        " and inputs other than images are read whole. With --sweep-samples:"
+        " Brier score and expected calibration error on the test split of a data set, also for"
+        " each class, and the most confused classes. Images are loaded as needed; those that"
+        " cannot be used are listed, and the others evaluated. With -o, the same command resumes"
+        " an interrupted run. Models for other tasks are measured by the metrics of their task;"
+        " inputs other than images are loaded at once. With --sweep-samples:"
         " the scores by the number of networks averaged, with the area under the risk-coverage"
-        " curve and how well doubt tells shifted images from the others (AUROC). A checkpoint"
-        " is swept thresholded, with sampled members only, with noise only, and with both.",
+        " curve and how well uncertainty separates shifted images from the others (AUROC). Of a"
+        " checkpoint, four forms are compared: thresholded, with sampled members only, with"
+        " noise only, and with both.",
         example="sbn evaluate digits.onnx --data digits -o evaluation.json\n"
         "  sbn evaluate runs/digits/checkpoint.safetensors --data digits"
         " --sweep-samples 1,2,4,8,16,32 --plot sweep.png",
@@ -79,7 +80,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--output",
         type=Path,
         metavar="FILE.json",
-        help="measurement to write, for `sbn report`; the answers so far are in FILE.json.part",
+        help="measurement to write, for `sbn report`; until it is finished, answers are saved in"
+        " FILE.json.part",
     )
     parser.add_argument(
         "--batch",
@@ -97,13 +99,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "--members",
         type=at_least(1),
         metavar="M",
-        help="members of the checkpoint's form with both members and noise (default: 8)",
+        help="number of members in the form with both members and noise (default: 8)",
     )
     parser.add_argument(
         "--confidence",
         type=share,
         metavar="C",
-        help=f"at which anytime inference stops (default: {CONFIDENCE})",
+        help=f"confidence at which anytime inference stops (default: {CONFIDENCE})",
     )
     parser.add_argument(
         "--shift",
@@ -114,7 +116,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--ood",
         metavar="SET",
-        help="out-of-distribution images to detect instead, any data set",
+        help="data set of out-of-distribution images to detect instead",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG to write")
     parser.add_argument(
@@ -150,13 +152,13 @@ def _one(options: argparse.Namespace) -> Evaluation | TaskEvaluation:
 
     for name in ("members", "confidence", "ood", "plot"):
         if getattr(options, name) is not None:
-            raise InputError(f"--{name} goes with --sweep-samples, as in --sweep-samples 1,8,32")
+            raise InputError(f"--{name} needs --sweep-samples, as in --sweep-samples 1,8,32")
     if len(options.models) > 1:
-        raise InputError("several models are compared with --sweep-samples, as 1,8,32")
+        raise InputError("several models need --sweep-samples, as in --sweep-samples 1,8,32")
     if options.models[0].suffix == CHECKPOINT:
         raise InputError(
-            f"{options.models[0]} is a checkpoint; export it with `sbn export`, or give"
-            " --sweep-samples, as 1,8,32, to compare its forms"
+            f"{options.models[0]} is a checkpoint; export it with `sbn export`, or use"
+            " --sweep-samples 1,8,32 to compare its forms"
         )
     if options.output is not None:
         writable(options.output)
@@ -242,7 +244,9 @@ def _on_images(options: argparse.Namespace) -> Evaluation:
         count = model.classes()
         labels = matched_labels(model.metadata, data, count)
         if labels is not data.labels:
-            say("the classes have another order than the model's: they are matched by name")
+            say(
+                "the data has the classes in another order than the model; they are matched by name"
+            )
         partial = None if options.output is None else _partial(options.output, facts, model, data)
         evaluator = Evaluator(
             model, data, labels, count, batch=options.batch or BATCH, partial=partial
@@ -368,7 +372,9 @@ def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
     checkpoints = [path for path in options.models if path.suffix == CHECKPOINT]
     if not checkpoints:
         if options.members is not None:
-            raise InputError("--members is for checkpoints; a model has the members it has")
+            raise InputError(
+                "--members is for checkpoints; the number of members in a model file is fixed"
+            )
         return [
             Variant(path.stem, Session(path, threads=options.threads)) for path in options.models
         ]
@@ -398,6 +404,6 @@ def _counts(text: str) -> list[int]:
     numbers = [at_least(1)(part) for part in text.split(",")]
     if sorted(set(numbers)) != numbers:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not in rising order; give numbers such as 1,2,4,8"
+            f"{text!r} is not in ascending order; give numbers such as 1,2,4,8"
         )
     return numbers

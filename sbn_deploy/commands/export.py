@@ -35,8 +35,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "export",
         description="Fixes the weights of a trained network and writes it as one file with"
         " bit-packed operators: ONNX for onnxruntime, or TFLite for Larq Compute Engine. The"
-        " network is one of `sbn train`, or any binary torch module of your own. The file"
-        " is checked against torch before it appears; TFLite where larq-compute-engine is"
+        " network is one of `sbn train`, or any binary torch module of your own. The file is"
+        " checked against torch before it is written; TFLite only if larq-compute-engine is"
         " installed.",
         example="sbn export runs/digits/checkpoint.safetensors -o digits.onnx"
         " --weights sample --members 8\n"
@@ -46,7 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "network",
         metavar="NETWORK",
         help="checkpoint of `sbn train`; FILE.py:NAME, package.module:NAME or the name of an entry"
-        " point, a class or function that gives a torch module; with `--untrained`, also the name"
+        " point, a class or function that returns a torch module; with `--untrained`, also the name"
         " of an architecture",
     )
     add_network_options(parser)
@@ -67,8 +67,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="compute in 8 bits what is not binary: first and last layers, shortcuts; those that"
-        " cost accuracy stay float, and what the others cost is said (ONNX only)",
+        help="compute the layers that are not binary in 8 bits: first and last layers,"
+        " shortcuts; those that cost accuracy stay float, and the cost of the others is"
+        " reported (ONNX only)",
     )
     parser.add_argument(
         "--int8-ranges",
@@ -118,16 +119,15 @@ def add_parser(subparsers: Subparsers) -> None:
         default=None,
         metavar="S",
         help="with stochastic activations: noise samples of each member, whose probabilities"
-        " are averaged; whoever runs the file may ask for more or fewer"
-        f" (default: {DEFAULT_SAMPLES})",
+        " are averaged; can be changed at run time (default: {DEFAULT_SAMPLES})",
     )
     parser.add_argument(
         "--noise-seed",
         type=at_least(0),
         default=0,
         metavar="S",
-        help="with stochastic activations: seed of the noise, which may be changed too"
-        " (default: 0)",
+        help="with stochastic activations: seed of the noise, which can be changed at run time"
+        " too (default: 0)",
     )
 
 
@@ -193,7 +193,7 @@ def _show(report: ExportReport) -> None:
 def _say_what_is_packed(report: ExportReport) -> None:
     """One line on the whole network, then one for each layer that stays float."""
     if not report.has_signs:
-        say("nothing in this network is binary: no value in it is a sign")
+        say("nothing in this network is binary: it computes no signs")
     elif report.packed_layers:
         say(
             f"{report.packed_layers} of {report.binary_layers} layers that could be binary are"
@@ -216,7 +216,7 @@ def _say_what_is_packed(report: ExportReport) -> None:
 
 def _export(options: argparse.Namespace, output: Path) -> ExportReport:
     if options.samples is not None and options.activations != "stochastic":
-        raise ConfigError("--samples needs --activations stochastic: nothing else is sampled")
+        raise ConfigError("--samples needs --activations stochastic: without it nothing is sampled")
     if options.int8_ranges is not None and not options.int8:
         raise ConfigError("--int8-ranges needs --int8")
     int8 = (options.int8_ranges or "") if options.int8 else None
@@ -227,7 +227,7 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
         if options.checkpoint and options.untrained:
             raise ConfigError("--checkpoint gives trained weights; leave out --untrained")
         if not options.checkpoint and not options.untrained:
-            say(f"no --checkpoint: the weights are those that {options.network} gives")
+            say(f"no --checkpoint: using the weights that {options.network} gives")
         return export_network(
             options.network,
             output,
@@ -245,12 +245,12 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
             raise ConfigError(f"--{name} is for FILE.py:NAME; {options.network} already defines it")
     if Path(options.network).suffix in TORCH_FILES:
         raise ConfigError(
-            f"{options.network} holds only weights; give their network too:"
-            f" sbn export FILE.py:NAME --checkpoint {options.network}"
+            f"{options.network} contains only weights; name their network too: sbn export"
+            f" FILE.py:NAME --checkpoint {options.network}"
         )
     if options.untrained:
         if int8 is not None:
-            raise ConfigError("--int8 measures accuracy, which an untrained network has none of")
+            raise ConfigError("--int8 measures accuracy, which an untrained network does not have")
         from sbn_deploy.untrained import export_untrained
 
         return export_untrained(options.network, output, _form(options))

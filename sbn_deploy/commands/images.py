@@ -54,7 +54,7 @@ def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
     fields = session.metadata.get("preprocess")
     if not isinstance(fields, dict):
         raise ModelError(
-            "the model does not say how images are normalised; give it a .npy file, or export it"
+            "the model does not record how images are normalised; give it a .npy file, or export it"
             " with --preprocess"
         )
     wanted = Preprocess.from_json(fields)

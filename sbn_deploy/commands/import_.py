@@ -1,4 +1,4 @@
-"""`sbn import`: someone else's binary network becomes an ONNX file."""
+"""`sbn import`: a binary network from another tool becomes an ONNX file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "import",
         description="Turns a binary network into one ONNX file with bit-packed operators: a TFLite"
         " file of Larq Compute Engine, or an ONNX file, with the operators of QONNX (Brevitas,"
-        " FINN) or with signs in standard ONNX. What is not binary stays float. The new file takes"
-        " what the old one takes, in batches of any size. A classifier gets the outputs `logits`"
+        " FINN) or with signs in standard ONNX. Other layers stay float. The new file has the"
+        " same inputs, with any batch size. A classifier gets the outputs `logits`"
         " and `probabilities`; other outputs keep their names. A larq Keras model goes through"
         " Larq Compute Engine's own converter, which needs the extra `tflite`; TFLite files need"
         " no TensorFlow.",
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         f" {binary} binary layers, {len(report.float_layers)} float"
     )
     if not report.batch:
-        say("the number of images in a batch is fixed: an operator of the file mixes them")
+        say("the batch size is fixed: an operator of the file mixes the images of a batch")
     for layer, reason in report.float_layers.items():
         say(f"{layer} stays float: {reason}")
     for note in report.notes:

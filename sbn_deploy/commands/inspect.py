@@ -20,8 +20,7 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "inspect",
         description="Lists a model's layers: shapes, binary and float multiply-accumulates,"
-        " packed bytes, and why a layer stays float. Of a TFLite file, whoever made it, all"
-        " operators are listed.",
+        " packed bytes, and why a layer stays float. For any TFLite file, lists all operators.",
         example="sbn inspect digits.onnx",
     )
     parser.add_argument(
@@ -70,10 +69,9 @@ def run(options: argparse.Namespace) -> int:
     )
     print(
         f"\n{totals['binary_macs']:,} binary, {totals['int8_macs']:,} 8-bit and"
-        f" {totals['float_macs']:,} float multiply-accumulates a sample;"
-        f" {totals['packed_bytes']:,} packed bytes,"
-        f" {totals['file_bytes']:,} bytes in the file;"
-        f" {working:,} bytes of activations at a time for each sample"
+        f" {totals['float_macs']:,} float multiply-accumulates per sample;"
+        f" {totals['packed_bytes']:,} packed bytes, {totals['file_bytes']:,} bytes in the file;"
+        f" {working:,} bytes of activations at a time per sample"
     )
     return 0
 
@@ -92,7 +90,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[LayerInfo], int]:
     from sbn_runtime import Session
     from sbn_runtime.modelfile import imported_domains
 
-    # First what only reads: whoever asks wants to know before memory is taken.
+    # First report what only needs reading, before any memory is allocated.
     imported_domains(path)
     layers, working = inspect_model(path), working_memory(path)
     return Session(path).metadata, layers, working

@@ -25,11 +25,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "predict",
-        description="Says what a model answers: the class of an image or, by the model's task,"
+        description="Prints a model's answers: the class of an image or, depending on the task,"
         " labels, numbers, or a summary of the map or image. PNG and JPEG files are converted to"
         " the model's size, colours and pixel range. A .npy file holds uint8 images [H, W, C] or"
         " [N, H, W, C] in the model's pixel range, or normalised float32 input, such as"
-        " [N, C, H, W]; for a model that was trained on numbers, numbers as its data has them.",
+        " [N, C, H, W]; for a model trained on numbers, numbers as in its data.",
         example="sbn predict digits.onnx seven.png batch.npy --uncertainty --min-confidence 0.9",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
@@ -40,8 +40,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--uncertainty",
         action="store_true",
-        help="say how sure: entropy of the averaged probabilities, mutual information (the part"
-        " that comes from members and samples contradicting each other; both in nats), and the"
+        help="show the uncertainty: entropy of the averaged probabilities, mutual information"
+        " (the part due to disagreement between members and samples; both in nats), and the"
         " share of them that agree with the answer",
     )
     parser.add_argument(
@@ -55,20 +55,20 @@ def add_parser(subparsers: Subparsers) -> None:
         "--coverage",
         type=share,
         metavar="C",
-        help="of a calibrated model: name the classes, or of numbers the interval, among which the"
-        " true one is with this probability, as 0.9",
+        help="for a calibrated model: show the set of classes, or the interval, that contains"
+        " the true one with this probability, such as 0.9",
     )
     parser.add_argument(
         "--sets",
         choices=SETS,
-        help="with --coverage: how sets are made (default: lac, which has the smallest)",
+        help="with --coverage: how sets are made (default: lac, the smallest sets)",
     )
     parser.add_argument(
         "--reject-unknown",
         type=share,
         metavar="SHARE",
-        help="of a calibrated model: give no class to images that are unlike those it was"
-        f" calibrated on, so that this share of ordinary ones is refused, as 0.05: {UNKNOWN!r}, in"
+        help="for a calibrated model: give no class to images unlike those it was calibrated on;"
+        " this share of ordinary images is refused as well, such as 0.05: {UNKNOWN!r}, in"
         " JSON null",
     )
     add_noise_options(parser)
@@ -76,8 +76,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--until",
         type=share,
         metavar="CONFIDENCE",
-        help="take noise samples of each image only until more, up to --samples"
-        f" (default: {MOST_SAMPLES}), would not change its class at this confidence, as 0.99",
+        help="for each image, stop sampling noise as soon as more samples, up to --samples"
+        " (default: {MOST_SAMPLES}), would not change its class with this confidence, such as 0.99",
     )
     parser.add_argument(
         "--threads", type=at_least(1), metavar="T", help="threads (default: one for each core)"

@@ -22,8 +22,8 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "profile",
         description="Times each layer of a model: operator, shapes, multiply-accumulates (MACs),"
-        " time and share, MACs per cycle, percent of what this machine reaches on a binary"
-        " convolution that suits it, bytes moved. Names the bottleneck.",
+        " time and share, MACs per cycle, percentage of this machine's peak on a binary"
+        " convolution, bytes moved. Names the bottleneck.",
         example="sbn profile digits.onnx\n  sbn profile digits.onnx -o profile.json"
         " && sbn report profile.json -o report.html\n"
         "  sbn profile digits.onnx --remote ssh://pi@raspberrypi.local",

@@ -21,14 +21,14 @@ def add_remote_options(parser: argparse.ArgumentParser, *, also: str = "") -> No
         "--remote-python",
         type=_name,
         metavar="PYTHON",
-        help="the device's Python, as /opt/python/bin/python3 (default: the first python3 on its"
-        " path that is new enough)",
+        help="the device's Python, such as /opt/python/bin/python3 (default: the first recent"
+        " enough python3 on its path)",
     )
     parser.add_argument(
         "--wheel",
         type=Path,
         metavar="FILE",
-        help="wheel to install on the device (default: the one in dist/ that fits it)",
+        help="wheel to install on the device (default: the matching one in dist/)",
     )
 
 
@@ -37,7 +37,7 @@ def check_remote(options: argparse.Namespace) -> None:
     for name in ("wheel", "remote_python"):
         if getattr(options, name) is not None and options.remote is None:
             raise InputError(
-                f"--{name.replace('_', '-')} goes with --remote, as in --remote"
+                f"--{name.replace('_', '-')} needs --remote, as in --remote"
                 " ssh://pi@raspberrypi.local"
             )
 

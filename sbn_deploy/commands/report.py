@@ -17,11 +17,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "report",
-        description="Brings what sbn benchmark, profile and evaluate measured into one HTML page:"
+        description="Combines measurements of sbn benchmark, profile and evaluate in one HTML page:"
         " accuracy against latency with the Pareto front, ratios with intervals, calibration,"
-        " confusion, the time of each layer, the machine, and where each figure comes from. The"
-        " page is one file and loads nothing. All its figures are in a JSON file beside it, which"
-        " --json shows.",
+        " confusion, the time of each layer, the machine, and the source of each figure. The"
+        " page is one self-contained file. A JSON file beside it, which --json prints, has all"
+        " figures.",
         example="sbn report runs/speed.json runs/accuracy.json -o report.html",
     )
     parser.add_argument(
@@ -29,7 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="measurement file, or a folder of them: what the measuring verbs wrote with -o",
+        help="measurement file written with -o, or a folder of them",
     )
     parser.add_argument(
         "-o",
@@ -37,7 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=Path,
         metavar="FILE",
         required=True,
-        help="page to write, as report.html; its data go to report.json beside it",
+        help="page to write, such as report.html; its data go to report.json beside it",
     )
 
 

@@ -107,14 +107,14 @@ def _show_calibration(found: CalibrationScores, data: Data) -> None:
     )
     print(
         printable(
-            f"calibrated on {found.images:,} inputs of {found.data}, {found.split}; on images of"
-            " another kind the sets hold the true class less often"
+            f"calibrated on {found.images:,} inputs of {found.data}, {found.split}; on other"
+            " kinds of images the sets contain the true class less often"
         )
     )
     if (found.data, found.split) == (data.name, "test"):
         say(
-            "warning: the file was calibrated on these images, or on some of them: on others it is"
-            " a little less well calibrated"
+            "warning: the file was calibrated on these images, or some of them; on others its"
+            " calibration is slightly worse"
         )
 
 

@@ -130,13 +130,13 @@ def show_operators(record: Benchmark) -> None:
     times = (_scaled(value, 1, 4) for value in (whole.p50_ms, whole.p90_ms, whole.min_ms))
     total = f"{sum(each.macs for each in found.timed):,}"
     show_table(
-        ("operator", "type", "kind", "MAC a sample", "p50 ms", "p90 ms", "min ms"),
+        ("operator", "type", "kind", "MAC per sample", "p50 ms", "p90 ms", "min ms"),
         [*rows, ("all of them", f"batch {whole.batch}", "", total, *times)],
     )
     binary = sum(each.macs for each in found.timed if each.kind == "binary")
     print(
-        f"\n{binary:,} binary MAC a sample; each operator gave the bits of the scalar kernels"
-        " there, and of this machine"
+        f"\n{binary:,} binary MAC per sample; each operator gave the same bits as the scalar"
+        " kernels there and as this machine"
     )
     print(f"not timed: {_not_timed(found.not_timed)}")
     print(found.scope)
@@ -191,8 +191,8 @@ def show_profile(record: Profile) -> None:
     print(f"bottleneck: {bottleneck.name}, {bottleneck.why}")
     if record.profiler_us:
         say(
-            f"{record.profiler_us:.1f} µs of each layer were the profiler's own and are left out;"
-            " for layers as short as that, a larger --batch tells more"
+            f"{record.profiler_us:.1f} µs of profiler overhead were subtracted from each layer;"
+            " for layers this short, use a larger --batch"
         )
 
 

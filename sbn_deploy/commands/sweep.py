@@ -22,10 +22,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "sweep",
-        description="Exports a checkpoint in every form that a TOML file names (thresholded,"
+        description="Exports a checkpoint in every form listed in a TOML file (thresholded,"
         " sampled members, stochastic signs, both), measures accuracy and latency of each on this"
-        " machine, or latency on a device with --remote, writes a report, and says which form to"
-        " ship. Run the same command to resume it; finished, it answers at once.",
+        " machine, or latency on a device with --remote, writes a report, and recommends one"
+        " form. Run the same command to resume; a finished sweep answers at once.",
         example="sbn sweep digits.toml --out runs/sweep --budget-ms 0.5\n\n"
         'digits.toml:\n  checkpoint = "runs/digits/checkpoint.safetensors"\n  data = "digits"\n'
         "  members = [1, 2, 4, 8]\n  samples = [1, 2, 4, 8]\n  threads = [1]\n"
@@ -37,19 +37,19 @@ def add_parser(subparsers: Subparsers) -> None:
         "--out", type=Path, metavar="DIR", help="folder for all files (default: runs/sweep-CONFIG)"
     )
     parser.add_argument(
-        "--data", metavar="SET", help="test images instead of those that the file names"
+        "--data", metavar="SET", help="test images to use instead of those in the file"
     )
     parser.add_argument(
         "--budget-ms",
         type=_milliseconds,
         metavar="MS",
-        help="answer: the most accurate form whose call on one image takes no longer",
+        help="recommend the most accurate form whose call on one image takes no longer",
     )
     parser.add_argument(
         "--min-accuracy",
         type=share,
         metavar="A",
-        help="answer: the fastest form with at least this accuracy, 0 to 1",
+        help="recommend the fastest form with at least this accuracy, 0 to 1",
     )
 
     add_remote_options(parser)

@@ -39,13 +39,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "train",
         description="Trains a stochastic binary network, or its fp32 twin, and scores it on the "
         "test split. Writes checkpoint.safetensors, metrics.json and history.csv, and after each "
-        "epoch last.safetensors, which can be exported meanwhile. Ctrl-C stops after a step, and "
-        "--resume goes on from there. Settings come from the defaults, then --config, then --set, "
+        "epoch last.safetensors, which can already be exported. Ctrl-C stops after the current "
+        "step, and --resume continues. Settings come from the defaults, then --config, then --set, "
         "then the other options.",
         example="sbn train --config models/digits-cnn/recipe.toml --out runs/digits",
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="recipe: a TOML file of settings"
+        "--config", type=Path, metavar="FILE", help="recipe: a TOML file with settings"
     )
     parser.add_argument(
         "--set",
@@ -70,13 +70,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "--size",
         type=_size,
         metavar="PIXELS",
-        help="size of the images, as 96, or HEIGHTxWIDTH (default: that of the data, if all are "
-        "alike)",
+        help="size of the images, such as 96, or HEIGHTxWIDTH (default: that of the data, if all "
+        "are the same)",
     )
     parser.add_argument(
         "--fit",
         choices=FITS,
-        help="how images of other sizes get it: the middle of them, all of them between black"
+        help="how images of other sizes are fitted: cut to the middle, padded with black"
         " margins, or stretched (default: crop)",
     )
     parser.add_argument(
@@ -99,7 +99,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--seeds",
         type=whole_numbers(0),
         metavar="LIST",
-        help="train with each seed of a list as 0,1,2, in DIR/seed-S, and show the means",
+        help="train with each seed of a list such as 0,1,2, in DIR/seed-S, and show the means",
     )
     parser.add_argument(
         "--epochs",
@@ -129,8 +129,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--find-lr",
         action="store_true",
-        help="instead of training, raise the learning rates step by step, and say which factor"
-        " suits; writes nothing",
+        help="instead of training, raise the learning rates step by step and recommend a factor;"
+        " writes nothing",
     )
 
 
@@ -193,7 +193,7 @@ def _size(text: str) -> int | tuple[int, ...]:
     """An argparse type: a whole number, or two of them as 96x128."""
     sides = tuple(at_least(1)(side) for side in text.split("x"))
     if len(sides) > 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size, such as 96 or 96x128")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 96 or 96x128")
     return sides[0] if len(sides) == 1 else sides
 
 

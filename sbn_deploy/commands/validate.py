@@ -24,10 +24,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "validate",
-        description="Runs the same inputs through torch and every engine that runs the file: ONNX"
-        " through our kernels with every instruction set of this CPU, stock onnxruntime and onnx's"
-        " reference evaluator, TFLite through each kind of Larq Compute Engine's kernels. Exit"
-        " status 1 when any of them disagrees with torch.",
+        description="Runs the same inputs through torch and every engine that runs the file:"
+        " ONNX files in our kernels with every instruction set of this CPU, stock"
+        " onnxruntime and onnx's reference evaluator, TFLite files in each of Larq"
+        " Compute Engine's kernel sets. The exit status is 1 if any of them disagrees with torch.",
         example="sbn validate digits.onnx --against runs/digits/checkpoint.safetensors\n"
         "  sbn validate net.onnx --against net.py:build --checkpoint net.pt",
     )
@@ -93,8 +93,8 @@ def run(options: argparse.Namespace) -> int:
                 say(f"first difference: {line}")
     if report.layers_in_8_bits:
         say(
-            f"{report.layers_in_8_bits} layers in 8 bits: codes may be {report.code_tolerance}"
-            " steps from torch's floats; what becomes of them is compared like all else"
+            f"{report.layers_in_8_bits} layers are in 8 bits: codes may be {report.code_tolerance}"
+            " steps from torch's floats; everything computed from them is compared as usual"
         )
     say("every engine agrees" if report.ok else "the engines disagree")
     return 0 if report.ok else 1

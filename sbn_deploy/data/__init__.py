@@ -86,7 +86,7 @@ def is_classified_images(spec: str) -> bool:
 def stream_test(spec: str) -> Stream:
     """The test split of a data set of images and classes, read image by image.
 
-    What is wrong with single images does not matter yet.
+    Problems with single images are not reported yet.
 
     Raises what `load` raises for the data as a whole.
     """

@@ -73,11 +73,11 @@ def _part(arrays: Arrays, path: Path, name: str, key: str, prefix: str) -> Datas
                 f"{path}: {prefix}x is {x.dtype} {list(x.shape)}; it must be floats [N, F],"
                 " [N, C, L] or [N, C, H, W]; 8-bit images are called images"
             )
-        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused
             x = x.astype(np.float32)
         if not np.isfinite(x).all():
             wrong = int(np.argwhere(~np.isfinite(x))[0][0])
-            raise ConfigError(f"{path}: {prefix}x[{wrong}] is not finite; leave it out")
+            raise ConfigError(f"{path}: {prefix}x[{wrong}] is not finite; remove it")
         shape: tuple[int, ...] = x.shape
     else:
         if x.dtype != np.uint8 or x.ndim not in (3, 4) or not x.size:
@@ -135,8 +135,8 @@ def class_names(arrays: Arrays, path: Path) -> tuple[str, ...]:
     names = arrays["classes"]
     if names.ndim != 1:
         raise ConfigError(
-            f"{path}: classes is {names.dtype} {list(names.shape)}; it must be names [K], one for"
-            " each class"
+            f"{path}: classes is {names.dtype} {list(names.shape)}; it must be a list of K"
+            " names, one for each class"
         )
     return readable_names(names.tolist())
 

@@ -1,4 +1,4 @@
-"""What data must be like so that a network can be calibrated on it."""
+"""What calibration data must be like."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from sbn_runtime.calibration import TASKS
 from sbn_runtime.errors import InputError
 
 FEWEST, FEW = 100, 1000
-"""Fewer inputs are refused, or warned of. At a coverage of 90 %, that which one calibration with n
-inputs gives has a standard deviation of sqrt(0.9 · 0.1 / n): 3 points with 100, 1 with 1,000."""
+"""Fewer inputs are refused, or warned of. At 90 %, the coverage of one calibration with n inputs
+has a standard deviation of sqrt(0.9 · 0.1 / n): 3 points with 100, 1 with 1,000."""
 
 
 def check(data: Dataset) -> None:
@@ -20,6 +20,6 @@ def check(data: Dataset) -> None:
     if len(data) < FEWEST:
         raise InputError(
             f"{data.name} has {len(data)} inputs to calibrate on; at least {FEWEST} are needed, and"
-            f" {FEW:,} are better: with n of them the coverage that one calibration gives at 90 %"
-            " has a standard deviation of sqrt(0.09 / n)"
+            f" {FEW:,} are better: with n of them the coverage at 90 % has a standard deviation"
+            " of sqrt(0.09 / n)"
         )

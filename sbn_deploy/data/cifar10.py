@@ -101,8 +101,8 @@ def _pickled(batch: Path) -> NDArray[np.uint8]:
     known = all(isinstance(label, int) and 0 <= label < len(CLASSES) for label in labels)
     if len(labels) != len(pixels) or not known:
         raise ConfigError(
-            f"{batch} has {len(labels)} labels for {len(pixels)} images, or others"
-            f" than 0 to {len(CLASSES) - 1}; download CIFAR-10 again"
+            f"{batch} has {len(labels)} labels for {len(pixels)} images, or labels outside 0 to"
+            f" {len(CLASSES) - 1}; download CIFAR-10 again"
         )
     return np.hstack([np.array(labels, np.uint8)[:, np.newaxis], pixels])
 

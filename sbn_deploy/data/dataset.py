@@ -1,4 +1,4 @@
-"""Inputs with their targets and normalisation, and how a list of them is split."""
+"""Inputs with their targets and normalisation, and how they are split."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Split = Literal["train", "validation", "test", "train+validation"]
 VALIDATION_EVERY = 10
 TEST_EVERY = 5
 VALIDATION_PARTS = ("validation", "valid", "val", "dev")
-"""What a part for validation may be called."""
+"""Accepted names of a validation part."""
 MOST_CLASSES = 100_000
-"""More than data sets have; a label beyond is a mistake, and much is sized by the largest."""
+"""More than any data set has; a larger label is a mistake, and sizes depend on the largest."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def eight_bit(
     """
     count, height, width, channels = images.shape
     if count == 0:
-        raise ConfigError(f"{name} holds no images; give a data set with some")
+        raise ConfigError(f"{name} contains no images; choose another data set")
     if labels.shape != (count,):
         raise ConfigError(
             f"{name} has {count} images but labels of shape {labels.shape}; "
@@ -193,8 +193,8 @@ def formed(dataset: Dataset, form: ImageForm) -> Dataset:
         return replace(dataset, preprocess=replace(have, fit=form.fit))
     if not tasks.find(dataset.task).sample_wise:
         raise ConfigError(
-            f"{dataset.name} has targets for each pixel, which do not follow another size or colour"
-            " of the images; leave them out"
+            f"{dataset.name} has targets for each pixel, which would not match images of another"
+            " size or colour; leave these settings out"
         )
     if have.channels not in (1, 3):
         raise ConfigError(
@@ -298,7 +298,7 @@ def joined(first: Dataset, second: Dataset) -> Dataset:
     if first.input_shape != second.input_shape:
         raise ConfigError(
             f"{first.name}: inputs for training are {list(first.input_shape)}, those for"
-            f" validation {list(second.input_shape)} (channels first); give them one form with"
+            f" validation {list(second.input_shape)} (channels first); make them the same with"
             " --size and --set colour=rgb"
         )
     return replace(

@@ -37,13 +37,13 @@ def decode(sources: Iterable[tuple[str, bytes | Path]], name: str, form: ImageFo
             raise ConfigError(f"{name}: {title} is {error}") from error
         image = _formed(raster, form)
         sizes.setdefault(image.shape[:2], title)
-        # With one more size it is said how many there are.
+        # The message says how many sizes there are.
         if len(sizes) == 1:
             images.append(image)
     if len(sizes) > 1:
         raise ConfigError(f"{name}: {_differ(sizes, form)}")
     if not images:
-        raise ConfigError(f"{name} holds no images; give a data set with some")
+        raise ConfigError(f"{name} contains no images; choose another data set")
     if all(image.ndim == 2 for image in images) and form.colour != "rgb":
         return np.stack(images)[..., np.newaxis]
     return np.stack([in_colour(image) for image in images])

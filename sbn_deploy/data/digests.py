@@ -1,11 +1,10 @@
-"""Which images were trained on, without keeping the images.
+"""Remembers which images were trained on, without keeping them.
 
 A checkpoint has a digest of 8 bytes of each training image. A file keeps the smallest 1,024 of
-them, of 4 bytes: digests are evenly spread, so these are a random sample of the images, and every
-other image whose digest is as small can be asked whether it is among them. 5.5 kB of text tell
-calibration on training images from one on others however large the training set was; a filter
-that could be asked of every image would be 60 kB for the 50,000 of CIFAR-10, about half of a
-small network.
+them, of 4 bytes: digests are uniformly distributed, so these are a random sample of the images, and
+any other image with a digest this small can be checked against them. 5.5 kB of text are enough to
+detect calibration on training images, however large the training set was; a filter for every image
+would take 60 kB for the 50,000 of CIFAR-10, about half of a small network.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ class Sketch:
                 raise ValueError
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
-                "what the file says of its training images is damaged; export it again"
+                "the file's record of its training images is damaged; export it again"
             ) from error
         return cls(images, split, kept)
 
@@ -91,7 +90,7 @@ class Sketch:
     def overlap(self, others: NDArray[np.uint64]) -> float:
         """The share of images that were trained on, as far as can be told; 0 where none can.
 
-        A single match is taken for a duplicate in the data, as are up to 2 % of the images.
+        A single match counts as a duplicate in the data, as do up to 2 % of the images.
         """
         asked, known = self.asked(others)
         return known / asked if known > max(1, _FEW * asked) else 0.0

@@ -13,7 +13,7 @@ from sbn_runtime.preprocess import Preprocess
 
 
 def load(split: Split) -> Dataset:
-    """80 % train and 20 % test, stratified and always the same; validation is a fifth of train.
+    """80 % train and 20 % test, stratified and reproducible; validation is a fifth of train.
 
     Raises:
         MissingDependencyError: scikit-learn is missing.

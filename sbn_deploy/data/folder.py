@@ -98,7 +98,7 @@ class _Files:
         """Raises ConfigError for a single class, and for one without images."""
         if len(self.classes) == 1:
             raise ConfigError(
-                f"{self.folder} has one class only, {readable(self.classes[0])!r}; it needs two or"
+                f"{self.folder} has only one class, {readable(self.classes[0])!r}; it needs two or"
                 " more, each in a folder of its own"
             )
         counts = np.bincount(self.labels, minlength=len(self.classes))
@@ -174,7 +174,9 @@ class _Layout:
         within = self.parts[part]
         found = [path for path in _folders(within) if path.name not in self.classes]
         if found:
-            raise ConfigError(f"{found[0]} is a class that training does not have; remove it")
+            raise ConfigError(
+                f"{found[0]} is a class that the training part does not have; remove it"
+            )
         suffixes = {suffix for known in formats().values() for suffix in known}
         files: list[Path] = []
         labels: list[int] = []

@@ -1,4 +1,4 @@
-"""What the images of a data set are to become: their size, how they get it, their colours."""
+"""The form that a data set's images are brought into: size, fit, colours."""
 
 from __future__ import annotations
 

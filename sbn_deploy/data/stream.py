@@ -1,4 +1,4 @@
-"""Test images that are read when they are needed, so that a set may be larger than memory."""
+"""Test images that are read on demand, so that a set may be larger than memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands for an image that cannot be read, and says why."""
+    """An image that cannot be read, with the reason."""
 
     reason: str
 
@@ -93,7 +93,7 @@ class Stream:
 def of_memory(dataset: Dataset) -> Stream:
     """The images of a data set in memory. Raises ConfigError where they are not 8-bit images."""
     if not isinstance(dataset.preprocess, Preprocess):
-        raise ConfigError(f"{dataset.name} has no images, but inputs of {dataset.input_shape}")
+        raise ConfigError(f"{dataset.name} has no images, only inputs of {dataset.input_shape}")
     _, height, width, channels = dataset.images.shape
     return Stream(
         name=dataset.name,
@@ -132,5 +132,5 @@ def states(files: list[Path], folder: Path) -> bytes:
 def some(stream: Stream) -> Stream:
     """The stream itself. Raises ConfigError if it has no images."""
     if not len(stream):
-        raise ConfigError(f"{stream.name} holds no images to test on; give a data set with some")
+        raise ConfigError(f"{stream.name} contains no images to test on; choose another data set")
     return stream

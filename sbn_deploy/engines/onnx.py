@@ -1,4 +1,4 @@
-"""ONNX files: ours with the bit-packed kernels, and any file in onnxruntime as it comes."""
+"""ONNX files: ours with the bit-packed kernels, and any file in plain onnxruntime."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def kernel_engine(
 def stock_engine(
     model: bytes | Path, *, threads: int | None = None, name: str = "onnxruntime"
 ) -> OnnxEngine:
-    """A model in onnxruntime as it comes, without our kernels.
+    """A model in plain onnxruntime, without our kernels.
 
     `threads` is None for one on each core. Raises ModelError if it cannot be loaded.
     """

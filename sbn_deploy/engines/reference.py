@@ -23,7 +23,9 @@ class ReferenceEngine:
         try:
             from onnx.reference import ReferenceEvaluator
         except ImportError as error:
-            raise MissingDependencyError("onnx has no reference evaluator; update onnx") from error
+            raise MissingDependencyError(
+                "this onnx has no reference evaluator; update onnx"
+            ) from error
         graph = onnx.load_model_from_string(model).graph
         self._evaluator = ReferenceEvaluator(onnx.load_model_from_string(model))
         self.inputs = [_described(value) for value in graph.input]

@@ -1,1 +1,1 @@
-"""How good a model's answers are, and what it knows of that."""
+"""How good a model's answers are, and how well it knows."""

@@ -1,4 +1,4 @@
-"""What averaging more networks is worth: accuracy, calibration and doubt by their number."""
+"""What averaging more networks is worth: accuracy, calibration and uncertainty by their number."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def average(
             or a label is not one of its classes.
     """
     if not len(images.labels):
-        raise InputError("there are no samples to evaluate on")
+        raise InputError("there are no samples to evaluate")
     rows: list[Row] = []
     anytime: list[AnytimeRow] = []
     curves: list[Curves] = []

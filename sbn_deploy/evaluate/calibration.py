@@ -1,4 +1,4 @@
-"""Do stated probabilities come true? Brier score, calibration error, reliability diagram."""
+"""Are probabilities calibrated? Brier score, calibration error, reliability diagram."""
 
 from __future__ import annotations
 

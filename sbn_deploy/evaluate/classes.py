@@ -1,4 +1,4 @@
-"""Whether a model and a data set speak of the same classes."""
+"""Whether a model and a data set have the same classes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def matched_labels(
         differing = [name for name in (*theirs, *own) if (name in theirs) != (name in own)]
         raise InputError(
             f"{data.name} has {_listed(theirs)}, but the model has {_listed(own)}; only one of"
-            f" them knows {', '.join(differing[:SHOWN]) or 'each name once'}"
+            f" them has {', '.join(differing[:SHOWN]) or 'each name once'}"
         )
     number = np.array([own.index(name) for name in theirs])
     inside = (data.labels >= 0) & (data.labels < count)

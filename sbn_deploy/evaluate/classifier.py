@@ -1,4 +1,4 @@
-"""A classifier in a file: an exported model, or one that onnxruntime runs as it comes."""
+"""A classifier in a file: an exported model, or any that onnxruntime can run."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Classifier:
         parts = []
         for start in range(0, count, step):
             part = images[start : start + step]
-            missing = step - len(part)  # only a model for one size of batch misses any
+            missing = step - len(part)  # only a model with a fixed batch size needs padding
             parts.append(self.compute(np.pad(part, ((0, missing), *[(0, 0)] * 3)))[: len(part)])
         found: Probabilities = np.concatenate(parts).astype(np.float32, copy=False)
         if found.ndim != 2 or len(found) != count:
@@ -129,7 +129,7 @@ def _exported(path: Path, threads: int | None, samples: int | None, seed: int | 
     fields = session.metadata.get("preprocess")
     if not isinstance(fields, dict):
         raise ModelError(
-            f"{path}: does not say how images are normalised; export it with --preprocess"
+            f"{path}: does not record how images are normalised; export it with --preprocess"
         )
 
     def compute(images: Images) -> Probabilities:

@@ -1,4 +1,4 @@
-"""Which classes a model knows, and which it takes for one another."""
+"""Which classes a model recognises, and which it confuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classifying a test set that is larger than memory, image by image, and what came of it."""
+"""Classifying a test set that may be larger than memory, image by image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sbn_runtime.raster import Raster
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a test set: answers to at least one image, the others, the time it took.
+    """The result of a test set: answers to at least one image, the skipped ones, the time it took.
 
     calibration: figures of a calibrated file.
     """
@@ -62,7 +62,7 @@ class Evaluator:
         partial: where the answers so far are kept.
 
     Attributes:
-        done: how many images are done with.
+        done: how many images are finished.
         steps: how many batches are left.
     """
 

@@ -2,7 +2,7 @@
 
 A file is a row of frames: length (uint64) and CRC-32 (uint32) of the content, then the
 content, which is one line of JSON and arrays. The first frame says what is evaluated, each
-other one holds the answers to a batch. What a killed run leaves of a frame is dropped.
+other one holds the answers to a batch. An incomplete frame, left by a killed run, is dropped.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Partial:
         except BlockingIOError:
             self._file.close()
             raise InputError(
-                f"{path} is being written by another run; wait for it, or give another -o"
+                f"{path} is being written by another run; wait for it, or choose another -o"
             ) from None
         begin = json.dumps({"format": FORMAT, **key}, sort_keys=True).encode()
         found = self._frame()
@@ -107,7 +107,7 @@ class Partial:
             frame = frame[self._file.write(frame) :]
 
     def _frame(self) -> bytes | None:
-        """The content of the next frame, None if there is no whole one."""
+        """The content of the next frame, None if there is no complete one."""
         head = self._file.read(_HEAD.size)
         if len(head) < _HEAD.size:
             return None

@@ -1,4 +1,5 @@
-"""Is doubt where the errors are? Risk against coverage, and out-of-distribution detection."""
+"""Is the uncertainty high where the errors are? Risk against coverage, and out-of-distribution
+detection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shifted versions of a data set, on which a model should be less sure."""
+"""Shifted versions of a data set, on which a model should be less confident."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def rotate(images: Pixels, strength: float) -> Pixels:
     source_x = dy * np.sin(angle) + dx * np.cos(angle) + (width - 1) / 2
     row = np.clip(np.rint(source_y), 0, height - 1).astype(np.int64)
     column = np.clip(np.rint(source_x), 0, width - 1).astype(np.int64)
-    turned: Pixels = images[:, row, column]
-    return turned
+    rotated: Pixels = images[:, row, column]
+    return rotated
 
 
 def contrast(images: Pixels, strength: float) -> Pixels:

@@ -45,8 +45,8 @@ def fitted(session: Session, data: Dataset, name: str) -> Dataset:
     """
     if session.task == NONE:
         raise ModelError(
-            f"{name}: does not say what its outputs mean, so there is nothing to measure; export"
-            " it with --task"
+            f"{name}: does not record its task, so there is nothing to measure; export it with"
+            " --task"
         )
     data = data.for_task(session.task)
     if not data.classes:

@@ -1,15 +1,15 @@
-"""Fitting what makes probabilities come true: a temperature, and offsets of classes.
+"""Fitting what calibrates probabilities: a temperature, and offsets of classes.
 
 p_T(k) is proportional to (m_k exp(o_k))^(1/T) for the mean m of networks, as
-`sbn_runtime.calibration` has it. The mean of many networks is less confident than each of them;
-the temperature T undoes that (Guo et al. 2017). Ashukha et al. (2020) show that uncertainties are
+`sbn_runtime.calibration` has it. The mean of many networks is less confident than each of them; the
+temperature T corrects that (Guo et al. 2017). Ashukha et al. (2020) show that uncertainties are
 compared fairly only at each model's own best temperature, found by cross-validation. Offsets o
-correct classes that are given too often (bias-corrected temperature scaling, Alexandari et al.
+correct classes that are predicted too often (bias-corrected temperature scaling, Alexandari et al.
 2020): vector scaling with one slope for all classes.
 
-A few wrong images say little of a temperature, so the likelihood is not all: beforehand log T is
-normal around 0 with a standard deviation of 0.5; where offsets are fitted, each o/T is so too, and
-1/T around 1. With thousands of images that changes nothing.
+A few wrong images say little about a temperature, hence a prior: log T is normal around 0 with a
+standard deviation of 0.5; if offsets are fitted, so is each o/T, and 1/T around 1. With thousands
+of images it makes no difference.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def best_temperature(
     """
 
     logits = _logarithms(probabilities) + offsets
-    # Against the largest, so that no certainty loses its place.
+    # Relative to the largest, so that probabilities of 1 do not lose precision.
     behind = logits - logits.max(axis=1, keepdims=True)
     of_true = behind[np.arange(len(labels)), labels]
 

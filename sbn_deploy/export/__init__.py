@@ -112,10 +112,10 @@ def export_model(
     noise: Noise | None = None,
     int8: str | None = None,
 ) -> ExportReport:
-    """Exports anyone's torch module as one file with bit-packed operators.
+    """Exports any torch module as one file with bit-packed operators.
 
     Signs may be written in any way, scaled or {0, 1}; weights may be computed in
-    forward; what is not binary stays float, and the report says why. The module runs
+    forward; other layers stay float, and the report says why. The module runs
     as it is, in evaluation mode, on a copy: nothing of it is changed.
 
     Args:

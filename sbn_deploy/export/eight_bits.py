@@ -99,7 +99,7 @@ class EightBits:
     def __str__(self) -> str:
         metric, sample = self.sample.metric, self.sample
         if not self.ranges and not self.float_layers:
-            return "no layer is left for 8 bits: none is float"
+            return "there is no layer for 8 bits: none is float"
         layers = (
             "1 layer computes" if len(self.ranges) == 1 else f"{len(self.ranges)} layers compute"
         )
@@ -126,8 +126,7 @@ def load_sample(spec: str, task: str, preprocess: Preprocess | Standardize | Non
     """
     if task == "none":
         raise ConfigError(
-            "--int8 measures what 8 bits cost, and a network without a task has no measure; give"
-            " its --task"
+            "--int8 measures what 8 bits cost, which needs a task; give one with --task"
         )
     parts = []
     form = data.ImageForm.of(preprocess)
@@ -136,11 +135,10 @@ def load_sample(spec: str, task: str, preprocess: Preprocess | Standardize | Non
         part = data.load(spec, split, form).for_task(task).evenly(count)
         if preprocess is None and part.pixels:
             raise ConfigError(
-                "--int8 gives the network images, and how they become its input is not known; add"
-                " --preprocess"
+                "--int8 needs to know how images become the network's input; add --preprocess"
             )
         if isinstance(preprocess, Preprocess) and not part.pixels:
-            raise ConfigError(f"{spec} holds no 8-bit images, which the network takes")
+            raise ConfigError(f"{spec} contains no 8-bit images, which the network takes")
         parts.append((part, (preprocess or part.preprocess).apply(part.images)))
     (first, inputs), (test, test_inputs) = parts
     return Sample(first.name, inputs, test_inputs, test.labels, tasks.find(task))
@@ -231,8 +229,8 @@ class _Histogram:
     def extend(self, array: NDArray[np.float32]) -> None:
         if not np.isfinite(array).all():
             raise ModelError(
-                "the network computes NaN or infinity of the examples for --int8; check how they"
-                " become its input"
+                "the network computes NaN or infinity for the examples of --int8; check their"
+                " preprocessing"
             )
         self.low = min(self.low, float(array.min()))
         self.high = max(self.high, float(array.max()))

@@ -91,7 +91,7 @@ class Materialized:
         if test.input_shape != tuple(expected):
             raise ArtifactError(
                 f"{test.name} has inputs of {list(test.input_shape)}, but the checkpoint was"
-                f" trained on it with {list(expected)}; give the data another name, or train again"
+                f" trained on it with {list(expected)}; rename the data, or train again"
             )
         return test
 

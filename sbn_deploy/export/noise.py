@@ -8,7 +8,7 @@ from sbn_converters.onnx.layers import Layer
 from sbn_converters.onnx.noise import Draw
 from sbn_runtime.errors import ConfigError, UnsupportedLayerError
 
-# Beyond it answers no longer change, and a file asks for more memory than it should.
+# More do not change answers, and only let a file ask for too much memory.
 MAX_SAMPLES = 65536
 
 

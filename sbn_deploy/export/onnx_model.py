@@ -76,7 +76,7 @@ def build(
     preprocess = (metadata or {}).get("preprocess")
     known = preprocess_from(preprocess) if isinstance(preprocess, dict) else None
     if int8 is not None and len(traced.recording.example) > 1:
-        raise ConfigError("--int8 is for networks of one input: data sets give them no more")
+        raise ConfigError("--int8 is for networks with one input: data sets do not provide more")
     sample = load_sample(int8, task, known) if int8 is not None else None
     observed = observe(traced)
     _check_activation(traced, observed.answers[0], task)
@@ -148,13 +148,13 @@ def _check_numbers(member: nn.Module) -> None:
     for name, value in state_of(member).items():
         if torch.nn.parameter.is_lazy(value):
             raise ModelError(
-                f"{name} has no shape yet; run the module once on an example before it is exported"
+                f"{name} has no shape yet; run the module once on an example before exporting it"
             )
         wrong = int(value.isnan().sum()) if value.is_floating_point() else 0
         if wrong:
             raise ModelError(
-                f"{name} holds NaN, {wrong:,} of {value.numel():,} numbers: its training diverged,"
-                " or its file is damaged"
+                f"{name} contains NaN, {wrong:,} of {value.numel():,} numbers: its training"
+                " diverged, or its file is damaged"
             )
 
 
@@ -167,8 +167,8 @@ def _check_activation(traced: Traced, answer: Tensor, task: str) -> None:
     sums = answer.sum(known.axis)
     if not spelling and bool((answer >= 0).all()) and torch.allclose(sums, torch.ones_like(sums)):
         raise UnsupportedLayerError(
-            "the network's answers are probabilities already, and how it computes them is not"
-            " torch.softmax; end it with that, or with nothing, or give the task none"
+            "the network already outputs probabilities, but not by torch.softmax; end it with"
+            " torch.softmax, or with logits, or use --task none"
         )
 
 

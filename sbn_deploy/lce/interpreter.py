@@ -62,7 +62,7 @@ def load() -> Any:
     assert package is not None
     (folder,) = package.submodule_search_locations or [""]
     path = Path(folder, "tflite", "python", f"{MODULE}.so")
-    # The module may be loaded once in a process, whoever asks for it.
+    # The module may be loaded only once in a process.
     name = f"larq_compute_engine.tflite.python.{MODULE}"
     if name in sys.modules:
         return sys.modules[name]

@@ -1,4 +1,4 @@
-"""What else the cores did while engines were measured, by the counters of /proc/stat."""
+"""Background load during measurements, from the counters of /proc/stat."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ class BackgroundLoad:
 
     @property
     def busy_cores(self) -> float | None:
-        """How many cores other programs kept busy, on average; None where nobody tells."""
+        """How many cores other programs used, on average; None if unknown."""
         return max(0.0, self._others / self._seconds) if self._seconds else None
 
     @property
     def stolen_cores(self) -> float | None:
-        """How many cores the host withheld, on average; None where nobody tells."""
+        """How many cores the host withheld, on average; None if unknown."""
         return self._stolen / self._seconds if self._seconds else None

@@ -1,6 +1,5 @@
-"""How fast the CPU may run right now: governor, frequency, temperature, throttling, load.
-
-Whatever a machine does not tell is None.
+"""The CPU's current state: governor, frequency, temperature, throttling, load. What a machine does
+not report is None.
 """
 
 from __future__ import annotations

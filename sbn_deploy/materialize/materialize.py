@@ -59,7 +59,7 @@ class Form:
             raise ConfigError(f"members is {self.members:,}; it must be 1 to {MOST_MEMBERS:,}")
         if self.weights == "threshold" and self.members > 1:
             raise ConfigError(
-                "thresholded weights give one network; use sampled ones for an ensemble"
+                "thresholded weights give one network; use sampled weights for an ensemble"
             )
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed is {self.seed}; it must be between 0 and 2^64 - 1")

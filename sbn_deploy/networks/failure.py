@@ -1,4 +1,4 @@
-"""What the user's own code raised, in one line."""
+"""Errors raised by user code, in one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def user_error(where: str, error: BaseException) -> ConfigError:
         # Its text would name the file a second time.
         text = error.msg
     if isinstance(error, SystemExit):
-        kind, text = "a call of sys.exit", "put what runs a script under if __name__ == '__main__'"
+        kind, text = "a call of sys.exit", "put script code under if __name__ == '__main__'"
     if len(text) > LONGEST:
         text = text[:LONGEST] + " …"
     return ConfigError(f"{where} raised {kind}{': ' if text else ''}{text}{_place(error)}")

@@ -50,7 +50,7 @@ def load(reference: str, checkpoint: Path | None = None, *, seed: int = 0) -> Bu
 def from_header(header: Header, path: str | Path) -> nn.Module:
     """The network that the header of a checkpoint describes, in evaluation mode, untrained.
 
-    A checkpoint may come from anywhere, so it cannot make us run whatever it names: a
+    Checkpoints are untrusted and must not make us run what they name: a
     reference is followed only to what an installed package offers, and to a class or
     function that is defined in a file below this folder, unchanged since training.
     Its user may name anything, see `load`.
@@ -78,7 +78,7 @@ def _check_file(header: Header, path: str | Path) -> None:
         )
     if hashlib.sha256(file.read_bytes()).hexdigest() != header.source_sha256:
         raise ArtifactError(
-            f"{file} has changed since {path} was trained; if it still fits, {advice}"
+            f"{file} has changed since {path} was trained; if it still matches, {advice}"
         )
 
 

@@ -1,4 +1,4 @@
-"""How the pixels of an image become a network's input, as people write it down."""
+"""Parses how the pixels of an image become a network's input."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ def parse(texts: Sequence[str], inputs: Sequence[Shape]) -> Preprocess | None:
     order = given.get("order", "rgb")
     if (size := given.get("size", f"{height}x{width}")) not in (f"{height}x{width}", str(height)):
         raise ConfigError(
-            f"preprocessing to size={size} contradicts the input, whose images have"
-            f" {height}x{width} pixels"
+            f"preprocessing to size={size} contradicts the input of {height}x{width} pixels"
         )
     if order == "bgr" and channels != 3:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What names a network, and the network that it names.
+"""References to networks, and the networks that they name.
 
 A reference is one of
 
@@ -132,7 +132,7 @@ def _own(
     made = found.value
     if isinstance(made, nn.Module):
         if config:
-            raise ConfigError(f"{reference} is a finished module, which takes no settings")
+            raise ConfigError(f"{reference} is a module instance, which takes no settings")
     else:
         config = _arguments(reference, made, config, offered)
         made = _run(reference, found, lambda: made(**config))
@@ -231,7 +231,7 @@ def _attribute(module: ModuleType, name: str, where: str) -> Any:
     if callable(value):  # as modules of torch are
         return value
     if not name:
-        problem = f"{where} needs the name of a network behind it, as in {where}:NAME"
+        problem = f"{where} needs the name of a network after it, as in {where}:NAME"
     else:
         problem = f"{where} has " + (f"no {name}" if value is None else f"{name}, {_a(value)}")
     names = _candidates(module)
@@ -293,7 +293,7 @@ def _arguments(
         if needed:
             raise ConfigError(
                 f"{reference} needs arguments ({', '.join(needed)}); write a function without"
-                " any that returns the network, and name that"
+                " arguments that returns the network, and name that"
             ) from error
         raise ConfigError(
             f"{reference}: {error}; it takes {', '.join(parameters) or 'none'}"

@@ -1,4 +1,4 @@
-"""Running somebody's network once, to know what it answers before longer work."""
+"""Runs a network once, to check its output before longer work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights from anyone's checkpoint, without running any code that lies in it."""
+"""Weights from any checkpoint, without running code in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sbn_runtime.errors import ArtifactError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# Under which keys training scripts keep the weights, the likeliest first.
+# Keys under which training scripts store the weights, the likeliest first.
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "ema")
 # Parts of names that wrappers add: DataParallel and torch.compile anywhere, others in front.
 ANYWHERE = ("module", "_orig_mod")
@@ -40,7 +40,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     state = _tensors_in(content)
     if not state:
-        raise ArtifactError(f"{path} holds no tensors by name; save {SAFE}")
+        raise ArtifactError(f"{path} contains no named tensors; save {SAFE}")
     return state
 
 
@@ -60,8 +60,8 @@ def load_into(module: nn.Module, path: str | Path) -> None:
     lazy = [name for name, value in module.named_parameters() if is_lazy(value)]
     if lazy:
         raise ArtifactError(
-            f"{path} cannot be loaded: {lazy[0]} has no shape yet; run the network once on"
-            " zeros before it is returned"
+            f"{path} cannot be loaded: {lazy[0]} has no shape yet; run the network once on zeros"
+            " before returning it"
         )
     expected = {
         name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)
@@ -70,8 +70,7 @@ def load_into(module: nn.Module, path: str | Path) -> None:
     problems = differences(state, expected)
     if problems:
         raise ArtifactError(
-            f"{path} belongs to another network than {type(module).__name__}: it"
-            f" {' and '.join(problems)}"
+            f"{path} does not match {type(module).__name__}: it {' and '.join(problems)}"
         )
     try:
         module.load_state_dict(state, strict=False)
@@ -184,12 +183,12 @@ def _read_pickle(path: Path) -> Any:
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named:
             raise ArtifactError(
-                f"{path} holds {named[1]}, which only running code from the file could"
-                f" restore; nothing of it was run; where it was made, save {SAFE}"
+                f"{path} holds {named[1]}, which can only be restored by running code from the"
+                f" file; nothing was run; where the file was made, save {SAFE}"
             ) from error
         raise ArtifactError(
-            f"{path} is damaged, or not a state dict that torch.save wrote; where it was made,"
-            f" save {SAFE}"
+            f"{path} is damaged, or not a state dict written by torch.save; where the file was"
+            f" made, save {SAFE}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Networks that would be too large are refused before they are made."""
+"""Refuses networks that are too large before they are built."""
 
 from __future__ import annotations
 

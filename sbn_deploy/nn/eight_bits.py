@@ -1,8 +1,8 @@
 """Layers of floats that compute in 8 bits, in training as on the device.
 
-A float x becomes the whole number p = round(x / step), limited to 256 neighbours that contain 0,
-and a weight w the whole number q = round(w / step_o), from -127 to 127, with a step for each
-output channel o. The layer gives step step_o sum(q p) + bias. Gradients pass the roundings
+A float x becomes the whole number p = round(x / step), clipped to 256 consecutive integers
+including 0, and a weight w the whole number q = round(w / step_o), from -127 to 127, with a step
+for each output channel o. The layer gives step step_o sum(q p) + bias. Gradients pass the roundings
 straight through, and are zero for inputs beyond the limits. (Jacob et al., arXiv 1712.05877,
 section 3.)
 """

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, checked once where it is read."""
+"""The header of a checkpoint, checked once where it is read."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class Header:
             raise entries.broken("kind", "must be 'sbn' or 'fp32'")
         classes = entries.get("classes", list)
         if not all(isinstance(name, str) for name in classes):
-            raise entries.broken("classes", "must hold texts")
+            raise entries.broken("classes", "must contain strings")
         metrics = entries.get("metrics", dict, {})
         for scores in metrics.values():
             if not isinstance(scores, dict) or not all(map(_is_number, scores.values())):
-                raise entries.broken("metrics", "must hold tables of numbers")
+                raise entries.broken("metrics", "must contain tables of numbers")
         try:
             preprocess = preprocess_from(entries.get("preprocess", dict))
         except ModelError as error:

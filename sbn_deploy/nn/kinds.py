@@ -1,4 +1,4 @@
-"""Telling networks with our layers from others."""
+"""Tells networks with our layers from others."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ DIGESTS = "digests of training images"
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed left behind."""
+    """Delete leftovers of killed writers."""
     for path in folder.glob(".*.safetensors.*"):
         path.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 Each replaces the derivative of sign(a). Where a surrogate is the slope 2p(a) of a
 noise, up to a scale c of its argument and its values, training with it is the
 straight-through estimator of that noise evaluated at the mode; `noise` names it.
-Where it is no density, no noise corresponds to it, and `noise` is None.
+If it is not a density, no noise corresponds to it, and `noise` is None.
 
 A new surrogate is a subclass with one formula; its name registers it:
 
@@ -65,7 +65,7 @@ def get(surrogate: str | Surrogate) -> Surrogate:
 
 
 class Identity(Surrogate, name="identity"):
-    """1 everywhere. Corresponds to no noise: a constant is no density."""
+    """1 everywhere. Corresponds to no noise, because a constant is not a density."""
 
     def slope(self, a: Tensor) -> Tensor:
         return torch.ones_like(a)

@@ -105,8 +105,8 @@ def operands(node: fx.Node) -> tuple[int, int] | None:
 def rounded_weights(node: fx.Node, weights: Tensor) -> Tensor:
     """The weights that the file has, in place of a layer's own."""
     array = weights.detach().float().numpy()
-    turned = array.T if node.target in _WEIGHTS_LAST else array
-    steps, whole = whole_weights(turned)
+    transposed = array.T if node.target in _WEIGHTS_LAST else array
+    steps, whole = whole_weights(transposed)
     made = whole * steps.astype(np.float64).reshape(-1, *[1] * (whole.ndim - 1))
     made = made.T if node.target in _WEIGHTS_LAST else made
     return torch.from_numpy(np.ascontiguousarray(made)).to(weights.dtype)

@@ -50,7 +50,7 @@ def validate_lce(
 
     Raises:
         MissingDependencyError: larq-compute-engine is not installed.
-        ModelError: the file does not hold the layers that its metadata names; or
+        ModelError: the file does not contain the layers named in its metadata; or
             LCE cannot run it.
     """
     signs = _signs(model, len(members), name)
@@ -114,7 +114,7 @@ def _words(
         return words.reshape(count, -1, words.shape[-1])
     except ValueError as error:
         raise ModelError(
-            f"{name}: {found.output.value} does not hold the signs of {node}; export it again"
+            f"{name}: {found.output.value} does not contain the signs of {node}; export it again"
         ) from error
 
 
@@ -141,7 +141,7 @@ def _signs(model: Model, members: int, name: str) -> dict[str, _Signs]:
                 found[node] = _Signs(output, negated)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{name} does not hold the layers that its metadata names ({error}); export it again"
+            f"{name} does not contain the layers named in its metadata ({error}); export it again"
         ) from error
     return found
 

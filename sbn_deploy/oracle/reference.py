@@ -282,8 +282,8 @@ def _difference(layer: str, found: Verdict) -> str:
     if wrong:
         return f"{what}; arguments up to {found.farthest:.1g} of their root mean square"
     return (
-        f"{what}: floats that are zero but for the order of sums (at most {found.farthest:.1g}"
-        " of their root mean square), which torch in another order may decide either way"
+        f"{what}: floats that are zero up to the order of sums (at most {found.farthest:.1g}"
+        " of their root mean square), whose signs depend on that order"
     )
 
 

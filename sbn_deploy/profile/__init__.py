@@ -1,1 +1,1 @@
-"""What each layer of a model takes."""
+"""The time of each layer of a model."""

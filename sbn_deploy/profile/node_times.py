@@ -1,4 +1,4 @@
-"""What each node of a model takes, by onnxruntime's profiler.
+"""The time of each node of a model, by onnxruntime's profiler.
 
 Needs the base install only: it runs on devices too.
 """
@@ -96,7 +96,7 @@ def time_nodes(
         engine = kernel_engine(path, threads=threads, spin=False)
         best = kernel_engine(peak_model, threads=threads, spin=False)
         feed = example(engine.inputs, batch)
-        # Signs, as in use: what look-ups find must not always be the same line of the cache.
+        # Random signs, as in use: with zeros, look-ups would always hit the same cache line.
         random = np.random.default_rng(0)
         best_feed = {
             name: random.integers(0, 2**64, array.shape, np.uint64)
@@ -154,8 +154,8 @@ class Profiler:
             events = json.loads(Path(self._engine.session.end_profiling()).read_text())
         except (OSError, ValueError) as error:
             raise OutputError(
-                f"{self._folder.name}: what onnxruntime measured cannot be written there; free"
-                " some space, or name another folder with TMPDIR"
+                f"{self._folder.name}: onnxruntime cannot write its measurements there; free"
+                " some space, or set TMPDIR to another folder"
             ) from error
         finally:
             self._folder.cleanup()

@@ -120,17 +120,17 @@ def _advice(layer: Layer) -> str:
     """What to do about the bottleneck."""
     match layer.kind:
         case "binary" if (layer.percent_of_peak or 0) >= WELL_USED:
-            return "give it fewer channels, or pool before it: its kernel does what it can"
+            return "give it fewer channels, or pool before it: its kernel is near the peak"
         case "binary":
             return "give it channels in multiples of 64: the kernel works on words of 64 signs"
         case "float":
             return (
-                "put a sign before it and binary weights into it, or export it with --int8; a first"
+                "make it binary (a sign before it, binary weights), or export with --int8; a first"
                 ' layer is fast with first = "int8"'
             )
         case "int8":
             return "give it fewer channels or a larger stride"
-    return "look whether it is needed: what moves or pools signs is cheapest after the sign"
+    return "check whether it is needed; moving and pooling are cheapest on signs, after the sign"
 
 
 def _layers(

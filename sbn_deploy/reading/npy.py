@@ -1,4 +1,4 @@
-"""Arrays in the .npy format. What is wrong with one raises anything, see `parsing`."""
+"""Arrays in the .npy format. A damaged one may raise anything, see `parsing`."""
 
 from __future__ import annotations
 

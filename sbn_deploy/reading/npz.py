@@ -18,7 +18,7 @@ from sbn_runtime.errors import ConfigError
 SUFFIX = ".npy"
 ENCRYPTED = 1
 MOST_DEFLATED = 1032
-"""How many bytes deflate can make of one; a member that claims more lies."""
+"""The largest expansion by deflate; a member that claims more is invalid."""
 
 
 class Archive(Mapping[str, NDArray[Any]]):

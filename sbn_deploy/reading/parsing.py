@@ -1,4 +1,4 @@
-"""What a parser raises, as one error of ours."""
+"""Turns whatever a parser raises into one of our errors."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def _made(call: _Called) -> Any:
             raise ValueError(f"it has text in {encoding}")
         return text.encode("latin-1")
     if call.name not in _RECONSTRUCT or call.state is None:
-        raise ValueError(f"it would call {call.name}, which is not done")
+        raise ValueError(f"it would call {call.name}, which is not allowed")
     _, shape, dtype, in_fortran_order, content = call.state
     name = _text(_plain(dtype.arguments[0])) if dtype.name == "numpy dtype" else dtype.name
     if name[1:].isdigit() is False or name[0] not in "uif":

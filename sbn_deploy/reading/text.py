@@ -1,4 +1,4 @@
-"""JSON and TOML from anywhere, and text that anything can write."""
+"""JSON and TOML from untrusted files, and text that can always be written."""
 
 from __future__ import annotations
 

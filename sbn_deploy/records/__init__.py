@@ -1,6 +1,5 @@
-"""What is measured, said once: the records that the measuring verbs write and all others read.
-
-A record is a dataclass and, in a file, JSON (`files`). Devices have the standard library only to
-write them with; workstations read them with pydantic, which holds a file to the very classes that
-wrote it. docs/measurements.schema.json is made of them.
+"""The records that measuring verbs write and all others read. A record is a dataclass and, in a
+file, JSON (`files`). Devices write them with the standard library only; workstations read them with
+pydantic, which checks files against the same classes. docs/measurements.schema.json is generated
+from them.
 """

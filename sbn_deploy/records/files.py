@@ -139,7 +139,7 @@ def load_all(paths: Sequence[Path], say: Callable[[str], None]) -> list[tuple[Pa
     Of a folder, those of its *.json that are measurements are taken.
 
     Args:
-        say: is told which files of a folder are left out.
+        say: is called with the files of a folder that are ignored.
 
     Raises:
         InputError: a file is not a measurement or a damaged one, or a folder holds none.
@@ -156,7 +156,7 @@ def _in_folder(folder: Path, say: Callable[[str], None]) -> Iterable[Path]:
     chosen = [path for path in files if is_measurement(path)]
     if not chosen:
         raise InputError(
-            f"{folder}: holds no measurement; give files that sbn benchmark, profile or evaluate"
+            f"{folder}: contains no measurement; give files that sbn benchmark, profile or evaluate"
             " wrote with -o, or the folder they are in"
         )
     if left := [path.name for path in files if path not in chosen]:

@@ -19,7 +19,7 @@ from .target import Phone, takes_serial
 FOLDER = "/data/local/tmp"
 SERVER_S = 60
 
-# What adb says of a phone that it cannot use, and what to do about it.
+# adb's words for a phone that it cannot use, and the remedy.
 ADVICE = {
     "unauthorized": "unlock it and allow USB debugging for this computer on its screen",
     "authorizing": "unlock it and allow USB debugging for this computer on its screen",
@@ -31,7 +31,7 @@ ADVICE = {
 STATES = {
     "unauthorized": "does not allow this computer to debug it yet",
     "authorizing": "is asking whether this computer may debug it",
-    "no permissions": "may not be used by this user",
+    "no permissions": "is not accessible to this user",
 }
 # Ends what a command writes: not every adb returns the status of a command or tells that the
 # connection broke.
@@ -43,14 +43,14 @@ class AdbConnection(Connection):
 
     Args:
         phone: which one.
-        say: is told that everything was removed.
+        say: is called when everything was removed.
 
     Attributes:
         serial: of the phone.
 
     Raises:
         RemoteError: there is no phone, there are several, or it cannot be used.
-        MissingDependencyError: there is no adb here.
+        MissingDependencyError: adb is not installed here.
     """
 
     def __init__(self, phone: Phone, say: Callable[[str], None]) -> None:
@@ -103,8 +103,8 @@ def _serial(phone: Phone) -> str:
         raise RemoteError(f"there are several phones; name one: {_addresses(found)}")
     if not found:
         raise RemoteError(
-            "adb finds no phone; plug one in with USB debugging switched on in its developer"
-            " options, and see `adb devices`"
+            "adb finds no phone; plug one in with USB debugging enabled in its developer"
+            " options, and check `adb devices`"
         )
     serial = phone.serial or next(iter(found))
     if serial not in found:
@@ -128,7 +128,7 @@ def _addresses(found: Mapping[str, str]) -> str:
     return ", ".join(
         f"adb:{serial}"
         if takes_serial(serial)
-        else f"{serial!r} (its number cannot be given: unplug the others)"
+        else f"{serial!r} (its serial number cannot be used: unplug the others)"
         for serial in found
     )
 

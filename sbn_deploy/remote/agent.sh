@@ -1,10 +1,11 @@
-# Runs on the device for as long as the connection lasts, with a POSIX shell. Makes the
-# folder that everything goes into, names it, and removes it with all that still runs in
-# it, whatever the end: standard input closes with the connection; where the network just
-# falls silent, the beats that come in there stay away.
+# Runs on the device as long as the connection lasts, in a POSIX shell. Creates the folder
+# for everything, prints its name, and at the end removes it, with whatever still runs in
+# it: standard input closes with the connection, and if the network just goes silent, the
+# heartbeats on it stop.
 #
-# $1: where to make the folder, empty for the first place that can be written to.
-# $2, $3: each $2 seconds it looks for a beat; $3 times without one mean that we are alone.
+# $1: where to create the folder, empty for the first writable place.
+# $2, $3: it looks for a heartbeat every $2 seconds; $3 times without one mean that the
+# connection is lost.
 
 set -u
 umask 077

@@ -100,13 +100,13 @@ def read_answer(text: str, plan: Plan, phone: str) -> Measured:
         if measured.ns.ndim != 2 or len(layers) != len(plan.timed) or not measured.ns.size:
             raise ValueError("not one entry for each operator")
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise RemoteError(f"{phone}: sbn_layers answers in an unknown form") from error
+        raise RemoteError(f"{phone}: sbn_layers answers in an unknown format") from error
     for operator, (agree, expected) in zip(plan.timed, agreeing, strict=True):
         if not (agree and expected):
             other = "the same on this machine" if agree else "the scalar ones there"
             raise RemoteError(
                 f"{phone}: {operator.op} {operator.name!r}: the {measured.isa} kernels give other"
-                f" bits than {other}; its times mean nothing; please report this"
+                f" bits than {other}; its times are meaningless; please report this"
             )
     return measured
 

@@ -75,7 +75,7 @@ class Connection(ABC):
     Args:
         name: of the device, as messages call it.
         place: where to make the folder; None to let the device choose.
-        say: is told that everything was removed.
+        say: is called when everything was removed.
 
     Attributes:
         folder: the temporary folder on the device.
@@ -148,7 +148,7 @@ class Connection(ABC):
 
         Args:
             script: for a POSIX shell, with the arguments as $1, $2, ….
-            progress: is told each line of standard error as it comes.
+            progress: is called with each line of standard error as it comes.
 
         Raises:
             StepError: the script failed.
@@ -202,9 +202,9 @@ class Connection(ABC):
         if late.is_set():
             after = f" after {said!r}" if said else ""
             raise RemoteError(
-                f"{self._name}: its login shell does not come to our command in {HELLO_S:g}"
+                f"{self._name}: its login shell does not start our command within {HELLO_S:g}"
                 f" seconds{after}; its start-up files (.bashrc, config.fish …) must not wait for"
-                " anything where there is no terminal"
+                " input without a terminal"
             )
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()]
@@ -255,7 +255,7 @@ class Connection(ABC):
         if self._has_ended(LAST_WORDS_S if ended.status == 255 else 0):
             raise self._lost()
         if ended.status in self.killed:
-            said = "it was killed, as a device does that has no memory left"
+            said = "it was killed, probably because the device ran out of memory"
         raise StepError(said, ended.lines)
 
     def _has_ended(self, patience: float) -> bool:

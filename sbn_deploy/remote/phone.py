@@ -56,7 +56,7 @@ def measure_on_phone(
     Args:
         model: an exported ONNX file.
         settings: how to measure; on one thread, with one batch.
-        say: is told of each step.
+        say: is called with each step.
 
     Raises:
         RemoteError: the phone cannot be reached, lacks what is needed, was lost, or computed
@@ -72,7 +72,7 @@ def measure_on_phone(
         say("looking for the phone")
         with AdbConnection(phone, say) as device, tempfile.TemporaryDirectory() as folder:
             found = _probe(device)
-            say("running the model here for what its operators must give")
+            say("running the model here to know what its operators must compute")
             plan = make_plan(model, example(engine.inputs, settings.batch[0]))
             (Path(folder) / PLAN).write_bytes(plan.data)
             _copy(device, [program, Path(folder) / PLAN], say)

@@ -44,7 +44,7 @@ def send(command: list[str], path: Path, progress: Callable[[int], None]) -> End
     """Sends a file to `RECEIVE`, which `command` starts on the device.
 
     Args:
-        progress: is told how many bytes more have arrived.
+        progress: is called with the number of bytes that arrived.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = start(command, stdin=subprocess.PIPE, stderr=errors)
@@ -81,6 +81,6 @@ def send(command: list[str], path: Path, progress: Callable[[int], None]) -> End
         errors.seek(0)
         said = [line.strip() for line in errors]
     if status == 0 and not complete:
-        said.append("it does not say that all has arrived")
+        said.append("it does not confirm that everything arrived")
         status = 1
     return Ended(status, "", said)

@@ -55,11 +55,11 @@ class SshConnection(Connection):
 
     Args:
         target: where to connect to.
-        say: is told that everything was removed.
+        say: is called when everything was removed.
 
     Raises:
         RemoteError: the device cannot be reached, or has no place for the folder.
-        MissingDependencyError: there is no ssh here.
+        MissingDependencyError: ssh is not installed here.
     """
 
     # To ssh, a killed command has no status, which is 255 as well.
@@ -77,7 +77,7 @@ class SshConnection(Connection):
 
         Args:
             python: the device's.
-            progress: is told how many bytes more have arrived.
+            progress: is called with the number of bytes that arrived.
 
         Raises:
             StepError: a file cannot be written there.

@@ -14,8 +14,9 @@ from .target import Target
 # are looked for. {ssh}, {login}, {known}: the words of a command for this device; {file}: of a key.
 ADVICE = {
     "could not resolve hostname": "check the name",
-    "host identification has changed": "if the device was installed anew, forget its old key with"
-    " `ssh-keygen -R {known}` and connect once with `{ssh}`; if not, something else answers there",
+    "host identification has changed": "if the device was reinstalled, remove its old key with"
+    " `ssh-keygen -R {known}` and connect once with `{ssh}`; if not, another machine answers at"
+    " this address",
     "host key verification failed": "connect once with `{ssh}` and check its key",
     "stdio forwarding failed": "the jump host of ssh's settings does not reach it; try `{ssh}`",
     "are too open": "keep the key to yourself: `chmod 600 {file}`",
@@ -26,8 +27,8 @@ ADVICE = {
     "no route to host": "check the address and that the device is on",
     "timed out": "check the address and that the device is on",
     "no matching": "its ssh is too old or too new for this one; try `{ssh}`",
-    "bad owner or permissions": "mend the permissions of that file",
-    "bad configuration option": "mend that line of ssh's settings",
+    "bad owner or permissions": "fix the permissions of that file",
+    "bad configuration option": "fix that line of ssh's settings",
 }
 _SILENT = "it must offer a POSIX shell over ssh; try `{ssh}`"
 # The status of ssh itself where there was no connection.
@@ -46,8 +47,8 @@ def explain(target: Target, lines: Sequence[str], said: str, status: int) -> str
     """
     if status != _NO_CONNECTION and (status or said):
         return (
-            f"it answers {said or next(iter(lines), 'nothing')!r} in place of a shell, as accounts"
-            " without one do (nologin) and keys with a command of their own; try"
+            f"it answers {said or next(iter(lines), 'nothing')!r} instead of starting a shell,"
+            " like accounts without one (nologin) and keys with a forced command; try"
             f" `{_words(target)['ssh']}`"
         )
     for known, advice in ADVICE.items():

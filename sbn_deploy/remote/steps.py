@@ -180,7 +180,7 @@ def measure_remotely(
     Args:
         test: images uint8 [N, H, W, C] and labels int64 [N], which the first model classifies.
         settings: how to measure.
-        say: is told of each step.
+        say: is called with each step.
 
     Returns:
         The benchmark, made there, and the labels of the images if there are any.
@@ -274,24 +274,24 @@ def _probe(device: Connection, site: Site) -> Device:
     last = answer.splitlines()[-1] if answer.strip() else "none"
     if last == "none":
         raise RemoteError(
-            f"{host}: there is no {site.python or 'python3'}; install it, as with `sudo apt-get"
-            " install python3-venv`, or name another one with --remote-python"
+            f"{host}: there is no {site.python or 'python3'}; install it, for example with `sudo"
+            " apt-get install python3-venv`, or name another one with --remote-python"
         )
     found = Device(**json.loads(last))
     version = ".".join(map(str, found.version))
     if tuple(found.version) < OLDEST_PYTHON:
         raise RemoteError(
             f"{host}: has Python {version}; {'.'.join(map(str, OLDEST_PYTHON))} or newer is"
-            " needed; where one lies, name it with --remote-python"
+            " needed; if there is one, name it with --remote-python"
         )
     if not found.pip and not found.venv:
         raise RemoteError(
-            f"{host}: Python {version} has neither pip nor what makes virtual environments;"
-            " install them, as with `sudo apt-get install python3-venv`"
+            f"{host}: Python {version} has neither pip nor venv; install them, for example with"
+            " `sudo apt-get install python3-venv`"
         )
     if not found.runs:
         raise RemoteError(
-            f"{host}: no program may run in {_parent(device)} (it is mounted with noexec);"
+            f"{host}: programs cannot run in {_parent(device)} (it is mounted with noexec);"
             f" name another folder, as {site.target.with_folder('/FOLDER')}"
         )
     return found
@@ -331,8 +331,8 @@ def _copy(device: SshConnection, site: Site, found: Device, files: Files, say: S
 
 def _install(device: Connection, site: Site, found: Device, wheel: Path, say: Say) -> None:
     host = site.target.host
-    say(f"{host}: making a virtual environment")
-    with _failures_named(device, site, "making a virtual environment failed"):
+    say(f"{host}: creating a virtual environment")
+    with _failures_named(device, site, "creating a virtual environment failed"):
         device.run(WITH_PIP_THERE if found.pip else MAKE_ENVIRONMENT, found.python)
     say(f"{host}: installing {wheel.name}")
     with _failures_named(device, site, f"{wheel.name} cannot be installed"):
@@ -360,7 +360,7 @@ def _read(answer: str, wheel: Path, kind: type[A]) -> A:
         return parse(kind, json.loads(answer.splitlines()[-1]), wheel.name)
     except (IndexError, ValueError, InputError) as error:
         raise RemoteError(
-            f"{wheel.name} answers in an unknown form; build it from this version"
+            f"{wheel.name} answers in an unknown format; build it from this version"
         ) from error
 
 

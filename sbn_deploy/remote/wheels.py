@@ -42,8 +42,8 @@ def candidates(chosen: Path | None) -> list[Path]:
         older += named
     if older:
         raise RemoteError(
-            f"{older[0]}: is of other code than this ({difference(older[0])} differs); build it"
-            " again with `make wheels`"
+            f"{older[0]}: was built from other code than this ({difference(older[0])} differs);"
+            " build it again with `make wheels`"
         )
     raise RemoteError(
         f"no wheel found in {' or '.join(map(str, folders))}; build one with `make wheels`, or"
@@ -71,21 +71,21 @@ def fitting(machine: str, wheels: Sequence[Path], *, chosen: bool) -> Path:
     if chosen:
         raise InputError(f"{wheels[0]}: is for {_machine_of(wheels[0])}, the device is {machine}")
     raise RemoteError(
-        f"no wheel for {machine} of this code in {wheels[0].parent}; build one with `make wheels`,"
-        " or name one with --wheel"
+        f"no wheel for {machine} built from this code in {wheels[0].parent}; build one with"
+        " `make wheels`, or name one with --wheel"
     )
 
 
 def difference(wheel: Path) -> str:
     """A file of this installation that the wheel has otherwise, or lacks; empty if none is.
 
-    Raises InputError for a file that is no wheel.
+    Raises InputError for a file that is not a wheel.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
             there = {entry.filename: entry.CRC for entry in archive.infolist()}
     except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{wheel}: is no wheel, or a damaged one; build it again") from error
+        raise InputError(f"{wheel}: is not a wheel, or is damaged; build it again") from error
     for package in PACKAGES:
         root = Path(str(files(package)))
         for path in sorted(root.rglob("*.py")):
@@ -118,7 +118,7 @@ def _check(path: Path) -> None:
         raise InputError(f"{path}: not a wheel of sbn-deploy for Linux")
     if differs := difference(path):
         raise InputError(
-            f"{path}: is of other code than this ({differs} differs); build it again with"
+            f"{path}: was built from other code than this ({differs} differs); build it again with"
             " `make wheels`"
         )
 

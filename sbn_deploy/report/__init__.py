@@ -30,8 +30,8 @@ def check_output(path: Path) -> Path:
     data = path.with_suffix(".json")
     if is_measurement(data):
         raise InputError(
-            f"{data} is a measurement, and the report's own data would overwrite it; give the"
-            " report another name"
+            f"{data} is a measurement that the report's data would overwrite; give the report"
+            " another name"
         )
     return data
 

@@ -35,7 +35,7 @@ from .hub_names import DATASETS, dataset_id, license_id
 from .tables import SHOWN_COVERAGE
 
 TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
-# A path after the kind of a data set says nothing to others.
+# The path of a data set means nothing to others.
 _PATHS = re.compile(r"(cifar10|folder|npz|hf-parquet):.+")
 _PIPELINES = {
     "classification": "image-classification",
@@ -45,11 +45,11 @@ _PIPELINES = {
 """What Hugging Face calls tasks whose input is images."""
 _ANSWERS = {
     "classification": "distinguishes {count} classes: {names}",
-    "multilabel": "says which of {count} labels hold: {names}",
-    "segmentation": "distinguishes {count} classes of pixels: {names}",
+    "multilabel": "predicts which of {count} labels apply: {names}",
+    "segmentation": "assigns each pixel to one of {count} classes: {names}",
     "regression": "answers with numbers",
     "image": "answers with an image",
-    "none": "answers with what its network does",
+    "none": "gives the outputs of its network",
 }
 
 
@@ -130,7 +130,7 @@ def write_card(about: Subject, *, text: str = "", license: str | None = None) ->
     """The card as Markdown.
 
     Args:
-        text: Markdown to put below the title: what the numbers cannot say.
+        text: Markdown text to put below the title: what the numbers cannot say.
         license: identifier of the model's license, as "apache-2.0".
 
     Raises:
@@ -144,7 +144,7 @@ def write_card(about: Subject, *, text: str = "", license: str | None = None) ->
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
-        # Names may hold anything: what is not written by us as Markdown is text.
+        # Names may contain anything: escape whatever is not our own Markdown.
         finalize=_finished,
     )
     environment.filters |= {
@@ -293,8 +293,8 @@ def _confidence(about: Subject) -> list[str]:
     if known.intervals is not None:
         return [
             *said,
-            "`predict_set(x, coverage=0.9)` gives intervals that hold the true number in 90 % of"
-            " inputs like these.",
+            "`predict_set(x, coverage=0.9)` gives intervals that contain the true number for 90"
+            " % of inputs like these.",
         ]
     figures = known.measured
     said.append(
@@ -310,8 +310,8 @@ def _confidence(about: Subject) -> list[str]:
         if entry.asked == SHOWN_COVERAGE
     ]
     said.append(
-        "`predict_set(x, coverage=0.9)` gives sets of classes that hold the true one in 90 % of"
-        " images like these"
+        "`predict_set(x, coverage=0.9)` gives sets of classes that contain the true one for 90 %"
+        " of images like these"
         + "".join(
             f"; on {escape.markdown(data)} they do in {entry.coverage:.2%}"
             f" ({entry.confidence_low:.2%} to {entry.confidence_high:.2%}), with"

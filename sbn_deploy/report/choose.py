@@ -1,4 +1,4 @@
-"""The answers that a report opens with."""
+"""The recommendations at the top of a report."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def _of_comparison(
         detail = (
             ""
             if measured
-            else "Accuracy was not measured for any of these models: add a measurement of"
-            " sbn evaluate to see what the speed costs."
+            else "Accuracy was not measured for any of these models: add a measurement of `sbn"
+            " evaluate` to see what the speed costs."
         )
     else:
         text, detail = _shipped(comparison, point, point.accuracy, decision, limits, where)
@@ -120,7 +120,7 @@ def _shipped(
     limits: Limits,
     where: str,
 ) -> tuple[str, str]:
-    """The answer and what stands against it."""
+    """The answer and its caveats."""
     best = decision.most_accurate
     assert best is not None
     assert best.accuracy is not None
@@ -142,7 +142,7 @@ def _shipped(
         text = f"{described(point)} is the {what} {wish(limits)}{where}"
     details = []
     if known > 1 and best is point:
-        details.append("It is the most accurate, too." if limits == NO_LIMITS else "")
+        details.append("It is also the most accurate." if limits == NO_LIMITS else "")
     elif best is not point:
         slower = times(best.timing.p50_ms / point.timing.p50_ms)
         details.append(
@@ -158,9 +158,9 @@ def _shipped(
     half = (accuracy.high - accuracy.low) / 2
     if known > 1 and half > WITHIN / 2:
         details.append(
-            f"With {count(accuracy.images)} images an accuracy is known to about"
-            f" ±{100 * half:.1f} points: models that differ by less may be equally good."
-            + (" More images would tell them apart." if half > WITHIN else "")
+            f"With {count(accuracy.images)} images, accuracy is known to about ±{100 * half:.1f}"
+            " points: models that differ by less may be equally good."
+            + (" More images would distinguish them." if half > WITHIN else "")
         )
     return text, " ".join(filter(None, details))
 
@@ -242,8 +242,8 @@ def _of_evaluations(evaluations: Sequence[Evaluated]) -> Iterator[Choice]:
         yield Choice(
             kind="best",
             text=what,
-            detail="Latency was not measured: add a measurement of sbn benchmark to see what the"
-            " accuracy costs.",
+            detail="Latency was not measured: add a measurement of `sbn benchmark` to see what"
+            " the accuracy costs.",
             comparison=None,
             model=best.model,
             engine=best.evaluation.engine,
@@ -267,8 +267,8 @@ def _of_tasks(tasks: Sequence[TaskEvaluated]) -> Iterator[Choice]:
             text=f"{best.model} is the best of {len(candidates)} models for {task}"
             if len(candidates) > 1
             else f"{best.model} reaches {value}, {main.title}, on {data}",
-            detail="Latency was not measured: add a measurement of sbn benchmark to see what it"
-            " costs.",
+            detail="Latency was not measured: add a measurement of `sbn benchmark` to see what"
+            " it costs.",
             comparison=None,
             model=best.model,
             engine=best.evaluation.engine,

@@ -1,4 +1,4 @@
-"""Brings measurements together: which belong to one model, and what may be compared."""
+"""Combines measurements: which belong to one model, and which may be compared."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class _Collection:
         if not (comparisons or evaluations or tasks or profiles):
             raise InputError(
                 " ".join(dict.fromkeys(self.notes))
-                or "the measurements hold no results; measure again with sbn benchmark, profile or"
-                " evaluate"
+                or "the measurements contain no results; measure again with sbn benchmark,"
+                " profile or evaluate"
             )
         self.note_skipped()
         rules = {record.rule for _, record in self.of_kind(Benchmark)} - {None}
@@ -312,7 +312,7 @@ class _Collection:
             place = places.get(name, Place(name, record.machine, [], []))
             places[name] = replace(
                 place,
-                # The newest measurement says most truly how the machine is now.
+                # The newest measurement describes the machine best.
                 machine=record.machine,
                 settings=list(dict.fromkeys([*place.settings, *_settings(record)])),
                 sources=[*place.sources, path.name],

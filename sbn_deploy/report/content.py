@@ -1,4 +1,4 @@
-"""What a report says: the page and the JSON beside it are both written from this."""
+"""The content of a report, from which the page and the JSON beside it are written."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Profiled:
 
 @dataclass(frozen=True)
 class Warned:
-    """Why figures should be read with care, and of which file."""
+    """A reason to read figures with care, and the file that they are from."""
 
     text: str
     source: str

@@ -13,7 +13,7 @@ from .content import Accuracy, Point
 WITHIN = 0.01
 # And how much if these images do not show that it is less accurate at all.
 AT_MOST = 0.05
-# 0.97 is not below 0.98 - 0.01, whatever binary fractions make of it.
+# 0.97 is not below 0.98 - 0.01, despite binary fractions.
 _EPSILON = 1e-9
 NO_LIMITS = Limits()
 

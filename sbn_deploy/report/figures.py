@@ -1,4 +1,4 @@
-"""Numbers as a reader expects them: three significant digits, units, a dash for none."""
+"""Numbers for readers: three significant digits, units, a dash for none."""
 
 from __future__ import annotations
 

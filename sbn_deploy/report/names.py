@@ -22,7 +22,7 @@ ENGINES = {
 
 
 def engine_name(engine: str) -> str:
-    """An engine for people."""
+    """An engine's name in reports."""
     return ENGINES.get(engine, engine)
 
 

@@ -18,9 +18,10 @@ from sbn_deploy.records.profile import Peak
 
 from . import figures
 from .charts import NARROW, WIDE
-from .charts.accuracy_latency import BARRED, accuracy_latency, series
+from .charts.accuracy_latency import BARRED, accuracy_latency
 from .charts.confusion import DRAWN, NUMBERED, confusion_chart
 from .charts.layers import KINDS, kind_swatch, layer_chart, shown
+from .charts.looks import Looks
 from .charts.markers import legend_marker
 from .charts.ratios import DRAWN as RATIOS
 from .charts.ratios import ratio_chart
@@ -45,7 +46,7 @@ from .tables import (
 OPEN = 2
 # Of more evaluated models than these, only those on a Pareto front are shown with their charts.
 DETAILED = 24
-# Confusion matrices of so many classes can be read when they shrink to the width of a phone.
+# Confusion matrices with up to this many classes are readable at the width of a phone.
 FITTING = 12
 
 
@@ -62,14 +63,17 @@ def render(report: Report) -> str:
     )
     environment.filters |= {"percent": figures.percent, "count": figures.count}
     script = _template("script.js")
-    evaluations = _evaluations(report)
+    looks = Looks.of(report)
+    evaluations = _evaluations(report, looks)
     return environment.get_template("page.html.j2").render(
         report=report,
         style=Markup(_template("style.css")),
         script=Markup(script),
         script_hash=_hash(script),
-        comparisons=[_comparison(i, entry, report) for i, entry in enumerate(report.comparisons)],
-        ratios=list(_ratios(report.ratios)),
+        comparisons=[
+            _comparison(i, entry, report, looks) for i, entry in enumerate(report.comparisons)
+        ],
+        ratios=list(_ratios(report.ratios, looks)),
         scores=score_table(report.evaluations) if report.evaluations else None,
         evaluations=evaluations,
         tasks=list(_tasks(report.tasks)),
@@ -93,20 +97,21 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _comparison(i: int, entry: Comparison, report: Report) -> dict[str, Any]:
+def _comparison(i: int, entry: Comparison, report: Report, looks: Looks) -> dict[str, Any]:
+    legend = looks.legend((p.model, p.timing.engine) for p in entry.points)
     choice = next((c for c in report.choices if c.comparison == i), None)
     return {
         "content": entry,
-        "wide": accuracy_latency(f"al{i}w", entry, choice, WIDE) if entry.data else None,
-        "narrow": accuracy_latency(f"al{i}n", entry, choice, NARROW) if entry.data else None,
-        "legend": [(legend_marker(k), s.name) for k, s in enumerate(series(entry))],
+        "wide": accuracy_latency(f"al{i}w", entry, choice, looks, WIDE) if entry.data else None,
+        "narrow": accuracy_latency(f"al{i}n", entry, choice, looks, NARROW) if entry.data else None,
+        "legend": [(legend_marker(k), name) for k, name in legend],
         "dense": len(entry.points) > BARRED,
         "table": comparison_table(entry),
         "chosen": choice is not None and sum(p.accuracy is not None for p in entry.points) > 1,
     }
 
 
-def _ratios(rows: Sequence[RatioRow]) -> Iterator[dict[str, Any]]:
+def _ratios(rows: Sequence[RatioRow], looks: Looks) -> Iterator[dict[str, Any]]:
     """By machine."""
     ordered = sorted(rows, key=lambda row: row.machine)
     for i, (machine, group) in enumerate(groupby(ordered, key=lambda row: row.machine)):
@@ -114,19 +119,20 @@ def _ratios(rows: Sequence[RatioRow]) -> Iterator[dict[str, Any]]:
         yield {
             "machine": machine,
             "bases": list(dict.fromkeys(row.base for row in here)),
-            "wide": ratio_chart(f"r{i}w", here[:RATIOS], WIDE),
-            "narrow": ratio_chart(f"r{i}n", here[:RATIOS], NARROW),
+            "wide": ratio_chart(f"r{i}w", here[:RATIOS], looks, WIDE),
+            "narrow": ratio_chart(f"r{i}n", here[:RATIOS], looks, NARROW),
             "left_out": len(here[RATIOS:]),
             "table": ratio_table(here),
         }
 
 
-def _evaluations(report: Report) -> list[dict[str, Any]]:
+def _evaluations(report: Report, looks: Looks) -> list[dict[str, Any]]:
     chosen = {choice.model for choice in report.choices}
     found = []
     for i, entry in enumerate(_detailed(report)):
         body = entry.evaluation
         classes = len(body.data.classes)
+        series = looks.series(entry.model, body.engine)
         found.append(
             {
                 "content": entry,
@@ -135,12 +141,15 @@ def _evaluations(report: Report) -> list[dict[str, Any]]:
                     reliability_chart(
                         f"rel{i}",
                         body.reliability,
+                        series,
                         () if body.calibration is None else body.calibration.reliability_before,
                     )
                     if any(x.count for x in body.reliability)
                     else None
                 ),
-                "risk": risk_chart(f"risk{i}", body.coverage, body.risk) if body.risk else None,
+                "risk": (
+                    risk_chart(f"risk{i}", body.coverage, body.risk, series) if body.risk else None
+                ),
                 "confusion": (
                     confusion_chart(f"cm{i}", body.data.classes, body.confusion)
                     if body.confusion and classes <= DRAWN
@@ -150,20 +159,20 @@ def _evaluations(report: Report) -> list[dict[str, Any]]:
                 "numbered": classes <= NUMBERED,
                 "classes": class_table(entry) if body.per_class else None,
                 "confused": confused_table(entry) if entry.confused else None,
-                **_sets(i, body.calibration),
+                **_sets(i, body.calibration, series),
             }
         )
     return found
 
 
-def _sets(i: int, found: CalibrationScores | None) -> dict[str, Any]:
+def _sets(i: int, found: CalibrationScores | None, series: int) -> dict[str, Any]:
     """Charts and table of the prediction sets of a calibrated model."""
     shown = None if found is None else shown_sets(found)
     if found is None or shown is None:
         return {"sets": None}
     return {
         "asked": shown.asked,
-        "coverage": coverage_chart(f"cov{i}", found.sets),
+        "coverage": coverage_chart(f"cov{i}", found.sets, series),
         "sizes": sizes_chart(f"siz{i}", shown),
         "sets": set_table(found),
     }

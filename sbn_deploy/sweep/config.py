@@ -68,9 +68,9 @@ class SweepConfig(Settings):
 
     def model_post_init(self, _: Any) -> None:
         if self.preprocess and not self.network:
-            raise ConfigError("setting preprocess goes with network; checkpoints say it themselves")
+            raise ConfigError("setting preprocess needs network; checkpoints record it themselves")
         if "sbn" not in self.engines:
-            raise ConfigError("engines must name sbn, which the others are compared with")
+            raise ConfigError("engines must include sbn, which the others are compared with")
         for name in ("weights", "members", "activations", "samples", "engines", "threads", "batch"):
             values = getattr(self, name)
             if len(set(values)) < len(values):

@@ -1,4 +1,4 @@
-"""The steps of a sweep. Each leaves one file, and a step whose file is there is done.
+"""The steps of a sweep. Each writes one file; a step whose file exists is finished.
 
 Models are evaluated and timed by `sbn evaluate` and `sbn benchmark` in processes of their own,
 as anyone who repeats a figure would run them; they write their output when it is complete, so a
@@ -68,7 +68,7 @@ class Sweep:
         task = CLASSIFICATION if header is None else header.task
         if task != CLASSIFICATION:
             raise ConfigError(
-                f"a sweep chooses by accuracy, and {config.checkpoint} was trained for {task};"
+                f"a sweep chooses by accuracy, but {config.checkpoint} was trained for {task};"
                 " export its forms with `sbn export` and measure each with `sbn evaluate`"
             )
         self.forms = forms(config)
@@ -137,7 +137,7 @@ class Sweep:
             step.make()
         except SbnError as error:
             raise SbnError(
-                f"{error}; what is done is kept; run the same command to resume"
+                f"{error}; finished steps are kept; run the same command to resume"
             ) from error
 
     def _claim(self) -> None:
@@ -159,7 +159,7 @@ class Sweep:
         changed = [name for name in state if before.get(name) != state[name]]
         if changed:
             raise ConfigError(
-                f"{self.folder} holds a sweep with another {changed[0]}"
+                f"{self.folder} contains a sweep with another {changed[0]}"
                 f" ({before.get(changed[0])!r}); give another folder with --out, or remove it"
             )
 

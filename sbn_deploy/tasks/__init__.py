@@ -1,4 +1,4 @@
-"""What a network is trained and measured for: one class for each task.
+"""How networks are trained and measured: one class for each task.
 
 How files of a task answer is `sbn_runtime.tasks`. Torch is imported where a loss is
 computed, not before.
@@ -51,6 +51,6 @@ def of_targets(y: Array, name: str) -> str:
     if rank == 2 and (kind == "b" or y.dtype == "uint8"):
         return "multilabel"
     raise ConfigError(
-        f"{name}: targets are {y.dtype} {list(y.shape)}, which does not tell the task; give"
+        f"{name}: targets are {y.dtype} {list(y.shape)}, which do not determine the task; give"
         " integers [N] or [N, H, W], zeros and ones as uint8 [N, K], or floats"
     )

@@ -123,4 +123,4 @@ def check_finite(y: Array, name: str) -> None:
     """Raises ConfigError if a target is NaN or infinite."""
     if not np.isfinite(y).all():
         wrong = int(np.argwhere(~np.isfinite(y))[0][0])
-        raise ConfigError(f"{name}: target {wrong} is not finite; leave it out")
+        raise ConfigError(f"{name}: target {wrong} is not finite; remove it")

@@ -1,4 +1,4 @@
-"""How far answers are from the truth, by the definitions; numpy only, so also on a device."""
+"""Metrics by their definitions, in numpy only, so that they run on devices too."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Regression(Objective):
     def targets(self, y: Array, inputs: tuple[int, ...], name: str) -> Array:
         if y.dtype.kind not in "fbiu" or y.ndim < 1 or len(y) != inputs[0]:
             raise self._wrong(y, name, f"numbers [{inputs[0]}] or [{inputs[0]}, …]")
-        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused
             targets = y.astype(np.float32)
         check_finite(targets, name)
         return targets

@@ -1,1 +1,1 @@
-"""What anyone's torch module computes, as a graph: by running it and writing it down."""
+"""Records what a torch module computes, as a graph, by running it."""

@@ -1,4 +1,4 @@
-"""What is seen of a network's numbers by running it on the example."""
+"""What running a network on the example shows about its numbers."""
 
 from __future__ import annotations
 

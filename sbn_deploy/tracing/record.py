@@ -1,8 +1,6 @@
-"""Recording what a module computes, by running it.
-
-Anyone's forward goes through, because it runs as it always does: guards on
-values, numpy on weights, `.data` rewritten, old habits. Every tensor operation
-that depends on the input is written down; everything else (weights, and what is
+"""Records what a module computes, by running it. Any forward works, because it runs normally:
+guards on values, numpy on weights, rewriting `.data`, old habits. Every tensor operation that
+depends on the input is recorded; everything else (weights, and what is
 computed from weights alone) is a constant with the value it had when it was used.
 
 The module runs twice, with two batch sizes and different numbers. A whole number
@@ -124,12 +122,14 @@ class _Assembly:
             self.nodes[-index - 1] = self.graph.placeholder(name)
         for position, (a, b) in enumerate(zip(first.steps, second.steps, strict=False)):
             if a.target is not b.target:
-                raise self._differs(a.origin, "takes another path for another image or batch size")
+                raise self._differs(
+                    a.origin, "takes a different path for another image or batch size"
+                )
             self._step(position, a, b)
         if len(first.steps) != len(second.steps) or first.outputs != second.outputs:
             longer = max(first.steps, second.steps, key=len) if first.steps else []
             origin = longer[min(len(first.steps), len(second.steps)) - 1].origin if longer else None
-            raise self._differs(origin, "takes another path for another image or batch size")
+            raise self._differs(origin, "takes a different path for another image or batch size")
         self.graph.output(tuple(self.nodes[value.index] for value in first.outputs.values()))
         drop_straight_through(self.graph)
         self.graph.eliminate_dead_code(_is_impure)
@@ -137,8 +137,8 @@ class _Assembly:
         before = state_of(self.module)
         same = {name for name in self.constants if _is_state(name, before, first.constants[name])}
         notes = [
-            f"{origin} decides by a number taken out of activations: the file always computes"
-            " what the example made it compute"
+            f"{origin} branches on a number taken out of activations: the file always takes the"
+            " branch of the example"
             for origin in first.decided
         ]
         outputs = list(first.outputs)
@@ -148,14 +148,14 @@ class _Assembly:
         flat_a, spec = tree_flatten((a.args, a.kwargs), is_leaf=_is_reference)
         flat_b, other = tree_flatten((b.args, b.kwargs), is_leaf=_is_reference)
         if spec != other:
-            raise self._differs(a.origin, "takes another path for another image or batch size")
+            raise self._differs(a.origin, "takes a different path for another image or batch size")
         merged = [self._argument(x, y, a) for x, y in zip(flat_a, flat_b, strict=True)]
         args, kwargs = spec.unflatten(merged)
         if a.target is aten.convolution.default and isinstance(args[-1], fx.Node):
             raise self._differs(
                 a.origin,
-                "convolves each image with weights of its own (groups that grow with the batch);"
-                " an ONNX file has constant groups",
+                "convolves each image with its own weights (groups that grow with the batch); in"
+                " an ONNX file groups are constant",
             )
         node = self.graph.call_function(a.target, tuple(args), kwargs)
         node.meta["shape"] = a.shape
@@ -179,7 +179,7 @@ class _Assembly:
             raise self._differs(
                 step.origin,
                 f"computes with a {type(x).__name__.rpartition('.')[2]}, as quantised layers do,"
-                " of which ONNX has none; export the network as it was before that",
+                " which ONNX cannot express; export the network before it was quantised",
             )
         raise self._differs(
             step.origin,

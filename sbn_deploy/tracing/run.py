@@ -1,4 +1,4 @@
-"""One run of a module, written down operation by operation."""
+"""One run of a module, recorded operation by operation."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _plain_attention() -> Iterator[None]:
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes down operations on values that depend on the input."""
+    """Records operations on values that depend on the input."""
 
     def __init__(self, module: nn.Module, run: Run, known: Mapping[str, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -285,7 +285,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def take_outputs(self, result: Any) -> None:
         """Names the outputs: `logits` for one, keys of a dict, else output0, output1 …
 
-        Raises UnsupportedLayerError if one is no tensor.
+        Raises UnsupportedLayerError if one is not a tensor.
         """
         found: dict[str, Tensor] = {}
         if isinstance(result, Tensor):

@@ -1,4 +1,4 @@
-"""Operations in the words that torch's ONNX exporter knows."""
+"""Rewrites operations in forms that torch's ONNX exporter knows."""
 
 from __future__ import annotations
 

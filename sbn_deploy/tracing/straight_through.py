@@ -1,4 +1,4 @@
-"""Dropping what a recorded network adds and takes away again, before torch's exporter sees it.
+"""Drops terms that a recorded network adds and subtracts again, before torch's exporter sees them.
 
 The exporter takes most of its time for such terms: the straight-through polynomial of
 Bi-Real Net is two thirds of its operations. `sbn_converters.onnx.normalise.straight_through`

@@ -91,7 +91,7 @@ def as_float(tensor: Tensor) -> Tensor:
 
 
 def trace(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Traced:
-    """Runs the module and writes down what it computes, see `record`.
+    """Runs the module and records what it computes, see `record`.
 
     Raises what `record` does, and UnsupportedLayerError if torch has no ONNX form of
     an operation.
@@ -127,7 +127,7 @@ def trace(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Traced:
 def _shortened(reason: str) -> str:
     """torch's reason without the graph's notation of the operation that it is about."""
     found = re.search(r"call_function\[target=torch\.ops\.([\w.]+)\]", reason)
-    return f"it has no ONNX form of {found[1]} with these arguments" if found else reason
+    return f"there is no ONNX form of {found[1]} with these arguments" if found else reason
 
 
 @contextlib.contextmanager

@@ -37,11 +37,11 @@ def choose(images: Dataset) -> str:
                 str(max(1, round(side / multiple)) * multiple) for side in (height, width)
             )
             raise ConfigError(
-                f"no network is known for images of {height}x{width} pixels (height x width); give"
-                f" them a size in multiples of {multiple}, as --size {near}, or name a network with"
-                " --arch"
+                f"there is no built-in network for images of {height}x{width} pixels (height x"
+                f" width); choose a size in multiples of {multiple}, as --size {near}, or name a"
+                " network with --arch"
             )
     raise ConfigError(
-        f"{name} has inputs of {list(images.input_shape)}, for which no network is known; name one"
-        " of yours with --arch FILE.py:NAME"
+        f"{name} has inputs of {list(images.input_shape)}, for which there is no built-in"
+        " network; name your own with --arch FILE.py:NAME"
     )

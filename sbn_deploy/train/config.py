@@ -42,7 +42,7 @@ class TrainConfig(Settings):
         "weight_step": "weight_lr",
     }
 
-    out: Path = Field(description="folder for the results; made if it does not exist")
+    out: Path = Field(description="folder for the results; created if it does not exist")
     arch: str = Field(
         default="",
         description="architecture, or FILE.py:NAME; chosen by the size of the inputs if left out",
@@ -58,19 +58,19 @@ class TrainConfig(Settings):
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
         default=None,
         description="of 8-bit images: one number, or height and width; that of the data if left "
-        "out, whose images must then be alike",
+        "out, whose images must then have the same size",
     )
     fit: Fit = Field(
         default="crop",
-        description="how images of other sizes get this one: crop, pad or stretch",
+        description="how images of other sizes are fitted: crop, pad or stretch",
     )
     colour: Colour = Field(
         default="auto", description="of images: grey, rgb, or auto: grey if all of them are"
     )
     task: str = Field(
         default="",
-        description="what the network answers: classification, multilabel, regression, "
-        "segmentation or image; what the targets say if left out",
+        description="classification, multilabel, regression, segmentation or image; derived "
+        "from the targets if left out",
     )
     validation: bool = Field(
         default=False,
@@ -80,17 +80,17 @@ class TrainConfig(Settings):
     patience: int = Field(
         default=0,
         ge=0,
-        description="with validation: stop after so many epochs without a better score; 0: never",
+        description="with validation: stop after this many epochs without a better score; 0: never",
     )
     calibrate: bool = Field(
         default=False,
-        description="hold out the validation images, write the forms of the network as files "
-        "beside the checkpoint, and calibrate them on these images",
+        description="hold out the validation images, and write calibrated files of all forms "
+        "of the network beside the checkpoint",
     )
     start_from: Path | None = Field(
         default=None,
         description="checkpoint whose weights training starts from, of the same network or of its "
-        "float form; batch-norms come along",
+        "float form; including batch-norms",
     )
     twin: bool = Field(default=False, description="train the fp32 twin instead")
     seed: int = Field(
@@ -135,7 +135,8 @@ class TrainConfig(Settings):
         description="learning rate of the rest (Adam): batch-norm",
     )
     schedule: Literal["cosine", "step", "constant"] = Field(
-        default="cosine", description="how steps fall: half a cosine to zero, at milestones, or not"
+        default="cosine",
+        description="how learning rates fall: half a cosine to zero, at milestones, or not",
     )
     milestones: tuple[int, ...] = Field(
         default=(), description="epochs after which steps are multiplied by step_factor"
@@ -193,7 +194,7 @@ class TrainConfig(Settings):
         default=0.5,
         ge=0,
         le=1,
-        description="weight of the teacher in the loss; labels have the rest",
+        description="weight of the teacher in the loss; the labels get the rest",
     )
     teacher_temperature: float = Field(
         default=2.0, gt=0, allow_inf_nan=False, description="divides logits before comparing"
@@ -227,7 +228,7 @@ class TrainConfig(Settings):
         description="CPU threads; with one, results do not depend on the number of cores",
     )
     same_weights: bool = Field(
-        default=False, description="with several processes: all sample the same weights in a step"
+        default=False, description="with several processes: use the same weight samples in all"
     )
     tensorboard: bool = Field(default=False, description="log for TensorBoard too, not only as CSV")
 
@@ -300,7 +301,7 @@ class TrainConfig(Settings):
             "distill needs start_from, whose network is the teacher": (
                 self.distill and self.start_from is None
             ),
-            "distill takes the network of start_from for the teacher; leave one of them out": (
+            "distill already uses the network of start_from as teacher; leave one of them out": (
                 self.distill and self.teacher is not None
             ),
             f"estimator {self.estimator!r} says how activations are evaluated in training; leave "
@@ -323,7 +324,7 @@ class TrainConfig(Settings):
         }
         for key in ("weights", "activations", "estimator", "latent_decay", "deterministic_epochs"):
             if self.twin and getattr(self, key) != type(self).model_fields[key].default:
-                return f"{key} does not concern the fp32 twin; leave it out with twin"
+                return f"{key} does not apply to the fp32 twin; leave it out with twin"
         return next((text for text, wrong in problems.items() if wrong), None)
 
 

@@ -19,7 +19,7 @@ def draw(folder: Path) -> Path:
     """Write `curves.png` from the `history.csv` of a run; its path.
 
     Raises:
-        ConfigError: there is no history, or the folder cannot be written to.
+        ConfigError: there is no history, or the folder is not writable.
     """
     # Figures without pyplot need no display and leave no global state.
     from matplotlib.figure import Figure

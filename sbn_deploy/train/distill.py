@@ -92,8 +92,7 @@ def _teacher(path: Path, config: TrainConfig, images: Dataset) -> nn.Module:
         return checkpoint.load(path)[0]
     if not arch and config.arch not in models.names():
         raise ConfigError(
-            f"{path} does not say which network it belongs to; give teacher_arch, for example"
-            " FILE.py:NAME"
+            f"{path} does not record its network; set teacher_arch, for example to FILE.py:NAME"
         )
     teacher = _built(arch or config.arch, config, images)
     load_into(teacher, path)

@@ -1,4 +1,4 @@
-"""What the data says of the network that is trained on it."""
+"""Settings of a network that follow from the data."""
 
 from __future__ import annotations
 

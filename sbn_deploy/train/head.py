@@ -1,4 +1,4 @@
-"""What the output of a network in torch means to its task."""
+"""How a task interprets the output of a network in torch."""
 
 from __future__ import annotations
 

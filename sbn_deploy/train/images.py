@@ -46,7 +46,7 @@ class TrainingImages:
         augmented = dataset.pixels and tasks.find(dataset.task).sample_wise
         if flip and not augmented:
             raise ConfigError(
-                f"flip is for 8-bit images whose targets are not maps, and {dataset.name} has"
+                f"flip is for 8-bit images whose targets are not maps, but {dataset.name} has"
                 f" {'images with maps' if dataset.pixels else 'other inputs'}; leave it out"
             )
         self.normalize: Normalize | None = None

@@ -1,4 +1,4 @@
-"""Checkpoints that are written while training goes on: of the last epoch, and of the best one."""
+"""Checkpoints written during training: of the last epoch, and of the best one."""
 
 from __future__ import annotations
 

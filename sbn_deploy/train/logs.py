@@ -1,4 +1,4 @@
-"""Records of training: CSV always, TensorBoard if asked."""
+"""Logs of training: always CSV, and TensorBoard on request."""
 
 from __future__ import annotations
 

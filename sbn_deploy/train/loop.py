@@ -43,7 +43,7 @@ __all__ = ["CHECKPOINT", "METRICS", "Stopped", "TrainConfig", "TrainResult", "tr
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.json"
 QUIET = 10
-"""Seconds of scoring before its progress is shown where there is no terminal."""
+"""Seconds of scoring before progress is shown without a terminal."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ def train(
             are taken from it. Where there is none, training starts; where it has
             finished, its result is returned.
         overwrite: replace what an earlier run left in `config.out`.
-        report: is told, a line at a time, what will be trained on what, how long it should take,
-            and what comes after training.
-        after_epoch: is given the records of all epochs so far after each one, once the state is
-            saved; what it raises ends training.
+        report: is called with lines that describe the training, its expected duration, and the
+            steps after it.
+        after_epoch: is called with the records of all epochs so far after each one, when the state
+            has been saved; what it raises ends training.
 
     Raises:
         ConfigError: unknown names, settings that contradict each other, the data or the run to
-            resume; a folder that holds a run or cannot be written to, too little disk, or
+            resume; a folder that contains a run or is not writable, too little disk, or
             numbers that are no longer finite.
         InputError: too few validation images to calibrate on, if that is wanted.
         ArtifactError: a state, a teacher or weights to start from that cannot be read.
@@ -126,12 +126,12 @@ def _check_free(out: Path) -> None:
     """Raises ConfigError for a folder that holds a run, which training would replace."""
     if (out / STATE).exists():
         raise ConfigError(
-            f"{out} holds an unfinished run; add --resume, or --overwrite to replace it"
+            f"{out} contains an unfinished run; add --resume, or --overwrite to replace it"
         )
     if (out / CHECKPOINT).exists():
         raise ConfigError(
-            f"{out} holds a trained network; choose another folder, or add --overwrite to replace"
-            " it"
+            f"{out} contains a trained network; choose another folder, or add --overwrite to"
+            " replace it"
         )
 
 
@@ -157,9 +157,9 @@ def prepare(config: TrainConfig, saved: Saved | None = None) -> Prepared:
         start_from(built.module, config.start_from)
     head = _head(built, images)
     if config.label_smoothing and not head.objective.smoothed:
-        raise ConfigError(f"label_smoothing is for classes, and the task is {images.task}")
+        raise ConfigError(f"label_smoothing is for classes, but the task is {images.task}")
     if config.class_weights and not head.objective.weighted:
-        raise ConfigError(f"class_weights is for classes, and the task is {images.task}")
+        raise ConfigError(f"class_weights is for classes, but the task is {images.task}")
     return Prepared(config, images, built, head, named)
 
 
@@ -177,7 +177,7 @@ def _train(
     if group.first:
         storage.remove_leftovers(config.out)
     check_disk(config.out, model)
-    # What is wrong with them is said before training, not after it.
+    # Report problems with them before training, not after it.
     validation = _held_out(config, images, "validation") if config.validation else None
     test = _held_out(config, images, "test")
     if config.calibrate:
@@ -273,7 +273,8 @@ def _load(config: TrainConfig, split: data.Split, form: data.ImageForm) -> data.
     images = data.load(config.data, split, form)
     if not images.pixels and (config.size is not None or config.colour != "auto"):
         raise ConfigError(
-            f"size and colour are for images, and {images.name} holds other numbers; leave them out"
+            f"size and colour are for images, but {images.name} contains other numbers; leave"
+            " them out"
         )
     return images.for_task(config.task) if config.task else images
 
@@ -284,7 +285,7 @@ def _held_out(config: TrainConfig, images: data.Dataset, split: data.Split) -> d
     if part.input_shape != images.input_shape:
         raise ConfigError(
             f"{part.name}: inputs for {split} are {_sides(part)}, those to train on"
-            f" {_sides(images)} (channels first); bring them to one size"
+            f" {_sides(images)} (channels first); give them one size"
         )
     if part.task == CLASSIFICATION:
         largest = int(part.labels.max())

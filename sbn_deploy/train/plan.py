@@ -1,4 +1,4 @@
-"""What is about to be trained, how long it should take, and how much memory it needs."""
+"""Describes what will be trained, how long it should take, and how much memory it needs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 TIMED = 2
 UNEVEN = 2
-"""How often the largest class has to be as large as the smallest to be worth a word."""
+"""Ratio of largest to smallest class from which a message is shown."""
 MANY = 12
 UNUSED = 8
-"""A word is said where more than one in so many images is not trained on."""
+"""A message is shown if more than one in this many images is not trained on."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def plan(
     if validation is not None:
         yield f"validation: {_counts(validation)}"
     yield f"test: {_counts(test)}"
-    both = "" if validation is not None else "; validation images are trained on, too"
+    both = "" if validation is not None else "; validation images are trained on as well"
     yield f"split: {images.divided}{both}"
     yield from images.notes
     if isinstance(images.preprocess, Preprocess):
@@ -66,7 +66,7 @@ def plan(
         colour = "grey" if shown.channels == 1 else "RGB" if shown.channels == 3 else ""
         yield (
             f"images: {size_text(shown.height, shown.width)}, {colour or shown.channels}; others"
-            f" get this size by {shown.fit}"
+            f" are fitted by {shown.fit}"
         )
     parameters = sum(parameter.numel() for parameter in ready.built.module.parameters())
     why = "" if ready.named else ", chosen by the inputs (--arch names another)"
@@ -84,21 +84,21 @@ def plan(
         parts = config.gradient_accumulation
         smaller = len(images) // (trainer.steps + 1) // parts * parts
         yield (
-            f"the last {unused:,} images of each epoch are left out, as they do not fill a batch;"
-            f" --set batch_size={smaller} uses nearly all"
+            f"the last {unused:,} images of each epoch are left out because they do not fill a"
+            f" batch; --set batch_size={smaller} uses nearly all"
         )
     if trainer.group.count == 1 and steps > 0:
         seconds, size = measured(trainer)
         yield (
             f"expected: {duration(seconds * steps)} to train, at {seconds * 1e3:,.0f} ms a step on"
-            f" {_where(trainer)}; {size / 1e6:,.0f} MB of memory beside torch itself"
+            f" {_where(trainer)}; {size / 1e6:,.0f} MB of memory besides torch itself"
         )
     if images.task == CLASSIFICATION and not config.class_weights:
         sizes = np.bincount(images.labels, minlength=len(images.classes))
         if sizes.max() >= UNEVEN * max(1, sizes.min()):
             yield (
-                f"classes are of uneven size, {sizes.min():,} to {sizes.max():,}: look at the"
-                " balanced accuracy; --set class_weights=true weighs them alike"
+                f"class sizes are uneven, {sizes.min():,} to {sizes.max():,}: look at the"
+                " balanced accuracy; --set class_weights=true gives them equal weight"
             )
 
 

@@ -65,7 +65,7 @@ def range_test(config: TrainConfig) -> RangeTest:
     """
     with threads(config.threads), ranks(config) as group, own_generators(group):
         if group.count > 1:
-            raise ConfigError("the range test runs in one process; start it without torchrun")
+            raise ConfigError("the range test needs a single process; start it without torchrun")
         ready = prepare(config)
         trainer = Trainer(ready.built.module, ready.head, ready.images, None, ready.config, group)
         rows: list[Row] = []
@@ -88,7 +88,7 @@ def range_test(config: TrainConfig) -> RangeTest:
                     break
     if len(rows) < 3:
         raise ConfigError(
-            "the loss is not finite even at a thousandth of the learning rates; look at the inputs"
+            "the loss is not finite even at a thousandth of the learning rates; check the inputs"
             " and the network"
         )
     best = steepest(rows)

@@ -1,4 +1,4 @@
-"""How steps change over training."""
+"""How learning rates change over training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same recipe with several seeds, and what the seed makes of its scores."""
+"""The same recipe with several seeds, and how the scores vary."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def train_seeds(
     for number, seed in enumerate(seeds, 1):
         report(f"seed {seed}, {number} of {len(seeds)}")
         one = config.model_copy(update={"seed": seed, "out": config.out / f"seed-{seed}"})
-        # What is trained and on what is said once.
+        # Describe the training once.
         said = report if number == 1 else None
         results.append(train(one, resume=resume, overwrite=overwrite, report=said))
     found = spreads(results)

@@ -44,7 +44,7 @@ def start_from(model: nn.Module, path: Path) -> None:
     problems = differences({n: t for n, t in state.items() if n not in spare}, wanted)
     if problems:
         raise ArtifactError(
-            f"{path} does not hold the float form of {type(model).__name__}: it"
+            f"{path} does not match the float form of {type(model).__name__}: it"
             f" {' and '.join(problems)}"
         )
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""An unfinished training run on disk: enough to resume as if nothing had happened."""
+"""An unfinished training run on disk, with everything needed to resume."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Saved:
         if count != self.processes:
             raise ConfigError(
                 f"{self.path} belongs to a run of {self.processes} processes, not {count}; "
-                "start the same number"
+                "start as many again"
             )
         models.load_state(live.model, self._under("model."), self.path)
         with parsing(ArtifactError, self.path, "does not fit its run", REMEDY):

@@ -205,7 +205,7 @@ class Trainer:
             self._set_random_state(random)
 
     def _stale(self) -> bool:
-        """Whether the validation score has not become better for too long."""
+        """Whether the validation score has not improved for too long."""
         patience, history = self.config.patience, self.position.history
         stale = False
         if patience and self.validation is not None and self.group.first:
@@ -283,9 +283,13 @@ class Trainer:
         where = f"in step {position.step + 1} of epoch {position.epoch + 1}"
         if not math.isfinite(value):
             first = bad_layer(self.model, x)
-            raise ConfigError(f"the loss is {value} {where}, caused by {first}; use smaller steps")
+            raise ConfigError(
+                f"the loss is {value} {where}, caused by {first}; use smaller learning rates"
+            )
         if layer := bad_gradient(self.model):
-            raise ConfigError(f"the gradient of {layer} is not finite {where}; use smaller steps")
+            raise ConfigError(
+                f"the gradient of {layer} is not finite {where}; use smaller learning rates"
+            )
         for optimizer in self.optimizers:
             optimizer.step()
         if self.live.ema is not None:

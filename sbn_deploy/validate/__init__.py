@@ -1,4 +1,4 @@
-"""Whether an exported file computes what the network that it came from computes.
+"""Whether an exported file computes the same as its network.
 
 The comparison itself is in `sbn_deploy.oracle`; here is what it compares: a file with the
 checkpoint of `sbn train` that it was exported from, or with the network of a reference.

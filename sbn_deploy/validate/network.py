@@ -121,7 +121,7 @@ def _inputs(
         return [x.numpy() for x in made], f"{count} random inputs"
     if preprocess is None:
         raise ConfigError(
-            f"{model} does not say how images are normalised; export it with --preprocess, or"
+            f"{model} does not record how images are normalised; export it with --preprocess, or"
             " leave out --data"
         )
     test = data.load(images, "test", data.ImageForm.of(preprocess))

@@ -1,4 +1,4 @@
-"""The rivals' networks compute the same after folding, with fewer layers."""
+"""The baselines' networks compute the same after folding, with fewer layers."""
 
 from __future__ import annotations
 

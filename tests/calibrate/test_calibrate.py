@@ -172,7 +172,9 @@ def test_training_images_are_refused(noisy: Path) -> None:
     data = held_out(noisy, 200)
     say_trained_on(noisy, data.images)
     content = noisy.read_bytes()
-    with pytest.raises(InputError, match=r"100% of the inputs of drawn .* were trained on"):
+    with pytest.raises(
+        InputError, match=r"100% of the checkable inputs of drawn .* were trained on"
+    ):
         calibrate(noisy, data, "test")
     other = held_out(noisy, 200, seed=6)
     mixed = replace(other, images=np.concatenate([data.images[:50], other.images[50:]]))
@@ -190,9 +192,10 @@ def test_data_that_is_not_enough(noisy: Path) -> None:
     data = held_out(noisy, 200)
     notes = calibrate(noisy, data, "test").notes
     assert any(
-        "200 inputs are few: sets at a coverage of 90 % will have 90 % ± 4" in n for n in notes
+        "200 inputs are few: sets at a coverage of 90 % will really cover 90 % ± 4" in n
+        for n in notes
     )
-    assert any("does not say what it was trained on" in note for note in notes)
+    assert any("does not record its training images" in note for note in notes)
     lacking = data.take(np.flatnonzero(data.labels != 1)[:100])
     assert any(
         "has no image of cross: nothing" in n for n in calibrate(noisy, lacking, "test").notes

@@ -122,7 +122,7 @@ def test_name_that_programs_would_stumble_over(name: str, tmp_path: Path) -> Non
 
 
 def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
-    assert "no such folder; make it first" in refused(model, tmp_path / "none" / "f.zip")
+    assert "no such folder; create it first" in refused(model, tmp_path / "none" / "f.zip")
     assert "is a folder; name a file in it" in refused(model, tmp_path)
 
 

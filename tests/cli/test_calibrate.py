@@ -59,8 +59,8 @@ def test_a_file_is_calibrated(noisy: Path, data: str, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--images", "50"], "has 50 inputs to calibrate on; at least 100 are needed"),
-        (["--images", "0"], "'0' is not a whole number from 1 up"),
-        (["-o", "none/x.onnx"], "none: no such folder; make it first"),
+        (["--images", "0"], "'0' must be a whole number of at least 1"),
+        (["-o", "none/x.onnx"], "none: no such folder; create it first"),
         (["--data", "faces"], "unknown data set 'faces'"),
         (["--split", "train"], "invalid choice: 'train'"),
     ],
@@ -148,7 +148,7 @@ def test_evaluating_a_calibrated_file(noisy: Path, data: str) -> None:
     assert shown.status == 0, shown
     for text in ("before calibration", "sets with the true class in", "in sets at 90%"):
         assert text in shown.stdout
-    assert "calibrated on 500 inputs of made up, test; on images of another kind" in shown.stdout
+    assert "calibrated on 500 inputs of made up, test; on other kinds of images" in shown.stdout
     # Shifted images: turned by half a turn, which keeps the small model's range of pixels.
     turned = sbn("evaluate", path, "--data", data, "--shift", "rotate:0.5", "--json").json
     assert turned["data"]["name"] == "npz:drawn.npz, rotate 0.5"
@@ -163,7 +163,7 @@ def test_what_was_trained_on_is_refused(trained: Trained) -> None:
     before = trained.model.read_bytes()
     arguments = ("calibrate", trained.model, "--data", "digits", "--split", "validation")
     message = sbn(*arguments).refused_after_progress()
-    assert "100% of the inputs of digits that can be told were trained on" in message
+    assert "100% of the checkable inputs of digits were trained on" in message
     assert trained.model.read_bytes() == before
 
 

@@ -283,11 +283,14 @@ def no_files(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (spoilt(no_files), "holds no images to test on"),
+        (spoilt(no_files), "contains no images to test on"),
         (spoilt(empty_files), "none of the 30 images of"),
         (spoilt(lambda folder: (folder / "train" / "extra").mkdir()), "has 4 classes (circle, c"),
-        (spoilt(rename_class), "only one of them knows disc, circle"),
-        (archive(images=random_images(0), labels=np.zeros(0, int)), "holds no images to test on"),
+        (spoilt(rename_class), "only one of them has disc, circle"),
+        (
+            archive(images=random_images(0), labels=np.zeros(0, int)),
+            "contains no images to test on",
+        ),
         (archive(images=random_images(30), labels=np.full(30, 3)), "none of the 6 images"),
         (archive(images=random_images(30), labels=np.zeros(29, int)), "one label for each image"),
         (
@@ -403,8 +406,8 @@ def test_answers_of_another_run_are_not_taken(numbered: Path, tmp_path: Path) ->
     ("arguments", "message"),
     [
         (["-o", "none/x.json"], "none: no such folder"),
-        (["--batch", "0"], "'0' is not a whole number from 1 up"),
-        (["--threads", "0"], "'0' is not a whole number from 1 up"),
+        (["--batch", "0"], "'0' must be a whole number of at least 1"),
+        (["--threads", "0"], "'0' must be a whole number of at least 1"),
         (["--batch", "2", "--sweep-samples", "2"], "--batch and --sweep-samples exclude"),
     ],
 )

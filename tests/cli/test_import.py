@@ -82,7 +82,7 @@ def test_other_verbs_take_an_imported_model(tflite: Path) -> None:
     np.save(images, np.zeros((2, 8, 8, 3), np.float32))
     assert len(sbn("predict", output, images, "--json").json) == 2
     np.save(images, np.zeros((2, 8, 8, 3), np.uint8))
-    assert "does not say how images are normalised" in sbn("predict", output, images).refused()
+    assert "does not record how images are normalised" in sbn("predict", output, images).refused()
 
 
 def test_json(tflite: Path) -> None:

@@ -60,7 +60,7 @@ def test_export(exported: tuple[Path, Outcome]) -> None:
 def test_validate(checkpoint: Path, exported: tuple[Path, Outcome]) -> None:
     outcome = sbn("validate", exported[0], "--against", checkpoint, "--inputs", "4")
     assert outcome.status == 0, outcome
-    assert "layers in 8 bits: codes may be 0.52 steps from torch's floats" in outcome.stderr
+    assert "layers are in 8 bits: codes may be 0.52 steps from torch's floats" in outcome.stderr
 
 
 def test_what_the_report_says_is_what_evaluate_finds(exported: tuple[Path, Outcome]) -> None:
@@ -79,7 +79,7 @@ def test_inspect(exported: tuple[Path, Outcome]) -> None:
     [
         (("--int8-ranges", "digits"), "--int8-ranges needs --int8"),
         (("--int8", "-o", "x.tflite"), "--int8 is for ONNX files"),
-        (("--int8", "--int8-ranges", "signals"), "holds no 8-bit images"),
+        (("--int8", "--int8-ranges", "signals"), "contains no 8-bit images"),
         (("--int8", "--int8-ranges", "nothing"), "nothing"),
     ],
 )
@@ -96,7 +96,7 @@ def test_what_cannot_be(
 def test_untrained(tmp_path: Path) -> None:
     outcome = sbn("export", "digits-cnn", "--untrained", "--int8", "-o", tmp_path / "x.onnx")
     assert outcome.status == 2
-    assert "an untrained network has none" in outcome.stderr
+    assert "an untrained network does not have" in outcome.stderr
 
 
 def test_own_network_needs_data(tmp_path: Path) -> None:

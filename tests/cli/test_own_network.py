@@ -225,7 +225,7 @@ def test_tflite(sbn: Sbn) -> None:
 def test_several_inputs(sbn: Sbn) -> None:
     outcome = sbn("export", "net.py:Two", "--input", "2x3x10x10,2x3", "-o", "two.onnx")
     assert outcome.status == 0, outcome
-    assert "no --checkpoint: the weights are those that net.py:Two gives" in outcome.err
+    assert "no --checkpoint: using the weights that net.py:Two gives" in outcome.err
     assert [info.shape[1:] for info in Session("two.onnx").inputs] == [(3, 10, 10), (3,)]
 
 
@@ -331,7 +331,7 @@ def evil(path: str) -> None:
         (("net.py:Net",), "what net.py:Net takes is not known; give the shape"),
         (("net.py:Net", "--input", "3by10"), "argument --input: '3by10' is not a shape"),
         (("net.py:Net", *SHAPE, "--checkpoint", "no.pt"), "cannot read no.pt"),
-        (("net.py:Float", "--input", "1x4", "--checkpoint", "net.pt"), "net.pt belongs to another"),
+        (("net.py:Float", "--input", "1x4", "--checkpoint", "net.pt"), "net.pt does not match"),
         (("net.py:Net", *SHAPE, "--checkpoint", "evil.pt"), "evil.pt holds posix.system"),
         (("net.py:Net", *SHAPE, "--checkpoint", "plain.pt"), "not a state dict"),
         (("net.py:Net", *SHAPE, "--task", "guess"), "argument --task: invalid choice: 'guess'"),
@@ -405,7 +405,7 @@ def test_validate_with_another_network(sbn: Sbn) -> None:
     assert outcome.status == 1, outcome
     assert "the engines disagree" in outcome.err
     message = sbn(*against, "--data", "digits").refusal
-    assert "does not say how images are normalised; export it with --preprocess" in message
+    assert "does not record how images are normalised; export it with --preprocess" in message
     message = sbn("validate", "net.onnx", "--against", "stochastic.py:Net").refusal
     assert "stochastic.py:Net, given [1, 3, 10, 10], raised" in message
     message = sbn("validate", "net.onnx", "--against", "net.pt", "--data", "digits").refusal

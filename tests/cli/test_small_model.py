@@ -215,7 +215,7 @@ def test_truncated_png(model: Path, tmp_path: Path) -> None:
 
 def test_model_without_metadata(tmp_path: Path, images: Path) -> None:
     model = Classifier.random().write(tmp_path / "bare.onnx", metadata={})
-    assert "does not say how images are normalised" in sbn("predict", model, images).refused()
+    assert "does not record how images are normalised" in sbn("predict", model, images).refused()
     message = sbn("benchmark", model, "--compare", "fp32").refused_after_progress()
     assert "metadata lacks 'arch'" in message
 

@@ -88,7 +88,7 @@ def test_unfit_options(noisy: Path, images: Path, arguments: list[str], message:
 @pytest.mark.parametrize("arguments", [["--samples", "3"], ["--seed", "1"], ["--until", "0.9"]])
 def test_model_without_noise(model: Path, images: Path, arguments: list[str]) -> None:
     line = sbn("predict", model, images, *arguments).refused()
-    assert "has no noise to draw; export it with `--activations stochastic`" in line
+    assert "has no noise; export it with `--activations stochastic`" in line
 
 
 @pytest.fixture
@@ -109,12 +109,12 @@ def test_evaluate(noisy: Path, data: Path) -> None:
     assert exported["scores"]["samples"] == 7
 
 
-@pytest.mark.parametrize("foreign", [["--shift", "rotate:0.5"], ["--ood"]])
-def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: list[str]) -> None:
-    if foreign == ["--ood"]:
-        foreign = ["--ood", f"npz:{data}"]
+@pytest.mark.parametrize("unknown", [["--shift", "rotate:0.5"], ["--ood"]])
+def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, unknown: list[str]) -> None:
+    if unknown == ["--ood"]:
+        unknown = ["--ood", f"npz:{data}"]
     plot = tmp_path / "sweep.png"
-    arguments = ("evaluate", model, noisy, "--data", f"npz:{data}", *foreign)
+    arguments = ("evaluate", model, noisy, "--data", f"npz:{data}", *unknown)
     sweep = ("--sweep-samples", "1,4,16", "--plot", plot)
     outcome = sbn(*arguments, *sweep, "--json")
     assert outcome.status == 0, outcome
@@ -129,7 +129,7 @@ def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: li
     assert len(result["curves"]) == 2
     assert 0 <= result["rows"][-1]["auroc_mutual_information"] <= 1
     assert plot.read_bytes().startswith(b"\x89PNG")
-    if foreign[:1] == ["--ood"]:
+    if unknown[:1] == ["--ood"]:
         assert result["rows"][-1]["auroc_entropy"] == 0.5
     table = sbn(*arguments, *sweep[:2]).stdout
     assert "AUROC MI" in table
@@ -139,10 +139,10 @@ def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: li
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sweep-samples", "4,2"], "'4,2' is not in rising order"),
-        (["--sweep-samples", "1,1"], "'1,1' is not in rising order"),
-        (["--sweep-samples", "0,2"], "'0' is not a whole number from 1 up"),
-        (["--sweep-samples", ""], "'' is not a whole number"),
+        (["--sweep-samples", "4,2"], "'4,2' is not in ascending order"),
+        (["--sweep-samples", "1,1"], "'1,1' is not in ascending order"),
+        (["--sweep-samples", "0,2"], "'0' must be a whole number of at least 1"),
+        (["--sweep-samples", ""], "'' must be a whole number"),
         (["--sweep-samples", "1,70000"], "number of samples must be 1 to 65536, not 70000"),
         (["--sweep-samples", "2", "--samples", "3"], "exclude each other"),
         (["--sweep-samples", "2", "--shift", "blur", "--ood", "digits"], "exclude each other"),
@@ -151,8 +151,8 @@ def test_sweep(noisy: Path, model: Path, data: Path, tmp_path: Path, foreign: li
         (["--sweep-samples", "2", "--shift", "warp"], "unknown shift 'warp'"),
         (["--sweep-samples", "2", "--members", "3"], "--members is for checkpoints"),
         (["--sweep-samples", "2", "--plot", "none/x.png"], "none: no such folder"),
-        (["--plot", "x.png"], "--plot goes with --sweep-samples"),
-        (["other.onnx"], "several models are compared with --sweep-samples"),
+        (["--plot", "x.png"], "--plot needs --sweep-samples"),
+        (["other.onnx"], "several models need --sweep-samples"),
         (["c.safetensors", "--sweep-samples", "2"], "either one checkpoint or models"),
     ],
 )

@@ -124,7 +124,7 @@ def test_inspect(trained: Trained) -> None:
 
 
 @pytest.mark.long
-def test_benchmark_against_rivals(trained: Trained) -> None:
+def test_benchmark_against_baselines(trained: Trained) -> None:
     outcome = sbn(
         *("benchmark", trained.model, "--compare", "int8,fp32"),
         *("--runs", "2", "--warmup", "1", "--max-seconds", "2", "--json"),
@@ -210,7 +210,7 @@ def test_read_only_folder(arguments: tuple[str, ...], file: str, tmp_path: Path)
 
 def test_output_that_cannot_be(trained: Trained, tmp_path: Path) -> None:
     line = sbn("export", trained.checkpoint, "-o", tmp_path / "none" / "x.onnx").refused()
-    assert line == f"{tmp_path / 'none'}: no such folder; make it first"
+    assert line == f"{tmp_path / 'none'}: no such folder; create it first"
     line = sbn("export", trained.checkpoint, "-o", tmp_path).refused()
     assert line == f"{tmp_path}: is a folder; name a file in it"
 

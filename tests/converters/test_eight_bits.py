@@ -227,7 +227,7 @@ def test_a_sequence_of_rows(tmp_path: Path) -> None:
 
 
 def test_a_network_without_a_task_has_no_measure(network: nn.Module, data: str) -> None:
-    with pytest.raises(ConfigError, match="give its --task"):
+    with pytest.raises(ConfigError, match="give one with --task"):
         onnx_model.build([network], torch.randn(2, 3, 16, 16), task="none", int8=data)
 
 

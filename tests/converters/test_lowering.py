@@ -354,7 +354,7 @@ def test_a_network_that_decides_by_its_activations_keeps_the_way_of_the_example(
     report = _export(tmp_path, Branching(), (3, 2, 2))
     (note,) = report.notes
     assert "test_lowering.py" in note
-    assert "decides by a number taken out of activations" in note
+    assert "branches on a number taken out of activations" in note
 
 
 def test_a_network_that_raises_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -383,5 +383,5 @@ def test_an_interrupted_export_leaves_no_file(
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="choose a folder that can be written to"):
+    with pytest.raises(OutputError, match="choose a writable folder"):
         _export(tmp_path / "file", nn.Sequential(Sign(), *_head(12)), (3, 2, 2))

@@ -1,4 +1,4 @@
-"""What the documents hold that can be run: fenced blocks, and what is given to them."""
+"""What the documents hold that can be run: fenced blocks, and what a test is given first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 
+# What the first line of a block says that is to be saved as a file.
+FILE = re.compile(r"# (?P<name>\w+\.py)\n")
 PART = re.compile(
     r"^<!-- given\n(?P<given>.*?)^-->$"
     r"|(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$",

@@ -59,7 +59,7 @@ def test_another_order_is_matched_by_name() -> None:
     [
         (ANIMALS, ["cat", "dog"], r"2 classes \(cat, dog\), but the model has 3 classes \(bird, c"),
         (None, ["cat", "dog"], "but the model has 3 classes$"),
-        (ANIMALS, ["bird", "cat", "horse"], "only one of them knows horse, dog"),
+        (ANIMALS, ["bird", "cat", "horse"], "only one of them has horse, dog"),
         (["a", "a", "b"], ["b", "a", "a"], "each name once"),
     ],
 )

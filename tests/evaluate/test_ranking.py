@@ -54,9 +54,9 @@ def test_known_areas() -> None:
     st.lists(st.integers(0, 5), min_size=1, max_size=30),
     st.lists(st.integers(0, 5), min_size=1, max_size=30),
 )
-def test_auroc(foreign: list[int], own: list[int]) -> None:
-    found = auroc(np.array(foreign, float), np.array(own, float))
-    truth = [1] * len(foreign) + [0] * len(own)
-    assert found == pytest.approx(roc_auc_score(truth, foreign + own))
-    pairs = [(f > o) + (f == o) / 2 for f in foreign for o in own]
+def test_auroc(ood: list[int], own: list[int]) -> None:
+    found = auroc(np.array(ood, float), np.array(own, float))
+    truth = [1] * len(ood) + [0] * len(own)
+    assert found == pytest.approx(roc_auc_score(truth, ood + own))
+    pairs = [(f > o) + (f == o) / 2 for f in ood for o in own]
     assert found == pytest.approx(np.mean(pairs))

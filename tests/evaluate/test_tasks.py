@@ -106,7 +106,7 @@ def test_labels_and_classes_are_matched_by_name(
         assert found["metrics"] == expected["metrics"]
         assert found["per_class"] == expected["per_class"]
         strange = archive(tmp_path, x, y, classes=np.array(["sky", "sea", "wood"]))
-        assert "only one of them knows" in refused(capsys, path, "--data", strange)
+        assert "only one of them has" in refused(capsys, path, "--data", strange)
 
 
 def test_noise_and_how_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +155,7 @@ def test_data_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "several inputs" in refused(
         capsys, save(tmp_path / "t.onnx", SEVERAL, "regression"), "--data", numbers
     )
-    assert "does not say how images are normalised" in refused(capsys, path, "--data", "digits")
+    assert "does not record how images are normalised" in refused(capsys, path, "--data", "digits")
     narrow = archive(tmp_path, x, y[:, :2])
     assert "targets for answers [40, 2], but the model answers [40, 3]" in refused(
         capsys, path, "--data", narrow

@@ -175,10 +175,10 @@ def test_a_number_that_decides_is_told() -> None:
         (lambda m, x: functional.dropout(x, training=True), "uses random numbers"),
         (lambda m, x: "text", "returns str; it must return a tensor"),
         (lambda m, x: (x * 2, 3), "returns tuple with int as output1"),
-        (_experts, "weights of its own"),
+        (_experts, "its own weights"),
         (lambda m, x: m.weight, "does not depend on the input"),
         (lambda m, x: x @ x, "cannot run on the example"),
-        (lambda m, x: x[:1] if len(x) == 2 else x.neg(), "another path"),
+        (lambda m, x: x[:1] if len(x) == 2 else x.neg(), "a different path"),
     ],
 )
 def test_what_no_graph_can_express_is_refused_in_one_line(

@@ -273,7 +273,7 @@ def test_entry_points(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("Nett", r"net\.py has no Nett; did you mean Net\?; it defines Net, Needy, build, .*"),
         ("Holder.other", r"has no Holder\.other"),
         ("LIMIT", r"net\.py has LIMIT, an int; it defines"),
-        ("", r"needs the name of a network behind it, as in .*net\.py:NAME.*; it defines Net"),
+        ("", r"needs the name of a network after it, as in .*net\.py:NAME.*; it defines Net"),
         ("Needy", r"needs arguments \(depth, width\); write a function without"),
         ("seven", r"returns an int; it must return a torch\.nn\.Module"),
         ("nothing", r"returns nothing; it must"),

@@ -163,7 +163,10 @@ class _Runs:
     ("write", "message"),
     [
         (torch.save, r"holds posix\.system, which only .*save torch\.save"),
-        (lambda content, path: path.write_bytes(pickle.dumps(content)), "not a state dict that"),
+        (
+            lambda content, path: path.write_bytes(pickle.dumps(content)),
+            "not a state dict written by",
+        ),
         (
             lambda content, path: path.write_bytes(pickle.dumps(content, 2)),
             r"holds torch\.storage\._load_from_bytes, which only",
@@ -208,7 +211,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "none.pt")
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
     for name in ("none.pt", "list.pt"):
-        with pytest.raises(ArtifactError, match="holds no tensors by name"):
+        with pytest.raises(ArtifactError, match="contains no named tensors"):
             read_state(tmp_path / name)
 
 

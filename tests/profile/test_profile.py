@@ -147,5 +147,5 @@ def test_no_room_for_what_was_measured(network: Path, monkeypatch: pytest.Monkey
         "session",
         SimpleNamespace(end_profiling=lambda: str(Path(profiler._folder.name, "cut"))),
     )
-    with pytest.raises(OutputError, match="free some space, or name another folder with TMPDIR"):
+    with pytest.raises(OutputError, match="free some space, or set TMPDIR to another folder"):
         profiler.finish(warmup=0)

@@ -153,7 +153,9 @@ def test_names_of_classes_are_a_list(tmp_path: Path, classes: NDArray[Any]) -> N
     path = tmp_path / "set.npz"
     np.savez(path, images=IMAGES, labels=LABELS, classes=classes)
     for read in (data.stream_test, lambda spec: data.load(spec, "train")):
-        with pytest.raises(ConfigError, match=r"classes is <U[13] .*; it must be names \[K\]"):
+        with pytest.raises(
+            ConfigError, match=r"classes is <U[13] .*; it must be a list of K names"
+        ):
             read(f"npz:{path}")
 
 
@@ -203,8 +205,8 @@ def test_formats_that_run_programs_are_not_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[" * 100_000, "it is nested too deep"),
-        ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "it is nested too deep"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "it is nested too deeply"),
         ("[" + "1" * 5000 + "]", "is not valid JSON"),
         ("[18446744073709551616]", "a number of more than 64 bits"),
         (b"\xff\xfe[", "is not valid JSON"),

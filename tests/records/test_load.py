@@ -104,12 +104,12 @@ def test_damaged_measurements(tmp_path: Path, content: dict[str, Any], reason: s
 
 def test_nothing_to_show(tmp_path: Path) -> None:
     builder.write(tmp_path, a=replace(benchmark(), results=(), ratios=()))
-    with pytest.raises(InputError, match="hold no results"):
+    with pytest.raises(InputError, match="contain no results"):
         collect(load_all([tmp_path], print))
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no measurement"):
+    with pytest.raises(InputError, match="contains no measurement"):
         load_all([tmp_path], print)
 
 
@@ -121,5 +121,5 @@ def test_the_page_names_its_data(tmp_path: Path) -> None:
 
 def test_a_measurement_is_not_overwritten(tmp_path: Path) -> None:
     (path,) = builder.write(tmp_path, speed=benchmark())
-    with pytest.raises(InputError, match="would overwrite it"):
+    with pytest.raises(InputError, match="would overwrite"):
         check_output(path.with_suffix(".html"))

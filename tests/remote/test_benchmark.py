@@ -133,7 +133,7 @@ def test_text(there: Device, model: Path, wheel: Path, data: str) -> None:
     for said in (
         "connecting to",
         "copying",
-        "making a virtual",
+        "creating a virtual",
         "installing",
         "small in sbn",
     ):
@@ -189,7 +189,7 @@ def test_broken_python(there: Device, model: Path, wheel: Path) -> None:
     ("field", "value", "message"),
     [
         ("version", [3, 9, 2], "has Python 3.9.2; 3.11 or newer is needed"),
-        ("venv", False, "has neither pip nor what makes virtual environments"),
+        ("venv", False, "has neither pip nor venv"),
         ("bits", 32, "runs 32-bit programs on"),
         ("runs", False, "(it is mounted with noexec); name another folder, as ssh://"),
         ("machine", "riscv64", "the device runs riscv64 programs"),
@@ -257,7 +257,7 @@ def test_wheel_of_other_code(there: Device, model: Path, wheel: Path, tmp_path: 
     """It is said before anything is done."""
     other = edited(wheel, tmp_path, "remote/device", "Does the job", "Did the job")
     line = benchmark(there, model, other).refused()
-    assert "is of other code than this (sbn_deploy/remote/device.py differs)" in line
+    assert "was built from other code than this (sbn_deploy/remote/device.py differs)" in line
 
 
 @pytest.mark.parametrize("number", few([signal.SIGINT, signal.SIGTERM, signal.SIGKILL], 1))
@@ -314,9 +314,9 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
     [
         (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is not a device address; write ssh://"),
         (["--remote", "adb:", "--threads", "2"], "--threads does not go with --remote adb:"),
-        (["--remote", "ssh://host", "--compare", "lce"], "LCE is compared with here only"),
-        (["--wheel", "some.whl"], "--wheel goes with --remote"),
-        (["--remote-python", "python3.12"], "--remote-python goes with --remote"),
+        (["--remote", "ssh://host", "--compare", "lce"], "LCE runs on this machine only"),
+        (["--wheel", "some.whl"], "--wheel needs --remote"),
+        (["--remote-python", "python3.12"], "--remote-python needs --remote"),
         (["--images", "3"], "--images goes with --data"),
     ],
 )

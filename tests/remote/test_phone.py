@@ -263,16 +263,17 @@ def test_what_does_not_go_with_a_phone(benchmark: Run, more: tuple[str, ...], sa
         (["a\tdevice", "b\toffline"], "adb:b", "b: is offline; unplug it and plug it in again"),
         (
             [
-                "a\tno permissions (user in plugdev group; are your udev rules wrong?); see [http://x]"
+                "a\tno permissions (user in plugdev group; are your udev rules wrong?); see"
+                " [http://x]"
             ],
             "adb:",
-            "a: may not be used by this user; allow this user to use it",
+            "a: is not accessible to this user; allow this user to use it",
         ),
         (["a\trecovery"], "adb:", "a: is recovery; start Android on it"),
         (
             ["a b\tdevice", "c\tdevice"],
             "adb:",
-            "there are several phones; name one: 'a b' (its number cannot be given: unplug",
+            "there are several phones; name one: 'a b' (its serial number cannot be used: unplug",
         ),
     ],
 )
@@ -372,7 +373,7 @@ def test_answers_of_another_form(
 ) -> None:
     (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{text}'\n")
     monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
-    assert refusal(benchmark()) == f"{SERIAL}: sbn_layers answers in an unknown form"
+    assert refusal(benchmark()) == f"{SERIAL}: sbn_layers answers in an unknown format"
 
 
 @pytest.mark.parametrize(

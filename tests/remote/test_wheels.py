@@ -98,7 +98,7 @@ def test_other_code(dist: Path) -> None:
     path = dist / NAME.format("1.0", "x86_64")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("sbn_deploy/__init__.py", "")
-    said = r"of other code than this \(sbn_deploy/__init__.py differs\); .*`make wheels`"
+    said = r"from other code than this \(sbn_deploy/__init__.py differs\); .*`make wheels`"
     with pytest.raises(RemoteError, match=said):
         candidates(None)
     with pytest.raises(InputError, match=said):
@@ -140,7 +140,7 @@ def test_chosen(tmp_path: Path, make: Callable[..., Path], name: str) -> None:
     [
         ("sbn_deploy-1.0.tar.gz", "not a wheel of sbn-deploy"),
         ("numpy-2.0-cp311-cp311-linux_x86_64.whl", "not a wheel of sbn-deploy"),
-        (NAME.format("1.0", "x86_64"), "no wheel, or a damaged one"),
+        (NAME.format("1.0", "x86_64"), "is not a wheel, or is damaged"),
     ],
 )
 def test_chosen_that_is_none(tmp_path: Path, name: str, message: str) -> None:

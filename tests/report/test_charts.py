@@ -16,8 +16,9 @@ from sbn_deploy.records.benchmark import Timing
 from sbn_deploy.records.evaluation import SetScore
 from sbn_deploy.records.profile import Layer
 from sbn_deploy.report.charts import NARROW, WIDE, confusion, layers, risk, scale, sets, svg
-from sbn_deploy.report.charts.accuracy_latency import accuracy_latency, series
+from sbn_deploy.report.charts.accuracy_latency import accuracy_latency
 from sbn_deploy.report.charts.labels import Box, around, place
+from sbn_deploy.report.charts.looks import Looks
 from sbn_deploy.report.charts.markers import SHAPES, marker
 from sbn_deploy.report.charts.reliability import reliability_chart
 from sbn_deploy.report.content import Accuracy, Comparison, Point
@@ -138,7 +139,7 @@ def test_confusion_chart(classes: int) -> None:
 
 
 def test_risk_of_a_model_that_is_always_right() -> None:
-    ElementTree.fromstring(risk.risk_chart("r", [0.5, 1.0], [0.0, 0.0]))
+    ElementTree.fromstring(risk.risk_chart("r", [0.5, 1.0], [0.0, 0.0], 0))
 
 
 def test_empty_bins_are_not_drawn() -> None:
@@ -146,7 +147,7 @@ def test_empty_bins_are_not_drawn() -> None:
         ReliabilityBin(low=0, high=0.5, count=0, confidence=0, accuracy=0),
         ReliabilityBin(low=0.5, high=1, count=8, confidence=0.9, accuracy=0.75),
     ]
-    drawn = reliability_chart("r", bins)
+    drawn = reliability_chart("r", bins, 0)
     ElementTree.fromstring(drawn)
     assert drawn.count('class="mark"') == 1
     assert "8 images" in drawn
@@ -170,6 +171,10 @@ def comparison(models: int) -> Comparison:
     return Comparison("CPU, avx2 kernels", "digits", 100, 1, points)
 
 
+def looks(models: int) -> Looks:
+    return Looks((p.model, p.form, p.timing.engine) for p in comparison(models).points)
+
+
 @pytest.mark.parametrize(
     ("models", "names"),
     [
@@ -179,21 +184,31 @@ def comparison(models: int) -> Comparison:
     ],
 )
 def test_series_are_as_fine_as_there_are_markers(models: int, names: set[str]) -> None:
-    points = comparison(models)
-    found = series(points)
-    assert {entry.name for entry in found} == names
-    assert sorted(i for entry in found for i in entry.points) == list(range(2 * models))
+    points = comparison(models).points
+    legend = looks(models).legend((p.model, p.timing.engine) for p in points)
+    assert {name for _, name in legend} == names
+    assert [series for series, _ in legend] == list(range(len(names)))
+
+
+def test_a_part_of_a_report_keeps_its_series() -> None:
+    shown = looks(3)
+    assert shown.legend([("m2", "sbn"), ("m0", "onnxruntime-fp32")]) == [
+        (1, "fp32 in onnxruntime"),
+        (3, "m2, sbn"),
+    ]
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_a_chart_of_one_accuracy(width: int) -> None:
-    chart = accuracy_latency("c", comparison(1), None, width)
+    chart = accuracy_latency("c", comparison(1), None, looks(1), width)
     assert {"accuracy not measured", "accuracy, %"} <= set(texts(chart))
     assert chart.count('class="mark') == 2
 
 
 def test_of_many_points_those_on_the_front_have_bars() -> None:
-    few, many = (accuracy_latency("c", comparison(models), None, WIDE) for models in (30, 31))
+    few, many = (
+        accuracy_latency("c", comparison(models), None, looks(models), WIDE) for models in (30, 31)
+    )
     assert (few.count('class="bar'), many.count('class="bar')) == (30, 1)
 
 
@@ -213,7 +228,7 @@ def set_score(asked: float, found: float, sizes: tuple[int, ...]) -> SetScore:
 
 
 def test_coverage_is_drawn_where_it_was_found() -> None:
-    chart = sets.coverage_chart("c", [set_score(0.8, 0.9, (1, 1)), set_score(0.9, 0.95, (1, 3))])
+    chart = sets.coverage_chart("c", [set_score(0.8, 0.9, (1, 1)), set_score(0.9, 0.95, (1, 3))], 0)
     assert chart.count('class="mark') == 2
     assert "asked 80.0 %: found 90.0 %; asked 90.0 %: found 95.0 %" in chart
     circles = [e.attrib for e in ElementTree.fromstring(chart).iter("circle")]

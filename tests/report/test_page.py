@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import pairwise
@@ -161,7 +162,7 @@ def test_of_many_models_those_on_the_front_are_drawn(collected: Collected, tmp_p
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     found = Page(text)
     assert sum("square" in figure.get("class", "") for figure in found.of("figure")) == 1
-    assert f"the other {DETAILED} can be drawn" in found.text
+    assert f"the data of the other {DETAILED}" in found.text
     assert all(f"reason {i}" in found.text for i in range(DETAILED + 1))
 
 
@@ -176,6 +177,26 @@ def test_a_thousand_classes_stay_small(collected: Collected, tmp_path: Path) -> 
     assert "Confusion matrix" not in text
     assert "Most often confused" in text
     assert "top 5" in text
+
+
+def test_a_model_looks_the_same_on_every_chart(single_page: Path) -> None:
+    """In the scatter plot, among the ratios, and in what was evaluated."""
+    text = single_page.read_text(encoding="utf-8")
+    marks = re.findall(r'<g class="mark[^"]*"><title>(.*?)</title>(.*?)</g>', text, re.DOTALL)
+    looks: dict[str, set[tuple[str, str]]] = {}
+    counts: Counter[str] = Counter()
+    for tip, drawn in marks:
+        for said in ("fp32 in", "int8 in", "sbn, 1 thread", "confidence", "asked for", "answered"):
+            if said in tip:
+                looks.setdefault(said, set()).update(
+                    re.findall(r'<(circle|path) [^>]*class="m (c\d)', drawn)
+                )
+                counts[said] += 1
+    assert all(len(look) == 1 for look in looks.values()), looks
+    own = [looks[said] for said in ("sbn, 1 thread", "confidence", "asked for", "answered")]
+    assert own == [own[0]] * 4
+    assert counts["fp32 in"] > 4  # wide and narrow, two batches, and their ratios
+    assert len({*looks["fp32 in"], *looks["int8 in"], *own[0]}) == 3
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

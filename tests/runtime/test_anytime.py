@@ -70,7 +70,7 @@ def test_more_samples_than_degrees_of_freedom_in_use() -> None:
     assert overturn_probability(d, 10_000) == pytest.approx(normal, rel=0.2)
 
 
-def test_flips_are_bounded_by_rivals_and_by_the_margin() -> None:
+def test_flips_are_bounded_by_the_other_classes_and_by_the_margin() -> None:
     rng = np.random.default_rng(0)
     samples = rng.dirichlet([3, 1, 1, 1], (6, 40))
     found = flip_probability(samples, 16)
@@ -78,9 +78,9 @@ def test_flips_are_bounded_by_rivals_and_by_the_margin() -> None:
         rows = samples[:, image]
         lead = rows.mean(axis=0).argmax()
         others = [k for k in range(4) if k != lead]
-        sum_of_rivals = sum(overturn_probability(rows[:, lead] - rows[:, k], 16) for k in others)
+        sum_of_others = sum(overturn_probability(rows[:, lead] - rows[:, k], 16) for k in others)
         margin = overturn_probability(rows[:, lead] - rows[:, others].max(axis=1), 16)
-        assert found[image] == pytest.approx(min(sum_of_rivals, margin))
+        assert found[image] == pytest.approx(min(sum_of_others, margin))
 
 
 def simulated(kind: str, images: int) -> np.ndarray:
@@ -188,5 +188,5 @@ def test_unfit_options(tmp_path: Path, options: dict[str, Any], message: str) ->
 
 def test_model_without_noise(tmp_path: Path) -> None:
     session = Session(Classifier.random().write(tmp_path / "single.onnx"))
-    with pytest.raises(InputError, match=r"predict_until does not apply: .* has no noise to draw"):
+    with pytest.raises(InputError, match=r"predict_until does not apply: .* has no noise"):
         session.predict_until(session.preprocess(random_images(1)))

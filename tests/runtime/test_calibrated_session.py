@@ -216,7 +216,7 @@ def test_members_that_are_not_kept_apart(noisy: Path, ensemble: Path, tmp_path: 
     double = onnx.helper.make_node("Concat", [joined.input[1]] * 2, ["member_logits_0"], axis=0)
     model.graph.node.insert(list(model.graph.node).index(joined), double)
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match="its members answer with the shapes"):
+    with pytest.raises(ModelError, match="its members have outputs of the shapes"):
         Session(path).predict_until(inputs(ensemble))
 
 

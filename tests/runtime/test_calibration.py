@@ -163,7 +163,7 @@ DAMAGED = [
     ("quantiles.lac.0", [1, 2], "quantiles.lac are not 3 × 3 finite numbers"),
     ("quantiles.lac", None, "quantiles.lac are not 3 × 3 finite numbers"),
     ("by_class.2", [1, 2], "by_class are not 3 × 3 finite numbers"),
-    ("weights_sha256", "12", "weights_sha256 is no digest"),
+    ("weights_sha256", "12", "weights_sha256 is not a digest"),
     ("measured.ece", "low", "measured.ece is not a finite number"),
     ("measured", 1, "measured is not a table"),
     ("unknown", 1, "unknown is not a table"),

@@ -62,7 +62,9 @@ def test_a_session_is_pickled_by_its_path(
     again = pickle.loads(kept)
     x = again.preprocess(random_images(2))
     assert np.array_equal(again.predict(x), Session(model).predict(x))
-    with pytest.raises(InputError, match="a session of bytes cannot be pickled; make it from a p"):
+    with pytest.raises(
+        InputError, match="a session created from bytes cannot be pickled; create it from a p"
+    ):
         pickle.dumps(Session(model.read_bytes()))
 
 

@@ -230,7 +230,7 @@ def test_what_files_say_of_it() -> None:
     older = preprocess(3).to_json()
     assert not {"fit", "interpolation"} & older.keys()
     assert Preprocess.from_json(older) == preprocess(3)
-    with pytest.raises(ModelError, match="resized by 'cubic', which this version does not know"):
+    with pytest.raises(ModelError, match="resized by 'cubic', which this version does not support"):
         Preprocess.from_json(said | {"interpolation": "cubic"})
     for wrong in ({"fit": "cover"}, {"fit": 3}, {"fit": []}, {"height": 1 << 15}):
         with pytest.raises(ModelError, match="impossible"):

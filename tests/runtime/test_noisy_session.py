@@ -169,5 +169,5 @@ def test_draws_from_a_model_without_noise(
 @pytest.mark.parametrize("change", [{"samples": 0}, {"samples": None}, {"noise_seed": "x"}])
 def test_damaged_metadata(tmp_path: Path, change: dict[str, Any]) -> None:
     path = StochasticClassifier.random().write(tmp_path / "noisy.onnx", metadata=change)
-    with pytest.raises(ModelError, match="does not say how its noise is sampled"):
+    with pytest.raises(ModelError, match="does not record how its noise is sampled"):
         Session(path)

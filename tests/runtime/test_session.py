@@ -77,7 +77,7 @@ def test_metadata_is_empty_for_files_from_elsewhere(tmp_path: Path, x: np.ndarra
     session = Session(CLASSIFIER.write(tmp_path / "model.onnx", metadata={}))
     assert session.metadata == {}
     assert len(session.predict(x)) == len(x)
-    with pytest.raises(ModelError, match="does not say how images are normalised"):
+    with pytest.raises(ModelError, match="does not record how images are normalised"):
         session.preprocess(random_images(1))
 
 

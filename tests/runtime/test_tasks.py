@@ -224,7 +224,7 @@ def test_files_without_a_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ("ranking", "has the task 'ranking', which this version does not know"),
+        ("ranking", "has the task 'ranking', which this version does not support"),
         ("regression", "has the task regression but no output named 'prediction', only logits"),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_part_of_the_grid() -> None:
         ('checkpoint = "c"\nmembers = [0]', "members.0 is 0"),
         ('checkpoint = "c"\nmembers = []', "members is"),
         ('checkpoint = "c"\nsamples = [2, 2]', "names a value twice"),
-        ('checkpoint = "c"\nengines = ["lce"]', "must name sbn"),
+        ('checkpoint = "c"\nengines = ["lce"]', "must include sbn"),
         ("checkpoint =", "is not valid TOML"),
     ],
 )

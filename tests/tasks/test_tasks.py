@@ -157,7 +157,7 @@ def test_probabilities_of_another_spelling_are_not_normalised_twice(tmp_path: Pa
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(6, 4), Ends(softmax)).eval()
     x, path = torch.randn(5, 6), tmp_path / "model.onnx"
-    with pytest.raises(UnsupportedLayerError, match="probabilities already"):
+    with pytest.raises(UnsupportedLayerError, match="already outputs probabilities"):
         export_model(network, x, path)
     assert not path.exists()
     export_model(network, x, path, task="none")
@@ -255,11 +255,13 @@ def test_settings_that_do_not_fit(tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert "flip is for 8-bit images" in refusal(settings(out, spec, "dense", flip=True))
     smoothed = settings(out, spec, "dense", label_smoothing=0.1)
-    assert "label_smoothing is for classes, and the task is regression" in refusal(smoothed)
+    assert "label_smoothing is for classes, but the task is regression" in refusal(smoothed)
     other = settings(out, spec, "dense", task="segmentation")
     assert "the task segmentation needs integers" in refusal(other)
     square = TrainConfig(out=out, data=spec)
-    assert "has inputs of [12], for which no network is known; name one of" in refusal(square)
+    assert "has inputs of [12], for which there is no built-in network; name your own" in refusal(
+        square
+    )
     named = TrainConfig(out=out, data=spec, arch="digits-cnn")
     assert "has inputs of 12, which digits-cnn does not take" in refusal(named)
     wrong = settings(out, spec, "dense", task="multilabel")
@@ -292,8 +294,8 @@ def test_what_is_for_classes_only_says_so(
     config.write_text(f"checkpoint = {str(result.checkpoint_path)!r}\ndata = {spec!r}\n")
     for words, message in (
         (["sweep", config, "--out", tmp_path / "sweep"], "a sweep chooses by accuracy"),
-        (["evaluate", model, "--data", spec, "--sweep-samples", "1,2"], "accuracy is of classes"),
-        (["benchmark", model, "--data", spec, "--runs", "1"], "accuracy is of classes"),
+        (["evaluate", model, "--data", spec, "--sweep-samples", "1,2"], "accuracy is for classes"),
+        (["benchmark", model, "--data", spec, "--runs", "1"], "accuracy is for classes"),
     ):
         assert cli.main([str(word) for word in words]) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

@@ -117,8 +117,8 @@ def test_other_files(saved: Path, tmp_path: Path) -> None:
         ({"kind": "fp16"}, "broken header: 'kind' is 'fp16'; it must be 'sbn' or 'fp32'"),
         ({"data": 5}, "'data' is 5; it must be a text"),
         ({"seed": True}, "'seed' is True; it must be a whole number"),
-        ({"classes": ["a", 1]}, "it must hold texts"),
-        ({"metrics": {"ensemble": {"accuracy": "high"}}}, "it must hold tables of numbers"),
+        ({"classes": ["a", 1]}, "it must contain strings"),
+        ({"metrics": {"ensemble": {"accuracy": "high"}}}, "it must contain tables of numbers"),
         ({"preprocess": {"channels": 1}}, "'preprocess': preprocessing description is damaged"),
         ({"config": {"width": 1.5}}, "setting width is 1.5: input should be a valid integer"),
         ({"config": {"width": 10**7}}, "width is 10,000,000; it must be from 1 to 100,000"),
@@ -146,5 +146,5 @@ def test_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Monke
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="choose a folder"):
+    with pytest.raises(OutputError, match="choose a writable folder"):
         checkpoint.save(tmp_path / "file" / "x.safetensors", small(), {})

@@ -115,7 +115,7 @@ def test_folder_with_parts(tmp_path: Path) -> None:
     write_folder(tmp_path / "test", random_images(6, 4, 6, 3, seed=1), 2)
     check_parts(f"folder:{tmp_path}", (36, 4, 6))
     (tmp_path / "test" / "other").mkdir()
-    with pytest.raises(ConfigError, match=r"other is a class that training does not have"):
+    with pytest.raises(ConfigError, match=r"other is a class that the training part does not have"):
         data.load(f"folder:{tmp_path}", "test")
 
 
@@ -126,7 +126,7 @@ def test_folder_to_test_on(tmp_path: Path) -> None:
     assert (len(test), test.classes) == (6, ("class0", "class1"))
     stream = data.stream_test(f"folder:{tmp_path}")
     assert (len(stream), stream.classes) == (6, ("class0", "class1"))
-    with pytest.raises(ConfigError, match="has one class only, 'test'"):
+    with pytest.raises(ConfigError, match="has only one class, 'test'"):
         data.load(f"folder:{tmp_path}", "train")
     named = tmp_path / "named"
     write_folder(named, random_images(20, 4, 6, 3), 2)
@@ -147,10 +147,10 @@ def test_folders_that_hold_something_else(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no folders"):
         data.load(spec, "train")
     (tmp_path / "class0").mkdir()
-    with pytest.raises(ConfigError, match="has one class only, 'class0'; it needs two or more"):
+    with pytest.raises(ConfigError, match="has only one class, 'class0'; it needs two or more"):
         data.load(spec, "train")
     (tmp_path / "class1").mkdir()
-    with pytest.raises(ConfigError, match="holds no images"):
+    with pytest.raises(ConfigError, match="contains no images"):
         data.load(spec, "train")
     write_folder(tmp_path, random_images(10, 4, 4, 3), 2)
     (tmp_path / "class1" / "large.png").write_bytes(encoded(random_images(1, 4, 5, 3)[0]))
@@ -201,7 +201,7 @@ def test_npz_with_and_without_test_images(tmp_path: Path) -> None:
             {"images": random_images(4, 3, 3), "labels": np.array([0, 1, 9, 0]), "classes": ["a"]},
             "image 1 has label 1; with 1 classes",
         ),
-        ({"images": random_images(0, 3, 3), "labels": np.zeros(0, int)}, "holds no images"),
+        ({"images": random_images(0, 3, 3), "labels": np.zeros(0, int)}, "contains no images"),
         ({"images": np.array([{}]), "labels": labels_of(1, 1)}, "holds object, not numbers"),
     ],
 )

@@ -86,7 +86,7 @@ def test_teachers_that_do_not_fit(tmp_path: Path) -> None:
         load(tmp_path / "nothing")
     with pytest.raises(ArtifactError, match="cannot read"):
         load(tmp_path / "nothing", "digits-cnn")
-    with pytest.raises(ArtifactError, match="belongs to another network than DigitsCnn"):
+    with pytest.raises(ArtifactError, match="does not match DigitsCnn"):
         load(three, "digits-cnn")
     (tmp_path / "text").write_text("weights")
     with pytest.raises(ArtifactError, match="damaged"):

@@ -164,5 +164,5 @@ def test_classes_without_images(tmp_path: Path) -> None:
 
 def test_a_single_class(tmp_path: Path) -> None:
     write_photos(tmp_path, 6, classes=("apple",))
-    with pytest.raises(ConfigError, match="has one class only, 'apple'; it needs two or more"):
+    with pytest.raises(ConfigError, match="has only one class, 'apple'; it needs two or more"):
         data.load(f"folder:{tmp_path}", "train", FORM)

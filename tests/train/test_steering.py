@@ -61,12 +61,12 @@ def test_what_is_said_before_training(tmp_path: Path) -> None:
         " for validation\n"
     ) in text
     assert "fruit: 1 file is not read: 1 .txt" in text
-    assert "images: 8x8 pixels (height x width), RGB; others get this size by crop" in text
+    assert "images: 8x8 pixels (height x width), RGB; others are fitted by crop" in text
     assert "network: digits-cnn, chosen by the inputs (--arch names another): " in text
     assert "steps: 3 of 10 images in an epoch, 2 epochs to go" in text
     assert "the last 6 images of each epoch are left out" in text
     assert "expected: about" in text
-    assert "classes are of uneven size, 9 to 18: look at the balanced accuracy" in text
+    assert "class sizes are uneven, 9 to 18: look at the balanced accuracy" in text
     assert "best epoch: " in text
     assert "scoring on 8 test images" in text
 
@@ -175,7 +175,7 @@ def test_class_weights(tmp_path: Path) -> None:
         out=tmp_path / "n", data=f"npz:{tmp_path / 'numbers.npz'}", class_weights=True,
         arch=f"{NETWORKS}:dense",
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="class_weights is for classes, and the task is regr"):
+    with pytest.raises(ConfigError, match="class_weights is for classes, but the task is regr"):
         train(numbers)
 
 
@@ -185,7 +185,7 @@ def test_class_weights(tmp_path: Path) -> None:
 def test_a_run_is_not_replaced_unless_told(tmp_path: Path) -> None:
     config = small(tmp_path)
     train(config)
-    with pytest.raises(ConfigError, match="holds a trained network; choose another folder, or"):
+    with pytest.raises(ConfigError, match="contains a trained network; choose another folder, or"):
         train(config)
     with pytest.raises(ConfigError) as caught:
         train(small(tmp_path, epochs=5), resume=True)
@@ -228,7 +228,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_network(
     model = tmp_path / "unfinished.onnx"
     export_checkpoint(tmp_path / "run" / LAST, model)
     assert model.exists()
-    with pytest.raises(ConfigError, match="holds an unfinished run; add --resume, or --overwr"):
+    with pytest.raises(ConfigError, match="contains an unfinished run; add --resume, or --overwr"):
         train(small(tmp_path / "run", epochs=3))
     resumed = train(TrainConfig(out=tmp_path / "run"), resume=True)
     whole = train(small(tmp_path / "whole", epochs=3))
@@ -324,10 +324,10 @@ def test_the_command(tmp_path: Path) -> None:
     outcome = sbn("train", "--out", out, "--epochs", "1", *settings)
     assert outcome.status == 0
     assert "training: 1,437 images of digits in 10 classes: 0 1" in outcome.stderr
-    assert "validation images are trained on, too" in outcome.stderr
+    assert "validation images are trained on as well" in outcome.stderr
     assert "balanced accuracy" in outcome.stdout
     message = sbn("train", "--out", out, *settings).refused()
-    assert "holds a trained network; choose another folder, or add --overwrite" in message
+    assert "contains a trained network; choose another folder, or add --overwrite" in message
     assert sbn("train", "--out", out, "--epochs", "1", "--overwrite", *settings).status == 0
 
 
@@ -345,8 +345,8 @@ def test_the_command(tmp_path: Path) -> None:
             ["--fit", "strech"],
             "invalid choice: 'strech' (choose from 'crop', 'pad', 'stretch'); did",
         ),
-        (["--size", "9x9x9"], "'9x9x9' is not a size, such as 96 or 96x128"),
-        (["--size", "0"], "'0' is not a whole number from 1 up"),
+        (["--size", "9x9x9"], "'9x9x9' is not a size such as 96 or 96x128"),
+        (["--size", "0"], "'0' must be a whole number of at least 1"),
     ],
 )
 def test_what_is_mistyped_gets_a_suggestion(

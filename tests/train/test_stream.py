@@ -222,7 +222,7 @@ def test_too_few_images_to_test_on(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no test part, and no class has the 5 images"):
         data.stream_test(f"npz:{path}")
     np.savez(path, images=random_images(0, 3, 3), labels=np.zeros(0, int))
-    with pytest.raises(ConfigError, match="holds no images to test on"):
+    with pytest.raises(ConfigError, match="contains no images to test on"):
         data.stream_test(f"npz:{path}")
 
 

@@ -170,7 +170,7 @@ def test_verb_refuses_unknown_names(tmp_path: Path, arguments: list[str], messag
 
 def test_verb_refuses_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="choose a folder that can be written to"):
+    with pytest.raises(OutputError, match="choose a writable folder"):
         verb.run(options("--out", str(tmp_path / "file" / "runs")))
 
 

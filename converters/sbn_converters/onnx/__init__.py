@@ -1,4 +1,4 @@
 """The ONNX side of the converter: lowering, ensembles, writing and inspecting.
 
-Nothing here imports torch: the input is an ONNX graph, whoever traced it.
+Nothing here imports torch: the input is an ONNX graph from any source.
 """

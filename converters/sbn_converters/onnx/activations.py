@@ -1,4 +1,4 @@
-"""What stands around a shortcut becomes part of the binary layer before it.
+"""Fuses what surrounds a shortcut into the binary layer before it.
 
 A block of a residual network is, as a rule, a binary layer, perhaps an activation, the addition
 of the shortcut, another activation, and a sign whose threshold may be shifted. On float tensors,

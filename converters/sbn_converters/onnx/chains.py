@@ -89,7 +89,7 @@ def walk(end: ir.Value, accumulators: Collection[ir.Value]) -> Chain:
     """Walks from a sign's input up through steps and max-pools to their start.
 
     Stops at an accumulator, at a value that something else reads too, or
-    where a node is no channel step.
+    where a node is not a channel step.
     """
     return _collect(end, accumulators, pools=True)
 

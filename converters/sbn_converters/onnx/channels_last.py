@@ -60,7 +60,7 @@ class _ChannelsLast:
         # The channels-last form of values [N, C, H, W].
         self.last: dict[ir.Value, ir.Value] = {}
         # That of values which are computed as [N, C, H, W], for those who read both forms.
-        self.turned: dict[ir.Value, ir.Value] = {}
+        self.permuted: dict[ir.Value, ir.Value] = {}
 
     def run(self) -> None:
         for node in list(self.graph):
@@ -87,7 +87,7 @@ class _ChannelsLast:
             if CHANNELS_FIRST.is_perm(order):
                 self.last[result] = value
             elif CHANNELS_LAST.is_perm(order):
-                known = self.last.get(value) or self.turned.setdefault(value, result)
+                known = self.last.get(value) or self.permuted.setdefault(value, result)
                 if known is not result:
                     self._forget(node, known)
             return
@@ -148,7 +148,7 @@ class _ChannelsLast:
         for value in node.inputs:
             array = constant(value)
             if value is not None and array is not None and array.ndim <= 4:
-                operands.append(value if array.size == 1 else self._turned(array, value))
+                operands.append(value if array.size == 1 else self._permuted(array, value))
             elif value is not None and len(dims(value)) == 4:
                 operands.append(self._as_last(value, node))
             else:
@@ -159,11 +159,11 @@ class _ChannelsLast:
         """The channels-last form of a value, transposed in front of `node` if need be."""
         if value in self.last:
             return self.last[value]
-        if value not in self.turned:
-            self.turned[value] = self.emit.channels_last(value, node, layer_name(node))
-        return self.turned[value]
+        if value not in self.permuted:
+            self.permuted[value] = self.emit.channels_last(value, node, layer_name(node))
+        return self.permuted[value]
 
-    def _turned(self, array: NDArray[np.generic], value: ir.Value) -> ir.Value:
+    def _permuted(self, array: NDArray[np.generic], value: ir.Value) -> ir.Value:
         """A constant that broadcasts to [N, C, H, W] as one that broadcasts to [N, H, W, C]."""
         full = CHANNELS_LAST.array(array.reshape((1,) * (4 - array.ndim) + array.shape))
         while full.shape[0] == 1:
@@ -193,8 +193,8 @@ class _ChannelsLast:
         amounts = constant(node.inputs[1])
         if amounts is None or amounts.size != 8:
             return None
-        turned = amounts.reshape(2, 4)[:, CHANNELS_LAST.perm].reshape(-1)
-        pads = self.emit.edit.constant(np.ascontiguousarray(turned), f"{layer_name(node)}.pads")
+        permuted = amounts.reshape(2, 4)[:, CHANNELS_LAST.perm].reshape(-1)
+        pads = self.emit.edit.constant(np.ascontiguousarray(permuted), f"{layer_name(node)}.pads")
         inputs: list[ir.Value | None] = [x, pads, *node.inputs[2:3]]
         return self.forms.node("Pad", inputs, node, list(node.attributes.values()))
 
@@ -202,8 +202,8 @@ class _ChannelsLast:
         axes = constant(node.inputs[3]) if len(node.inputs) > 3 else None
         if axes is None:
             return None
-        turned = np.array([CHANNELS_LAST.axis(int(axis)) for axis in axes], np.int64)
-        where = self.emit.edit.constant(turned, f"{layer_name(node)}.axes")
+        permuted = np.array([CHANNELS_LAST.axis(int(axis)) for axis in axes], np.int64)
+        where = self.emit.edit.constant(permuted, f"{layer_name(node)}.axes")
         inputs: list[ir.Value | None] = [x, *node.inputs[1:3], where, *node.inputs[4:]]
         return self.forms.node("Slice", inputs, node)
 

@@ -51,7 +51,7 @@ def problem(node: ir.Node) -> str:
     weights = constant(node.inputs[1]) if len(node.inputs) > 1 else None
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(1)
     if node.op_type not in LAYERS:
-        return f"8 bits are for convolutions and matrix products, and this is a {node.op_type}"
+        return f"8 bits are for convolutions and matrix products, but this is a {node.op_type}"
     if weights is None or bias is None:
         return "8 bits need weights that are constant"
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
@@ -173,8 +173,8 @@ def _weights(node: ir.Node) -> NDArray[np.float32]:
     assert weights is not None
     if node.op_type == "Conv":
         return weights.astype(np.float32)
-    turned = weights if integer(node, "transB", 0) else weights.T
-    return turned.astype(np.float32)[:, :, None, None]
+    transposed = weights if integer(node, "transB", 0) else weights.T
+    return transposed.astype(np.float32)[:, :, None, None]
 
 
 def _window(node: ir.Node) -> dict[str, int | list[int]]:

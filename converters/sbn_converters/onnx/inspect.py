@@ -32,9 +32,9 @@ def load_model(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except DecodeError as error:
-        raise ModelError(f"{path} is no ONNX file or is truncated; export it again") from error
+        raise ModelError(f"{path} is not an ONNX file, or is truncated; export it again") from error
     if not model.graph.node:
-        raise ModelError(f"{path} is no ONNX file or is truncated; export it again")
+        raise ModelError(f"{path} is not an ONNX file, or is truncated; export it again")
     return model
 
 

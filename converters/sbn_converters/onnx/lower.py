@@ -6,7 +6,7 @@ The input is an inference graph in standard ONNX whose signs are written
 tensors stay packed between binary layers, and everything between a binary
 layer's accumulator and the next sign becomes one integer threshold. Where
 floats are needed, what follows the accumulator is computed together with it.
-Signs that are to be drawn are drawn from whole numbers, see `noise`.
+Stochastic signs are sampled from integers, see `noise`.
 
 What cannot be lowered exactly stays as it was; `Layer.why` says why.
 """

@@ -3,7 +3,7 @@
 `StochasticSign` reads a symmetric distribution function F from a table. An
 argument a becomes the integer code round(a * codes), 2^15 codes covering the
 interval [0, range); beyond it the last entry counts. The random numbers are
-those that the operator draws, for whoever wants to draw the same.
+those that the operator uses, so that they can be reproduced.
 """
 
 from __future__ import annotations

@@ -101,9 +101,9 @@ def pixel_thresholds(
         negative: NDArray[np.bool_] = apply_all(steps, whole[None])[0] < 0
         return ~negative
 
-    turned = flat * sign[:, None]
-    low = PIXEL_MAX * np.minimum(turned, 0).sum(axis=1)
-    high = PIXEL_MAX * np.maximum(turned, 0).sum(axis=1) + 1
+    negated = flat * sign[:, None]
+    low = PIXEL_MAX * np.minimum(negated, 0).sum(axis=1)
+    high = PIXEL_MAX * np.maximum(negated, 0).sum(axis=1) + 1
     # Invariant: every sum below `low` is negative, every sum from `high` on is not.
     while (low < high).any():
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""Turning a chain of channel steps and a sign into thresholds.
+"""Turns a chain of channel steps and a sign into thresholds.
 
 The chain is evaluated, not inverted: the switch point is where the network's
 own arithmetic changes sign.

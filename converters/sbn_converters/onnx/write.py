@@ -60,7 +60,7 @@ def finish(
 
 
 def save(proto: onnx.ModelProto, path: Path) -> None:
-    """Writes the file under a temporary name and renames it, so that no half file stays.
+    """Writes the file under a temporary name and renames it, so that no partial file remains.
 
     Raises OutputError if the folder cannot be written.
     """

@@ -69,7 +69,7 @@ class Op:
         if attribute.type == ir.AttributeType.INT:
             return float(attribute.as_int())
         if attribute.type != ir.AttributeType.FLOAT:
-            raise self.damaged(f"its attribute {name} is no number")
+            raise self.damaged(f"its attribute {name} is not a number")
         return attribute.as_float()
 
     def text(self, name: str, default: str) -> str:
@@ -78,7 +78,7 @@ class Op:
         if attribute is None:
             return default
         if attribute.type != ir.AttributeType.STRING:
-            raise self.damaged(f"its attribute {name} is no text")
+            raise self.damaged(f"its attribute {name} is not text")
         return attribute.as_string()
 
     def add(self, op_type: str, *inputs: ir.Value | Array | float, part: str = "") -> ir.Value:

@@ -1,4 +1,4 @@
-"""Reading ONNX files of others, and refusing early what cannot be imported."""
+"""Reads ONNX files of other tools, and refuses early what cannot be imported."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def read(data: bytes, name: str, folder: Path | None = None) -> ir.Model:
     """
     proto = _parsed(data)
     if proto is None:
-        raise ModelError(f"{name}: not an ONNX file, or a damaged one")
+        raise ModelError(f"{name}: not an ONNX file, or damaged")
     if any(node.domain == DOMAIN for node in proto.graph.node):
-        raise UnsupportedLayerError(f"{name} is one of our files: it runs as it is")
+        raise UnsupportedLayerError(f"{name} is already a file of sbn-deploy; use it as it is")
     _check_order(proto.graph, name)
     _load_weights(proto, name, folder)
     try:
@@ -60,7 +60,7 @@ def read(data: bytes, name: str, folder: Path | None = None) -> ir.Model:
         raise ModelError(f"{name}: a damaged ONNX file: {first_line(error)}") from error
     opset = next((model.opset_imports[d] for d in _STANDARD if d in model.opset_imports), None)
     if opset is None:
-        raise ModelError(f"{name} does not say which opset it is written in; export it again")
+        raise ModelError(f"{name} does not declare its opset; export it again")
     for node in model.graph:
         _check(node, opset)
     model.opset_imports.clear()
@@ -91,12 +91,14 @@ def _check_order(graph: onnx.GraphProto, name: str) -> None:
         for value in node.input:
             if value not in given:
                 where = node.name or node.op_type
-                raise ModelError(f"{name}: {where} reads {value!r}, which nothing before it gives")
+                raise ModelError(
+                    f"{name}: {where} reads {value!r}, which nothing before it computes"
+                )
         given.update(node.output)
 
 
 def _load_weights(proto: onnx.ModelProto, name: str, folder: Path | None) -> None:
-    """Brings in weights of files beside the model."""
+    """Loads weights from files beside the model."""
     if proto.graph.sparse_initializer:
         raise UnsupportedLayerError(f"{name} has sparse weights; export it with dense ones")
     beside = [
@@ -124,7 +126,7 @@ def _check(node: ir.Node, opset: int) -> None:
     where = f"{node.name} ({node.op_type})" if node.name else node.op_type
     if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in _own(node)):
         raise UnsupportedLayerError(
-            f"{where} holds graphs of its own; export the network without branches and loops"
+            f"{where} contains subgraphs; export the network without branches and loops"
         )
     if node.domain in _STANDARD and onnx.defs.has(node.op_type):
         node.domain = ""
@@ -141,7 +143,7 @@ def _check(node: ir.Node, opset: int) -> None:
             onnx.defs.get_schema(node.op_type, opset)
         except onnx.defs.SchemaError as error:
             raise UnsupportedLayerError(
-                f"{where} is no operator of opset {opset}, in which the file is written"
+                f"{where} is not an operator of opset {opset}, in which the file is written"
             ) from error
 
 

@@ -74,7 +74,7 @@ def to_onnx(model: ir.Model) -> Standard:
 
 
 def _fold(model: ir.Model, largest: int) -> None:
-    """Computes what depends on constants only, up to so many elements."""
+    """Computes what depends on constants only, up to this many elements."""
     try:
         with np.errstate(all="ignore"):
             optimizer.fold_constants(

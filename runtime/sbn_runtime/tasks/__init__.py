@@ -1,4 +1,4 @@
-"""What a network answers: one class for each task, said once for all that handle it.
+"""How networks answer: one class for each task, used by everything that handles it.
 
 The graph of a file ends as its task says (`sbn_converters.onnx.ensemble`), and
 `Session` reads its outputs with the same object.
@@ -34,7 +34,7 @@ TASKS: dict[str, Task] = {
 }
 CLASSIFICATION = Classification.name
 NONE = "none"
-"""Of networks whose outputs nobody but the user interprets; they keep their names."""
+"""For networks whose outputs only the user interprets; they keep their names."""
 MEMBER = "member_"
 """What names of outputs with rows begin with."""
 NAMES = (*TASKS, NONE)

@@ -1,4 +1,4 @@
-"""Ordinary float networks as stochastic binary ones: `binarize`."""
+"""Turns float networks into stochastic binary ones: `binarize`."""
 
 from sbn_deploy.nn.binarization.network import binarize
 from sbn_deploy.nn.binarization.result import Binarized, Change

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -15,7 +13,8 @@ from ..figures import milliseconds, milliseconds_interval, percent, percent_inte
 from ..names import engine_name
 from . import WIDE
 from .labels import Box, around, place
-from .markers import SHAPES, marker
+from .looks import Looks
+from .markers import marker
 from .scale import Scale, positive, shares
 from .svg import drawing, element, line, mark, shortened, text
 
@@ -26,43 +25,8 @@ STRIP = 52.0
 BARRED = 60
 
 
-@dataclass(frozen=True)
-class Series:
-    """Points that look the same, and what they have in common."""
-
-    name: str
-    points: frozenset[int]
-
-
-def series(comparison: Comparison) -> list[Series]:
-    """Groups the points as finely as there are markers for.
-
-    Engines whose accuracy is not known run the same architecture whatever the model was made as.
-    """
-    groupings: tuple[Callable[[Point], str], ...] = (
-        lambda point: point.model,
-        lambda point: point.form,
-        lambda point: _family(point.form),
-    )
-    for grouping in groupings:
-        names = [_group(point, grouping) for point in comparison.points]
-        if len(set(names)) <= len(SHAPES):
-            break
-    else:
-        names = [engine_name(point.timing.engine) for point in comparison.points]
-    return [
-        Series(name, frozenset(i for i, other in enumerate(names) if other == name))
-        for name in dict.fromkeys(names)
-    ]
-
-
-def _group(point: Point, grouping: Callable[[Point], str]) -> str:
-    engine = engine_name(point.timing.engine)
-    return engine if point.accuracy is None else f"{grouping(point)}, {engine}"
-
-
 def accuracy_latency(
-    name: str, comparison: Comparison, choice: Choice | None, width: int
+    name: str, comparison: Comparison, choice: Choice | None, looks: Looks, width: int
 ) -> Markup:
     """The chart. Points are numbered as the rows of the table, from 1."""
     points = comparison.points
@@ -77,7 +41,7 @@ def accuracy_latency(
         area.bottom,
         area.top,
     )
-    group = {i: k for k, entry in enumerate(series(comparison)) for i in entry.points}
+    group = [looks.series(p.model, p.timing.engine) for p in points]
     chosen = _chosen(points, choice) if len(known) > 1 else None
     marks = [*_axes(x, y, area, height, comparison, wide), *_front(points, x, y, area)]
     for i, point, accuracy in sorted(known, key=lambda entry: entry[1].on_front):
@@ -115,7 +79,7 @@ def accuracy_latency(
 
 
 def describe(comparison: Comparison) -> str:
-    """The chart in words, for those who do not see it."""
+    """The chart in words, for screen readers."""
     on_front = [
         f"{p.model} in {engine_name(p.timing.engine)}: {milliseconds(p.timing.p50_ms)},"
         f" {percent(p.accuracy.value)}"
@@ -154,7 +118,7 @@ def _axes(
 
 
 def _front(points: Sequence[Point], x: Scale, y: Scale, area: Box) -> list[Markup]:
-    """The best accuracy that can be had within each latency, as steps."""
+    """The best accuracy within each latency, as steps."""
     steps = [
         (x(p.timing.p50_ms), y(100 * p.accuracy.value)) for p in points if p.on_front and p.accuracy
     ]
@@ -238,10 +202,3 @@ def _chosen(points: Sequence[Point], choice: Choice | None) -> int | None:
         ),
         None,
     )
-
-
-def _family(form: str) -> str:
-    """A form without its numbers."""
-    words = (word for word in form.split() if not word.isdigit() and word != "×")
-    family = " ".join(words)
-    return re.sub(r"member\b", "members", family)

@@ -1,4 +1,4 @@
-"""Labels beside points that do not overlap, each other or the points."""
+"""Labels beside points that overlap neither each other nor the points."""
 
 from __future__ import annotations
 

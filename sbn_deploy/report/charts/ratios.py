@@ -10,17 +10,18 @@ from ..content import RatioRow
 from ..figures import interval, short, times, way
 from ..names import engine_name
 from . import WIDE
+from .looks import Looks
 from .markers import marker
 from .scale import positive
 from .svg import drawing, line, mark, shortened, text, text_width
 
 ROW = 28.0
 TALL_ROW = 44.0
-# As many rows make a chart that can be taken in.
+# More rows would make the chart unreadable.
 DRAWN = 24
 
 
-def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
+def ratio_chart(name: str, rows: Sequence[RatioRow], looks: Looks, width: int) -> Markup:
     """The chart; the rows in their order, 1 to `DRAWN`."""
     wide = width >= WIDE
     left, right, step = (334.0, width - 124.0, ROW) if wide else (8.0, width - 112.0, TALL_ROW)
@@ -35,7 +36,6 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
         )
     marks.append(line(x(1.0), top - 4, x(1.0), bottom, "one"))
     letters = int((left - 16 if wide else width) / text_width("x", 13))
-    engines = list(dict.fromkeys(row.engine for row in rows))
     for i, row in enumerate(rows):
         y = top + step * (i + 0.5) + (0 if wide else 9)
         label = shortened(ratio_name(row, rows), letters)
@@ -44,8 +44,7 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], width: int) -> Markup:
         else:
             marks.append(text(0, y - 14, label, class_="name"))
         low, high = _bounds(row)
-        # Colours from the second on: the first is that of the model all are compared with.
-        colour = 1 + engines.index(row.engine)
+        colour = looks.series(row.model, row.engine)
         marks.append(
             mark(
                 f"{ratio_name(row, rows)}\n{_said(row)}",

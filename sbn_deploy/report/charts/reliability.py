@@ -1,4 +1,4 @@
-"""Reliability diagram: does stated confidence come true?"""
+"""Reliability diagram: does confidence match accuracy?"""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ COUNTS = 56
 
 
 def reliability_chart(
-    name: str, bins: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin] = ()
+    name: str, bins: Sequence[ReliabilityBin], series: int, before: Sequence[ReliabilityBin] = ()
 ) -> Markup:
     """Accuracy against confidence, and below it how many images have each confidence.
 
-    before: the same without calibration, as hollow markers.
+    series: colour and symbol of the model; before: the same without calibration, as hollow
+    markers.
     """
     left, top = 44.0, 26.0
     bottom, right = top + PLOT, SIZE - 12.0
@@ -45,7 +46,7 @@ def reliability_chart(
                 f"before calibration\nconfidence {percent(entry.confidence, 1)}\n"
                 f"accuracy {percent(entry.accuracy, 1)}\n{count(entry.count)} images"
             )
-            marks.append(mark(tip, marker(1, *place, 4.5, "behind")))
+            marks.append(mark(tip, marker(series, *place, 4.5, "behind")))
     filled = [entry for entry in bins if entry.count]
     for entry in filled:
         low, high = wilson_interval(round(entry.accuracy * entry.count), entry.count)
@@ -56,8 +57,8 @@ def reliability_chart(
             mark(
                 f"confidence {percent(entry.confidence, 1)}\naccuracy {percent(entry.accuracy, 1)}"
                 f" (95 %: {100 * low:.1f} to {100 * high:.1f} %)\n{count(entry.count)} images",
-                line(px, y(100 * low), px, y(100 * high), "bar c0"),
-                marker(0, px, py, 4.5),
+                line(px, y(100 * low), px, y(100 * high), f"bar c{series}"),
+                marker(series, px, py, 4.5),
                 rect(
                     start + 1,
                     foot - bar,

@@ -13,13 +13,16 @@ from .scale import Linear, round_step
 from .svg import drawing, element, line, mark, text
 
 SIZE = 340
-# Below this coverage a single error moves the curve more than anything that it is to show.
+# Below this coverage a single error dominates the curve.
 SHOWN_FROM = 0.05
 MARKED = (0.5, 0.8, 0.9, 0.95, 1.0)
 
 
-def risk_chart(name: str, coverage: Sequence[float], risk: Sequence[float]) -> Markup:
-    """Errors among the images answered, by the share of images answered; both rise to 1."""
+def risk_chart(name: str, coverage: Sequence[float], risk: Sequence[float], series: int) -> Markup:
+    """Errors among the images answered, by the share of images answered; both rise to 1.
+
+    series: colour and symbol of the model.
+    """
     left, top, right, bottom = 44.0, 26.0, SIZE - 12.0, 356.0
     highest = max((r for c, r in zip(coverage, risk, strict=True) if c >= SHOWN_FROM), default=0)
     step = round_step(max(100 * highest, 0.5) / 5)
@@ -36,13 +39,13 @@ def risk_chart(name: str, coverage: Sequence[float], risk: Sequence[float]) -> M
         f"{x(100 * c):.1f} {y(min(ceiling, 100 * r)):.1f}"
         for c, r in zip(coverage, risk, strict=True)
     ]
-    marks.append(element("path", d="M" + "L".join(places), class_="curve c0"))
+    marks.append(element("path", d="M" + "L".join(places), class_=f"curve c{series}"))
     said = []
     for share in MARKED:
         i = min(bisect_left(coverage, share - 1e-9), len(coverage) - 1)
         tip = f"{percent(coverage[i], 1)} answered: {percent(risk[i])} errors"
         said.append(tip)
         height = y(min(ceiling, 100 * risk[i]))
-        marks.append(mark(tip, marker(0, x(100 * coverage[i]), height, 4.5)))
+        marks.append(mark(tip, marker(series, x(100 * coverage[i]), height, 4.5)))
     marks.append(text(right, bottom + 34, "images answered, %", class_="axis", anchor="end"))
     return drawing(name, SIZE, bottom + 40, "Risk-coverage curve", "; ".join(said), marks)

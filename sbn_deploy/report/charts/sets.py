@@ -1,4 +1,4 @@
-"""Prediction sets: do they hold the truth as often as was asked for, and how large are they?"""
+"""Prediction sets: do they contain the truth as often as requested, and how large are they?"""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ SIZE = 340
 BARS = 10
 
 
-def coverage_chart(name: str, sets: Sequence[SetScore]) -> Markup:
-    """The share of images whose set holds their class, by the share that was asked for."""
+def coverage_chart(name: str, sets: Sequence[SetScore], series: int) -> Markup:
+    """The share of images whose set holds their class, by the share that was asked for.
+
+    series: colour and symbol of the model.
+    """
     left, top, right, bottom = 44.0, 26.0, SIZE - 12.0, 312.0
     lowest = min(min(entry.asked, entry.confidence_low) for entry in sets)
     low = 10 * int(10 * lowest - 1e-9)
@@ -47,9 +50,9 @@ def coverage_chart(name: str, sets: Sequence[SetScore]) -> Markup:
                     y(100 * entry.confidence_low),
                     px,
                     y(100 * entry.confidence_high),
-                    "bar c0",
+                    f"bar c{series}",
                 ),
-                marker(0, px, y(100 * entry.coverage), 4.5),
+                marker(series, px, y(100 * entry.coverage), 4.5),
             )
         )
         said.append(f"asked {percent(entry.asked, 1)}: found {percent(entry.coverage, 1)}")

@@ -67,7 +67,7 @@ def rect(x: float, y: float, width: float, height: float, **attributes: object) 
 
 
 def mark(tip: str, *parts: Markup, class_: str = "") -> Markup:
-    """What belongs to one datum, with the text that appears when it is pointed at."""
+    """The shapes of one data point, with its tooltip."""
     return element("g", element("title", tip), *parts, class_=f"mark {class_}".strip())
 
 

@@ -143,7 +143,9 @@ def test_a_float_network(tmp_path: Path) -> None:
 
 def test_our_own_file(tmp_path: Path) -> None:
     report, _ = imported(networks.brevitas(), tmp_path)
-    with pytest.raises(UnsupportedLayerError, match="is one of our files: it runs as it is"):
+    with pytest.raises(
+        UnsupportedLayerError, match="is already a file of sbn-deploy; use it as it is"
+    ):
         import_onnx(report.path.read_bytes(), tmp_path / "again.onnx")
 
 

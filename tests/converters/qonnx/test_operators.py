@@ -208,7 +208,7 @@ QUANT = {"signed": 1, "narrow": 0}
         ("MultiThreshold", ["x"], {}, UnsupportedLayerError, "its input 1 is computed"),
         ("MultiThreshold", ["s"], {}, ModelError, "thresholds have the shape"),
         ("MultiThreshold", ["t"], {"data_layout": "XY"}, ModelError, "the layout 'XY'"),
-        ("MultiThreshold", ["t"], {"out_scale": "2"}, ModelError, "out_scale is no number"),
+        ("MultiThreshold", ["t"], {"out_scale": "2"}, ModelError, "out_scale is not a number"),
         ("MultiThreshold", ["t3"], {}, ModelError, "do not fit together"),
     ],
 )

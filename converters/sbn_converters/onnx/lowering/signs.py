@@ -171,8 +171,8 @@ class Signs:
 
 
 def _negated(weights: NDArray[np.float32], negate: NDArray[np.bool_]) -> NDArray[np.float32]:
-    turned = negate.reshape(-1, *[1] * (weights.ndim - 1))
-    return np.where(turned, -weights, weights)
+    flags = negate.reshape(-1, *[1] * (weights.ndim - 1))
+    return np.where(flags, -weights, weights)
 
 
 def _min_pooled(chain: chains.Chain, channels: int) -> list[NDArray[np.bool_]]:

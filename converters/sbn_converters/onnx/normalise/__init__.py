@@ -1,4 +1,4 @@
-"""Bringing a network's own spelling of binary layers into the one that the lowering knows.
+"""Brings binary layers, however a network writes them, into the one form that the lowering knows.
 
 The lowering knows one sign, `Where(a < 0, -1, +1)`, and binary layers whose
 weights are exactly +1 and -1. Networks from elsewhere write signs in dozens of

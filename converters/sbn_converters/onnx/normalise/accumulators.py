@@ -39,7 +39,7 @@ class Accumulators:
         self._sums[value] = _Sum(products, padded, channels, bias)
 
     def reaches_zero(self, value: ir.Value) -> bool | None:
-        """Whether some sum gives exactly 0 here; None if the value is no function of one sum.
+        """Whether some sum gives exactly 0 here; None if the value is not a function of one sum.
 
         Steps are evaluated in the network's own arithmetic at every sum there can be.
         """

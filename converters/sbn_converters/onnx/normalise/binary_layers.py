@@ -135,7 +135,7 @@ class BinaryLayers:
         return _Layer(node, weights, np.broadcast_to(numbers, (outputs,)), group)
 
     def _described(self, value: ir.Value | None) -> str:
-        """What made a value, for whoever has to change it."""
+        """What computed a value, for the author of the network."""
         node = value.producer() if value is not None else None
         begin = node
         while begin is not None and begin.op_type in _ARRANGING and begin.inputs[0] is not None:
@@ -151,7 +151,7 @@ class BinaryLayers:
         depthwise = layer.group > 1 and layer.weights.shape[1] == 1
         if not depthwise and any(term.scale.size > 1 for term in image.terms):
             return (
-                "its input is scaled for each channel, which whole-number sums cannot follow;"
+                "its input is scaled for each channel, which integer sums cannot represent;"
                 " scale after the layer, or by one number"
             )
         if depthwise and any(term.scale.size > 1 for term in image.terms):
@@ -204,8 +204,8 @@ class BinaryLayers:
         for signs in parts.signs:
             # A negative scale is part of the signs: what follows then keeps its direction.
             factor = np.where(scale < 0, -1.0, 1.0)
-            turned = signs * factor.reshape(-1, *[1] * (signs.ndim - 1)).astype(np.float32)
-            value = self._layer_of(layer, term.sign, turned, pads, name, layer.group)
+            negated = signs * factor.reshape(-1, *[1] * (signs.ndim - 1)).astype(np.float32)
+            value = self._layer_of(layer, term.sign, negated, pads, name, layer.group)
             self._enter(value, layer, node, pads)
             if not (np.abs(scale) == 1).all():
                 number = self._number(np.abs(scale), layer, name, "scale")

@@ -194,10 +194,12 @@ class ImageFinder:
         seen = any(source in self.zeros for source in levels.sources)
         return seen or zeros_are_common(levels.argument)
 
-    def _sign(self, levels: Levels, turned: bool, node: ir.Node, before: ir.Node) -> ir.Value:
-        """+1 where the argument is at least zero, or, turned, at most zero; else -1."""
+    def _sign(self, levels: Levels, negated: bool, node: ir.Node, before: ir.Node) -> ir.Value:
+        """+1 where the argument is at least zero, or, negated, at most zero; else -1."""
         source = ",".join(levels.sources)
-        return self._made(levels.argument, turned, f"-{source}" if turned else source, node, before)
+        return self._made(
+            levels.argument, negated, f"-{source}" if negated else source, node, before
+        )
 
     def enter(self, node: ir.Node) -> None:
         """Enters a sign that is written as the lowering knows it."""
@@ -213,27 +215,27 @@ class ImageFinder:
         """Enters more traced values whose sign it is."""
         known = self.sources.get(sign, "")
         names = [*known.removeprefix("-").split(","), *source.removeprefix("-").split(",")]
-        turned = "-" if known.startswith("-") else ""
-        self.sources[sign] = turned + ",".join(dict.fromkeys(name for name in names if name))
+        negated = "-" if known.startswith("-") else ""
+        self.sources[sign] = negated + ",".join(dict.fromkeys(name for name in names if name))
 
     def _made(
-        self, argument: ir.Value, turned: bool, source: str, node: ir.Node, before: ir.Node
+        self, argument: ir.Value, negated: bool, source: str, node: ir.Node, before: ir.Node
     ) -> ir.Value:
         still = self._before_moving(argument)
         if still is not None and not self._is_drawn(node):
             # Moving signs moves bits; moving floats would keep their layer from packing.
-            inner = self._made(still, turned, source, node, before)
-            if (argument, turned) not in self.pulled:
+            inner = self._made(still, negated, source, node, before)
+            if (argument, negated) not in self.pulled:
                 mover = argument.producer()
                 assert mover is not None
                 moved = self._again(mover, [inner, *mover.inputs[1:]], argument, before)
-                self.pulled[argument, turned] = moved
-            return self.pulled[argument, turned]
-        known = self.signs.get((argument, turned))
+                self.pulled[argument, negated] = moved
+            return self.pulled[argument, negated]
+        known = self.signs.get((argument, negated))
         if known is None:
-            known = self._canonical(argument, turned, node, before)
-            self.signs[argument, turned] = known
-            self.sources[known] = "-" if turned else ""
+            known = self._canonical(argument, negated, node, before)
+            self.signs[argument, negated] = known
+            self.sources[known] = "-" if negated else ""
         self._also(known, source)
         return known
 
@@ -241,7 +243,7 @@ class ImageFinder:
         return layer_name(node) in self.drawn
 
     def _canonical(
-        self, argument: ir.Value, turned: bool, node: ir.Node, before: ir.Node
+        self, argument: ir.Value, negated: bool, node: ir.Node, before: ir.Node
     ) -> ir.Value:
         """Where(a < 0, -1, +1)."""
         shape = list(argument.shape or [])
@@ -255,7 +257,7 @@ class ImageFinder:
             self.edit.constant(np.array(number, np.float32), name)
             for number, name in ((0, "zero"), (1, "one"), (-1, "minus_one"))
         )
-        if turned:
+        if negated:
             argument = add("Neg", [argument], ir.DataType.FLOAT)
         negative = add("Less", [argument, zero], ir.DataType.BOOL)
         return add("Where", [negative, minus, one], ir.DataType.FLOAT)
@@ -353,8 +355,8 @@ class ImageFinder:
         number = array.astype(np.float64)
         if first is not None:
             return Image(image.terms, np.asarray(image.offset + sign * number))
-        turned = _times(image, np.float64(sign))
-        return Image(turned.terms, np.asarray(turned.offset + number))
+        negated = _times(image, np.float64(sign))
+        return Image(negated.terms, np.asarray(negated.offset + number))
 
     # Moving elements
 
@@ -469,7 +471,7 @@ class ImageFinder:
             minus = self.edit.constant(np.array(-1, np.float32), "minus_one")
             shape = list(sign.shape or [])
             sign = self.edit.node(
-                "Mul", [sign, minus], node, "turned", dtype=ir.DataType.FLOAT, shape=shape
+                "Mul", [sign, minus], node, "negated", dtype=ir.DataType.FLOAT, shape=shape
             )
             inherit(sign, node)
             scale = -scale
@@ -481,7 +483,7 @@ class ImageFinder:
         return Image((Term(value, scale),), image.offset)
 
     def _signs_again(self, value: ir.Value, node: ir.Node) -> ir.Value:
-        """The signs of signs: lets them be packed anew where they cannot be moved as bits."""
+        """The signs of signs: lets them be packed again where they cannot be moved as bits."""
         following = self._next(node)
         made = self._canonical(value, False, node, following)
         return made

@@ -1,4 +1,4 @@
-"""Values that depend on one float only through its sign, in any spelling.
+"""Values that depend on one float only through its sign, however it is written.
 
 `x >= 0`, `torch.sign(x)`, `where(x < 0, ...)`, `(x > 0).float() * 2 - 1`,
 `sign(sign(x) + 0.1)`, `round(clamp(x, 0, 1))`: each is a constant where x is below

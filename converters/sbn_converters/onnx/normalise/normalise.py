@@ -80,11 +80,11 @@ def normalise(
 def _notes(images: ImageFinder, layers: BinaryLayers) -> list[str]:
     notes = []
     for nodes, what in (
-        (images.ties, "a float of exactly 0, of which it is 0, is taken as +1"),
+        (images.ties, "it is 0 for a float of exactly 0, which is taken as +1 here"),
         (
             images.doubled,
-            "what it is of can be exactly 0, so that the layers behind it are computed twice;"
-            " torch.where(x >= 0, 1.0, -1.0) is never 0 and halves that",
+            "its argument can be exactly 0, so the layers after it are computed twice;"
+            " torch.where(x >= 0, 1.0, -1.0) is never 0 and avoids that",
         ),
     ):
         signs = list(dict.fromkeys(nodes))
@@ -96,7 +96,7 @@ def _notes(images: ImageFinder, layers: BinaryLayers) -> list[str]:
     for name, count in layers.zeros.items():
         weights = "weight is" if count == 1 else "weights are"
         notes.append(
-            f"{name}: {count:,} {weights} exactly 0, so that the layer is computed twice;"
-            " take them as +1 or -1 to halve that"
+            f"{name}: {count:,} {weights} exactly 0, so the layer is computed twice; make them"
+            " +1 or -1 to avoid that"
         )
     return notes

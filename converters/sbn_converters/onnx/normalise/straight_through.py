@@ -72,8 +72,8 @@ def _terms(value: ir.Value, sign: int) -> list[tuple[ir.Value, int]] | None:
     for index, operand in enumerate(node.inputs):
         if operand is None:
             return [(value, sign)]
-        turned = node.op_type == "Neg" or (node.op_type == "Sub" and index == 1)
-        inner = _terms(operand, -sign if turned else sign)
+        negated = node.op_type == "Neg" or (node.op_type == "Sub" and index == 1)
+        inner = _terms(operand, -sign if negated else sign)
         if inner is None or len(found) + len(inner) > _MOST_TERMS:
             return None
         found += inner
