@@ -185,7 +185,8 @@ class Session:
         Args:
             reject: for a calibrated classifier, give images unlike those of the calibration the
                 label -1: "unknown" for 0.05, or the share of ordinary images that this may refuse,
-                one of `calibration.unknown.shares`. The other fields of a `Prediction` are unaffected.
+                one of `calibration.unknown.shares`. The other fields of a `Prediction` are
+                unaffected.
 
         Takes and raises what `run` does, and ModelError for the task "none" and for `reject`
         with a file that is not calibrated; InputError for another share.
