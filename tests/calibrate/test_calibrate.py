@@ -172,9 +172,7 @@ def test_training_images_are_refused(noisy: Path) -> None:
     data = held_out(noisy, 200)
     say_trained_on(noisy, data.images)
     content = noisy.read_bytes()
-    with pytest.raises(
-        InputError, match=r"100% of the checkable inputs of drawn .* were trained on"
-    ):
+    with pytest.raises(InputError, match=r"100% of the checkable inputs of drawn were trained on"):
         calibrate(noisy, data, "test")
     other = held_out(noisy, 200, seed=6)
     mixed = replace(other, images=np.concatenate([data.images[:50], other.images[50:]]))

@@ -201,7 +201,7 @@ def test_first_layers_on_pixels_have_few_products(more: int) -> None:
 def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
     network = nn.Sequential(Sign(), nn.Linear(4, 3)).eval()
     network[1].weight.data[1, 2] = torch.nan
-    with pytest.raises(ModelError, match=r"1\.weight holds NaN, 1 of 12 numbers"):
+    with pytest.raises(ModelError, match=r"1\.weight contains NaN, 1 of 12 numbers"):
         export_model(network, torch.randn(2, 4), tmp_path / "model.onnx")
 
 

@@ -201,7 +201,7 @@ def test_batches_of_several_inputs_are_computed_in_pieces(tmp_path: Path) -> Non
         ({"left": rows()}, r"inputs are 'left', 'right'; given were 'left'"),
         ({}, r"given were none"),
         ({"left": rows(), "wrong": rows()}, r"given were 'left', 'wrong'"),
-        ({"left": rows(), "right": rows(4)}, r"equally many: left 5, right 4"),
+        ({"left": rows(), "right": rows(4)}, r"same batch size: left 5, right 4"),
         ({"left": rows(), "right": rows().T}, r"input 'right' must have shape \[N, 16\]"),
         ({"left": rows(), "right": rows() * np.nan}, r"input 'right' contains NaN"),
         ({"left": rows(), "right": rows().astype(int)}, r"input 'right' must be float32.*astype"),
