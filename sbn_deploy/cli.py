@@ -37,7 +37,8 @@ VERBS = {
     "export": "turn a checkpoint into a bit-packed ONNX or TFLite file",
     "import": "turn a network from another tool into such an ONNX file",
     "validate": "compare an exported file with its checkpoint, bit for bit",
-    "predict": "classify images",
+    "predict": "classify images or recordings",
+    "listen": "classify a sound while it comes in",
     "calibrate": "calibrate a model's confidence on held-out data",
     "evaluate": "measure accuracy on a test set",
     "benchmark": "measure latency and throughput",
@@ -65,6 +66,7 @@ SOURCES = {
     "jinja2": "'sbn-deploy[report]'",
     "markupsafe": "'sbn-deploy[report]'",
     "optuna": "'sbn-deploy[tune]'",
+    "sounddevice": "sounddevice",
     "shtab": "'sbn-deploy[train]'",
     "matplotlib": "'sbn-deploy[report]'",
 }

@@ -32,9 +32,11 @@ from .errors import (
     UnsupportedLayerError,
 )
 from .feeds import TensorInfo
+from .listen import Heard, Listener
 from .native import available_isas, isa, library_path
 from .preprocess import Preprocess, Standardize
 from .session import Session
+from .sound import LogMel
 from .uncertainty import Estimate, Prediction
 
 __all__ = [
@@ -43,9 +45,12 @@ __all__ = [
     "Calibration",
     "ConfigError",
     "Estimate",
+    "Heard",
     "InputError",
     "Interval",
     "IsaError",
+    "Listener",
+    "LogMel",
     "MissingDependencyError",
     "ModelError",
     "OutputError",

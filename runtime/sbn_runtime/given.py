@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .decode import decode
 from .errors import InputError, ModelError
 from .preprocess import Preprocess, Standardize
+from .sound import as_audio, read_wav
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 """The path of an image file, or several."""
@@ -51,11 +52,26 @@ def as_paths(given: Any) -> list[Path] | None:
     return None
 
 
+def as_pictures(given: Any, wanted: Preprocess | Standardize) -> NDArray[np.uint8] | None:
+    """What a model that takes sounds makes of recordings, uint8 [N, H, W, 1].
+
+    Of one [samples] or a sequence of them at the model's rate; None of anything else.
+
+    Raises InputError for samples that are neither int16 nor floats in [-1, 1].
+    """
+    sound = wanted.sound if isinstance(wanted, Preprocess) else None
+    several = given if isinstance(given, list | tuple) else [given]
+    flat = len(several) > 0 and all(getattr(one, "ndim", 0) == 1 for one in several)
+    if sound is None or not flat:
+        return None
+    return np.stack([sound.picture(as_audio(one)) for one in several])
+
+
 def read_images(paths: Sequence[Path], wanted: Preprocess | Standardize) -> NDArray[np.uint8]:
-    """Image files as a model takes them, uint8 [N, H, W, C].
+    """Image files, or WAV files for a model that takes sounds, as uint8 images [N, H, W, C].
 
     Raises:
-        InputError: a file is missing or not a readable image; or of another size, where the
+        InputError: a file is missing or not readable; or of another size, where the
             model does not say how images are fitted.
         ModelError: the model takes no images.
         MissingDependencyError: Pillow is missing.
@@ -67,6 +83,9 @@ def read_images(paths: Sequence[Path], wanted: Preprocess | Standardize) -> NDAr
         if not path.exists():
             raise InputError(f"{path}: No such file or directory")
         try:
+            if wanted.sound is not None:
+                images.append(wanted.sound.picture(read_wav(path, wanted.sound.rate)))
+                continue
             raster = decode(path)
             if not wanted.fit and raster.pixels.shape[:2] != (wanted.height, wanted.width):
                 raise InputError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .errors import InputError, ModelError
 from .fit import FITS, INTERPOLATION, LONGEST, Fit, fitted
 from .raster import Raster, in_channels
+from .sound import LogMel
 
 MAX_NUMBERS = 1 << 26
 """In one input, so that a description cannot ask for all memory."""
@@ -33,6 +34,7 @@ class Preprocess:
             reverse; `mean` and `std` are in this order too.
         fit: how images of any size get this one, see `sbn_runtime.fit.fitted`; "" of files
             from before version 0.2, which do not say it.
+        sound: of a network that takes recordings: how they become images; None for pictures.
     """
 
     channels: int
@@ -43,6 +45,7 @@ class Preprocess:
     std: tuple[float, ...]
     order: Literal["rgb", "bgr"] = "rgb"
     fit: Fit | Literal[""] = ""
+    sound: LogMel | None = None
 
     def fitted(self, raster: Raster) -> NDArray[np.uint8]:
         """A decoded image in the network's size, colours and range, uint8 [H, W, C].
@@ -109,6 +112,9 @@ class Preprocess:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
         fields = asdict(self)
+        # Only what this model has, so that older versions read it as far as they can.
+        if self.sound is None:
+            del fields["sound"]
         if not self.fit:
             del fields["fit"]
             return fields
@@ -135,6 +141,7 @@ class Preprocess:
                 # Files before 0.2 do not say it.
                 order=fields.get("order", "rgb"),
                 fit=fields.get("fit", ""),
+                sound=LogMel.from_json(fields["sound"]) if "sound" in fields else None,
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing description is damaged: {error!r}") from error
@@ -147,6 +154,11 @@ class Preprocess:
             and self.order in ("rgb", "bgr")
             and self.fit in ("", *FITS)
             and (not self.fit or max(self.height, self.width) <= LONGEST)
+            and (
+                self.sound is None
+                or (self.channels, self.height, self.width, self.pixel_max)
+                == (1, self.sound.bands, self.sound.frames, 255)
+            )
         ):
             raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
         return self

@@ -110,6 +110,11 @@ def _instructions(model: Path, target: Target) -> dict[str, bytes]:
             " Larq Compute Engine's operators; bundle the ONNX file of `sbn export`"
         )
     session = Session(model, threads=1)
+    if "sound" in (session.metadata.get("preprocess") or {}):
+        raise ModelError(
+            f"{model}: takes sounds, which the programs of a bundle cannot read; install the wheel"
+            " of sbn-deploy on the device and use sbn_runtime.Listener there"
+        )
     takes_numbers = "shape" in (session.metadata.get("preprocess") or {})
     if session.task != CLASSIFICATION or takes_numbers or len(session.inputs) > 1:
         network = Network.of(model, session)

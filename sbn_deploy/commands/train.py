@@ -63,7 +63,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--data",
         metavar="SET",
-        help="digits, signals, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH "
+        help="digits, signals, cifar10:PATH, folder:PATH, sounds:PATH, npz:PATH or hf-parquet:PATH "
         "(default: digits)",
     )
     parser.add_argument(

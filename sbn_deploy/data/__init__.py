@@ -29,7 +29,7 @@ __all__ = [
 
 # Of scikit-learn, and of a generator.
 GENERATED = ("digits", "signals")
-KINDS = ("cifar10", "folder", "npz", "hf-parquet")
+KINDS = ("cifar10", "folder", "sounds", "npz", "hf-parquet")
 
 
 def names() -> tuple[str, ...]:
@@ -48,6 +48,7 @@ def load(spec: str, split: Split, form: ImageForm = AS_THEY_ARE) -> Dataset:
     - `cifar10:PATH`: CIFAR-10, as parquet files or as the original binary batches.
     - `folder:PATH`: image files in PATH/train/CLASS, PATH/val/CLASS and PATH/test/CLASS, or
       PATH/CLASS.
+    - `sounds:PATH`: WAV files in such folders; `Dataset.images` are pictures of their spectrum.
     - `npz:PATH`: a NumPy archive with `images` and `labels`, or with `x` and `y` for other
       inputs and tasks.
     - `hf-parquet:PATH`: a folder of parquet files as on the Hugging Face hub.

@@ -183,7 +183,7 @@ def formed(dataset: Dataset, form: ImageForm) -> Dataset:
             alike, or which are neither grey nor RGB.
     """
     have = dataset.preprocess
-    if not isinstance(have, Preprocess):
+    if not isinstance(have, Preprocess) or have.sound is not None:
         return dataset
     if not form.fit:
         return replace(dataset, preprocess=replace(have, fit=""))

@@ -53,7 +53,8 @@ class TrainConfig(Settings):
     )
     data: str = Field(
         default="digits",
-        description="digits, signals, cifar10:PATH, folder:PATH, npz:PATH or hf-parquet:PATH",
+        description="digits, signals, cifar10:PATH, folder:PATH, sounds:PATH, npz:PATH or "
+        "hf-parquet:PATH",
     )
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
         default=None,

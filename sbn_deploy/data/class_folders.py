@@ -1,0 +1,136 @@
+"""Files in folders: one folder for each class, in parts for training, validation and testing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbn_deploy.data.dataset import VALIDATION_PARTS, Split
+from sbn_deploy.reading.text import readable
+from sbn_runtime.decode import missing_package
+from sbn_runtime.errors import ConfigError
+
+TRAIN, TEST = "train", "test"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a part that are read, class by class, their labels [N], and the others."""
+
+    folder: Path
+    classes: list[str]
+    files: list[Path]
+    labels: NDArray[np.int64]
+    others: list[Path]
+
+    def check_classes(self) -> None:
+        """Raises ConfigError for a single class, and for one without images."""
+        if len(self.classes) == 1:
+            raise ConfigError(
+                f"{self.folder} has only one class, {readable(self.classes[0])!r}; it needs two or"
+                " more, each in a folder of its own"
+            )
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        empty = [name for name, count in zip(self.classes, counts, strict=True) if not count]
+        if empty and len(self.labels):
+            said = "; ".join(("", *self.notes()))
+            raise ConfigError(
+                f"class {readable(empty[0])!r} in {self.folder} has no files that can be read;"
+                f" add some, or remove its folder{said}"
+            )
+
+    def notes(self) -> tuple[str, ...]:
+        """What is said of files that are not read."""
+        counts = Counter(path.suffix.lower() or path.name for path in self.others)
+        if not counts:
+            return ()
+        kinds = []
+        for suffix, count in counts.most_common():
+            package = missing_package(suffix)
+            remedy = f" (install {package} to read them)" if package else ""
+            kinds.append(f"{count} {readable(suffix)}{remedy}")
+        files = "file is" if len(self.others) == 1 else "files are"
+        more = ", …" if len(kinds) > 4 else ""
+        shown = ", ".join(kinds[:4])
+        return (f"{self.folder}: {len(self.others)} {files} not read: {shown}{more}",)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of a data set are: `parts` has the folder of each by its name.
+
+    Attributes:
+        kind: of the data set, as in `folder:PATH`.
+        suffixes: of the files that are read.
+        train: whether training has a folder of its own, and not everything is one part.
+    """
+
+    kind: str
+    suffixes: frozenset[str]
+    folder: Path
+    classes: list[str]
+    parts: dict[str, Path]
+    train: bool
+
+    @property
+    def name(self) -> str:
+        return readable(f"{self.kind}:{self.folder.name}")
+
+    @classmethod
+    def of(cls, folder: Path, split: Split, kind: str, suffixes: Iterable[str]) -> Layout:
+        """The layout of a folder. Raises ConfigError where it has no classes."""
+        if not folder.is_dir():
+            raise ConfigError(f"no folder {folder}; give one with a folder for each class")
+        own = {
+            name: folder / name
+            for name in (TRAIN, *VALIDATION_PARTS, TEST)
+            if (folder / name).is_dir() and _folders(folder / name)
+        }
+        validation = next((own[name] for name in VALIDATION_PARTS if name in own), None)
+        parts: dict[str, Path] = {}
+        if TRAIN in own:  # folders of classes hold files, not folders
+            parts[TRAIN] = own[TRAIN]
+            if validation is not None:
+                parts["validation"] = validation
+            if TEST in own:
+                parts[TEST] = own[TEST]
+        elif split == TEST and TEST in own and not (folder / TRAIN).is_dir():
+            parts[TEST] = own[TEST]
+        train = bool(parts)
+        parts = parts or {TRAIN: folder}
+        classes = [path.name for path in _folders(parts.get(TRAIN, parts.get(TEST, folder)))]
+        if not classes:
+            raise ConfigError(f"{folder} has no folders; it needs one for each class")
+        return cls(kind, frozenset(suffixes), folder, classes, parts, train)
+
+    def files(self, part: str) -> Files:
+        """Raises ConfigError where there is a class that training lacks."""
+        within = self.parts[part]
+        found = [path for path in _folders(within) if path.name not in self.classes]
+        if found:
+            raise ConfigError(
+                f"{found[0]} is a class that the training part does not have; remove it"
+            )
+        files: list[Path] = []
+        labels: list[int] = []
+        others: list[Path] = []
+        for index, label in enumerate(self.classes):
+            inside = (within / label).iterdir() if (within / label).is_dir() else iter(())
+            for file in sorted(inside):
+                if file.suffix.lower() in self.suffixes:
+                    files.append(file)
+                    labels.append(index)
+                elif not file.name.startswith("."):
+                    others.append(file)
+        return Files(within, self.classes, files, np.array(labels, dtype=np.int64), others)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
