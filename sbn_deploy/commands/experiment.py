@@ -41,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
         example="sbn experiment variants --out runs/variants --plot variants.png",
     )
     parser.add_argument(
-        "experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help=", ".join(EXPERIMENTS)
+        "experiment", choices=tuple(EXPERIMENTS), metavar="EXPERIMENT", help=", ".join(EXPERIMENTS)
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for the networks"

@@ -61,7 +61,7 @@ def validate_lce(
     indices = {tensor.name: index for index, tensor in enumerate(model.tensors)}
     added = [indices[made.value] for made in outputs.values()]
     shown = list(dict.fromkeys([*model.outputs, *added]))
-    data = write(replace(model, outputs=shown))
+    data = write(replace(model, outputs=shown, output_names=[]))
     fed = as_tflite_input(model, images)
     results = []
     for kind in kernels:

@@ -178,7 +178,7 @@ def test_compared_with_torch_without_architecture(tmp_path: Path) -> None:
         (["{model}"], "a model is given twice"),
         (["{other}", "--data", "digits"], "--data goes with one model"),
         (["{other}", "--remote", "adb:"], "--remote adb: measures one model at a time"),
-        (["--remote", "ssh://host", "--compare", "torch"], "torch is compared with here only"),
+        (["--remote", "ssh://host", "--compare", "torch"], "torch runs on this machine only"),
     ],
 )
 def test_unfit_options(

@@ -143,6 +143,6 @@ def test_what_is_said_without_a_temporary_folder(
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]
-    assert line.startswith("sbn: error: there is no temporary folder that can be written to; make")
+    assert line.startswith("sbn: error: there is no writable temporary folder; create")
     assert "TMPDIR" in line
     assert {path for path in tmp_path.iterdir() if path.is_file()} == before

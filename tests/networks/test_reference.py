@@ -278,7 +278,7 @@ def test_entry_points(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("seven", r"returns an int; it must return a torch\.nn\.Module"),
         ("nothing", r"returns nothing; it must"),
         ("raises", r"net\.py:raises raised ValueError: no such thing \(net\.py, line 47\)$"),
-        ("leaves", r"raised a call of sys\.exit: put what runs"),
+        ("leaves", r"raised a call of sys\.exit: put script code"),
     ],
 )
 def test_what_is_wrong_is_said(file: Path, name: str, message: str) -> None:

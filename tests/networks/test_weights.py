@@ -162,14 +162,14 @@ class _Runs:
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (torch.save, r"holds posix\.system, which only .*save torch\.save"),
+        (torch.save, r"holds posix\.system, which can only .*save torch\.save"),
         (
             lambda content, path: path.write_bytes(pickle.dumps(content)),
             "not a state dict written by",
         ),
         (
             lambda content, path: path.write_bytes(pickle.dumps(content, 2)),
-            r"holds torch\.storage\._load_from_bytes, which only",
+            r"holds torch\.storage\._load_from_bytes, which can only",
         ),
     ],
 )

@@ -98,7 +98,7 @@ def test_base_install_requires_numpy_and_onnxruntime_only(wheel: Path) -> None:
     base = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(line.split(">")[0] for line in base) == ["numpy", "onnxruntime"]
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert extras == {"train", "onnx", "tflite", "report", "hub", "all", "docs", "dev"}
+    assert extras == {"train", "onnx", "tflite", "report", "tune", "hub", "all", "docs", "dev"}
 
 
 def test_every_part_states_the_version_of_the_project(

@@ -294,7 +294,7 @@ def test_no_adb(
 def test_no_program(benchmark: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
     said = refusal(benchmark())
-    assert said.startswith("this installation has no sbn_layers for phones: install the wheel")
+    assert said.startswith("this installation has no sbn_layers for phones: in the folder")
 
 
 def test_shell_that_is_refused(benchmark: Run, fake: FakePhone) -> None:

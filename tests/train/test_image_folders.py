@@ -86,7 +86,7 @@ def test_data_in_arrays_gets_another_size_too() -> None:
 def test_size_and_colour_are_for_images(tmp_path: Path) -> None:
     for setting in ({"size": 32}, {"colour": "rgb"}):
         config = TrainConfig(out=tmp_path, data="signals", **setting)
-        with pytest.raises(ConfigError, match="size and colour are for images, and signals holds"):
+        with pytest.raises(ConfigError, match="size and colour are for images, but signals"):
             train(config)
     with pytest.raises(ConfigError, match="size is 99999; images can have sides of up to 16,384"):
         TrainConfig(out=tmp_path, size=[32, 99999])
@@ -155,7 +155,7 @@ def test_classes_without_images(tmp_path: Path) -> None:
     (tmp_path / "plum").mkdir()
     (tmp_path / "plum" / "a.heic").write_bytes(b"")
     message = (
-        "class 'plum' in .* has no images that can be read; add some, or remove its folder; .*"
+        "class 'plum' in .* has no files that can be read; add some, or remove its folder; .*"
         " 1 file is not read: 1 .heic"
     )
     with pytest.raises(ConfigError, match=message):

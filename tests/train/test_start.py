@@ -237,7 +237,7 @@ def test_anyones_network_is_binarized_and_learns_from_its_float_form(
     assert result.metrics["metrics"]["thresholded"]["accuracy"] > 0.2
     binary, _ = checkpoint.load(result.checkpoint_path)
     assert sum(isinstance(module, BinaryLayer) for module in binary.modules()) == 2
-    with pytest.raises(ConfigError, match=r"does not say .* teacher_arch"):
+    with pytest.raises(ConfigError, match=r"does not record .* teacher_arch"):
         train(config.model_copy(update={"teacher_arch": ""}), overwrite=True)
 
 

@@ -140,7 +140,7 @@ def test_every_estimator_trains_a_network_of_its_own(tmp_path: Path, small: dict
         ({"estimator": "gumbl"}, "unknown estimator 'gumbl'; did you mean gumbel"),
         ({"estimator": "gumbel", "activations": "mean"}, "leave activations out"),
         ({"estimator": "gumbel", "model": {"surrogate": "tanh"}}, "leave one of them out"),
-        ({"estimator": "gumbel", "twin": True}, "does not concern the fp32 twin"),
+        ({"estimator": "gumbel", "twin": True}, "does not apply to the fp32 twin"),
         ({"gumbel_temperature": 0.1}, "is for the estimators gumbel and gumbel-st"),
     ],
 )

@@ -235,7 +235,9 @@ def test_refused_trials_are_passed_over(base: TrainConfig, tmp_path: Path) -> No
 def test_every_trial_refused(base: TrainConfig, tmp_path: Path) -> None:
     config = TuneConfig(search={"latent_lr": [1e30, 1e31], "step": [1e30, 1e31]})
     found = Search(config, base, tmp_path / "study")
-    with pytest.raises(ConfigError, match=r"every trial was refused; .* use smaller steps"):
+    with pytest.raises(
+        ConfigError, match=r"every trial was refused; .* use smaller learning rates"
+    ):
         found.run(1, quiet)
 
 

@@ -107,7 +107,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
 }
 
 
-@pytest.mark.parametrize(("image", "options"), zip(IMAGES, cycle(OPTIONS), strict=False))
+@pytest.mark.parametrize(("image", "options"), list(zip(IMAGES, cycle(OPTIONS), strict=False)))
 @pytest.mark.parametrize("name", SIGNS)
 def test_dense_layers_of_signs_are_packed(
     name: str, image: tuple[int, int, int], options: str
