@@ -119,7 +119,7 @@ def add_parser(subparsers: Subparsers) -> None:
         default=None,
         metavar="S",
         help="with stochastic activations: noise samples of each member, whose probabilities"
-        " are averaged; can be changed at run time (default: {DEFAULT_SAMPLES})",
+        f" are averaged; can be changed at run time (default: {DEFAULT_SAMPLES})",
     )
     parser.add_argument(
         "--noise-seed",

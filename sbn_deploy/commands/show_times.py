@@ -39,7 +39,7 @@ def show_benchmark(record: Benchmark) -> None:
             say(
                 f"{printable(timing.model)} in {timing.engine}: only {timing.runs} {calls}, the"
                 f" fastest in {timing.min_ms or timing.p50_ms:.4g} ms; figures need {FEWEST_CALLS}"
-                " (--max-seconds, --runs)"
+                "; raise --max-seconds, or set --runs"
             )
     fewest = min(timing.runs for timing in record.results)
     if record.settings.runs is not None and fewest < record.settings.runs:

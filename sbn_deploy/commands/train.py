@@ -202,7 +202,7 @@ def run(options: argparse.Namespace) -> int:
     from sbn_deploy.settings import RenamedWarning
     from sbn_deploy.tasks import find
     from sbn_deploy.train import config
-    from sbn_deploy.train.loop import Stopped, train
+    from sbn_deploy.train.loop import Stopped, check_resumable, train
 
     with warnings.catch_warnings(record=True) as old_names:
         warnings.simplefilter("always", RenamedWarning)
@@ -223,6 +223,8 @@ def run(options: argparse.Namespace) -> int:
         )
     for warning in old_names:
         say(f"warning: {warning.message}")
+    if options.resume and recipe.model_fields_set == {"out"}:
+        check_resumable(recipe.out)
     try:
         if options.find_lr:
             return _range_test(recipe, options)

@@ -21,5 +21,5 @@ def check(data: Dataset) -> None:
         raise InputError(
             f"{data.name} has {len(data)} inputs to calibrate on; at least {FEWEST} are needed, and"
             f" {FEW:,} are better: with n of them the coverage at 90 % has a standard deviation"
-            " of sqrt(0.09 / n)"
+            " of sqrt(0.09 / n); give more images that were not trained on with --data"
         )

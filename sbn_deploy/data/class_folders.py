@@ -99,7 +99,12 @@ class Layout:
                 parts["validation"] = validation
             if TEST in own:
                 parts[TEST] = own[TEST]
-        elif split == TEST and TEST in own and not (folder / TRAIN).is_dir():
+        elif own and not (folder / TRAIN).is_dir():
+            if split != TEST or TEST not in own:
+                raise ConfigError(
+                    f"{folder} has a folder {next(iter(own))} but none called {TRAIN}; to use"
+                    f" {TEST} alone, add --split {TEST}"
+                )
             parts[TEST] = own[TEST]
         train = bool(parts)
         parts = parts or {TRAIN: folder}

@@ -136,7 +136,8 @@ def _content(path: Path) -> Any:
 def load_all(paths: Sequence[Path], say: Callable[[str], None]) -> list[tuple[Path, Measurement]]:
     """Reads measurement files and folders of them, the oldest first; each file counts once.
 
-    Of a folder, those of its *.json that are measurements are taken.
+    Of a folder, those of its *.json that are measurements are taken; of a sweep's folder, those
+    in its folders.
 
     Args:
         say: is called with the files of a folder that are ignored.
@@ -153,6 +154,8 @@ def load_all(paths: Sequence[Path], say: Callable[[str], None]) -> list[tuple[Pa
 
 def _in_folder(folder: Path, say: Callable[[str], None]) -> Iterable[Path]:
     files = sorted(folder.glob("*.json"))
+    if folder.joinpath("sweep.json") in files:
+        files = sorted(folder.glob("*/*.json"))
     chosen = [path for path in files if is_measurement(path)]
     if not chosen:
         raise InputError(

@@ -71,6 +71,11 @@ class Sweep:
                 f"a sweep chooses by accuracy, but {config.checkpoint} was trained for {task};"
                 " export its forms with `sbn export` and measure each with `sbn evaluate`"
             )
+        if header is not None and header.data != "digits" and "data" not in config.model_fields_set:
+            raise ConfigError(
+                f"{config.checkpoint} was trained on {header.data}; name the test images with"
+                " --data, or as `data` in the settings"
+            )
         self.forms = forms(config)
         self._claim()
 

@@ -122,6 +122,15 @@ def _finished(config: TrainConfig) -> TrainResult | None:
     return TrainResult(config.out / CHECKPOINT, metrics)
 
 
+def check_resumable(out: Path) -> None:
+    """Raises ConfigError for a folder without a run, where nothing says what to train."""
+    if not any((out / name).exists() for name in (STATE, CHECKPOINT)):
+        raise ConfigError(
+            f"{out} holds no run to resume; check the name, or say what to train with --config,"
+            " --data or --set"
+        )
+
+
 def _check_free(out: Path) -> None:
     """Raises ConfigError for a folder that holds a run, which training would replace."""
     if (out / STATE).exists():

@@ -76,8 +76,8 @@ def plan(
     steps = left * trainer.steps - trainer.position.step
     stop = f", fewer if {config.patience} bring nothing" if config.patience else ""
     yield (
-        f"steps: {trainer.steps:,} of {config.batch_size} images in an epoch, {left:,} epochs to"
-        f" go{stop}"
+        f"steps: {trainer.steps:,} an epoch, of {config.batch_size} images each; {left:,} epochs"
+        f" to go{stop}"
     )
     unused = len(images) - trainer.steps * config.batch_size
     if unused >= len(images) / UNUSED:

@@ -225,6 +225,8 @@ def test_a_calibrated_model(
     monkeypatch.chdir(folder)
     (program,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     capsys.readouterr()
+    Path("image.raw").write_bytes(bytes(SIZE * SIZE))
+    monkeypatch.setattr(sys, "argv", ["classify.py", "image.raw"])
     exec(compile(program, "README.md", "exec"), {})
     printed = capsys.readouterr().out.split()
     x = session.preprocess(np.zeros((1, SIZE, SIZE, 1), np.uint8))
@@ -237,7 +239,6 @@ def test_a_calibrated_model(
         onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
         link = ("-L", ".", "-lonnxruntime", "-lm", f"-Wl,-rpath,{folder}", "-o", "classify")
         run("cc", *STRICT, "classify.c", "-I", HERE / "include", *link, cwd=folder)
-        Path("image.raw").write_bytes(bytes(SIZE * SIZE))
         said = run("./classify", "image.raw", cwd=folder).split()
         assert said[1] == f"{expected.argmax()},"
         assert float(said[3]) == pytest.approx(expected.max(), abs=1e-6)

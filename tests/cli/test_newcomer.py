@@ -202,3 +202,27 @@ def test_from_photos_to_a_program_on_a_raspberry_pi(
     bundle = compiled(CROSS_COMPILER, "linux-arm64", capi, tmp_path)
     assert {"camera.py", "camera.service"} < {path.name for path in bundle.iterdir()}
     check(bundle, *emulator("cortex-a72"))
+
+
+def test_what_a_mistyped_folder_or_a_missing_setting_gets(tmp_path: Path) -> None:
+    """Nothing is trained or exported that nobody asked for."""
+    missing = sbn("train", "--resume", "--out", tmp_path / "typo").refused()
+    assert "typo holds no run to resume; check the name" in missing
+    assert not (tmp_path / "typo").exists()
+    photos = write_photos(tmp_path / "held" / "test", 4).parent
+    said = sbn("evaluate", tmp_path / "none.onnx", "--data", f"folder:{photos}")
+    assert said.status == 2
+    words = ("--data", f"folder:{photos}", "--out", tmp_path / "run", "--size", "8")
+    alone = sbn("train", *words).refused()
+    assert "has a folder test but none called train; to use test alone, add --split test" in alone
+    whole = write_photos(tmp_path / "photos", 20)
+    trained = sbn(
+        *("train", "--data", f"folder:{whole}", "--size", "8", "--epochs", "1"),
+        *("--set", "batch_size=8", "--set", "members=1", "--out", tmp_path / "run"),
+    )
+    assert trained.status == 0, trained
+    settings = tmp_path / "sweep.toml"
+    settings.write_text(f'checkpoint = "{tmp_path / "run" / "checkpoint.safetensors"}"\n')
+    unnamed = sbn("sweep", settings, "--out", tmp_path / "sweep").refused()
+    assert "was trained on folder:photos; name the test images with --data" in unnamed
+    assert not (tmp_path / "sweep").exists()

@@ -39,6 +39,17 @@ def test_of_a_folder_the_measurements_are_taken(tmp_path: Path) -> None:
     assert said == [f"{tmp_path}: not measurements, left out: broken.json, notes.json"]
 
 
+def test_of_a_sweeps_folder_those_in_its_folders_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{}")
+    (tmp_path / "report.json").write_text("{}")
+    for name, record in (("benchmarks", benchmark()), ("evaluations", evaluation())):
+        (tmp_path / name).mkdir()
+        builder.write(tmp_path / name, a=record)
+    said: list[str] = []
+    assert len(load_all([tmp_path], said.append)) == 2
+    assert said == []
+
+
 def test_runs_come_in_the_order_of_time(tmp_path: Path) -> None:
     old = replace(benchmark(), created="2020-01-01T00:00:00+00:00")
     builder.write(tmp_path, a=benchmark(), b=old)

@@ -63,7 +63,7 @@ def test_what_is_said_before_training(tmp_path: Path) -> None:
     assert "fruit: 1 file is not read: 1 .txt" in text
     assert "images: 8x8 pixels (height x width), RGB; others are fitted by crop" in text
     assert "network: digits-cnn, chosen by the inputs (--arch names another): " in text
-    assert "steps: 3 of 10 images in an epoch, 2 epochs to go" in text
+    assert "steps: 3 an epoch, of 10 images each; 2 epochs to go" in text
     assert "the last 6 images of each epoch are left out" in text
     assert "expected: about" in text
     assert "class sizes are uneven, 9 to 18: look at the balanced accuracy" in text
