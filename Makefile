@@ -120,8 +120,9 @@ bench: $(STAMPS)/dev  ## time the C++ kernels and whole networks on this machine
 	$(CMAKE_BUILD)/bench/kernel_bench
 	$(BIN)/python -m tests.tools.networks -o docs/benchmarks.md
 
-models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `make models CIFAR10=PATH` those for CIFAR-10 too
-	$(BIN)/python models/make_models.py $(if $(CIFAR10),--cifar10 '$(CIFAR10)')
+models: $(STAMPS)/demo  ## train, measure and describe the models in models/; `make models CIFAR10=PATH SPOKEN=FOLDER` all of them
+	$(BIN)/python models/make_models.py $(if $(CIFAR10),--cifar10 '$(CIFAR10)') \
+		$(if $(SPOKEN),--spoken '$(SPOKEN)')
 
 bench-repeat: $(STAMPS)/demo  ## whether repeated runs of sbn benchmark lie in the intervals of each other (about 3 minutes)
 	mkdir -p runs

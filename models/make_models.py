@@ -1,6 +1,6 @@
 """Trains what has no checkpoint yet, measures every form, and writes the cards: `make models`.
 
-    python models/make_models.py [--cifar10 PATH]
+    python models/make_models.py [--cifar10 PATH] [--spoken FOLDER]
 
 Each folder here with a `sweep.toml` is a model: `recipe.toml` trains it, `about.md` says what
 numbers cannot, `README.md` is the card. Checkpoints that are there are kept; delete one to train
@@ -16,6 +16,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from sbn_deploy.train.curves import draw
+
 HERE = Path(__file__).parent
 RUNS = Path("runs/models")
 LICENSE = "apache-2.0"
@@ -26,14 +28,16 @@ def main() -> int:
     """Makes all models whose data are there; returns the exit status."""
     parser = argparse.ArgumentParser(description="Trains, measures and describes the models here.")
     parser.add_argument("--cifar10", metavar="PATH", help="folder of CIFAR-10's parquet files")
+    parser.add_argument("--spoken", metavar="FOLDER", help="what tests.tools.spoken_digits wrote")
     options = parser.parse_args()
+    places = {"cifar10:PATH": options.cifar10, "sounds:FOLDER": options.spoken}
     for config in sorted(HERE.glob("*/sweep.toml")):
         name, data = config.parent.name, tomllib.loads(config.read_text())["data"]
-        if data.startswith("cifar10:"):
-            if not options.cifar10:
-                print(f"{name}: skipped, needs --cifar10 PATH (make models CIFAR10=PATH)")
+        if data in places:
+            if not places[data]:
+                print(f"{name}: skipped, needs {data}: see `make help`")
                 continue
-            data = f"cifar10:{options.cifar10}"
+            data = f"{data.partition(':')[0]}:{places[data]}"
         make(config.parent, data)
     return 0
 
@@ -53,6 +57,7 @@ def make(folder: Path, data: str) -> None:
             trained,
             "--resume",
         )
+        draw(trained)
         for file in TRAINED:
             shutil.copy(trained / file, folder / file)
     sbn("sweep", folder / "sweep.toml", "--data", data, "--out", runs)

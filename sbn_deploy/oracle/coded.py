@@ -116,4 +116,6 @@ def as_traced(codes: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.uint
     """Codes, channels last, in the layout and the shape of a traced value."""
     if len(shape) == 4:
         codes = codes.reshape(shape[0], *shape[2:], shape[1]).transpose(0, 3, 1, 2)
+        # In torch's layout: what was traced may view the sums in another shape.
+        codes = np.ascontiguousarray(codes)
     return codes.reshape(shape)

@@ -105,3 +105,14 @@ def test_own_network_needs_data(tmp_path: Path) -> None:
     outcome = sbn(*own, "--int8")
     assert outcome.status == 2
     assert "add --int8-ranges DATA" in outcome.stderr
+
+
+def test_a_float_network(tmp_path: Path) -> None:
+    """Convolutions in 8 bits before a view of their sums: the codes come in torch's layout."""
+    twin = ("--twin", "--epochs", "1", "--set", "model.width=8", "--set", "members=1")
+    assert sbn("train", *twin, "--out", tmp_path / "twin").status == 0
+    checkpoint, path = tmp_path / "twin" / "checkpoint.safetensors", tmp_path / "twin.onnx"
+    found = sbn("export", checkpoint, "-o", path, "--int8", "--json")
+    assert found.status == 0, found
+    assert "stage2.conv" in found.json["int8"]["ranges"]
+    assert sbn("validate", path, "--against", checkpoint).status == 0
