@@ -62,7 +62,16 @@ def make(folder: Path, data: str) -> None:
             shutil.copy(trained / file, folder / file)
     sbn("sweep", folder / "sweep.toml", "--data", data, "--out", runs)
     measured = sorted([*runs.glob("evaluations/*.json"), *runs.glob("benchmarks/*.json")])
-    card = ["--about", folder / "about.md", "--license", LICENSE, "-o", folder / "README.md"]
+    card = [
+        "--title",
+        folder.name,
+        "--about",
+        folder / "about.md",
+        "--license",
+        LICENSE,
+        "-o",
+        folder / "README.md",
+    ]
     sbn("card", runs / "models/threshold.onnx", *measured, *card)
 
 

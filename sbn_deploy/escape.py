@@ -17,7 +17,7 @@ _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\
 _HIDDEN = frozenset({"Cc", "Zl", "Zp", "Cs"})
 _MARKUP = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])")
 # What makes a heading, list, quotation or rule of the line that it begins.
-_LINE_START = re.compile(r"^(\s*)([-+=#>])|^(\s*\d+)([.)])")
+_LINE_START = re.compile(r"^(\s*)([-+=#>])|^(\s*\d+)([.)])(?=\s|$)")
 _PLAIN_C = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _.,:;()[]{}<>=+*/!#%&'^|~$@-"
 )

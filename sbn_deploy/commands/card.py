@@ -39,6 +39,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "-o", "--output", type=Path, metavar="FILE", required=True, help="card to write"
     )
     parser.add_argument(
+        "--title",
+        default="",
+        metavar="TEXT",
+        help="what to call the model (default: its architecture)",
+    )
+    parser.add_argument(
         "--about", type=Path, metavar="FILE", help="Markdown text to put below the title"
     )
     parser.add_argument(
@@ -56,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
     writable(options.output)
     text = "" if options.about is None else _text(options.about)
-    about = subject(options.model, load_all(options.measurements, say))
+    about = subject(options.model, load_all(options.measurements, say), options.title)
     for kind, found in (("accuracy", about.accuracies), ("latency", about.benchmarks)):
         if not found:
             say(f"no measurement of its {kind} was given: the card does not state it")

@@ -25,6 +25,7 @@ from sbn_deploy.records.sweep import Sweep
 from sbn_deploy.tasks import OBJECTIVES, find
 from sbn_runtime import Calibration, Session
 from sbn_runtime.preprocess import Preprocess, Standardize, preprocess_from
+from sbn_runtime.sound import LogMel
 from sbn_runtime.tasks import CLASSIFICATION, NONE
 
 from .collect import Run, collect
@@ -36,7 +37,7 @@ from .tables import SHOWN_COVERAGE
 
 TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
 # The path of a data set means nothing to others.
-_PATHS = re.compile(r"(cifar10|folder|npz|hf-parquet):.+")
+_PATHS = re.compile(r"(cifar10|folder|sounds|npz|hf-parquet):.+")
 _PIPELINES = {
     "classification": "image-classification",
     "segmentation": "image-segmentation",
@@ -62,6 +63,7 @@ class Subject:
     task: str
     runs: Sequence[Run]
     calibration: Calibration | None = None
+    named: str = ""
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
@@ -95,12 +97,17 @@ class Subject:
     @property
     def title(self) -> str:
         """What the card calls the model."""
-        return self.facts.arch or self.facts.name
+        return self.named or self.facts.arch or self.facts.name
+
+    @property
+    def sound(self) -> LogMel | None:
+        """How recordings become the input, of a model that takes them."""
+        return self.preprocess.sound if isinstance(self.preprocess, Preprocess) else None
 
     @property
     def of_images(self) -> bool:
         """Whether the model takes images."""
-        return isinstance(self.preprocess, Preprocess)
+        return isinstance(self.preprocess, Preprocess) and self.sound is None
 
     @cached_property
     def preprocess(self) -> Preprocess | Standardize | None:
@@ -114,8 +121,11 @@ class Subject:
         return model.sha256 == self.facts.sha256 or same
 
 
-def subject(model: Path, runs: Iterable[Run]) -> Subject:
+def subject(model: Path, runs: Iterable[Run], title: str = "") -> Subject:
     """A model file with those of the measurements that are of it, or of its checkpoint.
+
+    Args:
+        title: what to call it; by default its architecture.
 
     Raises what `Session` raises.
     """
@@ -123,7 +133,7 @@ def subject(model: Path, runs: Iterable[Run]) -> Subject:
     facts = describe_model(model, session.metadata)
     bare = Subject(facts, session.metadata, session.task, (), session.calibration)
     chosen = [(path, record) for path, record in runs if _concerns(bare, record)]
-    return replace(bare, runs=chosen)
+    return replace(bare, runs=chosen, named=title)
 
 
 def write_card(about: Subject, *, text: str = "", license: str | None = None) -> str:
