@@ -46,7 +46,7 @@ def test_one_call_is_not_a_measurement(tmp_path: Path) -> None:
     rows = shown.stdout.splitlines()[1:]
     assert all(row.split()[4:8] == ["-"] * 4 for row in rows), shown.stdout
     assert "m in sbn: only 1 call, the fastest in" in shown.stderr
-    assert "figures need 10 (--max-seconds, --runs)" in shown.stderr
+    assert "figures need 10; raise --max-seconds, or set --runs" in shown.stderr
     record = load(out)
     assert record.ratios == ()  # type: ignore[union-attr]
     refused = sbn("report", out, "-o", tmp_path / "report.html").refused_after_progress()

@@ -126,7 +126,7 @@ def test_folder_to_test_on(tmp_path: Path) -> None:
     assert (len(test), test.classes) == (6, ("class0", "class1"))
     stream = data.stream_test(f"folder:{tmp_path}")
     assert (len(stream), stream.classes) == (6, ("class0", "class1"))
-    with pytest.raises(ConfigError, match="has only one class, 'test'"):
+    with pytest.raises(ConfigError, match="to use test alone, add --split test"):
         data.load(f"folder:{tmp_path}", "train")
     named = tmp_path / "named"
     write_folder(named, random_images(20, 4, 6, 3), 2)
