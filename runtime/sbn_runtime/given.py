@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .decode import decode
 from .errors import InputError, ModelError
 from .preprocess import Preprocess, Standardize
-from .sound import as_audio, read_wav
+from .sound import as_audio
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 """The path of an image file, or several."""
@@ -84,7 +84,7 @@ def read_images(paths: Sequence[Path], wanted: Preprocess | Standardize) -> NDAr
             raise InputError(f"{path}: No such file or directory")
         try:
             if wanted.sound is not None:
-                images.append(wanted.sound.picture(read_wav(path, wanted.sound.rate)))
+                images.append(wanted.sound.picture_of(path))
                 continue
             raster = decode(path)
             if not wanted.fit and raster.pixels.shape[:2] != (wanted.height, wanted.width):

@@ -38,6 +38,10 @@ class Listener:
         session: of a model that takes sounds.
         every: seconds between answers, rounded to whole frames.
 
+    Attributes:
+        sound: how the model's pictures are made; samples come at its `rate`.
+        frames_between: frames from one answer to the next.
+
     Raises:
         ModelError: the model takes no sounds.
 
@@ -55,7 +59,7 @@ class Listener:
         preprocess = Preprocess.from_json(fields)
         assert preprocess.sound is not None
         self.session, self.sound = session, preprocess.sound
-        self.every = max(1, round(every * self.sound.rate / self.sound.hop))
+        self.frames_between = max(1, round(every * self.sound.rate / self.sound.hop))
         self._rest = np.zeros(0)
         self._picture = np.zeros((self.sound.bands, self.sound.frames, 1), np.uint8)
         self._frames = 0
@@ -79,7 +83,7 @@ class Listener:
             self._picture = np.roll(self._picture, -1, axis=1)
             self._picture[:, -1, 0] = levels
             self._frames += 1
-            if self._frames % self.every == 0:
+            if self._frames % self.frames_between == 0:
                 answers.append(self._answer())
         self._rest = self._rest[count * sound.hop :]
         return answers

@@ -86,6 +86,10 @@ class LogMel:
         levels[:, : powers.shape[1], 0] = self.levels(powers)
         return levels
 
+    def picture_of(self, source: Path | bytes) -> NDArray[np.uint8]:
+        """The `picture` of a WAV file. Raises InputError as `read_wav`."""
+        return self.picture(read_wav(source, self.rate))
+
     def powers(self, audio: Audio) -> Audio:
         """Power by band and frame, float64 [bands, frames]: every frame that begins in `audio`.
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sbn_deploy.reading import npy
 from sbn_runtime import InputError, ModelError, Preprocess, Session
 from sbn_runtime.decode import decode
-from sbn_runtime.sound import read_wav
 
 PIXEL_MODES = {1: "L", 3: "RGB"}
 
@@ -67,7 +66,7 @@ def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
         raise InputError(f"{file}: is a folder; name the files in it, as {file}/*")
     try:
         if wanted.sound is not None:
-            return wanted.sound.picture(read_wav(file, wanted.sound.rate))
+            return wanted.sound.picture_of(file)
         raster = decode(file)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error

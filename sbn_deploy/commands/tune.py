@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import at_least, new_parser, printable, say, show_json, show_table
+from .train import BY_SIGNAL
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from .common import Subparsers
 
-BY_SIGNAL = 128
 SHOWN = 10
 
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.data.dataset import VALIDATION_PARTS, Split
-from sbn_deploy.reading.text import readable
+from sbn_deploy.data.dataset import VALIDATION_PARTS, Dataset, Split, of_parts
+from sbn_deploy.data.stream import (
+    Encoded,
+    Indices,
+    Pixels,
+    Stream,
+    Unreadable,
+    digest,
+    states,
+)
+from sbn_deploy.reading.text import readable, readable_names
 from sbn_runtime.decode import missing_package
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, InputError
+from sbn_runtime.raster import Raster
 
 TRAIN, TEST = "train", "test"
 
@@ -99,13 +109,11 @@ class Layout:
                 parts["validation"] = validation
             if TEST in own:
                 parts[TEST] = own[TEST]
-        elif own and not (folder / TRAIN).is_dir():
-            if split != TEST or TEST not in own:
-                raise ConfigError(
-                    f"{folder} has a folder {next(iter(own))} but none called {TRAIN}; to use"
-                    f" {TEST} alone, add --split {TEST}"
-                )
+        elif split == TEST and TEST in own and not (folder / TRAIN).is_dir():
             parts[TEST] = own[TEST]
+        elif own and own.keys() == {path.name for path in _folders(folder)}:
+            alone = f"; to use {TEST} alone, add --split {TEST}" if TEST in own else ""
+            raise ConfigError(f"{folder} has {', '.join(own)} but no folder called {TRAIN}{alone}")
         train = bool(parts)
         parts = parts or {TRAIN: folder}
         classes = [path.name for path in _folders(parts.get(TRAIN, parts.get(TEST, folder)))]
@@ -133,6 +141,45 @@ class Layout:
                 elif not file.name.startswith("."):
                     others.append(file)
         return Files(within, self.classes, files, np.array(labels, dtype=np.int64), others)
+
+    def load(self, split: Split, make: Callable[[Files], Dataset]) -> Dataset:
+        """One split; `make` reads the files of a part. Raises ConfigError, and what it raises."""
+
+        def read(part: str) -> Dataset:
+            found = self.files(part)
+            if part == TRAIN or not self.train:
+                found.check_classes()
+            return make(found)
+
+        return of_parts(split, read, self.parts)
+
+    def stream(self, read: Callable[[Path], Pixels | Raster]) -> Stream:
+        """The test split, each file read when it is its turn; `read` raises InputError.
+
+        Raises ConfigError.
+        """
+        part = TEST if TEST in self.parts else TRAIN
+        found = self.files(part)
+
+        def read_all(wanted: Indices) -> Iterator[Pixels | Encoded]:
+            for index in wanted:
+                try:
+                    yield read(found.files[index])
+                except InputError as error:
+                    yield Unreadable(str(error))
+
+        whole = Stream(
+            name=self.name,
+            labels=found.labels,
+            classes=readable_names(self.classes),
+            pixel_max=255,
+            shape=None,
+            title=lambda index: readable(str(found.files[index])),
+            read=read_all,
+            fingerprint=digest(states(found.files, self.folder), found.labels.tobytes()),
+            notes=found.notes(),
+        )
+        return whole if part == TEST else whole.test_part()
 
 
 def _folders(folder: Path) -> list[Path]:

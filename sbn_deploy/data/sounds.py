@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sbn_deploy.data.class_folders import TEST, TRAIN, Layout
-from sbn_deploy.data.dataset import Dataset, Split, eight_bit, of_parts
+from sbn_deploy.data.class_folders import Files, Layout
+from sbn_deploy.data.dataset import Dataset, Split, eight_bit
 from sbn_deploy.data.form import ImageForm
-from sbn_deploy.data.stream import Indices, Pixels, Stream, Unreadable, digest, states
+from sbn_deploy.data.stream import Stream
 from sbn_deploy.reading.text import readable, readable_names
 from sbn_runtime.errors import ConfigError, InputError
 from sbn_runtime.preprocess import Preprocess
-from sbn_runtime.sound import SUFFIXES, LogMel, read_wav
+from sbn_runtime.sound import SUFFIXES, LogMel
 
 KIND = "sounds"
 SOUND = LogMel()
@@ -37,14 +36,11 @@ def load(folder: Path, split: Split, form: ImageForm) -> Dataset:
         )
     layout = Layout.of(folder, split, KIND, SUFFIXES)
 
-    def read(part: str) -> Dataset:
-        found = layout.files(part)
-        if part == TRAIN or not layout.train:
-            found.check_classes()
+    def make(found: Files) -> Dataset:
         pictures = np.empty((len(found.files), SOUND.bands, SOUND.frames, 1), np.uint8)
         for index, file in enumerate(found.files):
             try:
-                pictures[index] = SOUND.picture(read_wav(file, SOUND.rate))
+                pictures[index] = SOUND.picture_of(file)
             except InputError as error:
                 raise ConfigError(f"{readable(str(file))}: {error}") from error
         names = readable_names(layout.classes)
@@ -52,7 +48,7 @@ def load(folder: Path, split: Split, form: ImageForm) -> Dataset:
         assert isinstance(made.preprocess, Preprocess)
         return replace(made, preprocess=replace(made.preprocess, sound=SOUND))
 
-    return of_parts(split, read, layout.parts)
+    return layout.load(split, make)
 
 
 def stream(folder: Path) -> Stream:
@@ -60,26 +56,4 @@ def stream(folder: Path) -> Stream:
 
     Raises what `load` raises, but not for recordings that cannot be read.
     """
-    layout = Layout.of(folder, "test", KIND, SUFFIXES)
-    part = TEST if TEST in layout.parts else TRAIN
-    found = layout.files(part)
-    whole = Stream(
-        name=layout.name,
-        labels=found.labels,
-        classes=readable_names(layout.classes),
-        pixel_max=255,
-        shape=None,
-        title=lambda index: readable(str(found.files[index])),
-        read=lambda wanted: _pictures(found.files, wanted),
-        fingerprint=digest(states(found.files, folder), found.labels.tobytes()),
-        notes=found.notes(),
-    )
-    return whole if part == TEST else whole.test_part()
-
-
-def _pictures(files: list[Path], wanted: Indices) -> Iterator[Pixels | Unreadable]:
-    for index in wanted:
-        try:
-            yield SOUND.picture(read_wav(files[index], SOUND.rate))
-        except InputError as error:
-            yield Unreadable(str(error))
+    return Layout.of(folder, "test", KIND, SUFFIXES).stream(SOUND.picture_of)

@@ -78,7 +78,7 @@ class TuneConfig(Settings):
         if self.goals[0] != "accuracy":
             raise ConfigError("setting goals begins with accuracy, which every trial is scored by")
         for name in self.search:
-            if name in ("out", "data", "validation"):
+            if name in ("out", "data", "validation", "members"):
                 raise ConfigError(f"{name} cannot be searched: it is the same in all trials")
 
     def recipe(self, base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
@@ -91,7 +91,8 @@ class TuneConfig(Settings):
                 table[part] = dict(table.get(part, {}))
                 table = table[part]
             table[last] = value
-        return TrainConfig(**{**settings, "validation": True})
+        # Ensembles play no part, and scoring them would take longer than a short trial.
+        return TrainConfig(**{**settings, "validation": True, "members": 1})
 
     def check(self, base: TrainConfig) -> None:
         """Raises ConfigError where a value that may be tried is none that its setting takes."""

@@ -168,7 +168,8 @@ class Search:
             raise optuna.TrialPruned from error
         history = result.metrics["history"]
         score = history[best_epoch(history, self.metric) - 1][self._key]
-        return [score, *(self._cost(goal, result) for goal in self.config.goals[1:])]
+        others = self.config.goals[1:]
+        return [score, *self._costs(others, result)] if others else [score]
 
     @property
     def _key(self) -> str:
@@ -207,19 +208,21 @@ class Search:
         space = self.config.search[name]
         return not isinstance(space, Range) and any(isinstance(one, list | dict) for one in space)
 
-    def _cost(self, goal: str, result: TrainResult) -> float:
-        """Milliseconds or bytes of the exported file."""
+    def _costs(self, goals: Sequence[str], result: TrainResult) -> list[float]:
+        """Milliseconds and bytes of the exported file, in the order of the goals."""
         from sbn_deploy.export import export_checkpoint
 
         model = result.checkpoint_path.with_name("model.onnx")
         export_checkpoint(result.checkpoint_path, model, Form())
-        if goal == "bytes":
-            return float(model.stat().st_size)
-        times = model.with_name("benchmark.json")
-        run_verb("benchmark", str(model), "--runs", str(LATENCY_RUNS), "-o", str(times), quiet=True)
-        measured = load_measurement(times)
-        assert isinstance(measured, Benchmark)
-        return measured.results[0].p50_ms
+        costs = {"bytes": float(model.stat().st_size)}
+        if "latency" in goals:
+            times = model.with_name("benchmark.json")
+            runs = ("--runs", str(LATENCY_RUNS), "-o", str(times))
+            run_verb("benchmark", str(model), *runs, quiet=True)
+            measured = load_measurement(times)
+            assert isinstance(measured, Benchmark)
+            costs["latency"] = measured.results[0].p50_ms
+        return [costs[goal] for goal in goals]
 
     def _said(self, trial: FrozenTrial) -> str:
         """What became of a trial."""

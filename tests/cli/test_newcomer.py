@@ -214,7 +214,7 @@ def test_what_a_mistyped_folder_or_a_missing_setting_gets(tmp_path: Path) -> Non
     assert said.status == 2
     words = ("--data", f"folder:{photos}", "--out", tmp_path / "run", "--size", "8")
     alone = sbn("train", *words).refused()
-    assert "has a folder test but none called train; to use test alone, add --split test" in alone
+    assert "has test but no folder called train; to use test alone, add --split test" in alone
     whole = write_photos(tmp_path / "photos", 20)
     trained = sbn(
         *("train", "--data", f"folder:{whole}", "--size", "8", "--epochs", "1"),

@@ -38,7 +38,7 @@ def test_answers_are_those_of_the_window_before_them(session: Session) -> None:
     sound = listener.sound
     answers = listener.push(samples)
     steps = np.diff([one.seconds for one in answers])
-    np.testing.assert_allclose(steps, listener.every * sound.hop / sound.rate)
+    np.testing.assert_allclose(steps, listener.frames_between * sound.hop / sound.rate)
     assert 0.05 < steps[0] < 0.15
     full = [one for one in answers if one.seconds * sound.rate >= sound.samples]
     assert full

@@ -72,6 +72,7 @@ def test_a_recipe_gets_the_values_of_a_trial(base: TrainConfig) -> None:
     assert recipe.model == {"width": 16}
     assert recipe.latent_lr == 2.0
     assert recipe.validation
+    assert recipe.members == 1
     assert base.model == {"width": 8}
 
 
