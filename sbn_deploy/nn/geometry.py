@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -56,14 +57,20 @@ class ConvGeometry:
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """Cross-correlation of x [N, C, ...] with weight [O, C / groups, ...]."""
-        padding = self.padding
+        padding, bias = self.padding, None
         if any(padding) and self.border != 0:
-            # F.pad takes the last axis first.
-            sides = [size for size in reversed(padding) for _ in range(2)]
-            x = F.pad(x, sides, value=self.border)
-            padding = (0,) * self.axes
+            if torch.is_grad_enabled() and x.requires_grad:
+                # conv(x) = conv(x - border) + border sum(w), and x - border has a border of 0: no
+                # padded copy, and no gradient of the border.
+                x = x - self.border
+                bias = self.border * weight.flatten(1).sum(1)
+            else:
+                # F.pad takes the last axis first.
+                sides = [size for size in reversed(padding) for _ in range(2)]
+                x = F.pad(x, sides, value=self.border)
+                padding = (0,) * self.axes
         convolve = F.conv1d if self.axes == 1 else F.conv2d
-        return convolve(x, weight, None, self.stride, padding, self.dilation, self.groups)
+        return convolve(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def squared(self) -> ConvGeometry:
         """The geometry for the squares of inputs: the border is squared too."""

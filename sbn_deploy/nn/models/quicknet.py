@@ -155,17 +155,24 @@ def _transition(layers: Layers, inputs: int, outputs: int, shortcuts: Float) -> 
     transition = nn.Sequential()
     transition.add_module("relu", nn.ReLU())
     transition.add_module("pool", nn.MaxPool2d(2, stride=1))
-    transition.add_module("blur", _blur(inputs))
+    transition.add_module("blur", _Blur(inputs))
     transition.add_module("conv", layers.float_conv1x1(inputs, outputs, weights=shortcuts))
     transition.add_module("norm", nn.BatchNorm2d(outputs))
     return transition
 
 
-def _blur(channels: int) -> nn.Conv2d:
+class _Blur(nn.Conv2d):
     """The binomial 3x3 filter with stride 2, not trained (arXiv 1904.11486)."""
-    line = torch.tensor([1.0, 2.0, 1.0]) / 4
-    blur = nn.Conv2d(channels, channels, 3, stride=2, padding=1, groups=channels, bias=False)
-    blur.weight = nn.Parameter(
-        torch.outer(line, line).expand(channels, 1, 3, 3).clone(), requires_grad=False
-    )
-    return blur
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, stride=2, padding=1, groups=channels, bias=False)
+        line = torch.tensor([1.0, 2.0, 1.0]) / 4
+        weight = torch.outer(line, line).expand(channels, 1, 3, 3).clone()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        # The gradient of a depthwise convolution is many times slower in bfloat16 on a CPU.
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
