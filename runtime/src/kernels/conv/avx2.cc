@@ -17,6 +17,6 @@ using pairs::build_index;
 const ConvKernel conv_threshold_avx2 =
     kernel<product::Threshold>(run_blocks<product::Threshold>);
 const ConvKernel conv_float_avx2 =
-    kernel<product::Float<false>>(run_either<product::Float<true>, product::Float<false>>);
+    kernel<product::Float>(run_either<product::StraightFloat, product::Float>);
 
 }  // namespace sbn

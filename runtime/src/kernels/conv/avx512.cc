@@ -35,11 +35,11 @@ SBN_TARGET_AVX512 SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor
                                            const uint64_t* w, const ConvBlock& block,
                                            int64_t pixel, const Epilogue& epilogue) {
   const uint64_t* x[Pixels];
-  const char* offsets[Pixels];
+  const int32_t* offsets[Pixels];
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) {
     x[p] = cursor.input();
-    offsets[p] = cursor.offsets();
+    offsets[p] = reinterpret_cast<const int32_t*>(cursor.offsets()) + block.channel;
     cursor.next();
   }
   avx512::Tile<Pixels, Registers> tile;
@@ -50,11 +50,7 @@ SBN_TARGET_AVX512 SBN_INLINE void run_tile(const Taps& taps, PixelCursor& cursor
       w = avx512::accumulate<Pixels, Registers>(tile, x, at, w, taps.length);
     }
   }
-  SBN_UNROLL
-  for (int p = 0; p < Pixels; ++p) {
-    epilogue(tile[p], reinterpret_cast<const int32_t*>(offsets[p]) + block.channel, pixel + p,
-             block.channel, block.count);
-  }
+  epilogue(tile, offsets, pixel, block.channel, block.count);
 }
 
 template <int Registers, class Epilogue>
@@ -94,11 +90,7 @@ SBN_TARGET_AVX512 void run_threshold(const ConvRun& run, Range blocks, Range pix
 }
 
 SBN_TARGET_AVX512 void run_float(const ConvRun& run, Range blocks, Range pixels) {
-  if (avx512::straight(run.output, run.shape->group_outputs)) {
-    run_blocks(run, blocks, pixels, avx512::Float<true>{run.output});
-  } else {
-    run_blocks(run, blocks, pixels, avx512::Float<false>{run.output});
-  }
+  run_blocks(run, blocks, pixels, avx512::Float{run.output});
 }
 
 constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {

@@ -16,7 +16,6 @@ using pairs::build_index;
 
 const ConvKernel conv_threshold_avx512bw =
     kernel<product::Threshold>(run_blocks<product::Threshold>);
-const ConvKernel conv_float_avx512bw =
-    kernel<product::Float<false>>(run_either<product::Float<true>, product::Float<false>>);
+const ConvKernel conv_float_avx512bw = kernel<product::Float>(run_blocks<product::Float>);
 
 }  // namespace sbn

@@ -16,6 +16,6 @@ namespace product = avx2;
 }  // namespace
 
 const DenseKernel dense_threshold_avx2 = kernel<product::Threshold>();
-const DenseKernel dense_float_avx2 = kernel<product::Float<false>>();
+const DenseKernel dense_float_avx2 = kernel<product::Float>();
 
 }  // namespace sbn

@@ -37,9 +37,10 @@ SBN_TARGET_AVX512 SBN_INLINE void run_tile(const DenseRun& run, int64_t row, int
   avx512::clear<Rows, Registers>(tile);
   const uint64_t* w = static_cast<const uint64_t*>(run.weights) + channel * s.words;
   avx512::accumulate<Rows, Registers>(tile, x, 0, w, s.words);
-  const int32_t* offsets = static_cast<const int32_t*>(run.offsets) + channel;
+  const int32_t* offsets[Rows];
   SBN_UNROLL
-  for (int r = 0; r < Rows; ++r) epilogue(tile[r], offsets, row + r, channel, count);
+  for (int r = 0; r < Rows; ++r) offsets[r] = static_cast<const int32_t*>(run.offsets) + channel;
+  epilogue(tile, offsets, row, channel, count);
 }
 
 template <int Registers, class Epilogue>
@@ -71,11 +72,7 @@ SBN_TARGET_AVX512 void run_threshold(const DenseRun& run, Range blocks, Range ro
 }
 
 SBN_TARGET_AVX512 void run_float(const DenseRun& run, Range blocks, Range rows) {
-  if (avx512::straight(run.output, run.shape->outputs)) {
-    run_blocks(run, blocks, rows, avx512::Float<true>{run.output});
-  } else {
-    run_blocks(run, blocks, rows, avx512::Float<false>{run.output});
-  }
+  run_blocks(run, blocks, rows, avx512::Float{run.output});
 }
 
 constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {

@@ -16,6 +16,6 @@ namespace product = avx512bw;
 }  // namespace
 
 const DenseKernel dense_threshold_avx512bw = kernel<product::Threshold>();
-const DenseKernel dense_float_avx512bw = kernel<product::Float<false>>();
+const DenseKernel dense_float_avx512bw = kernel<product::Float>();
 
 }  // namespace sbn

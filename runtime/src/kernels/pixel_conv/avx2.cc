@@ -35,39 +35,64 @@ struct Widened {
   }
 };
 
-// Epilogues take the sums of `count` <= 8 * N channels and return their bits.
+// Epilogues take the sums of P pixels by `count` <= 8 * N channels and note their bits, from bit
+// `shift` on.
 struct Threshold {
   Output out;
 
-  template <int N>
-  SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i (&sums)[N], int64_t, int64_t channel,
-                                                 int64_t count) const {
+  template <int P, int N>
+  SBN_TARGET_AVX2 SBN_INLINE void operator()(const __m256i (&sums)[P][N], int64_t, int64_t channel,
+                                             int64_t count, int64_t shift,
+                                             uint64_t (&bits)[P]) const {
     const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    uint32_t bits = 0;
     SBN_UNROLL
     for (int i = 0; i < N; ++i) {
       const auto left = static_cast<int>(count - 8 * i);
       const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(left), numbers);
       const int32_t* from = out.epilogue.threshold + channel + 8 * i;
       const __m256i limits = left >= 8 ? load256(from) : _mm256_maskload_epi32(from, lanes);
-      const __m256i below = _mm256_and_si256(lanes, _mm256_cmpgt_epi32(limits, sums[i]));
-      bits |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(below))) << (8 * i);
+      SBN_UNROLL
+      for (int p = 0; p < P; ++p) {
+        const __m256i below = _mm256_and_si256(lanes, _mm256_cmpgt_epi32(limits, sums[p][i]));
+        const int found = _mm256_movemask_ps(_mm256_castsi256_ps(below));
+        bits[p] |= static_cast<uint64_t>(found) << (8 * i + shift);
+      }
     }
-    return bits;
   }
   SBN_INLINE void store_word(int64_t pixel, int64_t word, uint64_t bits) const {
     store(out.bits(pixel) + word, bits);
   }
 };
 
+struct NoSigns {
+  static void store(const Output&, int64_t, int64_t, uint32_t) {}
+};
+
 struct Float {
   Output out;
 
+  SBN_TARGET_AVX2 SBN_INLINE void operator()(const __m256i (&sums)[4][2], int64_t pixel,
+                                             int64_t channel, int64_t count, int64_t,
+                                             uint64_t (&)[4]) const {
+    avx2::finish<NoSigns, 4, 2>(out, pixel, channel, count, sums[0][0], sums[0][1], sums[1][0],
+                                sums[1][1], sums[2][0], sums[2][1], sums[3][0], sums[3][1]);
+  }
+  SBN_TARGET_AVX2 SBN_INLINE void operator()(const __m256i (&sums)[4][1], int64_t pixel,
+                                             int64_t channel, int64_t count, int64_t,
+                                             uint64_t (&)[4]) const {
+    avx2::finish<NoSigns, 4, 1>(out, pixel, channel, count, sums[0][0], sums[1][0], sums[2][0],
+                                sums[3][0]);
+  }
   template <int N>
-  SBN_TARGET_AVX2 SBN_INLINE uint64_t operator()(__m256i (&sums)[N], int64_t pixel,
-                                                 int64_t channel, int64_t count) const {
-    avx2::finish_eights(out, sums, pixel, channel, count);
-    return 0;
+  SBN_TARGET_AVX2 SBN_INLINE void operator()(const __m256i (&sums)[1][N], int64_t pixel,
+                                             int64_t channel, int64_t count, int64_t,
+                                             uint64_t (&)[1]) const {
+    SBN_UNROLL
+    for (int i = 0; i < N; ++i) {
+      if (8 * i < count) {
+        avx2::finish<NoSigns, 1, 1>(out, pixel, channel + 8 * i, count - 8 * i, sums[0][i]);
+      }
+    }
   }
   void store_word(int64_t, int64_t, uint64_t) const {}
 };
@@ -115,19 +140,12 @@ SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
   for (; channel + kLanes < end; channel += 2 * kLanes) {
     __m256i sums[Pixels][2];
     multiply(patches, w + channel - first, stride, sums);
-    SBN_ROLL
-    for (int p = 0; p < Pixels; ++p) {
-      bits[p] |= epilogue(sums[p], pixel + p, channel, min(end - channel, 2 * kLanes))
-                 << (channel - first);
-    }
+    epilogue(sums, pixel, channel, min(end - channel, 2 * kLanes), channel - first, bits);
   }
   if (channel < end) {
     __m256i sums[Pixels][1];
     multiply(patches, w + channel - first, stride, sums);
-    SBN_ROLL
-    for (int p = 0; p < Pixels; ++p) {
-      bits[p] |= epilogue(sums[p], pixel + p, channel, end - channel) << (channel - first);
-    }
+    epilogue(sums, pixel, channel, end - channel, channel - first, bits);
   }
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) epilogue.store_word(pixel + p, block, bits[p]);

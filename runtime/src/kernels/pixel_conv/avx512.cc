@@ -62,39 +62,41 @@ struct Widened {
   }
 };
 
-// Epilogues take the sums of `count` <= 16 * N channels and return their bits.
+// Epilogues take the sums of P pixels by `count` <= 16 * N channels.
 struct Threshold {
   Output out;
 
-  template <int N>
-  SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i (&sums)[N], int64_t, int64_t channel,
-                                                     int64_t count) const {
-    uint64_t bits = 0;
-    SBN_UNROLL
-    for (int i = 0; i < N; ++i) {
-      const __mmask16 lanes = first_lanes(count - 16 * i);
-      const int32_t* from = out.epilogue.threshold + channel + 16 * i;
-      const __m512i limits = _mm512_maskz_loadu_epi32(lanes, from);
-      const uint64_t less = bits_of(_mm512_mask_cmplt_epi32_mask(lanes, sums[i], limits));
-      bits |= less << (16 * i);
+  template <int P, int N>
+  SBN_TARGET_AVX512BW SBN_INLINE void operator()(__m512i (&sums)[P][N], int64_t pixel,
+                                                 int64_t channel, int64_t count) const {
+    SBN_ROLL
+    for (int p = 0; p < P; ++p) {
+      uint64_t bits = 0;
+      SBN_UNROLL
+      for (int i = 0; i < N; ++i) {
+        const __mmask16 lanes = first_lanes(count - 16 * i);
+        const int32_t* from = out.epilogue.threshold + channel + 16 * i;
+        const __m512i limits = _mm512_maskz_loadu_epi32(lanes, from);
+        const uint64_t less = bits_of(_mm512_mask_cmplt_epi32_mask(lanes, sums[p][i], limits));
+        bits |= less << (16 * i);
+      }
+      store(out.bits(pixel + p) + channel / kBlock, bits);
     }
-    return bits;
   }
-  SBN_INLINE void store_word(int64_t pixel, int64_t word, uint64_t bits) const {
-    store(out.bits(pixel) + word, bits);
-  }
+};
+
+struct NoSigns {
+  static void store(const Output&, int64_t, int64_t, uint64_t) {}
 };
 
 struct Float {
   Output out;
 
-  template <int N>
-  SBN_TARGET_AVX512BW SBN_INLINE uint64_t operator()(__m512i (&sums)[N], int64_t pixel,
-                                                     int64_t channel, int64_t count) const {
-    avx512::finish_sixteens(out, sums, pixel, channel, count);
-    return 0;
+  template <int P, int N>
+  SBN_TARGET_AVX512BW SBN_INLINE void operator()(__m512i (&sums)[P][N], int64_t pixel,
+                                                 int64_t channel, int64_t count) const {
+    avx512::finish<NoSigns>(out, pixel, channel, count, sums);
   }
-  void store_word(int64_t, int64_t, uint64_t) const {}
 };
 
 // Pixels [pixel, pixel + Pixels) by the channels of one block.
@@ -123,12 +125,7 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint3
       }
     }
   }
-  SBN_ROLL
-  for (int p = 0; p < Pixels; ++p) {
-    const int64_t channel = block * kBlock;
-    epilogue.store_word(pixel + p, block,
-                        epilogue(sums[p], pixel + p, channel, outputs - channel));
-  }
+  epilogue(sums, pixel, block * kBlock, outputs - block * kBlock);
 }
 
 // Pixels taken at a time at the end of a row.

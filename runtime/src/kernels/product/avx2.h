@@ -194,8 +194,7 @@ SBN_TARGET_AVX2 SBN_INLINE void add_run(Sums<Pairs, Registers>& sums,
 
 // Epilogues: what becomes of the counts of output channels [channel, channel +
 // count) of a pixel. `slot` counts registers of channels from the first channel on.
-SBN_TARGET_AVX2 SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel,
-                                           uint32_t bits) {
+SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel, uint32_t bits) {
   uint64_t* to = out.bits(pixel);
   if (out.merge) return merge_bits(to, channel, bits);
   store(reinterpret_cast<char*>(to) + channel / 8, bits);
@@ -230,8 +229,7 @@ struct Threshold : ThresholdOffsets {
   }
 };
 
-// Float epilogues take N registers of eight channels at a time, each step for all of them, so that
-// what a step depends on is looked at once. `At` loads their parameters.
+// How a float epilogue loads the parameters of registers of eight channels, and stores results.
 struct Whole {
   int64_t channel;
 
@@ -263,150 +261,171 @@ struct Part {
   int64_t count(int) const { return left; }
 };
 
-#define SBN_EACH SBN_UNROLL for (int i = 0; i < N; ++i)
+// Each step is taken for all registers of P pixels by 8 * N channels, so that what it depends on is
+// looked at once, and its parameters serve all pixels.
+#define SBN_EACH                         \
+  SBN_UNROLL for (int p = 0; p < P; ++p) \
+    SBN_UNROLL for (int i = 0; i < N; ++i)
 
-template <int N, class At>
-SBN_TARGET_AVX2 SBN_INLINE void activate(__m256 (&x)[N], const Activation& a, const At& at) {
-  if (a.shift) SBN_EACH x[i] = _mm256_add_ps(x[i], at.load(a.shift, i));
-  if (a.slope) {
+template <int P, int N, class At>
+SBN_TARGET_AVX2 SBN_INLINE void activate(__m256 (&x)[P][N], const Activation& a, const At& at) {
+  if (a.shift) SBN_EACH x[p][i] = _mm256_add_ps(x[p][i], at.load(a.shift, i));
+  if (a.slope && a.gain) {
     SBN_EACH {
-      const __m256 negative = _mm256_cmp_ps(x[i], _mm256_setzero_ps(), _CMP_LT_OQ);
-      const __m256 sloped = _mm256_mul_ps(x[i], at.load(a.slope, i));
-      if (a.gain) x[i] = _mm256_mul_ps(x[i], at.load(a.gain, i));
-      x[i] = _mm256_blendv_ps(x[i], sloped, negative);
+      const __m256 negative = _mm256_cmp_ps(x[p][i], _mm256_setzero_ps(), _CMP_LT_OQ);
+      const __m256 factor = _mm256_blendv_ps(at.load(a.gain, i), at.load(a.slope, i), negative);
+      x[p][i] = _mm256_mul_ps(x[p][i], factor);
+    }
+  } else if (a.slope) {
+    SBN_EACH {
+      const __m256 negative = _mm256_cmp_ps(x[p][i], _mm256_setzero_ps(), _CMP_LT_OQ);
+      const __m256 sloped = _mm256_mul_ps(x[p][i], at.load(a.slope, i));
+      x[p][i] = _mm256_blendv_ps(x[p][i], sloped, negative);
     }
   }
-  if (a.offset) SBN_EACH x[i] = _mm256_add_ps(x[i], at.load(a.offset, i));
+  if (a.offset) SBN_EACH x[p][i] = _mm256_add_ps(x[p][i], at.load(a.offset, i));
   // The second operand is the result where one is NaN or both are zero.
-  if (a.low) SBN_EACH x[i] = _mm256_max_ps(at.load(a.low, i), x[i]);
-  if (a.high) SBN_EACH x[i] = _mm256_min_ps(at.load(a.high, i), x[i]);
+  if (a.low) SBN_EACH x[p][i] = _mm256_max_ps(at.load(a.low, i), x[p][i]);
+  if (a.high) SBN_EACH x[p][i] = _mm256_min_ps(at.load(a.high, i), x[p][i]);
 }
 
-// All 8 * N channels of an epilogue that is straight. Returns which results are negative where the
-// signs are wanted.
-template <int N>
-SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_straight(const Output& out, __m256i (&dot)[N],
-                                                    int64_t pixel, int64_t channel) {
+// Notes which results are negative where the signs are wanted, from bit `shift` on. Straight: for
+// epilogues that are; it leaves out the steps that those do not have.
+template <bool Straight, int P, int N, class At>
+SBN_TARGET_AVX2 SBN_INLINE void finish_registers(const Output& out, __m256i (&dot)[P][N],
+                                                 int64_t pixel, const At& at, int shift,
+                                                 uint32_t (&negative)[P]) {
   const Epilogue& e = out.epilogue;
+  const int64_t first = pixel * out.outputs;
   if (out.clamps_dot()) {
     SBN_EACH {
-      dot[i] = _mm256_max_epi32(dot[i], _mm256_set1_epi32(e.dot_low));
-      dot[i] = _mm256_min_epi32(dot[i], _mm256_set1_epi32(e.dot_high));
+      dot[p][i] = _mm256_max_epi32(dot[p][i], _mm256_set1_epi32(e.dot_low));
+      dot[p][i] = _mm256_min_epi32(dot[p][i], _mm256_set1_epi32(e.dot_high));
     }
   }
-  const float* scale = e.scale + channel;
-  const float* bias = e.bias + channel;
-  const int64_t first = pixel * out.outputs + channel;
-  __m256 v[N];
-  SBN_EACH {
-    v[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[i]), _mm256_loadu_ps(scale + 8 * i),
-                           _mm256_loadu_ps(bias + 8 * i));
-  }
-  if (e.residual) {
-    SBN_EACH v[i] = _mm256_add_ps(v[i], _mm256_loadu_ps(e.residual + first + 8 * i));
-  }
-  float* to = static_cast<float*>(out.y) + first;
-  SBN_EACH _mm256_storeu_ps(to + 8 * i, v[i]);
-  if (!e.signs) return 0;
-  uint32_t negative = 0;
-  SBN_EACH {
-    const __m256 below = _mm256_cmp_ps(v[i], _mm256_setzero_ps(), _CMP_LT_OQ);
-    negative |= static_cast<uint32_t>(_mm256_movemask_ps(below)) << (8 * i);
-  }
-  return negative;
-}
-
-// Returns which results are negative where the signs are wanted.
-template <int N, class At>
-SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_registers(const Output& out, __m256i (&dot)[N],
-                                                     int64_t pixel, const At& at) {
-  const Epilogue& e = out.epilogue;
-  if (out.clamps_dot()) {
-    SBN_EACH {
-      dot[i] = _mm256_max_epi32(dot[i], _mm256_set1_epi32(e.dot_low));
-      dot[i] = _mm256_min_epi32(dot[i], _mm256_set1_epi32(e.dot_high));
-    }
-  }
-  __m256 v[N];
-  if (e.dot_offset == 0) {
-    SBN_EACH v[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[i]), at.load(e.scale, i),
-                                    at.load(e.bias, i));
+  __m256 v[P][N];
+  if (Straight || e.dot_offset == 0) {
+    SBN_EACH v[p][i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[p][i]), at.load(e.scale, i),
+                                       at.load(e.bias, i));
   } else {
     SBN_EACH {
-      dot[i] = _mm256_add_epi32(dot[i], _mm256_set1_epi32(e.dot_offset));
-      v[i] = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dot[i]), at.load(e.scale, i)),
-                           at.load(e.bias, i));
+      const __m256i sum = _mm256_add_epi32(dot[p][i], _mm256_set1_epi32(e.dot_offset));
+      v[p][i] = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), at.load(e.scale, i)),
+                              at.load(e.bias, i));
     }
   }
-  if (out.inner) activate(v, e.inner, at);
+  if (!Straight && out.inner) activate(v, e.inner, at);
   if (e.residual) {
-    const float* shortcut = e.residual + pixel * out.outputs;
-    SBN_EACH v[i] = _mm256_add_ps(v[i], at.load(shortcut, i));
+    const float* shortcut = e.residual + first;
+    SBN_EACH v[p][i] = _mm256_add_ps(v[p][i], at.load(shortcut + p * out.outputs, i));
   }
-  if (out.outer) activate(v, e.outer, at);
-  if (e.integers) {
-    int16_t* to = out.integers(pixel, at.channel);
-    SBN_EACH store_int16(to + 8 * i, to_int16(v[i]), at.count(i));
-    return 0;
+  if (!Straight && out.outer) activate(v, e.outer, at);
+  if (!Straight && e.integers) {
+    SBN_EACH store_int16(out.integers(pixel + p, at.channel) + 8 * i, to_int16(v[p][i]),
+                         at.count(i));
+    return;
   }
-  float* to = out.floats(pixel, at.channel);
-  SBN_EACH at.store(to, i, v[i]);
-  if (!e.signs) return 0;
-  uint32_t negative = 0;
+  float* to = static_cast<float*>(out.y) + first + at.channel;
+  SBN_EACH at.store(to + p * out.outputs, i, v[p][i]);
+  if (!e.signs) return;
   SBN_EACH {
-    const __m256 low = e.sign_low ? at.load(e.sign_low, i) : _mm256_setzero_ps();
-    __m256 outside = _mm256_cmp_ps(v[i], low, _CMP_LT_OQ);
-    if (e.sign_high) {
-      const __m256 above = _mm256_cmp_ps(v[i], at.load(e.sign_high, i), _CMP_GT_OQ);
+    const __m256 low = !Straight && e.sign_low ? at.load(e.sign_low, i) : _mm256_setzero_ps();
+    __m256 outside = _mm256_cmp_ps(v[p][i], low, _CMP_LT_OQ);
+    if (!Straight && e.sign_high) {
+      const __m256 above = _mm256_cmp_ps(v[p][i], at.load(e.sign_high, i), _CMP_GT_OQ);
       outside = _mm256_or_ps(outside, above);
     }
     const uint32_t bits = static_cast<uint32_t>(_mm256_movemask_ps(outside));
-    negative |= (bits & ((1u << at.count(i)) - 1)) << (8 * i);
+    negative[p] |= (bits & ((1u << at.count(i)) - 1)) << (8 * i + shift);
   }
-  return negative;
 }
 
 #undef SBN_EACH
 
-// The first `count` of 8 * N channels.
-template <int N>
-SBN_TARGET_AVX2 SBN_INLINE uint32_t finish_eights(const Output& out, __m256i (&dot)[N],
-                                                  int64_t pixel, int64_t channel, int64_t count) {
-  if (count >= 8 * N) return finish_registers(out, dot, pixel, Whole{channel});
-  uint32_t negative = 0;
-  for (int i = 0; 8 * i < count; ++i) {
-    __m256i one[] = {dot[i]};
-    const int64_t first = channel + 8 * i, left = count - 8 * i;
-    negative |= (left < 8 ? finish_registers(out, one, pixel, Part(first, left))
-                          : finish_registers(out, one, pixel, Whole{first}))
-                << (8 * i);
+// Writes the first `count` of 8 * N channels from `channel` on, of P pixels, whose dot products are
+// given in registers, pixel by pixel; where signs are wanted, Signs::store takes those of each
+// pixel. A function of its own: inlined into a kernel it would take registers from the innermost
+// loop.
+template <class Signs, int P, int N, class... Vectors>
+SBN_TARGET_AVX2 SBN_NOINLINE void finish(const Output& out, int64_t pixel, int64_t channel,
+                                         int64_t count, Vectors... vectors) {
+  static_assert(sizeof...(vectors) == P * N && P * N <= 8, "");
+  __m256i dot[P][N] = {vectors...};
+  uint32_t negative[P] = {};
+  if (count >= 8 * N) {
+    finish_registers<false>(out, dot, pixel, Whole{channel}, 0, negative);
+  } else {
+    for (int i = 0; 8 * i < count; ++i) {
+      __m256i one[P][1];
+      SBN_UNROLL
+      for (int p = 0; p < P; ++p) one[p][0] = dot[p][i];
+      const int64_t first = channel + 8 * i, left = count - 8 * i;
+      if (left < 8) {
+        finish_registers<false>(out, one, pixel, Part(first, left), 8 * i, negative);
+      } else {
+        finish_registers<false>(out, one, pixel, Whole{first}, 8 * i, negative);
+      }
+    }
   }
-  return negative;
+  if (!out.epilogue.signs) return;
+  SBN_UNROLL
+  for (int p = 0; p < P; ++p) Signs::store(out, pixel + p, channel, negative[p]);
 }
 
-// Straight: for epilogues that are, of whole registers.
-template <bool Straight>
-struct Float : FloatOffsets {
-  SBN_TARGET_AVX2 SBN_INLINE void operator()(const Counts& counts, const void* offsets, int64_t,
-                                             int64_t pixel, int64_t channel,
-                                             int64_t count) const {
-    constexpr int kEights = kChannels / 8;
+struct BlockSigns {
+  static SBN_INLINE void store(const Output& out, int64_t pixel, int64_t channel, uint32_t bits) {
+    store_bits(out, pixel, channel, bits);
+  }
+};
+
+// The dot products of a block's channels.
+struct Dots {
+  __m256i dot[1][4];
+
+  SBN_TARGET_AVX2 SBN_INLINE Dots(const Counts& counts, const void* offsets, int64_t channel) {
     const auto* products = static_cast<const int32_t*>(offsets) + channel;
     // Channels 0..7 and 16..23, then 8..15 and 24..31.
     const __m256i low = _mm256_unpacklo_epi16(counts.even, counts.odd);
     const __m256i high = _mm256_unpackhi_epi16(counts.even, counts.odd);
-    const __m128i eights[kEights] = {
-        _mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
-        _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
-    __m256i dot[kEights];
+    const __m128i eights[] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
+                              _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
     SBN_UNROLL
-    for (int i = 0; i < kEights; ++i) {
+    for (int i = 0; i < 4; ++i) {
       const __m256i twice = _mm256_slli_epi32(_mm256_cvtepu16_epi32(eights[i]), 1);
-      dot[i] = _mm256_sub_epi32(load256(products + 8 * i), twice);
+      dot[0][i] = _mm256_sub_epi32(load256(products + 8 * i), twice);
     }
-    const uint32_t negative = Straight ? finish_straight(out, dot, pixel, channel)
-                                       : finish_eights(out, dot, pixel, channel, count);
-    if (out.epilogue.signs) store_bits(out, pixel, channel, negative);
+  }
+};
+
+struct Float : FloatOffsets {
+  static constexpr bool kTakesPairs = true;
+
+  SBN_TARGET_AVX2 SBN_INLINE void operator()(const Counts& counts, const void* offsets, int64_t,
+                                             int64_t pixel, int64_t channel,
+                                             int64_t count) const {
+    const Dots d(counts, offsets, channel);
+    finish<BlockSigns, 1, 4>(out, pixel, channel, count, d.dot[0][0], d.dot[0][1], d.dot[0][2],
+                             d.dot[0][3]);
+  }
+  // Pixels [pixel, pixel + 2).
+  SBN_TARGET_AVX2 SBN_INLINE void pair(const Counts (&counts)[2], const char* const (&offsets)[2],
+                                       int64_t pixel, int64_t channel, int64_t count) const {
+    const Dots a(counts[0], offsets[0], channel), b(counts[1], offsets[1], channel);
+    finish<BlockSigns, 2, 4>(out, pixel, channel, count, a.dot[0][0], a.dot[0][1], a.dot[0][2],
+                             a.dot[0][3], b.dot[0][0], b.dot[0][1], b.dot[0][2], b.dot[0][3]);
+  }
+};
+
+// For epilogues that are straight, of whole blocks.
+struct StraightFloat : FloatOffsets {
+  static constexpr bool kTakesPairs = false;
+
+  SBN_TARGET_AVX2 SBN_INLINE void operator()(const Counts& counts, const void* offsets, int64_t,
+                                             int64_t pixel, int64_t channel, int64_t) const {
+    Dots d(counts, offsets, channel);
+    uint32_t negative[1] = {};
+    finish_registers<true>(out, d.dot, pixel, Whole{channel}, 0, negative);
+    if (out.epilogue.signs) store_bits(out, pixel, channel, negative[0]);
   }
 };
 

@@ -69,16 +69,17 @@ SBN_TARGET_AVX512 SBN_INLINE const uint64_t* accumulate(Tile<Pixels, Registers>&
   return w;
 }
 
-// The mismatches of 16 channels in order, from a pair of registers.
+// The mismatches of 16 channels in order, from a pair of registers: the second one's lower halves
+// go to the upper halves of the first.
 SBN_TARGET_AVX512 SBN_INLINE __m512i join(const __m512i* pair) {
-  return _mm512_or_si512(pair[0], _mm512_slli_epi64(pair[1], 32));
+  return _mm512_mask_shuffle_epi32(pair[0], 0xaaaa, pair[1], _MM_PERM_CCAA);
 }
 
 // Epilogues: what becomes of the mismatches of output channels
-// [channel, channel + count) of a pixel.
+// [channel, channel + count) of pixels [pixel, pixel + Pixels). `offsets` are rows of offsets, from
+// this channel on.
 template <int Registers>
-SBN_TARGET_AVX512 SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel,
-                                             uint32_t bits) {
+SBN_INLINE void store_bits(const Output& out, int64_t pixel, int64_t channel, uint32_t bits) {
   uint64_t* to = out.bits(pixel);
   if (out.merge) return merge_bits(to, channel, bits);
   char* bytes = reinterpret_cast<char*>(to) + channel / 8;
@@ -89,47 +90,57 @@ SBN_TARGET_AVX512 SBN_INLINE void store_bits(const Output& out, int64_t pixel, i
   }
 }
 
-SBN_INLINE bool straight(const Output& out, int64_t group_outputs) {
-  return out.straight && group_outputs % kHalfBlock == 0;
-}
-
 struct Threshold {
   Output out;
 
-  template <int Registers>
-  SBN_TARGET_AVX512 SBN_INLINE void operator()(const __m512i (&mismatches)[Registers],
-                                               const int32_t* offsets, int64_t pixel,
-                                               int64_t channel, int64_t count) const {
-    uint32_t bits = 0;
+  template <int Pixels, int Registers>
+  SBN_TARGET_AVX512 SBN_INLINE void operator()(const Tile<Pixels, Registers>& mismatches,
+                                               const int32_t* const (&offsets)[Pixels],
+                                               int64_t pixel, int64_t channel,
+                                               int64_t count) const {
     SBN_UNROLL
-    for (int r = 0; r < Registers; r += 2) {
-      const __m512i limit = _mm512_loadu_si512(offsets + 8 * r);
-      bits |= bits_of(_mm512_cmpgt_epi32_mask(join(mismatches + r), limit)) << (8 * r);
+    for (int p = 0; p < Pixels; ++p) {
+      uint32_t bits = 0;
+      SBN_UNROLL
+      for (int r = 0; r < Registers; r += 2) {
+        const __m512i limit = _mm512_loadu_si512(offsets[p] + 8 * r);
+        bits |= bits_of(_mm512_cmpgt_epi32_mask(join(mismatches[p] + r), limit)) << (8 * r);
+      }
+      store_bits<Registers>(out, pixel + p, channel,
+                            bits & static_cast<uint32_t>(low_bits(count)));
     }
-    store_bits<Registers>(out, pixel, channel, bits & static_cast<uint32_t>(low_bits(count)));
   }
 };
 
-// Straight: for epilogues that are, of whole blocks. Their kernel has nothing of the others in it,
-// for which the compiler would make room in the innermost loop.
-template <bool Straight>
+template <int Registers>
+struct BlockSigns {
+  static SBN_INLINE void store(const Output& out, int64_t pixel, int64_t channel, uint64_t bits) {
+    store_bits<Registers>(out, pixel, channel, static_cast<uint32_t>(bits));
+  }
+};
+
 struct Float {
   Output out;
 
-  template <int Registers>
-  SBN_TARGET_AVX512 SBN_INLINE void operator()(const __m512i (&mismatches)[Registers],
-                                               const int32_t* offsets, int64_t pixel,
-                                               int64_t channel, int64_t count) const {
-    __m512i dot[Registers / 2];
-    SBN_UNROLL
-    for (int i = 0; i < Registers / 2; ++i) {
-      const __m512i twice = _mm512_slli_epi32(join(mismatches + 2 * i), 1);
-      dot[i] = _mm512_sub_epi32(_mm512_loadu_si512(offsets + 16 * i), twice);
-    }
-    const uint64_t negative = Straight ? finish_straight(out, dot, pixel, channel)
-                                       : finish_sixteens(out, dot, pixel, channel, count);
-    if (out.epilogue.signs) {
-      store_bits<Registers>(out, pixel, channel, static_cast<uint32_t>(negative));
+  template <int Pixels, int Registers>
+  SBN_TARGET_AVX512 SBN_INLINE void operator()(const Tile<Pixels, Registers>& mismatches,
+                                               const int32_t* const (&offsets)[Pixels],
+                                               int64_t pixel, int64_t channel,
+                                               int64_t count) const {
+    const auto dot = [&](int p, int i) SBN_TARGET_AVX512 {
+      const __m512i twice = _mm512_slli_epi32(join(mismatches[p] + 2 * i), 1);
+      return _mm512_sub_epi32(_mm512_loadu_si512(offsets[p] + 16 * i), twice);
+    };
+    using Signs = BlockSigns<Registers>;
+    if constexpr (Pixels == 4 && Registers == 4) {
+      finish_few<Signs, 4, 2>(out, pixel, channel, count, dot(0, 0), dot(0, 1), dot(1, 0), dot(1, 1),
+                          dot(2, 0), dot(2, 1), dot(3, 0), dot(3, 1));
+    } else if constexpr (Pixels == 4) {
+      finish_few<Signs, 4, 1>(out, pixel, channel, count, dot(0, 0), dot(1, 0), dot(2, 0), dot(3, 0));
+    } else if constexpr (Registers == 4) {
+      finish_few<Signs, 1, 2>(out, pixel, channel, count, dot(0, 0), dot(0, 1));
+    } else {
+      finish_few<Signs, 1, 1>(out, pixel, channel, count, dot(0, 0));
     }
   }
 };

@@ -120,27 +120,49 @@ struct Threshold : ThresholdOffsets {
   }
 };
 
-// Straight: for epilogues that are, of whole registers.
-template <bool Straight>
+struct SlotSigns {
+  static SBN_TARGET_AVX512BW SBN_INLINE void store(const Output& out, int64_t pixel,
+                                                   int64_t channel, uint64_t bits) {
+    store_bits(out, pixel, channel, bits);
+  }
+};
+
 struct Float : FloatOffsets {
+  static constexpr bool kTakesPairs = true;
+
   SBN_TARGET_AVX512BW SBN_INLINE void operator()(const Counts& counts, const void* offsets,
                                                  int64_t, int64_t pixel, int64_t channel,
                                                  int64_t count) const {
-    const auto* products = static_cast<const int32_t*>(offsets) + channel;
-    const __m256i sixteens[] = {
-        _mm512_castsi512_si256(counts.even), _mm512_extracti64x4_epi64(counts.even, 1),
-        _mm512_castsi512_si256(counts.odd), _mm512_extracti64x4_epi64(counts.odd, 1)};
-    __m512i dot[4];
-    SBN_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      const __m512i twice = _mm512_slli_epi32(_mm512_cvtepu16_epi32(sixteens[i]), 1);
-      dot[i] = _mm512_sub_epi32(load512(products + 16 * i), twice);
-    }
-    const uint64_t negative = Straight
-                                  ? avx512::finish_straight(out, dot, pixel, channel)
-                                  : avx512::finish_sixteens(out, dot, pixel, channel, count);
-    if (out.epilogue.signs) store_bits(out, pixel, channel, negative);
+    const Dots d(counts, offsets, channel);
+    avx512::finish_few<SlotSigns, 1, 4>(out, pixel, channel, count, d.dot[0], d.dot[1], d.dot[2],
+                                        d.dot[3]);
   }
+  // Pixels [pixel, pixel + 2).
+  SBN_TARGET_AVX512BW SBN_INLINE void pair(const Counts (&counts)[2],
+                                           const char* const (&offsets)[2], int64_t pixel,
+                                           int64_t channel, int64_t count) const {
+    const Dots a(counts[0], offsets[0], channel), b(counts[1], offsets[1], channel);
+    avx512::finish_few<SlotSigns, 2, 4>(out, pixel, channel, count, a.dot[0], a.dot[1], a.dot[2],
+                                        a.dot[3], b.dot[0], b.dot[1], b.dot[2], b.dot[3]);
+  }
+
+ private:
+  struct Dots {
+    __m512i dot[4];
+
+    SBN_TARGET_AVX512BW SBN_INLINE Dots(const Counts& counts, const void* offsets,
+                                        int64_t channel) {
+      const auto* products = static_cast<const int32_t*>(offsets) + channel;
+      const __m256i sixteens[] = {
+          _mm512_castsi512_si256(counts.even), _mm512_extracti64x4_epi64(counts.even, 1),
+          _mm512_castsi512_si256(counts.odd), _mm512_extracti64x4_epi64(counts.odd, 1)};
+      SBN_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const __m512i twice = _mm512_slli_epi32(_mm512_cvtepu16_epi32(sixteens[i]), 1);
+        dot[i] = _mm512_sub_epi32(load512(products + 16 * i), twice);
+      }
+    }
+  };
 };
 
 }  // namespace sbn::avx512bw

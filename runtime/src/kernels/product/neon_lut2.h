@@ -104,6 +104,7 @@ SBN_INLINE void flush(uint8x16_t a, uint8x16_t b, Counts& first, Counts& second)
 // a pixel.
 template <class Eights>
 struct Epilogue {
+  static constexpr bool kTakesPairs = false;
   Output out;
 
   using Offset = typename Eights::Offset;
