@@ -171,7 +171,7 @@ class _Blur(nn.Conv2d):
         self.weight = nn.Parameter(weight, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.is_autocast_enabled(x.device.type):
+        if not self.training or not torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
         # The gradient of a depthwise convolution is many times slower in bfloat16 on a CPU.
         with torch.autocast(x.device.type, enabled=False):
