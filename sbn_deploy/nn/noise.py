@@ -125,8 +125,11 @@ class Logistic(Noise, name="logistic"):
         return 1 - torch.tanh(a).square()
 
     def mean_and_slope(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        mean = torch.tanh(a)
-        return mean, torch.addcmul(mean.new_ones(()), mean, mean, value=-1)
+        # On a CPU torch's sigmoid takes a fraction of the time of its tanh.
+        mean = torch.sigmoid(2 * a.to(torch.promote_types(a.dtype, torch.float32)))
+        mean.mul_(2).sub_(1)
+        slope = torch.addcmul(mean.new_ones(()), mean, mean, value=-1)
+        return mean.to(a.dtype), slope.to(a.dtype)
 
 
 class Uniform(Noise, name="uniform"):

@@ -177,7 +177,10 @@ class Reference:
         rows = []
         for network, held, coded in runs:
             try:
-                exact = copy.deepcopy(network).double()
+                with warnings.catch_warnings():
+                    # torch remarks on its own copying here.
+                    warnings.simplefilter("ignore", FutureWarning)
+                    exact = copy.deepcopy(network).double()
                 forced = Forced(exact, held, coded, self._answers, self._file)
                 with torch.no_grad():
                     forced.run(*(x.double() if x.is_floating_point() else x for x in batch))

@@ -47,7 +47,9 @@ class Row:
     def words(self, runs: Path, seed: int, data: str) -> list[str]:
         """The command of one seed."""
         twin = ROWS[TWIN].folder(runs, seed) / "checkpoint.safetensors"
-        settings = [w for s in (*FIXED, *self.settings) for w in ("--set", s.replace("{twin}", str(twin)))]
+        settings = [
+            w for s in (*FIXED, *self.settings) for w in ("--set", s.replace("{twin}", str(twin)))
+        ]
         options = [word.replace("{twin}", str(twin)) for word in self.options]
         out = str(self.folder(runs, seed))
         fixed = ["train", "--config", RECIPE, "--data", data, "--seed", str(seed), "--out", out]
@@ -63,32 +65,34 @@ ROWS = _rows(
     Row(BASE),
     Row(TWIN, options=("--twin",)),
     Row("weights deterministic", ("weights=deterministic", "latent_lr=1.0")),
-    Row("activations deterministic", ("activations=deterministic",)),
+    Row("real last and 1x1 layers", ("model.last=real", "model.shortcuts=real")),
     Row(
         "both deterministic",
         ("weights=deterministic", "latent_lr=1.0", "activations=deterministic"),
     ),
-    Row("last epoch without noise", ("deterministic_epochs=1",)),
+    Row("activations deterministic", ("activations=deterministic",)),
+    Row("no sums of shortcuts: cifar-vgg", ("arch=cifar-vgg", "model={width=32}")),
     Row("latent rate 1", ("latent_lr=1.0",)),
-    Row("latent rate 10", ("latent_lr=10.0",)),
     Row("batch-norm scale 1", ("norm_scale=1.0",)),
-    Row("batch-norm scale 4", ("norm_scale=4.0",)),
-    Row("real last and 1x1 layers", ("model.last=real", "model.shortcuts=real")),
-    Row("first layer of real weights", ("model.first=real",)),
-    Row("first layer binary", ("model.first=binary",)),
     Row("uniform noise of activations", ("model.activation_noise=uniform",)),
     Row("taught by the twin", ("teacher={twin}",)),
-    Row("started from the twin", options=("--from", "{twin}")),
-    Row("float32", ("precision=float32",)),
     Row("mean of parameters", ("ema=0.99",)),
+    Row("started from the twin", options=("--from", "{twin}")),
+    Row("last epoch without noise", ("deterministic_epochs=1",)),
+    Row("latent rate 10", ("latent_lr=10.0",)),
+    Row("batch-norm scale 4", ("norm_scale=4.0",)),
+    Row("first layer of real weights", ("model.first=real",)),
+    Row("first layer binary", ("model.first=binary",)),
+    Row("float32", ("precision=float32",)),
     Row("label smoothing 0.1", ("label_smoothing=0.1",)),
     Row("no shifts, no mirrors", ("shift=0", "flip=false")),
     Row("latent decay", ("latent_decay=1e-5",)),
     Row("batches of 32", ("batch_size=32",)),
     Row("batches of 128", ("batch_size=128",)),
-    Row("two blocks, half as wide", ("model.widths=[23,45,91,91]", "model.blocks=[2,2,2,2]")),
     Row("width times 1.4", ("model.widths=[44,88,176,176]",)),
-    Row("no residual sums: cifar-vgg-s", ("arch=cifar-vgg", "model={width=32}")),
+    Row(
+        "two blocks each, width over 1.4", ("model.widths=[23,45,91,91]", "model.blocks=[2,2,2,2]")
+    ),
 )
 
 
@@ -168,9 +172,7 @@ def table(found: Sequence[Found]) -> str:
 
 def commands(found: Sequence[Found], runs: Path) -> str:
     """The command of each row's first seed."""
-    return "\n".join(
-        shlex.join(["sbn", *one.row.words(runs, 0, "cifar10:PATH")]) for one in found
-    )
+    return "\n".join(shlex.join(["sbn", *one.row.words(runs, 0, "cifar10:PATH")]) for one in found)
 
 
 def main() -> None:
