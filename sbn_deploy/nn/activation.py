@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sbn_deploy.nn import noise as noises
 from sbn_deploy.nn import surrogate as surrogates
-from sbn_deploy.nn.estimator import Forward, check_forward, sign, sign_in_training, straight_through
+from sbn_deploy.nn.estimator import Forward, check_forward, sign, straight_through, unrecorded_sign
 from sbn_deploy.nn.noise import Noise
 from sbn_deploy.nn.surrogate import Surrogate
 from sbn_runtime.errors import ConfigError
@@ -116,7 +116,7 @@ class _SurrogateSign(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, surrogate: Surrogate) -> Tensor:
         ctx.save_for_backward(a)
         ctx.surrogate = surrogate
-        return sign_in_training(a) if ctx.needs_input_grad[0] else sign(a)
+        return unrecorded_sign(a) if ctx.needs_input_grad[0] else sign(a)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

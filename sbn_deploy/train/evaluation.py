@@ -15,7 +15,7 @@ from sbn_deploy.train.head import Head
 BATCH = 64
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def answers(
     members: Sequence[nn.Module],
     inputs: Tensor,
