@@ -36,6 +36,11 @@ class SweepConfig(Settings):
     )
     data: str = Field(default="digits", description="test images, as `sbn evaluate --data` takes")
     images: Count | None = Field(default=None, description="use that many evenly spaced ones")
+    calibrate: bool = Field(
+        default=False,
+        description="calibrate each file on the validation images of data, which training must"
+        " have held out",
+    )
 
     weights: list[Literal["threshold", "sample"]] = Field(
         default=["threshold", "sample"], min_length=1, description="how weights are fixed"

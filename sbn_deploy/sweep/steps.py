@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -161,7 +162,9 @@ class Sweep:
             write_atomically(path, (json.dumps(state, indent=1) + "\n").encode())
             return
         before = _state(path)
-        changed = [name for name in state if before.get(name) != state[name]]
+        # An earlier version did not know every setting: there they had their defaults.
+        defaults = {name: field.default for name, field in SweepConfig.model_fields.items()}
+        changed = [name for name in state if before.get(name, defaults.get(name)) != state[name]]
         if changed:
             raise ConfigError(
                 f"{self.folder} contains a sweep with another {changed[0]}"
@@ -169,17 +172,23 @@ class Sweep:
             )
 
     def _export(self, form: Form) -> None:
-        if self.config.network:
-            self._export_network(form)
-            return
+        export = self._export_network if self.config.network else self._export_checkpoint
+        model = self._model(form.name)
+        if not self.config.calibrate:
+            return export(form, model)
+        with tempfile.TemporaryDirectory(dir=model.parent, prefix=".uncalibrated.") as folder:
+            plain = Path(folder, model.name)
+            export(form, plain)
+            held_out = ("--data", self.config.data, "--split", "validation")
+            run_verb("calibrate", str(plain), *held_out, "-o", str(model), quiet=True)
+
+    def _export_checkpoint(self, form: Form, output: Path) -> None:
         from sbn_deploy import materialize
         from sbn_deploy.export import export_checkpoint
 
-        export_checkpoint(
-            self.config.checkpoint, self._model(form.name), materialize.Form(**form.options)
-        )
+        export_checkpoint(self.config.checkpoint, output, materialize.Form(**form.options))
 
-    def _export_network(self, form: Form) -> None:
+    def _export_network(self, form: Form, output: Path) -> None:
         from sbn_deploy import materialize
         from sbn_deploy.data import load
         from sbn_deploy.export.network import export_network
@@ -189,7 +198,7 @@ class Sweep:
         shapes = [(1, *images.input_shape)]
         export_network(
             self.config.network,
-            self._model(form.name),
+            output,
             materialize.Form(**form.options),
             checkpoint=self.config.checkpoint,
             shapes=shapes,

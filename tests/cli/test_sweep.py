@@ -20,6 +20,7 @@ from sbn_deploy.nn import models
 from sbn_deploy.records.benchmark import Benchmark
 from sbn_deploy.records.evaluation import Evaluation
 from sbn_deploy.records.files import load
+from sbn_runtime import Session
 
 from ..command import COMMAND, sbn
 
@@ -77,6 +78,31 @@ def test_what_is_missing_is_measured(swept: Path, config: Path, tmp_path: Path) 
     assert {path: after[path] for path in before} == before
     assert (folder / "report.html").exists()
     assert isinstance(load(folder / "evaluations" / "members2.json"), Evaluation)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_files_are_calibrated_on_what_training_held_out(tmp_path: Path, held_out: bool) -> None:
+    few = ("--epochs", 1, "--set", "model.width=8", "--set", "members=1")
+    setting = f"validation={str(held_out).lower()}"
+    trained = sbn("train", *few, "--set", setting, "--out", tmp_path / "run")
+    assert trained.status == 0, trained
+    config = tmp_path / "sweep.toml"
+    config.write_text(
+        f'checkpoint = "{tmp_path / "run" / "checkpoint.safetensors"}"\ncalibrate = true\n'
+        'weights = ["threshold"]\nactivations = ["deterministic"]\nruns = 10\nimages = 60\n'
+    )
+    outcome = sbn("sweep", config, "--out", tmp_path / "out")
+    files = [path.name for path in (tmp_path / "out" / "models").iterdir()]
+    if held_out:
+        assert outcome.status == 0, outcome
+        assert files == ["threshold.onnx"]
+        calibration = Session(tmp_path / "out" / "models" / files[0]).calibration
+        assert calibration is not None
+        assert calibration.data == "digits"
+    else:
+        assert outcome.status == 2
+        assert "trained on" in outcome.stderr
+        assert files == []
 
 
 @pytest.mark.long
