@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from sbn_deploy.export import Noise, check_target, export_model
 from sbn_deploy.materialize import Form, materialize, stochastic_signs
-from sbn_deploy.networks import example, loading, trial
+from sbn_deploy.networks import example, loading, preprocessing, trial
 from sbn_deploy.networks.cuda import without_cuda
 from sbn_deploy.networks.reference import Built
+from sbn_deploy.nn import InputConv2d
 from sbn_deploy.nn.kinds import has_our_layers
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess, Standardize
@@ -61,6 +62,7 @@ def export_network(
         classes = classes or header.classes
         task = task or header.task
     shapes = shapes or example.shapes_of(built, preprocess)
+    preprocess = preprocess or _of_first_layer(built, shapes)
     inputs = example.inputs(shapes, preprocess)
     _check_classes(trial.answer(built, inputs), classes, reference)
     if int8 == "":
@@ -81,6 +83,13 @@ def export_network(
         int8=int8,
         metadata=metadata,
     )
+
+
+def _of_first_layer(built: Built, shapes: Sequence[example.Shape]) -> Preprocess | None:
+    """How images are normalised where a layer says it: our first layer in whole numbers."""
+    if not any(isinstance(module, InputConv2d) for module in built.module.modules()):
+        return None
+    return preprocessing.parse(["mean=0.5", "std=0.5"], shapes)
 
 
 def export_built(

@@ -241,6 +241,20 @@ def test_untrained(sbn: Sbn) -> None:
     np.testing.assert_allclose(Session("a.onnx").run(x)["logits"], expected, atol=1e-4)
 
 
+def test_a_first_layer_on_pixels_says_how_they_are_normalised(sbn: Sbn) -> None:
+    Path("pixels.py").write_text(
+        "from torch import nn\nfrom sbn_deploy.nn import BinaryConv2d, InputConv2d, Sign\n"
+        "def build():\n    return nn.Sequential(InputConv2d(3, 16, 3), nn.BatchNorm2d(16), Sign(),"
+        " BinaryConv2d(16, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    outcome = sbn("export", "pixels.py:build", "--input", "1x3x8x8", "-o", "pixels.onnx")
+    assert outcome.status == 0, outcome
+    session = Session("pixels.onnx")
+    assert session.metadata["preprocess"]["mean"] == [0.5] * 3
+    assert session.metadata["preprocess"]["std"] == [0.5] * 3
+    assert session.run(np.zeros((1, 8, 8, 3), np.uint8))["logits"].shape == (1, 8)
+
+
 def test_architectures_with_a_state_dict(sbn: Sbn) -> None:
     built = loading.load("digits-cnn", seed=7)
     torch.save(built.module.state_dict(), "digits.pt")
