@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from sbn_deploy.bundle.targets import TARGETS, Target
+from sbn_runtime.errors import SbnError
 
 from .common import new_parser, show_json, show_table
 
@@ -14,10 +18,14 @@ if TYPE_CHECKING:
 
 # What each extra brings, by distribution name.
 OPTIONAL = {
-    "train": ("torch", "safetensors", "scikit-learn", "pydantic", "pillow", "rich", "shtab"),
+    "train": (
+        *("torch", "safetensors", "scikit-learn", "pydantic", "pillow", "pyarrow", "rich", "shtab"),
+    ),
     "onnx": ("flatbuffers", "onnx", "onnxscript"),
     "tflite": ("larq-compute-engine",),
-    "report": ("jinja2", "matplotlib", "pydantic"),
+    "report": ("jinja2", "matplotlib"),
+    "tune": ("optuna",),
+    "hub": ("huggingface-hub",),
 }
 
 
@@ -27,7 +35,8 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "doctor",
         description="Shows the CPU, the kernel sets it can run, versions, and which packages are"
-        " missing for which verbs. The exit status is 1 if models cannot run on this machine.",
+        " missing for which verbs, and which targets `sbn bundle` has the library for. The exit"
+        " status is 1 if models cannot run on this machine.",
         example="sbn doctor",
     )
 
@@ -35,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Describes the machine; returns 1 when the kernels do not load."""
     from sbn_deploy.machine.describe import describe, version_of
-    from sbn_runtime import SbnError, available_isas
+    from sbn_runtime import available_isas
     from sbn_runtime.session import session_options
 
     problem: str | None = None
@@ -52,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
         for extra, names in OPTIONAL.items()
         for package in names
     ]
+    targets = {name: _lacks(target) for name, target in TARGETS.items()}
     if options.json:
         show_json(
             {
@@ -60,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
                 "machine": machine,
                 "available_isas": isas,
                 "optional": packages,
+                "bundle_targets": targets,
             }
         )
     else:
@@ -81,8 +92,25 @@ def run(options: argparse.Namespace) -> int:
                 for entry in packages
             ],
         )
+        print()
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name, missing in targets.items():
+            alike[missing or "is here"].append(name)
+        show_table(
+            ("bundle target", "library"),
+            [(", ".join(names), state) for state, names in alike.items()],
+        )
         print(f"\n{problem or 'models run here'}")
     return 1 if problem else 0
+
+
+def _lacks(target: Target) -> str | None:
+    """How to get the library that bundles for a platform need, where it is not here."""
+    try:
+        target.library()
+    except SbnError:
+        return f"missing: {target.remedy}"
+    return None
 
 
 def _source(entry: Mapping[str, str | None]) -> str:

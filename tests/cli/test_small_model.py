@@ -123,6 +123,7 @@ def test_doctor() -> None:
     assert outcome.json["ok"] is True
     assert outcome.json["available_isas"] == list(available_isas())
     assert {entry["package"] for entry in outcome.json["optional"]} >= {"torch", "onnx"}
+    assert None in outcome.json["bundle_targets"].values()
     assert "models run here" in sbn("doctor").stdout
 
 
