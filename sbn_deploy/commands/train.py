@@ -237,11 +237,13 @@ def run(options: argparse.Namespace) -> int:
     if os.environ.get("RANK", "0") != "0":
         return 0
     calibrated: list[Calibrated] = []
-    if recipe.calibrate:
+    # A run that was resumed has its own settings.
+    done = result.config
+    if done.calibrate:
         from sbn_deploy.calibrate.forms import calibrated_forms
 
         calibrated = calibrated_forms(
-            result.checkpoint_path, recipe.data, recipe.task, recipe.members, report=say
+            result.checkpoint_path, done.data, done.task, done.members, report=say
         )
     if options.json:
         files = {"calibrated": [str(made.path) for made in calibrated]} if calibrated else {}

@@ -48,10 +48,11 @@ QUIET = 10
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where the checkpoint is, and the contents of metrics.json."""
+    """Where the checkpoint is, the contents of metrics.json, and the settings of the run."""
 
     checkpoint_path: Path
     metrics: dict[str, Any]
+    config: TrainConfig
 
 
 def train(
@@ -119,7 +120,7 @@ def _finished(config: TrainConfig) -> TrainResult | None:
                 f" train on from its weights: sbn train --from {config.out / CHECKPOINT} --out DIR;"
                 " to replace it: --overwrite instead of --resume"
             )
-    return TrainResult(config.out / CHECKPOINT, metrics)
+    return TrainResult(config.out / CHECKPOINT, metrics, config)
 
 
 def check_resumable(out: Path) -> None:
@@ -224,7 +225,7 @@ def _train(
 
     path = config.out / CHECKPOINT
     if not group.first:
-        return TrainResult(path, {})
+        return TrainResult(path, {}, config)
     history = trainer.position.history
     model.cpu().eval()
     best: dict[str, Any] = {}
@@ -267,7 +268,7 @@ def _train(
     write_atomically(config.out / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
     for name in (STATE, BEST, *(() if chosen_by is not None else (LAST,))):
         (config.out / name).unlink(missing_ok=True)
-    return TrainResult(path, metrics)
+    return TrainResult(path, metrics, config)
 
 
 @contextlib.contextmanager

@@ -58,8 +58,13 @@ def plan(
     if validation is not None:
         yield f"validation: {_counts(validation)}"
     yield f"test: {_counts(test)}"
-    both = "" if validation is not None else "; validation images are trained on as well"
-    yield f"split: {images.divided}{both}"
+    if validation is not None:
+        what = ""
+    elif config.calibrate:
+        what = "; validation images are left for calibration"
+    else:
+        what = "; validation images are trained on as well"
+    yield f"split: {images.divided}{what}"
     yield from images.notes
     if isinstance(images.preprocess, Preprocess):
         shown = images.preprocess

@@ -78,6 +78,17 @@ def test_kills_lose_at_most_the_running_epoch(tmp_path: Path, whole: bytes) -> N
     assert [record["epoch"] for record in result.metrics["history"]] == [*range(1, EPOCHS + 1)]
 
 
+def test_a_resumed_run_keeps_its_settings(tmp_path: Path) -> None:
+    def stop(_: object) -> None:
+        raise Stopped("after the first epoch", signal.SIGTERM)
+
+    config = TrainConfig(out=tmp_path, epochs=2, members=1, calibrate=True, model={"width": 2})
+    with pytest.raises(Stopped):
+        train(config, after_epoch=stop)
+    done = train(TrainConfig(out=tmp_path), resume=True).config
+    assert (done.epochs, done.calibrate, done.model["width"]) == (2, True, 2)
+
+
 def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     (tmp_path / f".{state.STATE}.abc").write_bytes(b"half")
     train(TrainConfig(out=tmp_path, epochs=1, members=1, model={"width": 2}))
@@ -91,7 +102,7 @@ def test_sigterm_finishes_the_step_and_saves(tmp_path: Path, whole: bytes) -> No
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 143, errors
-    assert "continue with --resume" in errors
+    assert "resume with: sbn train --resume" in errors
     saved = state.Saved(tmp_path / state.STATE)
     assert 0 < saved.position.epoch < EPOCHS
     result = train(TrainConfig(out=tmp_path), resume=True)

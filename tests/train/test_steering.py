@@ -326,6 +326,8 @@ def test_the_command(tmp_path: Path) -> None:
     assert "training: 1,437 images of digits in 10 classes: 0 1" in outcome.stderr
     assert "validation images are trained on as well" in outcome.stderr
     assert "balanced accuracy" in outcome.stdout
+    held_out = sbn("train", "--out", tmp_path / "other", "--epochs", "1", "--calibrate", *settings)
+    assert "validation images are left for calibration" in held_out.stderr
     message = sbn("train", "--out", out, *settings).refused()
     assert "contains a trained network; choose another folder, or add --overwrite" in message
     assert sbn("train", "--out", out, "--epochs", "1", "--overwrite", *settings).status == 0
