@@ -14,7 +14,7 @@ def choose(images: Dataset) -> str:
 
     - signals: signals-cnn.
     - images of up to 16 pixels: digits-cnn.
-    - up to 64, both sides multiples of 8: cifar-vgg-s.
+    - up to 64, both sides multiples of 8: quicknet-tiny.
     - larger ones, both sides multiples of 32: quicknet-small.
 
     Raises:
@@ -29,7 +29,7 @@ def choose(images: Dataset) -> str:
             if min(height, width) >= 4 and longest <= SMALL:
                 return "digits-cnn"
             if longest <= MEDIUM and height % 8 == width % 8 == 0:
-                return "cifar-vgg-s"
+                return "quicknet-tiny"
             if longest > MEDIUM and height % 32 == width % 32 == 0:
                 return "quicknet-small"
             multiple = 8 if longest <= MEDIUM else 32

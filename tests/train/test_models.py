@@ -21,7 +21,8 @@ def test_configuration_recreates_the_network(arch: str) -> None:
     again = models.create(arch, **model.config)
     assert again.config == model.config
     for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name])
+        other = again.state_dict()[name]
+        torch.testing.assert_close(other, tensor, rtol=0, atol=0, equal_nan=True)
 
 
 @each_arch

@@ -85,8 +85,8 @@ def images(height: int, width: int) -> Dataset:
     [
         ((8, 8), "digits-cnn"),
         ((16, 5), "digits-cnn"),
-        ((32, 32), "cifar-vgg-s"),
-        ((64, 48), "cifar-vgg-s"),
+        ((32, 32), "quicknet-tiny"),
+        ((64, 48), "quicknet-tiny"),
         ((96, 96), "quicknet-small"),
         ((224, 160), "quicknet-small"),
     ],

@@ -98,6 +98,21 @@ class QuickNetLarge(QuickNet, arch="quicknet-large", blocks=(6, 8, 12, 6)):
     """`quicknet` with more blocks."""
 
 
+class QuickNetTiny(
+    QuickNet,
+    arch="quicknet-tiny",
+    size=32,
+    classes=10,
+    widths=(32, 64, 128, 128),
+    blocks=(1, 1, 1, 1),
+    stem_stride=1,
+    last="int8",
+    shortcuts="int8",
+):
+    """`quicknet` for images of 32 to 64 pixels: one block in each section, and 8 bits where those
+    have real weights."""
+
+
 class _Block(nn.Module):
     """x + norm(relu(conv(sign(x)))).
 
