@@ -73,9 +73,9 @@ def export_untrained(
 
 
 def preprocess_of(config: Mapping[str, Any]) -> Preprocess | Standardize:
-    """What makes the inputs that a network's config states: signals stay as they are."""
+    """What makes the inputs that a network's config states: other numbers stay as they are."""
     channels, *sizes = shape = models.input_shape(config)
-    if len(sizes) == 1:
+    if len(sizes) < 2:
         return Standardize(shape, mean=(0.0,) * channels, std=(1.0,) * channels)
     height, width = sizes
     return of_pixels(channels, height, width)

@@ -14,9 +14,10 @@ from .decode import decode
 from .errors import InputError, ModelError
 from .preprocess import Preprocess, Standardize
 from .sound import as_audio
+from .table import SUFFIX, read_rows
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]]
-"""The path of an image file, or several."""
+"""The path of a file that is read, or several."""
 IN_MEMORY = Path("model in memory")
 
 
@@ -67,16 +68,21 @@ def as_pictures(given: Any, wanted: Preprocess | Standardize) -> NDArray[np.uint
     return np.stack([sound.picture(as_audio(one)) for one in several])
 
 
-def read_images(paths: Sequence[Path], wanted: Preprocess | Standardize) -> NDArray[np.uint8]:
-    """Image files, or WAV files for a model that takes sounds, as uint8 images [N, H, W, C].
+def read_files(paths: Sequence[Path], wanted: Preprocess | Standardize) -> NDArray[Any]:
+    """What files hold, not yet normalised.
+
+    Image files, or WAV files for a model that takes sounds, as uint8 images [N, H, W, C]; CSV
+    files, for a model that takes rows of numbers, as float32 [N, F] (`read_rows`).
 
     Raises:
-        InputError: a file is missing or not readable; or of another size, where the
+        InputError: a file is missing or not readable; or an image of another size, where the
             model does not say how images are fitted.
-        ModelError: the model takes no images.
+        ModelError: the model takes no such files.
         MissingDependencyError: Pillow is missing.
     """
     if isinstance(wanted, Standardize):
+        if all(path.suffix.lower() == SUFFIX for path in paths):
+            return np.concatenate([read_rows(path, wanted) for path in paths])
         raise ModelError(f"the model takes numbers of shape {wanted.shape}, not images")
     images = []
     for path in paths:

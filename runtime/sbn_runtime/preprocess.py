@@ -171,11 +171,13 @@ class Standardize:
     Attributes:
         shape: of one input: features (F,), channels and length (C, L), or (C, H, W).
         mean, std: one value for each feature or channel (the first axis), std above 0.
+        features: their names, by which columns of a CSV file are found; empty if they have none.
     """
 
     shape: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    features: tuple[str, ...] = ()
 
     def apply(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalises numbers.
@@ -206,7 +208,10 @@ class Standardize:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        return asdict(self)
+        fields = asdict(self)
+        if not self.features:
+            del fields["features"]
+        return fields
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Standardize:
@@ -216,6 +221,7 @@ class Standardize:
                 shape=tuple(index(size) for size in fields["shape"]),
                 mean=_numbers(fields["mean"]),
                 std=_numbers(fields["std"]),
+                features=_names(fields.get("features", ())),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing description is damaged: {error!r}") from error
@@ -225,6 +231,7 @@ class Standardize:
             and prod(self.shape) <= MAX_NUMBERS
             and len(self.mean) == len(self.std) == self.shape[0]
             and all(value > 0 for value in self.std)
+            and len(self.features) == len(set(self.features)) in (0, self.shape[0])
         ):
             raise ModelError(f"preprocessing description is impossible: {dict(fields)}")
         return self
@@ -244,6 +251,14 @@ def _numbers(values: Any) -> tuple[float, ...]:
     if not all(map(isfinite, numbers)):
         raise ValueError(numbers)
     return numbers
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    """Raises TypeError unless it is a list of texts."""
+    names = tuple(values)
+    if isinstance(values, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(values)
+    return names
 
 
 def _check_array(x: Any, what: str) -> None:

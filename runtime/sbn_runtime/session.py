@@ -18,7 +18,7 @@ from .drawing import networks
 from .errors import InputError, ModelError
 from .executor import Executor, session_options
 from .feeds import Given, TensorInfo, as_feeds
-from .given import Files, as_paths, as_pictures, opened, read_images
+from .given import Files, as_paths, as_pictures, opened, read_files
 from .modelfile import weights_digest
 from .preprocess import Preprocess, preprocess_from
 from .sampling import Draw
@@ -344,8 +344,9 @@ class Session:
         Args:
             images: uint8 [N, H, W, C]; float32 of the input's shape for a model that was
                 trained on numbers; or paths of image files of any size, where Pillow is installed.
-                For a model that takes sounds, paths of WAV files, or recordings [samples] at its
-                rate, int16 or floats in [-1, 1], one or a list of them.
+                For a model of rows of numbers, paths of CSV files; for one that takes sounds,
+                paths of WAV files, or recordings [samples] at its rate, int16 or floats in
+                [-1, 1], one or a list of them.
 
         Returns:
             float32 [N, C, H, W], or of the input's shape, normalised as the model was
@@ -364,7 +365,7 @@ class Session:
             )
         preprocess = preprocess_from(fields)
         paths = as_paths(images)
-        x: Any = images if paths is None else read_images(paths, preprocess)
+        x: Any = images if paths is None else read_files(paths, preprocess)
         if (pictures := as_pictures(x, preprocess)) is not None:
             x = pictures
         if isinstance(preprocess, Preprocess) and self.inputs[0].dtype == "uint8":

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from sbn_deploy.reading import npy
 from sbn_runtime import InputError, ModelError, Preprocess, Session
 from sbn_runtime.decode import decode
+from sbn_runtime.table import SUFFIX
 
 PIXEL_MODES = {1: "L", 3: "RGB"}
 
 
 def read_input(file: Path, session: Session) -> NDArray[Any]:
-    """What `session` computes on, such as float32 [N, C, H, W], from an image or .npy file.
+    """What `session` computes on, such as float32 [N, C, H, W], from an image, CSV or .npy file.
 
     Numbers in a .npy file that are not uint8 are returned as they are, unless the model says
     how numbers are normalised.
@@ -25,6 +26,8 @@ def read_input(file: Path, session: Session) -> NDArray[Any]:
         InputError: the file is missing, damaged, or does not fit the model.
         ModelError: an image is given to a model that does not say how to normalise it.
     """
+    if file.suffix.lower() == SUFFIX:
+        return session.preprocess(file)
     array = npy.read(file) if file.suffix == ".npy" else _read_image(file, session)
     try:
         if array.dtype == np.uint8:

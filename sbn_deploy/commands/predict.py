@@ -29,11 +29,14 @@ def add_parser(subparsers: Subparsers) -> None:
         " labels, numbers, or a summary of the map or image. PNG and JPEG files are converted to"
         " the model's size, colours and pixel range. A .npy file holds uint8 images [H, W, C] or"
         " [N, H, W, C] in the model's pixel range, or normalised float32 input, such as"
-        " [N, C, H, W]; for a model trained on numbers, numbers as in its data.",
+        " [N, C, H, W]; for a model trained on numbers, numbers as in its data. A .csv file holds a"
+        " row of features for each answer; a header names them.",
         example="sbn predict digits.onnx seven.png batch.npy --uncertainty --min-confidence 0.9",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="PNG, JPEG or .npy")
+    parser.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="PNG, JPEG, .csv or .npy"
+    )
     parser.add_argument(
         "--top", type=at_least(1), default=3, metavar="K", help="classes to name (default: 3)"
     )

@@ -63,8 +63,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--data",
         metavar="SET",
-        help="digits, signals, cifar10:PATH, folder:PATH, sounds:PATH, npz:PATH or hf-parquet:PATH "
-        "(default: digits)",
+        help="digits, diabetes, breast-cancer, wine, signals, cifar10:PATH, folder:PATH,"
+        " sounds:PATH, npz:PATH or hf-parquet:PATH (default: digits)",
     )
     parser.add_argument(
         "--size",

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
+from sbn_deploy.data import bundled, signals
+from sbn_deploy.data.bundled import NAMES as BUNDLED
 from sbn_deploy.data.dataset import Dataset, Split, formed
 from sbn_deploy.data.form import ImageForm
 from sbn_deploy.data.stream import Stream, of_memory, some
@@ -28,13 +30,13 @@ __all__ = [
 ]
 
 # Of scikit-learn, and of a generator.
-GENERATED = ("digits", "signals")
+WITHOUT_PATH = (*BUNDLED, "signals")
 KINDS = ("cifar10", "folder", "sounds", "npz", "hf-parquet")
 
 
 def names() -> tuple[str, ...]:
     """What `load` accepts."""
-    return (*GENERATED, *(f"{kind}:PATH" for kind in KINDS))
+    return (*WITHOUT_PATH, *(f"{kind}:PATH" for kind in KINDS))
 
 
 AS_THEY_ARE = ImageForm()
@@ -44,6 +46,8 @@ def load(spec: str, split: Split, form: ImageForm = AS_THEY_ARE) -> Dataset:
     """One split of a data set, its images in the form that is asked for.
 
     - `digits`: the 1797 8x8 images bundled with scikit-learn.
+    - `diabetes`, `breast-cancer`, `wine`: its tables of numbers, float32 [N, F]; the first with
+      a number as target, the others with classes.
     - `signals`: noisy waveforms of six kinds, float32 [N, 1, 128], generated.
     - `cifar10:PATH`: CIFAR-10, as parquet files or as the original binary batches.
     - `folder:PATH`: image files in PATH/train/CLASS, PATH/val/CLASS and PATH/test/CLASS, or
@@ -63,8 +67,10 @@ def load(spec: str, split: Split, form: ImageForm = AS_THEY_ARE) -> Dataset:
     """
     if split not in get_args(Split):
         raise ConfigError(f"unknown split {split!r}; choose one of {', '.join(get_args(Split))}")
-    if spec in GENERATED:
-        return formed(_reader(spec).load(split), form)
+    if spec in BUNDLED:
+        return formed(bundled.load(spec, split), form)
+    if spec == "signals":
+        return signals.load(split)
     kind, path = _located(spec)
     return formed(_reader(kind).load(path, split, form), form)
 
@@ -74,7 +80,7 @@ def is_classified_images(spec: str) -> bool:
 
     Raises ConfigError for unknown data, and for a file that cannot be opened.
     """
-    if spec in GENERATED:
+    if spec in WITHOUT_PATH:
         return spec == "digits"
     kind, path = _located(spec)
     if kind != "npz":
@@ -91,7 +97,7 @@ def stream_test(spec: str) -> Stream:
 
     Raises what `load` raises for the data as a whole.
     """
-    if spec in GENERATED:
+    if spec in WITHOUT_PATH:
         return of_memory(load(spec, "test"))
     kind, path = _located(spec)
     return some(_reader(kind).stream(path))
@@ -106,7 +112,7 @@ def _located(spec: str) -> tuple[str, Path]:
     """Kind and place of a data set in files. Raises ConfigError."""
     kind, _, location = spec.partition(":")
     if kind not in KINDS:
-        meant = suggest(kind, (*GENERATED, *KINDS))
+        meant = suggest(kind, (*WITHOUT_PATH, *KINDS))
         if "\0" not in spec and os.path.isdir(os.path.expanduser(spec)):
             meant = f"; did you mean folder:{spec}?"
         raise ConfigError(f"unknown data set {spec!r}{meant}; choose one of {', '.join(names())}")

@@ -18,6 +18,7 @@ from sbn_deploy.data.dataset import (
     of_pixels,
     of_training_part,
     of_whole,
+    standardize,
 )
 from sbn_deploy.reading.text import readable_names
 from sbn_runtime.errors import ConfigError
@@ -32,8 +33,9 @@ def load(arrays: Arrays, path: Path, name: str, split: Split) -> Dataset:
     It holds `x`, floats [N, F], [N, C, L] or [N, C, H, W], or `images`, uint8 [N, H, W] or
     [N, H, W, C]; and `y`, from which the task follows (`sbn_deploy.tasks.of_targets`). If it
     has them: `test_x` or `test_images` with `test_y`; `classes`, names of classes or labels;
-    `mean` and `std`, [F] or [C], with which `x` is standardised. Without these, each feature
-    or channel has a mean of 0 and a standard deviation of 1 over what is not for testing.
+    `features`, names of the columns of `x` [N, F]; `mean` and `std`, [F] or [C], with which `x`
+    is standardised. Without these, each feature or channel has a mean of 0 and a standard
+    deviation of 1 over what is not for testing.
 
     Raises:
         ConfigError: the archive holds something else.
@@ -98,9 +100,8 @@ def _preprocess(arrays: Arrays, path: Path, training: Dataset) -> Preprocess | S
     if x.dtype == np.uint8:
         _, height, width, channels = x.shape
         return of_pixels(channels, height, width)
-    over = (0, *range(2, x.ndim))
-    found = {"mean": x.mean(axis=over, dtype=np.float64), "std": x.std(axis=over, dtype=np.float64)}
-    found["std"][found["std"] == 0] = 1
+    by_default = standardize(x)
+    found = {"mean": np.array(by_default.mean), "std": np.array(by_default.std)}
     for key in found.keys() & arrays.keys():
         given = np.asarray(arrays[key])
         wrong = given.dtype.kind not in "fiu" or given.shape != found[key].shape
@@ -112,7 +113,21 @@ def _preprocess(arrays: Arrays, path: Path, training: Dataset) -> Preprocess | S
         found[key] = given.astype(np.float64)
     if found["std"].min() <= 0:
         raise ConfigError(f"{path}: std must be above 0")
-    return Standardize(x.shape[1:], tuple(found["mean"].tolist()), tuple(found["std"].tolist()))
+    mean, std = tuple(found["mean"].tolist()), tuple(found["std"].tolist())
+    return Standardize(x.shape[1:], mean, std, _features(arrays, path, x.shape[1:]))
+
+
+def _features(arrays: Arrays, path: Path, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """The names in the array `features`, if there are any."""
+    if "features" not in arrays:
+        return ()
+    names = readable_names(np.ravel(arrays["features"]).tolist())
+    if len(shape) > 1 or len(set(names)) < len(names) or len(names) != shape[0]:
+        raise ConfigError(
+            f"{path}: features has {len(names)} names, {len(set(names))} of them different, for"
+            f" inputs of {list(shape)}; it must hold a name for each column of x [N, F]"
+        )
+    return names
 
 
 def _classes(arrays: Arrays, path: Path, whole: Dataset) -> tuple[str, ...]:

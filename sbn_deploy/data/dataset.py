@@ -147,6 +147,20 @@ def eight_bit(
     return Dataset(name, images, labels, tuple(classes), preprocess, notes=notes)
 
 
+def standardize(x: NDArray[np.float32], features: tuple[str, ...] = ()) -> Standardize:
+    """The normalisation to a mean of 0 and a standard deviation of 1 over inputs [N, ...].
+
+    Of each feature or channel, the second axis; one that does not vary is only centred.
+
+    Args:
+        features: their names, or none.
+    """
+    over = (0, *range(2, x.ndim))
+    mean, std = x.mean(axis=over, dtype=np.float64), x.std(axis=over, dtype=np.float64)
+    std[std == 0] = 1
+    return Standardize(x.shape[1:], tuple(mean.tolist()), tuple(std.tolist()), features)
+
+
 def numbered(labels: NDArray[Any], name: str) -> tuple[str, ...]:
     """Names of classes that have numbers only: as many as the largest label needs.
 

@@ -12,6 +12,7 @@ SMALL, MEDIUM = 16, 64
 def choose(images: Dataset) -> str:
     """An architecture that takes the inputs of a data set.
 
+    - rows of numbers: mlp.
     - signals: signals-cnn.
     - images of up to 16 pixels: digits-cnn.
     - up to 64, both sides multiples of 8: quicknet-tiny.
@@ -20,28 +21,23 @@ def choose(images: Dataset) -> str:
     Raises:
         ConfigError: no architecture takes them; the message says which sizes one does.
     """
-    name = images.name
     match images.input_shape:
+        case (_,):
+            return "mlp"
         case (_, _):
             return "signals-cnn"
-        case (_, height, width):
-            longest = max(height, width)
-            if min(height, width) >= 4 and longest <= SMALL:
-                return "digits-cnn"
-            if longest <= MEDIUM and height % 8 == width % 8 == 0:
-                return "quicknet-tiny"
-            if longest > MEDIUM and height % 32 == width % 32 == 0:
-                return "quicknet-small"
-            multiple = 8 if longest <= MEDIUM else 32
-            near = "x".join(
-                str(max(1, round(side / multiple)) * multiple) for side in (height, width)
-            )
-            raise ConfigError(
-                f"there is no built-in network for images of {height}x{width} pixels (height x"
-                f" width); choose a size in multiples of {multiple}, as --size {near}, or name a"
-                " network with --arch"
-            )
+    _, height, width = images.input_shape
+    longest = max(height, width)
+    if min(height, width) >= 4 and longest <= SMALL:
+        return "digits-cnn"
+    if longest <= MEDIUM and height % 8 == width % 8 == 0:
+        return "quicknet-tiny"
+    if longest > MEDIUM and height % 32 == width % 32 == 0:
+        return "quicknet-small"
+    multiple = 8 if longest <= MEDIUM else 32
+    near = "x".join(str(max(1, round(side / multiple)) * multiple) for side in (height, width))
     raise ConfigError(
-        f"{name} has inputs of {list(images.input_shape)}, for which there is no built-in"
-        " network; name your own with --arch FILE.py:NAME"
+        f"there is no built-in network for images of {height}x{width} pixels (height x width);"
+        f" choose a size in multiples of {multiple}, as --size {near}, or name a network with"
+        " --arch"
     )

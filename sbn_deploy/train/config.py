@@ -53,8 +53,8 @@ class TrainConfig(Settings):
     )
     data: str = Field(
         default="digits",
-        description="digits, signals, cifar10:PATH, folder:PATH, sounds:PATH, npz:PATH or "
-        "hf-parquet:PATH",
+        description="digits, diabetes, breast-cancer, wine, signals, cifar10:PATH, folder:PATH, "
+        "sounds:PATH, npz:PATH or hf-parquet:PATH",
     )
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
         default=None,

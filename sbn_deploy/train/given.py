@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sbn_deploy.data import Dataset
+from sbn_deploy.data.dataset import standardize
 from sbn_deploy.nn import models
 from sbn_runtime.errors import ConfigError
 
@@ -12,7 +13,8 @@ from sbn_runtime.errors import ConfigError
 def given(images: Dataset, arch: str) -> dict[str, Any]:
     """Settings of an architecture or a reference that follow from the data.
 
-    `classes` is the number of outputs, whatever they are. Of an architecture of the
+    `classes` is the number of outputs, whatever they are; `target_mean` and `target_std` [K] are
+    of the numbers to answer with, where there is one row of them. Of an architecture of the
     registry, only the settings that it has.
 
     Raises:
@@ -20,6 +22,9 @@ def given(images: Dataset, arch: str) -> dict[str, Any]:
     """
     answer = images.output_shape
     found: dict[str, Any] = {"classes": answer[0] if answer else 1}
+    if images.task == "regression" and len(answer) < 2:
+        unit = standardize(images.labels.reshape(len(images), -1))
+        found |= {"target_mean": list(unit.mean), "target_std": list(unit.std)}
     match images.input_shape:
         case (features,):
             found |= {"features": features}

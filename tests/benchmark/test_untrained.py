@@ -40,6 +40,18 @@ def test_small_exports_run(arch: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+def test_sounds_stay_packed_and_rows_are_numbers(tmp_path: Path) -> None:
+    report = export_untrained("sounds-cnn", tmp_path / "a.onnx", size=[8, 32], width=8)
+    assert {"Pack", "Unpack"}.isdisjoint(layer.op for layer in report.layers)
+    assert sum(layer.kind == "binary" for layer in report.layers) == 5
+    unit = {"target_mean": [1e6], "target_std": [1.0]}
+    export_untrained("mlp", tmp_path / "b.onnx", features=3, width=8, **unit)
+    session = Session(tmp_path / "b.onnx")
+    answer = session.predict(session.preprocess(np.ones((2, 3), np.float32)))
+    assert answer.shape == (2, 1)
+    np.testing.assert_allclose(answer, 1e6, rtol=1e-4)
+
+
 @pytest.mark.long
 def test_the_seed_decides(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.onnx", "b.onnx", "c.onnx")]

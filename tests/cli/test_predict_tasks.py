@@ -96,3 +96,20 @@ def test_numbers_are_normalised_as_the_model_says(tmp_path: Path) -> None:
     found = [record["prediction"] for record in three]
     np.testing.assert_allclose(found, answers(x, 0), rtol=1e-5, atol=1e-5)
     assert one["prediction"] == found[0]
+
+
+def test_rows_of_a_csv_file(tmp_path: Path) -> None:
+    names = tuple(f"f{index}" for index in range(16))
+    fields = Standardize((16,), (1.0,) * 16, (2.0,) * 16, names).to_json()
+    model = save(tmp_path / "m.onnx", ROWS, "regression", metadata={"preprocess": fields})
+    np.save(tmp_path / "rows.npy", rows(3))
+    file, text = tmp_path / "rows.CSV", [",".join(names)]
+    text += [",".join(f"{number:.9g}" for number in row) for row in rows(3)]
+    file.write_text("\n".join(text))
+    found = sbn("predict", model, file, "--json").json
+    expected = sbn("predict", model, tmp_path / "rows.npy", "--json").json
+    assert [row["prediction"] for row in found] == [row["prediction"] for row in expected]
+    file.write_text("\n".join([text[0].replace("f7", "f8"), *text[1:]]))
+    outcome = sbn("predict", model, file)
+    assert outcome.status == 2
+    assert "rows.CSV: has no columns named 'f7' in its header" in outcome.stderr

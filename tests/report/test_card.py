@@ -96,8 +96,9 @@ def test_a_calibrated_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_names_are_text(tmp_path: Path, name: str) -> None:
     """Of files, classes, architectures, data sets, models and machines."""
     path = tmp_path / f"{name}.onnx"
+    features = (name, *(f"f{index}" for index in range(15)))
     said: dict[str, Any] = {
-        "preprocess": Standardize((16,), (0.5,) * 16, (2.0,) * 16).to_json(),
+        "preprocess": Standardize((16,), (0.5,) * 16, (2.0,) * 16, features).to_json(),
         "classes": [name, "b", "c"],
         "arch": name,
         "config": {name: name},

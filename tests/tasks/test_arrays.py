@@ -134,6 +134,14 @@ def test_another_task_for_the_same_targets(tmp_path: Path) -> None:
             "classes has 2 names, but y has 3 labels",
         ),
         ({"images": ROWS, "y": NUMBERS}, "images is float64 [20, 4]; it must be uint8"),
+        (
+            {"x": ROWS, "y": NUMBERS, "features": np.array(["a", "b", "a"])},
+            "features has 3 names, 2 of them different, for inputs of [4]",
+        ),
+        (
+            {"x": ROWS.reshape(20, 2, 2), "y": NUMBERS, "features": np.array(["a", "b"])},
+            "it must hold a name for each column of x [N, F]",
+        ),
     ],
 )
 def test_unfit_archives(tmp_path: Path, arrays: dict[str, Any], expected: str) -> None:
@@ -146,6 +154,14 @@ def test_images_with_classes_are_read_one_by_one(tmp_path: Path) -> None:
     classes = archive(tmp_path, images=images, labels=np.arange(20) % 2)
     assert data.is_classified_images(classes)
     assert not data.is_classified_images(archive(tmp_path, images=images, y=NUMBERS))
+
+
+def test_columns_have_the_names_of_the_archive(tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d")
+    spec = archive(tmp_path, x=ROWS, y=NUMBERS, features=np.array(names))
+    preprocess = data.load(spec, "test").preprocess
+    assert isinstance(preprocess, Standardize)
+    assert preprocess.features == names
 
 
 def test_standardised_input_survives_json() -> None:

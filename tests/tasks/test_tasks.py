@@ -258,10 +258,6 @@ def test_settings_that_do_not_fit(tmp_path: Path) -> None:
     assert "label_smoothing is for classes, but the task is regression" in refusal(smoothed)
     other = settings(out, spec, "dense", task="segmentation")
     assert "the task segmentation needs integers" in refusal(other)
-    square = TrainConfig(out=out, data=spec)
-    assert "has inputs of [12], for which there is no built-in network; name your own" in refusal(
-        square
-    )
     named = TrainConfig(out=out, data=spec, arch="digits-cnn")
     assert "has inputs of 12, which digits-cnn does not take" in refusal(named)
     wrong = settings(out, spec, "dense", task="multilabel")

@@ -38,7 +38,12 @@ def test_twin_has_the_same_shapes(arch: str) -> None:
 
 @pytest.mark.parametrize(
     ("arch", "size"),
-    [("digits-cnn", [4, 10]), ("cifar-vgg-s", [8, 24]), ("quicknet-small", [32, 64])],
+    [
+        ("digits-cnn", [4, 10]),
+        ("cifar-vgg-s", [8, 24]),
+        ("quicknet-small", [32, 64]),
+        ("sounds-cnn", [9, 33]),
+    ],
 )
 def test_images_need_not_be_square(arch: str, size: list[int]) -> None:
     model = models.create(arch, size=size, channels=3, classes=2)

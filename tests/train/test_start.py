@@ -31,6 +31,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "cifar-vgg-s": {"width": 4, "size": 8},
     "birealnet18": {"width": 4, "size": 32, "classes": 3, "first": "binary"},
     "quicknet-small": {"size": 32, "classes": 3, "widths": [4, 8], "blocks": [1, 1]},
+    "mlp": {"width": 8, "depth": 2},
+    "sounds-cnn": {"width": 4, "size": [8, 16], "first": "real"},
     "signals-cnn": {"width": 4, "length": 16, "last": "real"},
 }
 

@@ -45,6 +45,9 @@ First = Literal["int8", "binary", "real"]
 Last = Literal["binary", "real", "int8"]
 """Weights of the last layer."""
 
+Window = int | tuple[int, int]
+"""A size or a number of steps along both axes of images, or one for each (vertical, horizontal)."""
+
 Float = Literal["real", "int8"]
 """Weights of layers on floats: those of shortcuts, and the last one behind a mean."""
 
@@ -52,9 +55,9 @@ Float = Literal["real", "int8"]
 class ConvOptions(TypedDict):
     """Of convolutions: the border, what it holds in a binary layer, and the stride (1)."""
 
-    padding: int
+    padding: Window
     padding_value: float
-    stride: NotRequired[int]
+    stride: NotRequired[Window]
 
 
 class Layers(Protocol):
@@ -72,7 +75,7 @@ class Layers(Protocol):
         """A convolution of signals."""
 
     def conv2d(
-        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
+        self, inputs: int, outputs: int, kernel: Window, **options: Unpack[ConvOptions]
     ) -> nn.Module:
         """A convolution of images."""
 
@@ -80,7 +83,7 @@ class Layers(Protocol):
         self,
         inputs: int,
         outputs: int,
-        kernel: int,
+        kernel: Window,
         *,
         weights: First,
         **options: Unpack[ConvOptions],
@@ -97,7 +100,7 @@ class Layers(Protocol):
         """A 1x1 convolution of floats, of a shortcut."""
 
     def float_linear(self, inputs: int, outputs: int, *, weights: Float) -> nn.Module:
-        """A last linear layer on floats, with a bias."""
+        """A linear layer on floats, with a bias: the last one, or the first one on numbers."""
 
     def activation(self) -> nn.Module:
         """The nonlinearity that follows a batch-norm."""
@@ -147,7 +150,7 @@ class BinaryLayers:
         return BinaryConv1d(inputs, outputs, kernel, **options, **self.weights)
 
     def conv2d(
-        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
+        self, inputs: int, outputs: int, kernel: Window, **options: Unpack[ConvOptions]
     ) -> nn.Module:
         return BinaryConv2d(inputs, outputs, kernel, **options, **self.weights)
 
@@ -155,7 +158,7 @@ class BinaryLayers:
         self,
         inputs: int,
         outputs: int,
-        kernel: int,
+        kernel: Window,
         *,
         weights: First,
         **options: Unpack[ConvOptions],
@@ -199,7 +202,7 @@ class RealLayers:
         return nn.Conv1d(inputs, outputs, kernel, **_of_twin(options), bias=False)
 
     def conv2d(
-        self, inputs: int, outputs: int, kernel: int, **options: Unpack[ConvOptions]
+        self, inputs: int, outputs: int, kernel: Window, **options: Unpack[ConvOptions]
     ) -> nn.Module:
         return nn.Conv2d(inputs, outputs, kernel, **_of_twin(options), bias=False)
 
@@ -207,7 +210,7 @@ class RealLayers:
         self,
         inputs: int,
         outputs: int,
-        kernel: int,
+        kernel: Window,
         *,
         weights: First,
         **options: Unpack[ConvOptions],
@@ -235,11 +238,13 @@ def _of_twin(options: ConvOptions) -> dict[str, Any]:
 
 
 class Network(nn.Module):
-    """Base of all networks: images [N, C, H, W] or signals [N, C, L] float32 -> logits [N, K].
+    """Base of all networks: images [N, C, H, W], signals [N, C, L] or rows [N, F] to [N, K].
 
-    A subclass takes a `Layers` and its own JSON-able keyword arguments, among
-    them `channels`, `classes`, and `size` (of images: a number, or height and
-    width) or `length` (of signals):
+    Both are float32, and the answers logits, or numbers.
+
+    A subclass takes a `Layers` and its own JSON-able keyword arguments, among them `classes`, and
+    `channels` with `size` (of images: a number, or height and width) or `length` (of signals), or
+    `features` (of rows):
 
         class MyNet(Network, arch="my-net"):
             def __init__(self, layers, *, channels=1, size=8, classes=10): ...

@@ -43,13 +43,15 @@ def height_width(size: Size, *, least: int = 1, multiple: int = 1) -> tuple[int,
 
 
 def input_shape(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The shape of one input, (C, H, W) or (C, L), that a network's settings state.
+    """The shape of one input, (C, H, W), (C, L) or (F,), that a network's settings state.
 
-    They have `channels`, and `size` (images) or `length` (signals).
+    They have `channels`, and `size` (images) or `length` (signals); or `features` (rows).
 
     Raises:
         KeyError: they have not.
     """
+    if "features" in config:
+        return (config["features"],)
     if "length" in config:
         return config["channels"], config["length"]
     return config["channels"], *height_width(config["size"])
