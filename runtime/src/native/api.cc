@@ -168,7 +168,7 @@ SBN_API int sbn_context_run(sbn_context* context, int64_t batch) {
   for (size_t i = 0; i < graph.input_count; ++i) {
     if (context->inputs[i] || is_number(graph.inputs[i])) continue;
     Message text;
-    return failed(fail(text << "input '" << graph.edges[graph.inputs[i].edge].name << "' was not given"));
+    return failed(fail(text << "input " << graph.edges[graph.inputs[i].edge] << " was not given"));
   }
   if (failed(prepare(context, batch))) return 1;
   return failed(run(context, context->inputs));

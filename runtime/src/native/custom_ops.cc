@@ -208,7 +208,7 @@ Status* check_tensors(const CustomOp* op, const CustomCall& call) {
   for (size_t i = 0; i < node.input_count; ++i) {
     if (node.inputs[i] < 0) return fail(text << "an input is missing");
     if (call.values[node.inputs[i]].type == op->input_type(op, i)) continue;
-    return fail(text << "input '" << call.edges[node.inputs[i]].name << "' has another type than it needs");
+    return fail(text << "input " << call.edges[node.inputs[i]] << " has another type than it needs");
   }
   for (size_t i = 0; i < node.output_count; ++i) {
     if (node.outputs[i] < 0) return fail(text << "an output is missing");

@@ -311,7 +311,7 @@ Status* read_initializer(const Bytes& proto, Names* names, Graph* graph) {
 Status* take_default(Port* input, Edge* edge) {
   if (edge->origin != Origin::kConstant) return nullptr;
   Message text;
-  text << "input '" << edge->name << "'";
+  text << "input " << *edge;
   if (input->type != ElementType::kInt64 || input->rank != 0 ||
       edge->constant.type != ElementType::kInt64 || edge->constant.rank != 0) {
     return fail(text << " has a default, which only int64 numbers may");
@@ -337,7 +337,7 @@ Status* read_inputs_and_outputs(const Bytes& proto, Names* names, Graph* graph) 
     SBN_TRY(read_port(f.bytes(), names, input));
     Edge& edge = graph->edges[input->edge];
     Message text;
-    text << "input '" << edge.name << "'";
+    text << "input " << edge;
     if (edge.origin == Origin::kInput) return fail(text << " is there twice");
     SBN_TRY(take_default(input, &edge));
     edge.origin = Origin::kInput;
@@ -383,7 +383,7 @@ Status* mark_origins(Graph* graph) {
       Edge& edge = graph->edges[node.outputs[j]];
       Message text;
       if (edge.origin != Origin::kNone) {
-        return fail(text << node << ": its output '" << edge.name << "' is there already");
+        return fail(text << node << ": its output " << edge << " is there already");
       }
       edge.origin = constant ? Origin::kConstant : Origin::kComputed;
     }
@@ -398,7 +398,7 @@ Status* mark_origins(Graph* graph) {
   for (size_t i = 0; i < graph->output_count; ++i) {
     const Edge& edge = graph->edges[graph->outputs[i].edge];
     Message text;
-    if (edge.origin == Origin::kNone) return fail(text << "output '" << edge.name << "' is computed by no node");
+    if (edge.origin == Origin::kNone) return fail(text << "output " << edge << " is computed by no node");
   }
   return nullptr;
 }
@@ -482,6 +482,11 @@ const Attribute* Node::find(const char* attribute, Attribute::Kind kind) const {
     if (attributes[i].kind == kind && attributes[i].name == attribute) return attributes + i;
   }
   return nullptr;
+}
+
+Message& operator<<(Message& message, const Edge& edge) {
+  const Bytes name = {reinterpret_cast<const uint8_t*>(edge.name), strlen(edge.name)};
+  return message << "'" << name << "'";
 }
 
 Message& operator<<(Message& message, const Node& node) {

@@ -22,6 +22,9 @@ struct Edge {
   void* constant_memory;
 };
 
+// "'name'"
+Message& operator<<(Message& message, const Edge& edge);
+
 struct Attribute {
   enum Kind { kFloat = 1, kInt = 2, kString = 3, kTensor = 4, kInts = 7 };
 

@@ -191,7 +191,7 @@ Status* check_inputs(const Graph& graph) {
   for (size_t i = 0; i < graph.input_count; ++i) {
     const Port& input = graph.inputs[i];
     Message text;
-    text << "input '" << graph.edges[input.edge].name << "'";
+    text << "input " << graph.edges[input.edge];
     for (size_t j = 1; j < input.rank; ++j) {
       if (input.dims[j] < 0) return fail(text << " leaves another size open than the first");
     }
@@ -204,7 +204,7 @@ Status* check_node(const Graph& graph, const Value* values, const Node& node) {
   for (size_t i = 0; i < node.input_count; ++i) {
     const int32_t edge = node.inputs[i];
     if (edge < 0 || values[edge].type != ElementType::kUndefined) continue;
-    return fail(text << node << ": its input '" << graph.edges[edge].name << "' is not computed before");
+    return fail(text << node << ": its input " << graph.edges[edge] << " is not computed before");
   }
   return nullptr;
 }
