@@ -484,6 +484,11 @@ const Attribute* Node::find(const char* attribute, Attribute::Kind kind) const {
   return nullptr;
 }
 
+int64_t Node::integer(const char* attribute, int64_t otherwise) const {
+  const Attribute* found = find(attribute, Attribute::kInt);
+  return found ? found->integer : otherwise;
+}
+
 Message& operator<<(Message& message, const Edge& edge) {
   const Bytes name = {reinterpret_cast<const uint8_t*>(edge.name), strlen(edge.name)};
   return message << "'" << name << "'";
@@ -520,6 +525,41 @@ Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, v
   if (!parts.raw) return TypedData(*tensor, static_cast<char*>(tensor->data), bytes).read(proto);
   if (bytes) memcpy(tensor->data, parts.raw_data.data, bytes);
   return nullptr;
+}
+
+void fuse_transposes(Graph* graph) {
+  constexpr int64_t kLast[] = {0, 2, 3, 1};
+  const auto is_onnx = [](const Node& node, const char* op) { return node.domain == "" && node.op == op; };
+  const auto makes_last = [&](const Node& node) {
+    const Attribute* perm = node.find("perm", Attribute::kInts);
+    const bool fits = is_onnx(node, "Transpose") && node.input_count == 1 &&
+                      node.output_count == 1 && perm && perm->integer_count == 4;
+    return fits && memcmp(perm->integers, kLast, sizeof kLast) == 0;
+  };
+  size_t kept = 0;
+  for (size_t i = 0; i < graph->node_count; ++i) {
+    const Node node = graph->nodes[i];
+    Node* conv = nullptr;
+    if (makes_last(node) && node.inputs[0] >= 0 && !graph->edges[node.inputs[0]].is_output) {
+      for (size_t j = 0; j < kept; ++j) {
+        Node& other = graph->nodes[j];
+        if (is_onnx(other, "Conv") && other.output_count == 1 && other.outputs[0] == node.inputs[0]) conv = &other;
+      }
+    }
+    int64_t readers = 0;
+    for (size_t j = 0; conv && j < graph->node_count; ++j) {
+      // Nodes that were kept are there twice from here on; those count once.
+      if (j >= kept && j < i) continue;
+      for (size_t k = 0; k < graph->nodes[j].input_count; ++k) readers += graph->nodes[j].inputs[k] == node.inputs[0];
+    }
+    if (readers == 1) {
+      conv->outputs[0] = node.outputs[0];
+      conv->channels_last = true;
+    } else {
+      graph->nodes[kept++] = node;
+    }
+  }
+  graph->node_count = kept;
 }
 
 void Graph::release() {

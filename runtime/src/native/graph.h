@@ -44,9 +44,12 @@ struct Node {
   size_t input_count, output_count;
   Attribute* attributes;
   size_t attribute_count;
+  bool channels_last;  // of a Conv: whether it writes [N, H, W, C]
 
   // The attribute of that name and kind, or null.
   const Attribute* find(const char* attribute, Attribute::Kind kind) const;
+  // The value of an attribute that is an integer.
+  int64_t integer(const char* attribute, int64_t otherwise) const;
 };
 
 // "QuantizeLinear node 'name'"
@@ -86,6 +89,9 @@ struct Graph {
 
 // Reads a file. Texts and attributes of the graph lie in `file`, constants are copies.
 Status* read_graph(const Bytes& file, Graph* graph);
+
+// A Conv whose only reader makes its channels the last axis writes them so itself.
+void fuse_transposes(Graph* graph);
 
 // Reads a TensorProto into memory of its own, which free() gives back.
 Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, void** memory);

@@ -19,8 +19,10 @@ Size bytes_of(const Tensor& tensor) {
 
 bool is_number(const Port& input) { return input.type == ElementType::kInt64 && input.rank == 0; }
 
-Operands operands_of(const Context& context, const Step& step) {
-  return {*step.node, step.settings, context.values};
+Operands operands_of(const Context& context, size_t index) {
+  const Step& step = context.model->steps[index];
+  const Block& scratch = context.blocks[context.model->graph.edge_count + index];
+  return {*step.node, step.settings, context.values, &step.product, context.arena + scratch.offset};
 }
 
 bool is_view(const Step& step) { return step.onnx && !step.onnx->run; }
@@ -56,7 +58,7 @@ Status* begin_plan(Context* context, int64_t batch) {
 
 Status* plan_onnx(Context* context, size_t index) {
   const Step& step = context->model->steps[index];
-  const Operands operands = operands_of(*context, step);
+  const Operands operands = operands_of(*context, index);
   SBN_TRY(step.onnx->shape(operands));
   Value& y = operands.output();
   if (is_view(step)) {
@@ -83,16 +85,21 @@ Status* plan_step(Context* context, size_t index) {
   const Step& step = context->model->steps[index];
   const Node& node = *step.node;
   Block& scratch = context->blocks[context->model->graph.edge_count + index];
-  scratch = {};
+  const auto at = static_cast<int64_t>(index);
+  scratch = {0, at, at, 0};
   if (step.onnx) {
     SBN_TRY(plan_onnx(context, index));
+    if (step.onnx->scratch) {
+      const Size bytes = step.onnx->scratch(operands_of(*context, index));
+      if (!bytes.valid() || bytes.value() > kMostBytes) return operands_of(*context, index).invalid("it is too large");
+      scratch.bytes = bytes.value();
+    }
   } else {
     CustomCall call = call_of(context, index);
     call.planning = true;
     call.read = context->read;
     SBN_TRY(call_custom(step.custom, step.kernel, &call));
-    const auto at = static_cast<int64_t>(index);
-    scratch = {call.scratch_bytes, at, at, 0};
+    scratch.bytes = call.scratch_bytes;
   }
   for (size_t i = 0; i < node.output_count; ++i) {
     if (node.outputs[i] < 0) continue;
@@ -226,15 +233,20 @@ Status* prepare_step(Model* model, Context* context, size_t index) {
   Step* step = model->steps + index;
   step->node = &node;
   SBN_TRY(check_node(model->graph, context->values, node));
+  Message text;
+  text << node << ": ";
   if (node.domain == "" || node.domain == "ai.onnx") {
     SBN_TRY(prepare_onnx(node, step));
     for (size_t i = 0; i < node.input_count; ++i) {
-      if (node.inputs[i] >= 0) context->read[node.inputs[i]] = true;
+      const int32_t edge = node.inputs[i];
+      if (edge < 0) continue;
+      const bool packed = step->onnx->pack && i > 0;
+      context->read[edge] |= !packed;
+      if (!packed || model->graph.edges[edge].origin == Origin::kConstant) continue;
+      return fail(text << "input " << model->graph.edges[edge] << " must be constant");
     }
     return nullptr;
   }
-  Message text;
-  text << node << ": ";
   if (!(node.domain == ort::kDomain)) return fail(text << "operators of this domain are not supported");
   step->custom = custom_op(node.op);
   if (!step->custom) return fail(text << "there is no such operator in this version");
@@ -263,6 +275,10 @@ Status* prepare_steps(Model* model, Context* context) {
   for (size_t i = 0; i < graph.node_count; ++i) {
     SBN_TRY(prepare_step(model, context, i));
     SBN_TRY(plan_step(context, i));
+    Step& step = model->steps[i];
+    if (step.onnx && step.onnx->pack) {
+      SBN_TRY(step.onnx->pack(operands_of(*context, i), &graph.pool, &step.product));
+    }
   }
   SBN_TRY(end_plan(context, 1));
   for (size_t i = 0; i < graph.output_count; ++i) {
@@ -298,6 +314,7 @@ void Context::release() {
 Status* load_model(const Bytes& file, Model* model) {
   SBN_TRY(read_graph(file, &model->graph));
   Graph& graph = model->graph;
+  fuse_transposes(&graph);
   SBN_TRY(check_inputs(graph));
   SBN_TRY(graph.pool.array(graph.node_count, &model->steps));
   SBN_TRY(graph.pool.array(graph.input_count, &model->sets_sizes));
@@ -378,10 +395,10 @@ Status* run(Context* context, const void* const* inputs) {
       call.scratch_bytes = scratch.bytes;
       SBN_TRY(call_custom(step.custom, step.kernel, &call));
     } else if (is_view(step)) {
-      const Operands operands = operands_of(*context, step);
+      const Operands operands = operands_of(*context, i);
       operands.output().data = operands.input(0).data;
     } else if (!context->known[i]) {
-      step.onnx->run(operands_of(*context, step));
+      step.onnx->run(operands_of(*context, i));
     }
   }
   return nullptr;

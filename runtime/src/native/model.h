@@ -12,6 +12,7 @@ struct Step {
   const Node* node;
   const OnnxOp* onnx;
   Settings settings;
+  PackedProduct product;
   const ort::CustomOp* custom;
   void* kernel;
 };

@@ -13,11 +13,6 @@ constexpr size_t kMaxRank = ort::kMaxRank;
 
 int64_t count(const Tensor& tensor) { return tensor.count(0, tensor.rank); }
 
-int64_t integer_of(const Node& node, const char* name, int64_t otherwise) {
-  const Attribute* found = node.find(name, Attribute::kInt);
-  return found ? found->integer : otherwise;
-}
-
 Status* no_settings(const Node&, Settings*) { return nullptr; }
 
 Status* set_same(const Operands& o) {
@@ -42,16 +37,12 @@ bool is_list(const Operands& o, size_t i, int64_t most) {
   return list.type == ElementType::kInt64 && list.rank == 1 && list.data && list.dims[0] <= most;
 }
 
-bool is_float(const Operands& o, size_t i) {
-  return o.has(i) && o.input(i).type == ElementType::kFloat;
-}
-
 Status* too_many_dimensions(const Operands& o) { return o.invalid("a tensor would have more than 8 dimensions"); }
 
 // --- Another view of the same elements ---
 
 Status* reshape_create(const Node& node, Settings* s) {
-  s->list[0] = integer_of(node, "allowzero", 0);
+  s->list[0] = node.integer("allowzero", 0);
   return nullptr;
 }
 
@@ -103,7 +94,7 @@ Status* unsqueeze_shape(const Operands& o) {
 // --- Copies ---
 
 Status* concat_create(const Node& node, Settings* s) {
-  s->list[0] = integer_of(node, "axis", INT64_MIN);
+  s->list[0] = node.integer("axis", INT64_MIN);
   return nullptr;
 }
 
@@ -336,161 +327,11 @@ void pad_run(const Operands& o) {
   }
 }
 
-// --- Sums ---
-
-// Conv in two dimensions. A sum begins with the bias; then come the products, by channel, row and
-// column of the kernel, each rounded before it is added.
-enum ConvSetting { kStrides = 0, kDilations = 2, kPads = 4, kGroup = 8 };
-
-Status* conv_create(const Node& node, Settings* s) {
-  const auto read = [&](const char* name, size_t wanted, int64_t otherwise, int64_t least, size_t to) {
-    const Attribute* found = node.find(name, Attribute::kInts);
-    if (found && found->integer_count != wanted) return false;
-    for (size_t i = 0; i < wanted; ++i) {
-      const int64_t value = found ? found->integers[i] : otherwise;
-      if (value < least || value > 1 << 15) return false;
-      s->list[to + i] = value;
-    }
-    return true;
-  };
-  s->list[kGroup] = integer_of(node, "group", 1);
-  const Attribute* automatic = node.find("auto_pad", Attribute::kString);
-  const bool fits = read("strides", 2, 1, 1, kStrides) && read("dilations", 2, 1, 1, kDilations) &&
-                    read("pads", 4, 0, 0, kPads) && s->list[kGroup] >= 1 &&
-                    (!automatic || automatic->bytes == "NOTSET");
-  if (fits) return nullptr;
-  Message text;
-  return fail(text << node << ": its strides, dilations, pads, group or auto_pad are not supported");
-}
-
-Status* conv_shape(const Operands& o) {
-  const Value& x = o.input(0);
-  const Value& w = o.input(1);
-  Value& y = o.output();
-  if (!is_float(o, 0) || !is_float(o, 1) || x.rank != 4 || w.rank != 4) {
-    return o.invalid("only float32 in two dimensions is supported");
-  }
-  const int64_t* s = o.settings.list;
-  const int64_t outputs = w.dims[0];
-  if (outputs % s[kGroup] || x.dims[1] % s[kGroup] || w.dims[1] != x.dims[1] / s[kGroup]) {
-    return o.invalid("its weights and input have different channels");
-  }
-  if (o.has(2) && (!is_float(o, 2) || o.input(2).rank != 1 || o.input(2).dims[0] != outputs)) {
-    return o.invalid("its bias must be one float32 for each output channel");
-  }
-  y.type = ElementType::kFloat;
-  y.rank = 4;
-  y.dims[0] = x.dims[0], y.dims[1] = outputs;
-  for (size_t i = 0; i < 2; ++i) {
-    const int64_t size = x.dims[2 + i], kernel = w.dims[2 + i];
-    const Size reach = Size(kernel - 1) * s[kDilations + i] + 1;
-    const Size padded = Size(size) + s[kPads + i] + s[kPads + 2 + i];
-    if (kernel < 1 || !reach.valid() || !padded.valid() || reach.value() > padded.value()) {
-      return o.invalid("the kernel does not fit into the padded input");
-    }
-    y.dims[2 + i] = (padded.value() - reach.value()) / s[kStrides + i] + 1;
-  }
-  return nullptr;
-}
-
-// The outputs along one axis that tap `tap` of the kernel reads inside the input for.
-Range outputs_inside(const Operands& o, size_t axis, int64_t tap) {
-  const int64_t* s = o.settings.list;
-  const int64_t stride = s[kStrides + axis];
-  const int64_t first = tap * s[kDilations + axis] - s[kPads + axis];
-  const int64_t size = o.input(0).dims[2 + axis], outputs = o.output().dims[2 + axis];
-  const int64_t begin = first < 0 ? div_up(-first, stride) : 0;
-  const int64_t end = first < size ? min(div_up(size - first, stride), outputs) : 0;
-  return {begin, max(begin, end)};
-}
-
-void conv_run(const Operands& o) {
-  const Value& x = o.input(0);
-  const Value& w = o.input(1);
-  const Value& y = o.output();
-  const int64_t* s = o.settings.list;
-  const int64_t channels = w.dims[1], kernel_h = w.dims[2], kernel_w = w.dims[3];
-  const int64_t width = x.dims[3], out_w = y.dims[3];
-  const int64_t image = x.dims[2] * width, plane = y.dims[2] * out_w;
-  const int64_t group_outputs = y.dims[1] / s[kGroup];
-  const float* bias = o.has(2) ? o.in<float>(2) : nullptr;
-  const auto tap = [&](const float* from, float* to, float factor, int64_t i, int64_t j) {
-    const Range rows = outputs_inside(o, 0, i), columns = outputs_inside(o, 1, j);
-    const int64_t stride = s[kStrides + 1];
-    for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const int64_t top = row * s[kStrides] + i * s[kDilations] - s[kPads];
-      const float* line = from + top * width + j * s[kDilations + 1] - s[kPads + 1];
-      float* sums = to + row * out_w;
-      if (stride == 1) {
-        for (int64_t c = columns.begin; c < columns.end; ++c) sums[c] += factor * line[c];
-      } else {
-        for (int64_t c = columns.begin; c < columns.end; ++c) sums[c] += factor * line[c * stride];
-      }
-    }
-  };
-  for (int64_t at = 0; at < y.dims[0] * y.dims[1]; ++at) {
-    const int64_t output = at % y.dims[1];
-    const int64_t first = at / y.dims[1] * x.dims[1] + output / group_outputs * channels;
-    const float* factors = o.in<float>(1) + output * channels * kernel_h * kernel_w;
-    float* to = o.out<float>() + at * plane;
-    for (int64_t i = 0; i < plane; ++i) to[i] = bias ? bias[output] : 0.0f;
-    for (int64_t c = 0; c < channels; ++c) {
-      const float* from = o.in<float>(0) + (first + c) * image;
-      for (int64_t i = 0; i < kernel_h; ++i) {
-        for (int64_t j = 0; j < kernel_w; ++j) tap(from, to, *factors++, i, j);
-      }
-    }
-  }
-}
-
-// Gemm: Y = A B + C. A sum begins with the bias; then come the products in order, each rounded
-// before it is added.
-Status* gemm_create(const Node& node, Settings*) {
-  const auto is_one = [&](const char* name) {
-    const Attribute* found = node.find(name, Attribute::kFloat);
-    return !found || found->number == 1.0f;
-  };
-  const bool plain = integer_of(node, "transA", 0) == 0 && integer_of(node, "transB", 0) == 0;
-  if (plain && is_one("alpha") && is_one("beta")) return nullptr;
-  Message text;
-  return fail(text << node << ": only alpha = beta = 1 without transposition is supported");
-}
-
-Status* gemm_shape(const Operands& o) {
-  const Value& a = o.input(0);
-  const Value& b = o.input(1);
-  Value& y = o.output();
-  const bool floats = is_float(o, 0) && is_float(o, 1) && (!o.has(2) || is_float(o, 2));
-  if (!floats || a.rank != 2 || b.rank != 2 || a.dims[1] != b.dims[0]) {
-    return o.invalid("its inputs must be float32 matrices that fit each other");
-  }
-  const bool vector = !o.has(2) || (o.input(2).rank == 1 && o.input(2).dims[0] == b.dims[1]);
-  if (!vector) return o.invalid("its third input must be a vector, one number for each column");
-  y.type = ElementType::kFloat;
-  y.rank = 2;
-  y.dims[0] = a.dims[0], y.dims[1] = b.dims[1];
-  return nullptr;
-}
-
-void gemm_run(const Operands& o) {
-  const Value& a = o.input(0);
-  const Value& y = o.output();
-  const int64_t terms = a.dims[1], columns = y.dims[1];
-  for (int64_t row = 0; row < y.dims[0]; ++row) {
-    const float* factors = o.in<float>(0) + row * terms;
-    float* to = o.out<float>() + row * columns;
-    for (int64_t i = 0; i < columns; ++i) to[i] = o.has(2) ? o.in<float>(2)[i] : 0.0f;
-    const float* from = o.in<float>(1);
-    for (int64_t k = 0; k < terms; ++k, from += columns) {
-      const float factor = factors[k];
-      for (int64_t i = 0; i < columns; ++i) to[i] += factor * from[i];
-    }
-  }
-}
+// --- Means ---
 
 // The mean over axes: the sum in order, begun with 0, divided by the number of elements.
 Status* mean_create(const Node& node, Settings* s) {
-  s->list[0] = integer_of(node, "keepdims", 1);
+  s->list[0] = node.integer("keepdims", 1);
   return nullptr;
 }
 
@@ -509,7 +350,7 @@ bool mean_axes(const Operands& o, uint32_t* axes) {
 Status* mean_shape(const Operands& o) {
   const Value& x = o.input(0);
   Value& y = o.output();
-  if (!is_float(o, 0)) return o.invalid("only float32 is supported");
+  if (!o.is_float(0)) return o.invalid("only float32 is supported");
   uint32_t axes = 0;
   if (!mean_axes(o, &axes)) return o.invalid("its axes must be known and valid");
   y.type = x.type;
@@ -547,12 +388,12 @@ void mean_run(const Operands& o) {
 
 // Softmax: e^(x - largest), divided by the sum of all in order.
 Status* softmax_create(const Node& node, Settings* s) {
-  s->list[0] = integer_of(node, "axis", -1);
+  s->list[0] = node.integer("axis", -1);
   return nullptr;
 }
 
 Status* softmax_shape(const Operands& o) {
-  if (!is_float(o, 0)) return o.invalid("only float32 is supported");
+  if (!o.is_float(0)) return o.invalid("only float32 is supported");
   int64_t axis = o.settings.list[0];
   if (!axis_in(&axis, o.input(0).rank)) return o.invalid("its axis is not valid");
   return set_same(o);
@@ -581,7 +422,7 @@ void softmax_run(const Operands& o) {
 Status* quantize_shape(const Operands& o) {
   const auto number = [&](size_t i) { return o.has(i) && o.input(i).rank == 0; };
   const bool given = number(1) && (!o.has(2) || number(2));
-  if (!is_float(o, 0) || !is_float(o, 1) || !given) {
+  if (!o.is_float(0) || !o.is_float(1) || !given) {
     return o.invalid("only float32 with one scale and one zero point is supported");
   }
   SBN_TRY(set_same(o));
@@ -617,8 +458,6 @@ constexpr size_t kAny = SIZE_MAX;
 
 constexpr OnnxOp kOps[] = {
     {"Concat", 1, kAny, concat_create, concat_shape, concat_run},
-    {"Conv", 2, 3, conv_create, conv_shape, conv_run},
-    {"Gemm", 2, 3, gemm_create, gemm_shape, gemm_run},
     {"Pad", 2, 4, pad_create, pad_shape, pad_run},
     {"QuantizeLinear", 2, 3, no_settings, quantize_shape, quantize_run},
     {"ReduceMean", 2, 2, mean_create, mean_shape, mean_run},
@@ -640,7 +479,7 @@ const OnnxOp* onnx_op(const Bytes& name) {
   for (const OnnxOp& op : kOps) {
     if (name == op.name) return &op;
   }
-  return nullptr;
+  return name == kConv.name ? &kConv : name == kGemm.name ? &kGemm : nullptr;
 }
 
 }  // namespace sbn::native
