@@ -446,10 +446,13 @@ void bench_window(benchmark::State& state, const KernelRow& row, int64_t size, i
 void bench_float_product(benchmark::State& state, const KernelRow& row, int64_t rows,
                          FloatProductShape s) {
   const auto* kernel = static_cast<const FloatProductKernel*>(row.kernel);
-  const auto floats = [](int64_t count) { return std::vector<float>(static_cast<size_t>(count), 1); };
+  const auto floats = [](int64_t count) {
+    return std::vector<float>(static_cast<size_t>(count), 1);
+  };
   const std::vector<float> x = floats(rows * s.terms), w = floats(s.terms * s.columns);
   const std::vector<float> bias = floats(s.columns);
-  std::vector<float> packed = floats(float_product_bytes(*kernel, s) / 4), y = floats(rows * s.columns);
+  std::vector<float> packed = floats(float_product_bytes(*kernel, s) / 4);
+  std::vector<float> y = floats(rows * s.columns);
   float_product_pack(*kernel, s, w.data(), s.columns, 1, packed.data());
   const auto call = [&] {
     kernel->run(s, x.data(), s.terms, packed.data(), bias.data(), y.data(), s.columns, rows);

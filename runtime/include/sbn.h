@@ -66,7 +66,15 @@ typedef struct sbn_model sbn_model;
 typedef struct sbn_context sbn_context;
 
 /* Types of elements; the numbers are those of ONNX. */
-enum { SBN_FLOAT32 = 1, SBN_UINT8 = 2, SBN_INT8 = 3, SBN_INT16 = 5, SBN_INT32 = 6, SBN_INT64 = 7, SBN_UINT64 = 13 };
+enum {
+  SBN_FLOAT32 = 1,
+  SBN_UINT8 = 2,
+  SBN_INT8 = 3,
+  SBN_INT16 = 5,
+  SBN_INT32 = 6,
+  SBN_INT64 = 7,
+  SBN_UINT64 = 13
+};
 enum { SBN_MAX_RANK = 8 };
 
 /* What an input or output is. A size that is left open, which is that of the batch, is -1. */
@@ -83,7 +91,7 @@ sbn_model* sbn_model_load(const void* data, size_t size);
 sbn_model* sbn_model_open(const char* path);
 void sbn_model_free(sbn_model* model);
 
-/* How many inputs and outputs there are, and what each of them is: 0, or 1 where there is no such. */
+/* How many inputs and outputs there are, and what each is: 0, or 1 where there is no such. */
 size_t sbn_model_inputs(const sbn_model* model);
 size_t sbn_model_outputs(const sbn_model* model);
 int sbn_model_input(const sbn_model* model, size_t index, sbn_tensor* tensor);
@@ -103,7 +111,7 @@ void sbn_context_free(sbn_context* context);
 int sbn_context_set_input(sbn_context* context, size_t index, const void* data);
 
 /* Sets an input that is an int64 number, such as the seed of noise. It keeps its value; without
- * this it is the file's default. Returns 0, or 1 where there is no such input. */
+ * this it is the file's default, where there is one. Returns 0, or 1 where there is no such. */
 int sbn_context_set_number(sbn_context* context, size_t index, int64_t number);
 
 /* Runs a batch of so many images. Memory is allocated when a context runs for the first time, or

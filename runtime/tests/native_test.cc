@@ -131,10 +131,10 @@ class Runner {
 
  private:
   static size_t bytes_of(const sbn_tensor& tensor, int64_t batch) {
-    int64_t bytes = tensor.type == SBN_UINT8 || tensor.type == SBN_INT8      ? 1
-                    : tensor.type == SBN_INT16                               ? 2
+    int64_t bytes = tensor.type == SBN_UINT8 || tensor.type == SBN_INT8     ? 1
+                    : tensor.type == SBN_INT16                              ? 2
                     : tensor.type == SBN_INT64 || tensor.type == SBN_UINT64 ? 8
-                                                                             : 4;
+                                                                            : 4;
     for (int32_t i = 0; i < tensor.rank; ++i) {
       if (__builtin_mul_overflow(bytes, tensor.shape[i] < 0 ? batch : tensor.shape[i], &bytes)) {
         return SIZE_MAX;

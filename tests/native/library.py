@@ -34,15 +34,16 @@ class _Tensor(ctypes.Structure):
         return self.shape[: self.rank]
 
 
+def path_of(name: str) -> Path:
+    """A library that `make .venv/stamps/dev` left, which installs it nowhere."""
+    path = ROOT / f"build/wheel-{platform.machine()}" / name
+    assert path.is_file(), f"{path} is missing. Type: make .venv/stamps/dev"
+    return path
+
+
 @cache
 def library() -> ctypes.CDLL:
-    """The library that the build of the installed package left."""
-    path = ROOT / f"build/wheel-{platform.machine()}/libsbn_native.so"
-    return bind(path)
-
-
-def bind(path: Path) -> ctypes.CDLL:
-    found = ctypes.CDLL(str(path))
+    found = ctypes.CDLL(str(path_of("libsbn_native.so")))
     for name in ("sbn_model_load", "sbn_model_open", "sbn_context_new", "sbn_context_output"):
         getattr(found, name).restype = ctypes.c_void_p
     for name in ("sbn_last_error", "sbn_model_metadata", "sbn_isa", "sbn_version"):

@@ -11,7 +11,7 @@
 
 struct sbn_model : sbn::native::Model {};
 struct sbn_context : sbn::native::Context {
-  const void** inputs;
+  const void** inputs;  // by input; of a number anything but null where there is one
 };
 
 namespace {
@@ -134,6 +134,9 @@ SBN_API sbn_context* sbn_context_new(const sbn_model* model) {
   Status* failure = out_of_memory();
   if (context) failure = create_context(*model, context);
   if (!failure) failure = context->pool.array(model->graph.input_count, &context->inputs);
+  for (size_t i = 0; !failure && i < model->graph.input_count; ++i) {
+    if (model->graph.inputs[i].has_default) context->inputs[i] = context->numbers + i;
+  }
   if (!failed(failure)) return context;
   sbn_context_free(context);
   return nullptr;
@@ -160,21 +163,25 @@ SBN_API int sbn_context_set_number(sbn_context* context, size_t index, int64_t n
     return failed("there is no such input of a number");
   }
   set_number(context, index, number);
+  context->inputs[index] = context->numbers + index;
   return 0;
 }
 
 SBN_API int sbn_context_run(sbn_context* context, int64_t batch) {
   const Graph& graph = context->model->graph;
   for (size_t i = 0; i < graph.input_count; ++i) {
-    if (context->inputs[i] || is_number(graph.inputs[i])) continue;
+    if (context->inputs[i]) continue;
     Message text;
     return failed(fail(text << "input " << graph.edges[graph.inputs[i].edge] << " was not given"));
   }
   if (failed(prepare(context, batch))) return 1;
-  return failed(run(context, context->inputs));
+  if (!failed(run(context, context->inputs))) return 0;
+  context->batch = 0;  // there are no outputs
+  return 1;
 }
 
-SBN_API const void* sbn_context_output(const sbn_context* context, size_t index, sbn_tensor* tensor) {
+SBN_API const void* sbn_context_output(const sbn_context* context, size_t index,
+                                       sbn_tensor* tensor) {
   const Graph& graph = context->model->graph;
   if (index >= graph.output_count || context->batch == 0) {
     failed(context->batch ? "there is no such output" : "nothing was run");

@@ -72,7 +72,8 @@ Status* AllocatorAlloc(Allocator*, size_t size, void** memory) {
     *memory = call->scratch;
     return nullptr;
   }
-  if (call && call->planning) call->scratch_bytes = max(call->scratch_bytes, static_cast<int64_t>(size));
+  if (call && call->planning)
+    call->scratch_bytes = max(call->scratch_bytes, static_cast<int64_t>(size));
   *memory = malloc(size);
   return nullptr;
 }
@@ -96,8 +97,8 @@ Status* KernelInfoGetAttribute_int64(const KernelInfo* info, const char* name, i
   *value = found->integer;
   return nullptr;
 }
-Status* KernelInfoGetAttributeArray_int64(const KernelInfo* info, const char* name,
-                                          int64_t* values, size_t* count) {
+Status* KernelInfoGetAttributeArray_int64(const KernelInfo* info, const char* name, int64_t* values,
+                                          size_t* count) {
   const Attribute* found = find(info, name, Attribute::kInts);
   if (!found) return fail("there is no such list");
   if (values && *count < found->integer_count) return fail("the list is longer");
@@ -152,7 +153,7 @@ Status* KernelContext_ParallelFor(const KernelContext*, ParallelBody body, size_
   return nullptr;
 }
 
-// Filled when the library is loaded: there is no code that runs then.
+// Functions by the slots of ort/abi.h.
 struct Table {
   void (*slots[kSlots])();
 };
@@ -191,7 +192,7 @@ Table make_table() {
   return table;
 }
 
-// Dynamic initialisation of a plain array, without a guard: the library's threads begin after it.
+// Made when the library is loaded.
 const Table g_table = make_table();
 
 // Numbers and types of tensors, which onnxruntime checks for the operators.
@@ -208,7 +209,8 @@ Status* check_tensors(const CustomOp* op, const CustomCall& call) {
   for (size_t i = 0; i < node.input_count; ++i) {
     if (node.inputs[i] < 0) return fail(text << "an input is missing");
     if (call.values[node.inputs[i]].type == op->input_type(op, i)) continue;
-    return fail(text << "input " << call.edges[node.inputs[i]] << " has another type than it needs");
+    return fail(text << "input " << call.edges[node.inputs[i]]
+                     << " has another type than it needs");
   }
   for (size_t i = 0; i < node.output_count; ++i) {
     if (node.outputs[i] < 0) return fail(text << "an output is missing");

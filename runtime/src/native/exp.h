@@ -23,7 +23,9 @@ SBN_INLINE float exp_of_negative(float x) {
   sum = sum * r + 1.0;
   // The lowest bits of `shifted` are the power of two, in two's complement.
   const uint64_t power = load<uint64_t>(&shifted) << 52;
-  const double scale = [](uint64_t bits) { return load<double>(&bits); }(power + (uint64_t{1023} << 52));
+  const double scale = [](uint64_t bits) {
+    return load<double>(&bits);
+  }(power + (uint64_t{1023} << 52));
   const float result = static_cast<float>(sum * scale);
   return x < -87.0f ? 0.0f : result;
 }

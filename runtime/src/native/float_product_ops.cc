@@ -51,7 +51,8 @@ Status* conv_create(const Node& node, Settings* s) {
                     (!automatic || automatic->bytes == "NOTSET");
   if (fits) return nullptr;
   Message text;
-  return fail(text << node << ": its strides, dilations, pads, group or auto_pad are not supported");
+  return fail(text << node
+                   << ": its strides, dilations, pads, group or auto_pad are not supported");
 }
 
 Status* conv_shape(const Operands& o) {

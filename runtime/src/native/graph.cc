@@ -112,7 +112,10 @@ Status* read_parts(const Bytes& proto, TensorParts* parts) {
 class TypedData {
  public:
   TypedData(const Tensor& tensor, char* to, size_t bytes)
-      : type_(tensor.type), size_(static_cast<size_t>(bytes_of(tensor.type))), at_(to), end_(to + bytes) {}
+      : type_(tensor.type),
+        size_(static_cast<size_t>(bytes_of(tensor.type))),
+        at_(to),
+        end_(to + bytes) {}
 
   Status* read(const Bytes& proto) {
     SBN_TRY(each_field(proto, "a tensor", [&](const Fields& f) -> Status* {
@@ -227,7 +230,14 @@ Status* read_attribute(const Bytes& proto, Pool* pool, Attribute* to) {
   });
 }
 
-enum NodeField : uint32_t { kNodeInput = 1, kNodeOutput = 2, kNodeName = 3, kOpType = 4, kAttribute = 5, kNodeDomain = 7 };
+enum NodeField : uint32_t {
+  kNodeInput = 1,
+  kNodeOutput = 2,
+  kNodeName = 3,
+  kOpType = 4,
+  kAttribute = 5,
+  kNodeDomain = 7
+};
 
 Status* read_node(const Bytes& proto, Names* names, Pool* pool, Node* to) {
   SBN_TRY(pool->array(count_of(proto, kNodeInput, Fields::kBytes), &to->inputs));
@@ -339,6 +349,7 @@ Status* read_inputs_and_outputs(const Bytes& proto, Names* names, Graph* graph) 
     Message text;
     text << "input " << edge;
     if (edge.origin == Origin::kInput) return fail(text << " is there twice");
+    input->default_number = 1;
     SBN_TRY(take_default(input, &edge));
     edge.origin = Origin::kInput;
     return bytes_of(input->type) ? nullptr : fail(text << " has a type that is not supported");
@@ -357,7 +368,8 @@ Status* read_constant_node(const Node& node, Edge* edge) {
   const Attribute* integers = node.find("value_ints", Attribute::kInts);
   const Attribute* integer = node.find("value_int", Attribute::kInt);
   const Attribute* number = node.find("value_float", Attribute::kFloat);
-  if (!integers && !integer && !number) return fail(what << " has a value of a kind that is not supported");
+  if (!integers && !integer && !number)
+    return fail(what << " has a value of a kind that is not supported");
   Tensor& tensor = edge->constant;
   tensor.type = number ? ElementType::kFloat : ElementType::kInt64;
   tensor.rank = integers ? 1 : 0;
@@ -398,7 +410,8 @@ Status* mark_origins(Graph* graph) {
   for (size_t i = 0; i < graph->output_count; ++i) {
     const Edge& edge = graph->edges[graph->outputs[i].edge];
     Message text;
-    if (edge.origin == Origin::kNone) return fail(text << "output " << edge << " is computed by no node");
+    if (edge.origin == Origin::kNone)
+      return fail(text << "output " << edge << " is computed by no node");
   }
   return nullptr;
 }
@@ -408,7 +421,8 @@ Status* read_graph_proto(const Bytes& proto, Graph* graph) {
   const size_t inputs = count_of(proto, kInput, Fields::kBytes);
   const size_t outputs = count_of(proto, kOutput, Fields::kBytes);
   if (nodes > kMostNodes) return fail("the file has more than 16384 nodes");
-  if (inputs > kMostPorts || outputs > kMostPorts) return fail("the file has more than 1024 inputs or outputs");
+  if (inputs > kMostPorts || outputs > kMostPorts)
+    return fail("the file has more than 1024 inputs or outputs");
   size_t edges = inputs + outputs + count_of(proto, kInitializer, Fields::kBytes);
   SBN_TRY(each_field(proto, "the graph", [&](const Fields& f) -> Status* {
     if (!f.is(kNode, Fields::kBytes)) return nullptr;
@@ -521,7 +535,8 @@ Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, v
   if (!given) return out_of_memory();
   *memory = given;
   *tensor = parts.tensor;
-  tensor->data = reinterpret_cast<void*>(align_up(reinterpret_cast<uintptr_t>(given), kScratchAlignment));
+  tensor->data =
+      reinterpret_cast<void*>(align_up(reinterpret_cast<uintptr_t>(given), kScratchAlignment));
   if (!parts.raw) return TypedData(*tensor, static_cast<char*>(tensor->data), bytes).read(proto);
   if (bytes) memcpy(tensor->data, parts.raw_data.data, bytes);
   return nullptr;
@@ -529,7 +544,9 @@ Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, v
 
 void fuse_transposes(Graph* graph) {
   constexpr int64_t kLast[] = {0, 2, 3, 1};
-  const auto is_onnx = [](const Node& node, const char* op) { return node.domain == "" && node.op == op; };
+  const auto is_onnx = [](const Node& node, const char* op) {
+    return node.domain == "" && node.op == op;
+  };
   const auto makes_last = [&](const Node& node) {
     const Attribute* perm = node.find("perm", Attribute::kInts);
     const bool fits = is_onnx(node, "Transpose") && node.input_count == 1 &&
@@ -543,14 +560,16 @@ void fuse_transposes(Graph* graph) {
     if (makes_last(node) && node.inputs[0] >= 0 && !graph->edges[node.inputs[0]].is_output) {
       for (size_t j = 0; j < kept; ++j) {
         Node& other = graph->nodes[j];
-        if (is_onnx(other, "Conv") && other.output_count == 1 && other.outputs[0] == node.inputs[0]) conv = &other;
+        if (is_onnx(other, "Conv") && other.output_count == 1 && other.outputs[0] == node.inputs[0])
+          conv = &other;
       }
     }
     int64_t readers = 0;
     for (size_t j = 0; conv && j < graph->node_count; ++j) {
       // Nodes that were kept are there twice from here on; those count once.
       if (j >= kept && j < i) continue;
-      for (size_t k = 0; k < graph->nodes[j].input_count; ++k) readers += graph->nodes[j].inputs[k] == node.inputs[0];
+      for (size_t k = 0; k < graph->nodes[j].input_count; ++k)
+        readers += graph->nodes[j].inputs[k] == node.inputs[0];
     }
     if (readers == 1) {
       conv->outputs[0] = node.outputs[0];

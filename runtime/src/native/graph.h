@@ -18,7 +18,7 @@ struct Edge {
   const char* name;
   Origin origin;
   bool is_output;
-  Tensor constant;     // where that is its origin; its memory is freed by free_data
+  Tensor constant;  // where that is its origin; its memory is freed by free_data
   void* constant_memory;
 };
 
@@ -62,7 +62,7 @@ struct Port {
   size_t rank;
   int64_t dims[ort::kMaxRank];  // -1 where a size is open
   bool has_default;             // of an input: a number
-  int64_t default_number;
+  int64_t default_number;       // 1 where there is none: what a model is loaded with
 };
 
 struct MetadataEntry {

@@ -50,7 +50,8 @@ Status* begin_plan(Context* context, int64_t batch) {
     Value& value = context->values[input.edge];
     value.type = input.type;
     value.rank = input.rank;
-    for (size_t j = 0; j < input.rank; ++j) value.dims[j] = input.dims[j] < 0 ? batch : input.dims[j];
+    for (size_t j = 0; j < input.rank; ++j)
+      value.dims[j] = input.dims[j] < 0 ? batch : input.dims[j];
     if (is_number(input)) value.data = context->numbers + i;
   }
   return nullptr;
@@ -91,7 +92,8 @@ Status* plan_step(Context* context, size_t index) {
     SBN_TRY(plan_onnx(context, index));
     if (step.onnx->scratch) {
       const Size bytes = step.onnx->scratch(operands_of(*context, index));
-      if (!bytes.valid() || bytes.value() > kMostBytes) return operands_of(*context, index).invalid("it is too large");
+      if (!bytes.valid() || bytes.value() > kMostBytes)
+        return operands_of(*context, index).invalid("it is too large");
       scratch.bytes = bytes.value();
     }
   } else {
@@ -132,7 +134,8 @@ Status* find_lifetimes(Context* context) {
       const Value& value = context->values[edge];
       if (is_view(step)) owner[edge] = owner[node.inputs[0]];
       if (is_view(step) || value.data) continue;
-      context->blocks[edge] = {bytes_of(value).value(), static_cast<int64_t>(i), static_cast<int64_t>(i), 0};
+      context->blocks[edge] = {bytes_of(value).value(), static_cast<int64_t>(i),
+                               static_cast<int64_t>(i), 0};
     }
     for (size_t j = 0; j < node.input_count; ++j) {
       if (node.inputs[j] < 0) continue;
@@ -140,7 +143,8 @@ Status* find_lifetimes(Context* context) {
       block.last = max(block.last, static_cast<int64_t>(i));
     }
   }
-  for (size_t i = 0; i < graph.output_count; ++i) context->blocks[owner[graph.outputs[i].edge]].last = last;
+  for (size_t i = 0; i < graph.output_count; ++i)
+    context->blocks[owner[graph.outputs[i].edge]].last = last;
   temporary.release();
   return nullptr;
 }
@@ -152,7 +156,8 @@ Status* place_blocks(Context* context) {
   int64_t count = 0;
   for (size_t i = 0; i < graph.edge_count + graph.node_count; ++i) {
     Block& block = blocks[i];
-    block.bytes = static_cast<int64_t>(align_up(static_cast<size_t>(block.bytes), kScratchAlignment));
+    block.bytes =
+        static_cast<int64_t>(align_up(static_cast<size_t>(block.bytes), kScratchAlignment));
     if (block.bytes == 0) continue;
     int64_t at = count++;
     for (; at > 0 && blocks[context->order[at - 1]].bytes < block.bytes; --at) {
@@ -177,7 +182,8 @@ Status* place_blocks(Context* context) {
     needed = Size(max(needed.value(), (Size(block.offset) + block.bytes).value()));
     if (block.offset > kMostBytes) return fail("the tensors of the file need too much memory");
     int64_t at = i;
-    for (; at > 0 && blocks[placed[at - 1]].offset > block.offset; --at) placed[at] = placed[at - 1];
+    for (; at > 0 && blocks[placed[at - 1]].offset > block.offset; --at)
+      placed[at] = placed[at - 1];
     placed[at] = context->order[i];
   }
   context->needed = needed.value() + static_cast<int64_t>(kScratchAlignment);
@@ -222,7 +228,8 @@ Status* prepare_onnx(const Node& node, Step* step) {
   step->onnx = onnx_op(node.op);
   if (!step->onnx) return fail(text << "this operator of ONNX is not supported");
   if (node.output_count != 1 || node.outputs[0] < 0) return fail(text << "has not one output");
-  bool fits = node.input_count >= step->onnx->least_inputs && node.input_count <= step->onnx->most_inputs;
+  bool fits =
+      node.input_count >= step->onnx->least_inputs && node.input_count <= step->onnx->most_inputs;
   for (size_t i = 0; fits && i < step->onnx->least_inputs; ++i) fits = node.inputs[i] >= 0;
   if (!fits) return fail(text << "has too many inputs or too few");
   return step->onnx->create(node, &step->settings);
@@ -247,7 +254,8 @@ Status* prepare_step(Model* model, Context* context, size_t index) {
     }
     return nullptr;
   }
-  if (!(node.domain == ort::kDomain)) return fail(text << "operators of this domain are not supported");
+  if (!(node.domain == ort::kDomain))
+    return fail(text << "operators of this domain are not supported");
   step->custom = custom_op(node.op);
   if (!step->custom) return fail(text << "there is no such operator in this version");
   return create_custom(step->custom, call_of(context, index), &step->kernel);
@@ -261,7 +269,8 @@ void find_size_inputs(Model* model) {
     for (size_t j = 0; j < graph.node_count; ++j) {
       const Node& node = graph.nodes[j];
       for (size_t k = 0; k < node.input_count; ++k) {
-        const bool drawn = model->steps[j].custom && node.op == "StochasticSign" && (k == kSeed || k == kFirstSample);
+        const bool drawn = model->steps[j].custom && node.op == "StochasticSign" &&
+                           (k == kSeed || k == kFirstSample);
         model->sets_sizes[i] |= node.inputs[k] == graph.inputs[i].edge && !drawn;
       }
     }
@@ -336,7 +345,8 @@ Status* create_context(const Model& model, Context* context) {
   SBN_TRY(context->pool.array(graph.edge_count, &context->small));
   SBN_TRY(context->pool.array(graph.node_count, &context->known));
   SBN_TRY(context->pool.array(2 * blocks, &context->order));
-  for (size_t i = 0; i < graph.input_count; ++i) context->numbers[i] = graph.inputs[i].default_number;
+  for (size_t i = 0; i < graph.input_count; ++i)
+    context->numbers[i] = graph.inputs[i].default_number;
   return nullptr;
 }
 
@@ -365,15 +375,18 @@ Status* prepare(Context* context, int64_t batch) {
     context->arena_memory = malloc(static_cast<size_t>(context->needed));
     if (!context->arena_memory) {
       Message text;
-      return fail(text << "there is no memory for the " << context->needed << " bytes that " << batch << " images need; run fewer at once");
+      return fail(text << "there is no memory for the " << context->needed << " bytes that "
+                       << batch << " images need; run fewer at once");
     }
     context->arena_bytes = context->needed;
-    context->arena = reinterpret_cast<char*>(align_up(reinterpret_cast<uintptr_t>(context->arena_memory), kScratchAlignment));
+    context->arena = reinterpret_cast<char*>(
+        align_up(reinterpret_cast<uintptr_t>(context->arena_memory), kScratchAlignment));
   }
   const Graph& graph = context->model->graph;
   for (size_t i = 0; i < graph.edge_count; ++i) {
     Value& value = context->values[i];
-    if (graph.edges[i].origin == Origin::kComputed && !value.data) value.data = context->arena + context->blocks[i].offset;
+    if (graph.edges[i].origin == Origin::kComputed && !value.data)
+      value.data = context->arena + context->blocks[i].offset;
   }
   context->batch = batch;
   return nullptr;

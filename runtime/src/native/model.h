@@ -37,16 +37,16 @@ struct Block {
 struct Context {
   const Model* model;
   Pool pool;
-  Value* values;         // by edge
-  Block* blocks;         // by edge, then by step: scratch memory
-  int64_t* numbers;      // by input: its value, where it is a number
-  int64_t** small;       // by edge: numbers that are known when memory is planned
-  bool* known;           // by step: whether its output is
-  int64_t* order;        // of blocks
-  bool* read;            // by edge, while a model is loaded: constants that are needed to run
+  Value* values;     // by edge
+  Block* blocks;     // by edge, then by step: scratch memory
+  int64_t* numbers;  // by input: its value, where it is a number
+  int64_t** small;   // by edge: numbers that are known when memory is planned
+  bool* known;       // by step: whether its output is
+  int64_t* order;    // of blocks
+  bool* read;        // by edge, while a model is loaded: constants that are needed to run
 
-  int64_t batch;         // that memory was planned for; 0 where it was not
-  int64_t needed;        // bytes
+  int64_t batch;   // that memory was planned for; 0 where it was not
+  int64_t needed;  // bytes
   char* arena;
   int64_t arena_bytes;
   void* arena_memory;

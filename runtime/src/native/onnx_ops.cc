@@ -37,7 +37,9 @@ bool is_list(const Operands& o, size_t i, int64_t most) {
   return list.type == ElementType::kInt64 && list.rank == 1 && list.data && list.dims[0] <= most;
 }
 
-Status* too_many_dimensions(const Operands& o) { return o.invalid("a tensor would have more than 8 dimensions"); }
+Status* too_many_dimensions(const Operands& o) {
+  return o.invalid("a tensor would have more than 8 dimensions");
+}
 
 // --- Another view of the same elements ---
 
@@ -70,7 +72,27 @@ Status* reshape_shape(const Operands& o) {
   }
   if (given.valid() && given.value() == all) return nullptr;
   Message text;
-  return fail(text << o.node << ": its input of shape " << x << " has not the elements of the shape it is given");
+  return fail(text << o.node << ": its input of shape " << x
+                   << " has not the elements of the shape it is given");
+}
+
+Status* flatten_create(const Node& node, Settings* s) {
+  s->list[0] = node.integer("axis", 1);
+  return nullptr;
+}
+
+Status* flatten_shape(const Operands& o) {
+  const Value& x = o.input(0);
+  Value& y = o.output();
+  const auto rank = static_cast<int64_t>(x.rank);
+  int64_t axis = o.settings.list[0];
+  if (axis < 0) axis += rank;
+  if (axis < 0 || axis > rank) return o.invalid("its axis is not valid");
+  y.type = x.type;
+  y.rank = 2;
+  y.dims[0] = x.count(0, static_cast<size_t>(axis));
+  y.dims[1] = x.count(static_cast<size_t>(axis), x.rank);
+  return nullptr;
 }
 
 Status* unsqueeze_shape(const Operands& o) {
@@ -410,9 +432,11 @@ void softmax_run(const Operands& o) {
     const float* from = o.in<float>(0) + first;
     float* to = o.out<float>() + first;
     float largest = from[0];
-    for (int64_t j = 1; j < size; ++j) largest = from[j * step] > largest ? from[j * step] : largest;
+    for (int64_t j = 1; j < size; ++j)
+      largest = from[j * step] > largest ? from[j * step] : largest;
     float sum = 0;
-    for (int64_t j = 0; j < size; ++j) sum += to[j * step] = exp_of_negative(from[j * step] - largest);
+    for (int64_t j = 0; j < size; ++j)
+      sum += to[j * step] = exp_of_negative(from[j * step] - largest);
     for (int64_t j = 0; j < size; ++j) to[j * step] /= sum;
   }
 }
@@ -458,6 +482,7 @@ constexpr size_t kAny = SIZE_MAX;
 
 constexpr OnnxOp kOps[] = {
     {"Concat", 1, kAny, concat_create, concat_shape, concat_run},
+    {"Flatten", 1, 1, flatten_create, flatten_shape, nullptr},
     {"Pad", 2, 4, pad_create, pad_shape, pad_run},
     {"QuantizeLinear", 2, 3, no_settings, quantize_shape, quantize_run},
     {"ReduceMean", 2, 2, mean_create, mean_shape, mean_run},

@@ -25,7 +25,9 @@ void release(Status* status) {
   if (status != &g_out_of_memory) free(status);
 }
 
-bool Bytes::operator==(const char* text) const { return *this == Bytes{reinterpret_cast<const uint8_t*>(text), strlen(text)}; }
+bool Bytes::operator==(const char* text) const {
+  return *this == Bytes{reinterpret_cast<const uint8_t*>(text), strlen(text)};
+}
 
 bool Bytes::operator==(const Bytes& other) const {
   return size == other.size && (size == 0 || memcmp(data, other.data, size) == 0);
@@ -45,7 +47,8 @@ void* Pool::take(Size bytes) {
   constexpr auto kUnit = static_cast<int64_t>(kScratchAlignment);
   const Size padded = bytes + 2 * kUnit;  // the header, and what alignment may cost
   if (!padded.valid() || padded.value() > int64_t{1} << 40) return nullptr;
-  const size_t size = align_up(static_cast<size_t>(bytes.value()), kScratchAlignment);
+  const auto wanted = static_cast<size_t>(max(bytes.value(), 1));
+  const size_t size = align_up(wanted, kScratchAlignment);
   if (size > left_) {
     const bool small = size <= kBlockBytes / 8;
     const size_t room = small ? kBlockBytes : size;

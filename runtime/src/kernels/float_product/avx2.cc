@@ -1,6 +1,7 @@
+#include "base/avx2.h"
+
 #include <immintrin.h>
 
-#include "base/avx2.h"
 #include "kernels/registry.h"
 
 namespace sbn {

@@ -1,4 +1,5 @@
 #include "base/neon.h"
+
 #include "kernels/registry.h"
 
 namespace sbn {

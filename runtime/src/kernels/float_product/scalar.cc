@@ -11,7 +11,8 @@ void run(const FloatProductShape& s, const float* x, int64_t x_step, const void*
          const float* bias, float* y, int64_t y_step, int64_t rows) {
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t c = 0; c < s.columns; ++c) {
-      const float* w = static_cast<const float*>(weights) + c / kPanel * kPanel * s.terms + c % kPanel;
+      const float* w =
+          static_cast<const float*>(weights) + c / kPanel * kPanel * s.terms + c % kPanel;
       float sum = load<float>(bias + c);
       for (int64_t first = 0; first < s.terms; first += kSliceTerms) {
         float slice = 0;
