@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sbn_converters import ops
 from ..built import ROOT, RUNTIME
 from ..runtime.one_node import Array, model, session
 from ..runtime.valid_nodes import Node, nodes
-from .library import Model, NativeError, library
+from .library import Model, NativeError, library, path_of
 
 RNG = np.random.default_rng(0)
 
@@ -158,6 +159,15 @@ def test_operators_of_ours(node: Node, constant: bool) -> None:
     for answer, value in zip(answers.values(), wanted, strict=True):
         assert answer.dtype == value.dtype
         np.testing.assert_array_equal(answer, value)
+
+
+def test_damaged_files_of_onnx_operators(tmp_path: Path) -> None:
+    """The program that `make native-test` runs on the golden files, on these."""
+    for index, proto in enumerate((EXACT | NEAR).values()):
+        (tmp_path / f"{index}.onnx").write_bytes(proto.SerializeToString())
+    command = [path_of("tests/native_test"), tmp_path, "5000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("\n0 failures\n"), done.stdout + done.stderr
 
 
 def changed(proto: onnx.ModelProto, **fields: Any) -> onnx.ModelProto:
