@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def test_it_classifies(program: Path, tmp_path: Path) -> None:
     )
     refused = run(program, image, image)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+
+
+def test_the_library_exports_what_the_header_declares() -> None:
+    listed = run("nm", "--dynamic", "--defined-only", path_of("libsbn_native.so")).stdout
+    header = (RUNTIME / "include/sbn.h").read_text(encoding="utf-8")
+    declared = set(re.findall(r"^[\w *]+?(\w+)\(", header, re.MULTILINE))
+    assert {line.split()[2] for line in listed.splitlines()} == declared - {"RegisterCustomOps"}
 
 
 def test_the_library_needs_the_c_library_alone() -> None:
