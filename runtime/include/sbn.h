@@ -100,7 +100,8 @@ int sbn_model_output(const sbn_model* model, size_t index, sbn_tensor* tensor);
 /* The metadata under a key, or NULL; "sbn" has the JSON that docs/exported-file.md describes. */
 const char* sbn_model_metadata(const sbn_model* model, const char* key);
 
-/* Bytes of memory that a context needs to run a batch; -1 where there can be no such batch. */
+/* Bytes of memory that a context needs to run a batch, with the file's own number of samples; -1
+ * where there can be no such batch. */
 int64_t sbn_model_arena_bytes(const sbn_model* model, int64_t batch);
 
 sbn_context* sbn_context_new(const sbn_model* model);

@@ -253,6 +253,14 @@ def test_batches_that_cannot_be() -> None:
         native.run({})
 
 
+def test_what_is_found_when_it_runs_is_named_too() -> None:
+    native = Model(one("Reshape", X, {"s": integers(1, 105)}).SerializeToString())
+    assert native.run({"x": X["x"][:1]})["y"].shape == (1, 105)
+    with pytest.raises(NativeError, match="Reshape node 'the_node': its input of shape"):
+        native.run(X)
+    assert native.run({"x": X["x"][:1]})["y"].shape == (1, 105)
+
+
 def test_a_number_without_a_default_must_be_given() -> None:
     table = np.stack([np.linspace(32768, 65000, 64), np.full(64, 500)]).astype(np.int32)
     inputs: dict[str, Array] = {
@@ -269,3 +277,5 @@ def test_a_number_without_a_default_must_be_given() -> None:
     with pytest.raises(NativeError, match="input 'first_sample' was not given"):
         native.run(given)
     assert native.run(given | {"first_sample": 0})["Y"].shape == (4, 1)
+    with pytest.raises(NativeError, match="StochasticSign node 'the_node': input samples is 0"):
+        native.run(given | {"samples": 0})

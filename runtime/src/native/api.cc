@@ -60,8 +60,6 @@ void describe(const Model& model, const Port& port, sbn_tensor* tensor) {
   for (size_t i = 0; i < port.rank; ++i) tensor->shape[i] = port.dims[i];
 }
 
-bool is_number(const Port& input) { return input.type == ElementType::kInt64 && input.rank == 0; }
-
 }  // namespace
 
 static_assert(SBN_MAX_RANK == sbn::ort::kMaxRank, "of sbn.h");
@@ -150,7 +148,7 @@ SBN_API void sbn_context_free(sbn_context* context) {
 
 SBN_API int sbn_context_set_input(sbn_context* context, size_t index, const void* data) {
   const Graph& graph = context->model->graph;
-  if (index >= graph.input_count || is_number(graph.inputs[index])) {
+  if (index >= graph.input_count || graph.inputs[index].is_number()) {
     return failed("there is no such input of images");
   }
   context->inputs[index] = data;
@@ -159,7 +157,7 @@ SBN_API int sbn_context_set_input(sbn_context* context, size_t index, const void
 
 SBN_API int sbn_context_set_number(sbn_context* context, size_t index, int64_t number) {
   const Graph& graph = context->model->graph;
-  if (index >= graph.input_count || !is_number(graph.inputs[index])) {
+  if (index >= graph.input_count || !graph.inputs[index].is_number()) {
     return failed("there is no such input of a number");
   }
   set_number(context, index, number);

@@ -251,16 +251,13 @@ Status* read_node(const Bytes& proto, Names* names, Pool* pool, Node* to) {
       case kNodeOutput:
         return names->edge(f.bytes(), to->outputs + to->output_count++);
       case kNodeName:
-        to->name = f.bytes();
-        return nullptr;
+        return pool->copy(f.bytes(), &to->name);
       case kOpType:
-        to->op = f.bytes();
-        return nullptr;
+        return pool->copy(f.bytes(), &to->op);
       case kAttribute:
         return read_attribute(f.bytes(), pool, to->attributes + to->attribute_count++);
       case kNodeDomain:
-        to->domain = f.bytes();
-        return nullptr;
+        return pool->copy(f.bytes(), &to->domain);
       default:
         return nullptr;
     }

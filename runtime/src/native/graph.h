@@ -18,8 +18,8 @@ struct Edge {
   const char* name;
   Origin origin;
   bool is_output;
-  Tensor constant;  // where that is its origin; its memory is freed by free_data
-  void* constant_memory;
+  Tensor constant;        // where that is its origin; without data where none is needed to run
+  void* constant_memory;  // of free()
 };
 
 // "'name'"
@@ -42,7 +42,7 @@ struct Node {
   int32_t* inputs;  // edges; -1 where one is left out
   int32_t* outputs;
   size_t input_count, output_count;
-  Attribute* attributes;
+  Attribute* attributes;  // while the model is loaded
   size_t attribute_count;
   bool channels_last;  // of a Conv: whether it writes [N, H, W, C]
 
@@ -63,6 +63,8 @@ struct Port {
   int64_t dims[ort::kMaxRank];  // -1 where a size is open
   bool has_default;             // of an input: a number
   int64_t default_number;       // 1 where there is none: what a model is loaded with
+
+  bool is_number() const { return type == ElementType::kInt64 && rank == 0; }
 };
 
 struct MetadataEntry {
@@ -87,7 +89,7 @@ struct Graph {
   void release();
 };
 
-// Reads a file. Texts and attributes of the graph lie in `file`, constants are copies.
+// Reads a file. All but attributes are copies.
 Status* read_graph(const Bytes& file, Graph* graph);
 
 // A Conv whose only reader makes its channels the last axis writes them so itself.

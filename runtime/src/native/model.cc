@@ -17,8 +17,6 @@ Size bytes_of(const Tensor& tensor) {
   return bytes;
 }
 
-bool is_number(const Port& input) { return input.type == ElementType::kInt64 && input.rank == 0; }
-
 Operands operands_of(const Context& context, size_t index) {
   const Step& step = context.model->steps[index];
   const Block& scratch = context.blocks[context.model->graph.edge_count + index];
@@ -52,7 +50,7 @@ Status* begin_plan(Context* context, int64_t batch) {
     value.rank = input.rank;
     for (size_t j = 0; j < input.rank; ++j)
       value.dims[j] = input.dims[j] < 0 ? batch : input.dims[j];
-    if (is_number(input)) value.data = context->numbers + i;
+    if (input.is_number()) value.data = context->numbers + i;
   }
   return nullptr;
 }
@@ -332,6 +330,7 @@ Status* load_model(const Bytes& file, Model* model) {
   if (!failure) failure = context.pool.array(graph.edge_count, &context.read);
   if (!failure) failure = prepare_steps(model, &context);
   context.release();
+  for (size_t i = 0; i < graph.node_count; ++i) graph.nodes[i].attribute_count = 0;
   return failure;
 }
 
@@ -396,7 +395,7 @@ Status* run(Context* context, const void* const* inputs) {
   const Model& model = *context->model;
   const Graph& graph = model.graph;
   for (size_t i = 0; i < graph.input_count; ++i) {
-    if (is_number(graph.inputs[i])) continue;
+    if (graph.inputs[i].is_number()) continue;
     context->values[graph.inputs[i].edge].data = const_cast<void*>(inputs[i]);
   }
   for (size_t i = 0; i < graph.node_count; ++i) {

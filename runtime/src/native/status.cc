@@ -67,10 +67,17 @@ void* Pool::take(Size bytes) {
 }
 
 Status* Pool::text(const Bytes& bytes, const char** to) {
-  char* copy = nullptr;
-  SBN_TRY(array(bytes.size + 1, &copy));
-  if (bytes.size) memcpy(copy, bytes.data, bytes.size);
-  *to = copy;
+  Bytes made;
+  SBN_TRY(copy(bytes, &made));
+  *to = reinterpret_cast<const char*>(made.data);
+  return nullptr;
+}
+
+Status* Pool::copy(const Bytes& bytes, Bytes* to) {
+  uint8_t* made = nullptr;
+  SBN_TRY(array(bytes.size + 1, &made));
+  if (bytes.size) memcpy(made, bytes.data, bytes.size);
+  *to = {made, bytes.size};
   return nullptr;
 }
 

@@ -52,6 +52,7 @@ class Pool {
 
   // A copy that ends in a zero byte.
   Status* text(const Bytes& bytes, const char** to);
+  Status* copy(const Bytes& bytes, Bytes* to);
 
   void release();
 
