@@ -52,13 +52,13 @@ lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-native-test: $(STAMPS)/dev  ## tests of the C++ kernels, as they are in the installed library
+native-test: $(STAMPS)/dev  ## tests of the C++ kernels, as they are in the installed library, and of the native runtime
 	$(BIN)/ctest --test-dir $(WHEEL_BUILD) --output-on-failure
 
 sanitize: $(STAMPS)/dev  ## the same under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 	for sanitizers in address,undefined thread; do \
 		$(BIN)/cmake -S runtime -B build/$$sanitizers -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=$$sanitizers; \
-		$(BIN)/cmake --build build/$$sanitizers --target kernel_test --parallel $(JOBS); \
+		$(BIN)/cmake --build build/$$sanitizers --target kernel_test native_test --parallel $(JOBS); \
 		$(BIN)/ctest --test-dir build/$$sanitizers --output-on-failure || exit; \
 	done
 

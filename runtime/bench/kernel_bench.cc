@@ -443,6 +443,23 @@ void bench_window(benchmark::State& state, const KernelRow& row, int64_t size, i
       static_cast<double>(s.out_h * s.out_w * channels * kernel * kernel));
 }
 
+void bench_float_product(benchmark::State& state, const KernelRow& row, int64_t rows,
+                         FloatProductShape s) {
+  const auto* kernel = static_cast<const FloatProductKernel*>(row.kernel);
+  const auto floats = [](int64_t count) {
+    return std::vector<float>(static_cast<size_t>(count), 1);
+  };
+  const std::vector<float> x = floats(rows * s.terms), w = floats(s.terms * s.columns);
+  const std::vector<float> bias = floats(s.columns);
+  std::vector<float> packed = floats(float_product_bytes(*kernel, s) / 4);
+  std::vector<float> y = floats(rows * s.columns);
+  float_product_pack(*kernel, s, w.data(), s.columns, 1, packed.data());
+  const auto call = [&] {
+    kernel->run(s, x.data(), s.terms, packed.data(), bias.data(), y.data(), s.columns, rows);
+  };
+  run(state, call, "MACs/cycle", static_cast<double>(rows * s.terms * s.columns));
+}
+
 void register_row(const KernelRow& row) {
   const std::string prefix = std::string(row.name) + "/";
   if (is_conv(row.op)) {
@@ -491,6 +508,11 @@ void register_row(const KernelRow& row) {
         [&](benchmark::State& s) { bench_window(s, row, 27, 128, 3, 2); });
     add(prefix + "256@13/3x3/stride2",
         [&](benchmark::State& s) { bench_window(s, row, 13, 256, 3, 2); });
+  } else if (row.op == Op::float_product) {
+    add(prefix + "64->128/rows784",
+        [&](benchmark::State& s) { bench_float_product(s, row, 784, {64, 128}); });
+    add(prefix + "512->1000/rows1",
+        [&](benchmark::State& s) { bench_float_product(s, row, 1, {512, 1000}); });
   } else {
     add(prefix + "1024x128", [&](benchmark::State& s) { bench_pack(s, row, 1024, 128); });
     add(prefix + "1024x100", [&](benchmark::State& s) { bench_pack(s, row, 1024, 100); });

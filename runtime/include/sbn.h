@@ -1,4 +1,5 @@
-/* The functions that libsbn.so exports.
+/* The functions of libsbn.so, the operators for onnxruntime, and of libsbn_native, which runs
+ * models without it. Those under "Both" are in either.
  *
  * Whoever runs a model through onnxruntime needs none of them by name: give the
  * library's path to RegisterCustomOpsLibrary_V2 (C), SessionOptions.registerCustomOpLibrary
@@ -7,11 +8,14 @@
 #ifndef SBN_H
 #define SBN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* libsbn.so */
 
 struct OrtApiBase;
 struct OrtSessionOptions;
@@ -24,6 +28,8 @@ struct OrtStatus;
  * when it was loaded by dlopen. */
 struct OrtStatus* RegisterCustomOps(struct OrtSessionOptions* options,
                                     const struct OrtApiBase* base);
+
+/* Both */
 
 /* The version of sbn-deploy that the library was built from. */
 const char* sbn_version(void);
@@ -42,6 +48,80 @@ int sbn_set_isa(const char* name);
 /* Keeps the core busy for about so many of its cycles and returns how many they were: a
  * chain of dependent instructions. The time it takes tells the clock. */
 int64_t sbn_run_cycles(int64_t cycles);
+
+/* libsbn_native
+ *
+ * A model is loaded from an .onnx file of `sbn export` with the kernel set in use, and does not
+ * change: any number of threads may share it. A context runs it for one thread at a time, and must
+ * not outlive it. Where a function fails, sbn_last_error says why. docs/c-api.md has an example. */
+
+/* The version of what follows: functions are added to it, and none changes. */
+#define SBN_ABI 1
+int sbn_abi(void);
+
+/* Why the last function that failed in this thread did: one line. */
+const char* sbn_last_error(void);
+
+typedef struct sbn_model sbn_model;
+typedef struct sbn_context sbn_context;
+
+/* Types of elements; the numbers are those of ONNX. */
+enum {
+  SBN_FLOAT32 = 1,
+  SBN_UINT8 = 2,
+  SBN_INT8 = 3,
+  SBN_INT16 = 5,
+  SBN_INT32 = 6,
+  SBN_INT64 = 7,
+  SBN_UINT64 = 13
+};
+enum { SBN_MAX_RANK = 8 };
+
+/* What an input or output is. A size that is left open, which is that of the batch, is -1. */
+typedef struct {
+  const char* name; /* as long as the model lives */
+  int32_t type;
+  int32_t rank;
+  int64_t shape[SBN_MAX_RANK];
+} sbn_tensor;
+
+/* Loads a file from memory, which is not needed afterwards, or from a path. Returns NULL where
+ * the file is damaged, or has what is not supported. */
+sbn_model* sbn_model_load(const void* data, size_t size);
+sbn_model* sbn_model_open(const char* path);
+void sbn_model_free(sbn_model* model);
+
+/* How many inputs and outputs there are, and what each is: 0, or 1 where there is no such. */
+size_t sbn_model_inputs(const sbn_model* model);
+size_t sbn_model_outputs(const sbn_model* model);
+int sbn_model_input(const sbn_model* model, size_t index, sbn_tensor* tensor);
+int sbn_model_output(const sbn_model* model, size_t index, sbn_tensor* tensor);
+
+/* The metadata under a key, or NULL; "sbn" has the JSON that docs/exported-file.md describes. */
+const char* sbn_model_metadata(const sbn_model* model, const char* key);
+
+/* Bytes of memory that a context needs to run a batch, with the file's own number of samples; -1
+ * where there can be no such batch. */
+int64_t sbn_model_arena_bytes(const sbn_model* model, int64_t batch);
+
+sbn_context* sbn_context_new(const sbn_model* model);
+void sbn_context_free(sbn_context* context);
+
+/* Gives an input of images: so many elements of its type as its shape has, one after the other,
+ * read when the context runs, from where they are. Returns 0, or 1 where there is no such input. */
+int sbn_context_set_input(sbn_context* context, size_t index, const void* data);
+
+/* Sets an input that is an int64 number, such as the seed of noise. It keeps its value; without
+ * this it is the file's default, where there is one. Returns 0, or 1 where there is no such. */
+int sbn_context_set_number(sbn_context* context, size_t index, int64_t number);
+
+/* Runs a batch of so many images. Memory is allocated when a context runs for the first time, or
+ * more than before. Returns 0, or 1 where that failed. */
+int sbn_context_run(sbn_context* context, int64_t batch);
+
+/* An output of the last run, which lives until the next one; NULL where there is none. What it is
+ * goes to `tensor`, with its sizes, unless that is NULL. */
+const void* sbn_context_output(const sbn_context* context, size_t index, sbn_tensor* tensor);
 
 #ifdef __cplusplus
 }

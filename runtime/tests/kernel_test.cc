@@ -475,6 +475,44 @@ void test_stochastic_sign(const KernelRow& row, Random& random, int64_t channels
             describe(channels, node.samples, node.fan_out, node.images, node.pixels));
 }
 
+void test_float_product(const KernelRow& row, Random& random, int64_t terms) {
+  const auto* kernel = static_cast<const FloatProductKernel*>(row.kernel);
+  const FloatProductShape s = {terms, uniform(random, 1, 150)};
+  const int64_t rows = uniform(random, 1, 30);
+  const int64_t x_step = terms + uniform(random, 0, 3), y_step = s.columns + uniform(random, 0, 3);
+  const size_t slack = random_slack(random);
+  const int64_t y_size = (rows - 1) * y_step + s.columns;
+  const Guarded x(bytes_of((rows - 1) * x_step + terms, 4), slack);
+  const Guarded w(bytes_of(terms * s.columns, 4), slack), bias(bytes_of(s.columns, 4), slack);
+  fill_floats(random, x.as<void>(), (rows - 1) * x_step + terms);
+  fill_floats(random, w.as<void>(), terms * s.columns);
+  fill_floats(random, bias.as<void>(), s.columns);
+  // Both orders in which files have weights.
+  const bool by_term = random() % 2;
+  const int64_t term_step = by_term ? s.columns : 1, column_step = by_term ? 1 : terms;
+  const Guarded packed(static_cast<size_t>(float_product_bytes(*kernel, s)), 0);
+  float_product_pack(*kernel, s, w.as<const float>(), term_step, column_step, packed.as<void>());
+  Guarded y(bytes_of(y_size, 4), slack);
+  memset(y.as<char>(), 0x5a, y.size());
+  kernel->run(s, x.as<const float>(), x_step, packed.as<const void>(), bias.as<const float>(),
+              y.as<float>(), y_step, rows);
+
+  std::vector<char> wanted(y.size(), 0x5a);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t c = 0; c < s.columns; ++c) {
+      float sum = load<float>(bias.as<float>() + c), slice = 0;
+      for (int64_t k = 0; k < terms; ++k) {
+        slice = fmaf(load<float>(x.as<float>() + i * x_step + k),
+                     load<float>(w.as<float>() + k * term_step + c * column_step), slice);
+        if (k + 1 == terms || (k + 1) % kSliceTerms == 0) sum += slice, slice = 0;
+      }
+      store(reinterpret_cast<float*>(wanted.data()) + i * y_step + c, sum);
+    }
+  }
+  check(row, y.as<char>(), wanted.data(), y.size(),
+        "terms columns rows: " + describe(terms, s.columns, rows));
+}
+
 // Inner sizes 1 to 1025: all of them where `problems` is large enough.
 void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
   Random random(seed);
@@ -493,6 +531,8 @@ void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
       test_max_pool(row, random, inner);
     } else if (row.op == Op::float_max_pool || row.op == Op::float_depthwise_conv) {
       test_window(row, random, inner % 150 + 1);
+    } else if (row.op == Op::float_product) {
+      test_float_product(row, random, inner % 600 + 1);
     } else if (row.op == Op::quantize) {
       test_quantize(row, random, uniform(random, 1, 5), inner);
     } else if (row.op == Op::stochastic_sign) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #define SBN_INLINE inline __attribute__((always_inline))
+#define SBN_EXPORT __attribute__((visibility("default")))
 #define SBN_NOINLINE __attribute__((noinline))
 #define SBN_UNROLL _Pragma("GCC unroll 16")
 // For long bodies, of which one copy is faster than several.

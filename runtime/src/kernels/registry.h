@@ -8,6 +8,7 @@
 #include "kernels/conv/conv.h"
 #include "kernels/cpu.h"
 #include "kernels/dense/dense.h"
+#include "kernels/float_product/float_product.h"
 #include "kernels/max_pool/max_pool.h"
 #include "kernels/pack/pack.h"
 #include "kernels/pixel_conv/pixel_conv.h"
@@ -33,6 +34,7 @@ enum class Op {
   pixel_conv_float,
   float_max_pool,
   float_depthwise_conv,
+  float_product,
 };
 
 constexpr bool is_conv(Op op) { return op == Op::conv_threshold || op == Op::conv_float; }
@@ -65,6 +67,8 @@ template <>
 struct KernelType<Op::float_max_pool> { using type = FloatMaxPoolKernel; };
 template <>
 struct KernelType<Op::float_depthwise_conv> { using type = FloatDepthwiseConvKernel; };
+template <>
+struct KernelType<Op::float_product> { using type = FloatProductKernel; };
 template <>
 struct KernelType<Op::quantized_max_pool> { using type = QuantizedMaxPoolKernel; };
 template <>

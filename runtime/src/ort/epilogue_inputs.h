@@ -50,7 +50,7 @@ Status* read_residual(const Call& call, Finish finish, size_t rank, const int64_
 
 // Makes the outputs of the shape that Y has, channels still counted as floats.
 template <Finish finish>
-Status* make_outputs(const Call& call, size_t rank, const int64_t* dims, Epilogue* epilogue,
+Status* make_outputs(Call& call, size_t rank, const int64_t* dims, Epilogue* epilogue,
                      void** y) {
   int64_t packed[kMaxRank];
   for (size_t i = 0; i < rank; ++i) packed[i] = dims[i];

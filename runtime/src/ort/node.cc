@@ -117,7 +117,7 @@ Status* Node::known_shape(const KernelInfo* info, size_t index, Tensor* shape) c
 }
 
 Status* Node::no_unused_bits(size_t input, const Tensor& tensor, int64_t bits) const {
-  if (bits % 64 == 0) return nullptr;
+  if (bits % 64 == 0 || !tensor.data) return nullptr;
   const int64_t words = words_of(bits);
   const int64_t rows = tensor.count(0, tensor.rank - 1);
   const uint64_t* last = tensor.as<uint64_t>() + words - 1;
@@ -192,10 +192,12 @@ Status* Call::input(size_t index, Tensor* tensor) const {
   return read_tensor(node_.api(), value, tensor);
 }
 
-Status* Call::output(size_t index, size_t rank, const int64_t* dims, void** data) const {
+Status* Call::output(size_t index, size_t rank, const int64_t* dims, void** data) {
   Value* value = nullptr;
   SBN_TRY(node_.api().KernelContext_GetOutput(context_, index, dims, rank, &value));
-  return node_.api().GetTensorMutableData(value, data);
+  SBN_TRY(node_.api().GetTensorMutableData(value, data));
+  shapes_only_ = !*data;
+  return nullptr;
 }
 
 void Call::run_tasks(void* self, size_t count, Parallel::Task task, void* state) {

@@ -60,7 +60,8 @@ class Node {
   // are -1, and the rank is 0 where that is not.
   Status* known_shape(const KernelInfo* info, size_t index, Tensor* shape) const;
 
-  // Checks packed signs, whose last axis holds `bits` bits: any others must be 0.
+  // Checks packed signs, whose last axis holds `bits` bits: any others must be 0. Where only
+  // shapes are asked for, there are none.
   Status* no_unused_bits(size_t input, const Tensor& tensor, int64_t bits) const;
 
   // Checks an input's shape: its rank, and the dimensions that are not -1.
@@ -83,11 +84,13 @@ class Call {
 
   const Node& node() const { return node_; }
   Status* input(size_t index, Tensor* tensor) const;
-  Status* output(size_t index, size_t rank, const int64_t* dims, void** data) const;
+  // *data is null where the host asks for shapes only; then with_threads does nothing.
+  Status* output(size_t index, size_t rank, const int64_t* dims, void** data);
 
   // Runs body(parallel) on the threads of the session.
   template <class Body>
   Status* with_threads(Body body) {
+    if (shapes_only_) return nullptr;
     const Parallel parallel = {run_tasks, this};
     body(parallel);
     return failure_;
@@ -99,6 +102,7 @@ class Call {
   const Node& node_;
   KernelContext* context_;
   Status* failure_ = nullptr;
+  bool shapes_only_ = false;
 };
 
 // Memory that lives as long as a scope.

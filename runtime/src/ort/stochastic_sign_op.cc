@@ -15,6 +15,7 @@ Status* read_number(const Call& call, size_t index, int64_t low, int64_t high, i
   Tensor tensor;
   SBN_TRY(call.input(index, &tensor));
   SBN_TRY(node.expect(index, tensor, 0, nullptr));
+  if (!tensor.data) return node.invalid("seed, first_sample and samples must not be computed");
   *number = load<int64_t>(tensor.data);
   if (*number >= low && *number <= high) return nullptr;
   Message text = node.message();

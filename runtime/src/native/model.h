@@ -1,0 +1,70 @@
+// A model as it is loaded, and what one thread runs it with.
+#pragma once
+
+#include "native/custom_ops.h"
+#include "native/graph.h"
+#include "native/operators.h"
+
+namespace sbn::native {
+
+// A node with what was prepared for it. Either `onnx` or `custom` is its operator.
+struct Step {
+  const Node* node;
+  const OnnxOp* onnx;
+  Settings settings;
+  PackedProduct product;
+  const ort::CustomOp* custom;
+  void* kernel;
+};
+
+// Plain data that does not change once it is loaded.
+struct Model {
+  Graph graph;
+  Step* steps;       // one for each node
+  bool* sets_sizes;  // for each input: whether the sizes of tensors depend on its number
+
+  void release();
+};
+
+// When memory is in use, in steps of the model, both included; and where it lies.
+struct Block {
+  int64_t bytes;
+  int64_t first, last;
+  int64_t offset;
+};
+
+// Plain data. Tensors of the graph, with the memory that they were given.
+struct Context {
+  const Model* model;
+  Pool pool;
+  Value* values;     // by edge
+  Block* blocks;     // by edge, then by step: scratch memory
+  int64_t* numbers;  // by input: its value, where it is a number
+  int64_t** small;   // by edge: numbers that are known when memory is planned
+  bool* known;       // by step: whether its output is
+  int64_t* order;    // of blocks
+  bool* read;        // by edge, while a model is loaded: constants that are needed to run
+
+  int64_t batch;   // that memory was planned for; 0 where it was not
+  int64_t needed;  // bytes
+  char* arena;
+  int64_t arena_bytes;
+  void* arena_memory;
+
+  void release();
+};
+
+// Reads a file and prepares it with the kernel set in use.
+Status* load_model(const Bytes& file, Model* model);
+
+Status* create_context(const Model& model, Context* context);
+// Sets the number of an input that is one; the plan no longer holds where sizes depend on it.
+void set_number(Context* context, size_t input, int64_t number);
+// Finds the sizes of all tensors for `batch` images, and where they lie.
+Status* plan(Context* context, int64_t batch);
+// Plans anew where that is needed, and makes room.
+Status* prepare(Context* context, int64_t batch);
+// Computes all nodes of what was prepared. `inputs` has their memory; null for numbers.
+Status* run(Context* context, const void* const* inputs);
+
+}  // namespace sbn::native

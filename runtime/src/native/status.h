@@ -1,0 +1,68 @@
+// Failures and memory of the native runtime. Nothing throws, and nothing aborts for want of memory.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arithmetic.h"
+#include "base/text.h"
+#include "kernels/scratch.h"
+#include "ort/node.h"
+
+namespace sbn::ort {
+
+// What is opaque to the operators.
+struct Status {
+  char text[sizeof(Message)];
+};
+
+}  // namespace sbn::ort
+
+namespace sbn::native {
+
+using ort::Status;
+
+// Never null: where there is no memory for the text, a failure that says so.
+Status* fail(const char* text);
+inline Status* fail(const Message& message) { return fail(message.text()); }
+Status* out_of_memory();
+void release(Status* status);
+
+// Bytes of a file. Those that are no printable ASCII appear as '?' in messages.
+struct Bytes {
+  const uint8_t* data = nullptr;
+  size_t size = 0;
+
+  bool operator==(const char* text) const;
+  bool operator==(const Bytes& other) const;
+};
+Message& operator<<(Message& message, const Bytes& text);
+
+// Memory that is given back all at once. Plain data: zeroes are an empty pool.
+class Pool {
+ public:
+  // Zeroed and aligned to kScratchAlignment; null where there is no memory.
+  void* take(Size bytes);
+
+  template <class T>
+  Status* array(size_t count, T** to) {
+    *to = static_cast<T*>(take(Size(static_cast<int64_t>(count)) * int64_t{sizeof(T)}));
+    return *to ? nullptr : out_of_memory();
+  }
+
+  // A copy that ends in a zero byte.
+  Status* text(const Bytes& bytes, const char** to);
+  Status* copy(const Bytes& bytes, Bytes* to);
+
+  void release();
+
+ private:
+  struct Block {
+    Block* next;
+  };
+  Block* blocks_;
+  char* at_;  // room left in the newest small block
+  size_t left_;
+};
+
+}  // namespace sbn::native

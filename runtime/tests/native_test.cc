@@ -1,0 +1,280 @@
+// The native runtime through its C interface: damaged files, threads, and want of memory.
+//
+//   native_test FOLDER [MUTATIONS [SEED]]
+//
+// FOLDER has the .onnx files to begin with; what they answer is tested in tests/native, in Python.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "native/protobuf.h"
+#include "sbn.h"
+
+// Allocations of the library after which there is no memory any more; -1 where there always is.
+static thread_local long t_allocations_left = -1;
+
+static bool allocation_fails() {
+  if (t_allocations_left < 0) return false;
+  return t_allocations_left == 0 || --t_allocations_left < 0;
+}
+
+// The linker sends the library's calls here (--wrap).
+extern "C" {
+void* __real_malloc(size_t size);
+void* __real_calloc(size_t count, size_t size);
+void* __wrap_malloc(size_t size) { return allocation_fails() ? nullptr : __real_malloc(size); }
+void* __wrap_calloc(size_t count, size_t size) {
+  return allocation_fails() ? nullptr : __real_calloc(count, size);
+}
+}
+
+namespace {
+
+using Bytes = std::string;
+using Random = std::mt19937_64;
+using sbn::native::Fields;
+
+// Models that ask for more are not run.
+constexpr int64_t kMostBytes = 1 << 23;
+
+int g_failures = 0;
+
+void check(bool holds, const std::string& what) {
+  if (holds) return;
+  if (++g_failures <= 20) printf("FAILED: %s\n", what.c_str());
+}
+
+int64_t uniform(Random& random, int64_t low, int64_t high) {
+  return std::uniform_int_distribution<int64_t>(low, high)(random);
+}
+
+void put_varint(Bytes* to, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) to->push_back(static_cast<char>(value | 0x80));
+  to->push_back(static_cast<char>(value));
+}
+
+// The file without its functions, which are most of it and not read.
+Bytes without_functions(const Bytes& file) {
+  constexpr uint32_t kFunctions = 25;
+  Bytes kept;
+  Fields fields({reinterpret_cast<const uint8_t*>(file.data()), file.size()});
+  while (fields.next()) {
+    if (fields.number() == kFunctions) continue;
+    put_varint(&kept, fields.number() << 3 | static_cast<uint32_t>(fields.kind()));
+    if (fields.kind() == Fields::kVarint) put_varint(&kept, fields.value());
+    if (fields.kind() != Fields::kBytes) continue;
+    put_varint(&kept, fields.bytes().size);
+    kept.append(reinterpret_cast<const char*>(fields.bytes().data), fields.bytes().size);
+  }
+  return kept;
+}
+
+Bytes damaged(Bytes file, Random& random) {
+  constexpr unsigned char kBytes[] = {0, 1, 2, 3, 8, 64, 127, 128, 255};
+  for (int64_t changes = uniform(random, 1, 3); changes > 0 && !file.empty(); --changes) {
+    const auto at = static_cast<size_t>(uniform(random, 0, static_cast<int64_t>(file.size()) - 1));
+    const auto size = static_cast<size_t>(uniform(random, 1, 8));
+    switch (uniform(random, 0, 6)) {
+      case 0:
+      case 1:
+        file[at] = static_cast<char>(file[at] ^ 1 << uniform(random, 0, 7));
+        break;
+      case 2:
+      case 3:
+        file[at] = static_cast<char>(kBytes[uniform(random, 0, 8)]);
+        break;
+      case 4:
+        file.erase(at, size);
+        break;
+      case 5:
+        file.insert(at, file.substr(at, size));
+        break;
+      default:
+        file.resize(at);
+        break;
+    }
+  }
+  return file;
+}
+
+// The file is not needed once it is loaded.
+sbn_model* load(const Bytes& file) {
+  std::vector<char> copy(file.begin(), file.end());
+  return sbn_model_load(copy.data(), copy.size());
+}
+
+bool is_one_line(const char* text) { return *text && !strchr(text, '\n'); }
+
+// A model with one context and inputs of random bytes.
+class Runner {
+ public:
+  explicit Runner(const sbn_model* model) : model_(model), context_(sbn_context_new(model)) {}
+  ~Runner() { sbn_context_free(context_); }
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+
+  // Whether it ran; `answer` gets the bytes of all outputs.
+  bool run(int64_t batch, uint64_t seed, Bytes* answer) {
+    answer->clear();
+    if (!context_ || !set_inputs(batch, seed)) return false;
+    if (sbn_context_run(context_, batch) != 0) return false;
+    for (size_t i = 0; i < sbn_model_outputs(model_); ++i) {
+      sbn_tensor tensor;
+      const void* data = sbn_context_output(context_, i, &tensor);
+      check(data != nullptr, "an output is missing");
+      if (data) answer->append(static_cast<const char*>(data), bytes_of(tensor, batch));
+    }
+    return true;
+  }
+
+ private:
+  static size_t bytes_of(const sbn_tensor& tensor, int64_t batch) {
+    int64_t bytes = tensor.type == SBN_UINT8 || tensor.type == SBN_INT8     ? 1
+                    : tensor.type == SBN_INT16                              ? 2
+                    : tensor.type == SBN_INT64 || tensor.type == SBN_UINT64 ? 8
+                                                                            : 4;
+    for (int32_t i = 0; i < tensor.rank; ++i) {
+      if (__builtin_mul_overflow(bytes, tensor.shape[i] < 0 ? batch : tensor.shape[i], &bytes)) {
+        return SIZE_MAX;
+      }
+    }
+    return static_cast<size_t>(bytes);
+  }
+
+  bool set_inputs(int64_t batch, uint64_t seed) {
+    inputs_.resize(sbn_model_inputs(model_));
+    Random random(seed);
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      sbn_tensor tensor;
+      check(sbn_model_input(model_, i, &tensor) == 0, "an input is missing");
+      if (tensor.type == SBN_INT64 && tensor.rank == 0) continue;
+      const size_t bytes = bytes_of(tensor, batch);
+      if (bytes > static_cast<size_t>(kMostBytes)) return false;
+      inputs_[i].resize(bytes);
+      for (char& byte : inputs_[i]) byte = static_cast<char>(random() & 0x3f);
+      check(sbn_context_set_input(context_, i, inputs_[i].data()) == 0, "an input is refused");
+    }
+    return true;
+  }
+
+  const sbn_model* model_;
+  sbn_context* context_;
+  std::vector<Bytes> inputs_;
+};
+
+// Loads and runs; whether that went well. What fails must say why.
+bool try_file(const Bytes& file, const std::string& what) {
+  sbn_model* model = load(file);
+  bool ran = false;
+  if (model) {
+    const int64_t needed = sbn_model_arena_bytes(model, 2);
+    Bytes answer;
+    if (needed >= 0 && needed <= kMostBytes) ran = Runner(model).run(2, 1, &answer);
+    sbn_model_free(model);
+  }
+  check(ran || is_one_line(sbn_last_error()), what + ": fails without a word");
+  return ran;
+}
+
+void test_mutations(const std::vector<Bytes>& files, int64_t mutations, uint64_t seed) {
+  int64_t ran = 0;
+  for (int64_t i = 0; i < mutations; ++i) {
+    Random random(seed + static_cast<uint64_t>(i));
+    const auto& file = files[static_cast<size_t>(i) % files.size()];
+    ran += try_file(damaged(file, random), "mutation " + std::to_string(i));
+  }
+  printf("%lld of %lld damaged files run\n", static_cast<long long>(ran),
+         static_cast<long long>(mutations));
+  // A fuzzer that makes only rubbish tests little.
+  check(ran > mutations / 50, "almost no damaged file runs");
+  check(ran < mutations - mutations / 5, "almost every damaged file runs");
+}
+
+// Every beginning of a file, a byte at a time.
+void test_cut_files(const Bytes& file) {
+  for (size_t size = 0; size < file.size(); ++size) {
+    sbn_model* model = sbn_model_load(file.data(), size);
+    check(!model || size > 0, "a model of nothing");
+    sbn_model_free(model);
+  }
+}
+
+// Two threads share a model, each with a context of its own, and answer as one alone does.
+void test_threads(const Bytes& file) {
+  sbn_model* model = load(file);
+  if (!model) return check(false, sbn_last_error());
+  constexpr int64_t kRuns = 20;
+  std::vector<Bytes> wanted(kRuns), got[2] = {wanted, wanted};
+  const auto run_all = [&](std::vector<Bytes>* answers) {
+    Runner runner(model);
+    for (int64_t i = 0; i < kRuns; ++i) {
+      check(runner.run(i % 3 + 1, static_cast<uint64_t>(i), &(*answers)[static_cast<size_t>(i)]),
+            "a thread fails");
+    }
+  };
+  run_all(&wanted);
+  std::thread other(run_all, &got[0]);
+  run_all(&got[1]);
+  other.join();
+  check(got[0] == wanted && got[1] == wanted, "two threads answer otherwise than one");
+  sbn_model_free(model);
+}
+
+// Wherever memory ends, that is said, and all that was taken is given back.
+void test_want_of_memory(const Bytes& file) {
+  long needed = 0;
+  for (bool ran = false; !ran; ++needed) {
+    if (needed > 5000) return check(false, "it never has enough memory");
+    t_allocations_left = needed;
+    sbn_model* model = sbn_model_load(file.data(), file.size());
+    sbn_context* context = model ? sbn_context_new(model) : nullptr;
+    if (context) {
+      const Bytes image(1 << 16, 1);
+      for (size_t i = 0; i < sbn_model_inputs(model); ++i) {
+        sbn_tensor tensor;
+        sbn_model_input(model, i, &tensor);
+        if (tensor.rank > 0) sbn_context_set_input(context, i, image.data());
+      }
+      ran = sbn_context_run(context, 1) == 0;
+      t_allocations_left = 0;
+      check(!ran || sbn_context_run(context, 1) == 0, "a second run allocates memory");
+    }
+    t_allocations_left = -1;
+    check(ran || is_one_line(sbn_last_error()), "want of memory is not said");
+    sbn_context_free(context);
+    sbn_model_free(model);
+  }
+  printf("%ld allocations to load and run\n", needed - 1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) return fprintf(stderr, "usage: native_test FOLDER [MUTATIONS [SEED]]\n"), 2;
+  const int64_t mutations = argc > 2 ? atoll(argv[2]) : 3000;
+  const uint64_t seed = argc > 3 ? strtoull(argv[3], nullptr, 10) : 0;
+  std::vector<Bytes> files;
+  for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
+    if (entry.path().extension() != ".onnx") continue;
+    std::ifstream stream(entry.path(), std::ios::binary);
+    files.push_back(without_functions(Bytes(std::istreambuf_iterator<char>(stream), {})));
+  }
+  if (files.empty()) return fprintf(stderr, "%s: has no .onnx files\n", argv[1]), 2;
+  for (const Bytes& file : files) {
+    check(try_file(file, "a file"), std::string("a file does not run: ") + sbn_last_error());
+    test_want_of_memory(file);
+    test_threads(file);
+  }
+  test_cut_files(files.front());
+  test_mutations(files, mutations, seed);
+  printf("%d failures\n", g_failures);
+  return g_failures ? 1 : 0;
+}
