@@ -60,6 +60,9 @@ def _read_image(file: Path, session: Session) -> NDArray[np.uint8]:
             "the model does not record how images are normalised; give it a .npy file, or export it"
             " with --preprocess"
         )
+    if "shape" in fields:
+        kinds = "a .csv or .npy file" if len(fields["shape"]) == 1 else "a .npy file"
+        raise InputError(f"{file}: the model takes numbers of {fields['shape']}; give it {kinds}")
     wanted = Preprocess.from_json(fields)
     if wanted.channels not in PIXEL_MODES:
         raise InputError(f"{file}: the model takes {wanted.channels} channels; give it a .npy file")

@@ -95,10 +95,15 @@ def _show(heard: Heard, classes: Any, options: argparse.Namespace) -> None:
 
 def _microphone(rate: int) -> Iterator[NDArray[Any]]:
     """What the microphone hears, int16 [n] at `rate`, without end."""
-    from sbn_runtime import InputError
+    from sbn_runtime import InputError, MissingDependencyError
 
     try:
         import sounddevice
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the microphone needs the package sounddevice: pip install sounddevice; or name a WAV"
+            " file: sbn listen MODEL FILE"
+        ) from error
     except OSError as error:
         raise InputError(
             f"the microphone needs PortAudio ({error}): apt-get install libportaudio2"

@@ -54,6 +54,7 @@ def plan(
 ) -> Iterator[str]:
     """Lines for people. Times a few steps, which change nothing."""
     config, images = ready.config, ready.images
+    inputs = "images" if images.pixels else "inputs"
     yield f"training: {_counts(images)}"
     if validation is not None:
         yield f"validation: {_counts(validation)}"
@@ -81,7 +82,7 @@ def plan(
     steps = left * trainer.steps - trainer.position.step
     stop = f", fewer if {config.patience} bring nothing" if config.patience else ""
     yield (
-        f"steps: {trainer.steps:,} an epoch, of {config.batch_size} images each; {left:,} epochs"
+        f"steps: {trainer.steps:,} an epoch, of {config.batch_size} {inputs} each; {left:,} epochs"
         f" to go{stop}"
     )
     unused = len(images) - trainer.steps * config.batch_size
@@ -89,7 +90,7 @@ def plan(
         parts = config.gradient_accumulation
         smaller = len(images) // (trainer.steps + 1) // parts * parts
         yield (
-            f"the last {unused:,} images of each epoch are left out because they do not fill a"
+            f"the last {unused:,} {inputs} of each epoch are left out because they do not fill a"
             f" batch; --set batch_size={smaller} uses nearly all"
         )
     if trainer.group.count == 1 and steps > 0:
@@ -145,8 +146,8 @@ def duration(seconds: float) -> str:
 
 
 def _counts(part: Dataset) -> str:
-    kind = "images" if part.pixels else "inputs"
-    text = f"{len(part):,} {kind} of {part.name}"
+    inputs = "images" if part.pixels else "inputs"
+    text = f"{len(part):,} {inputs} of {part.name}"
     if part.task != CLASSIFICATION:
         return f"{text}, task {part.task}"
     sizes = np.bincount(part.labels, minlength=len(part.classes))

@@ -109,6 +109,10 @@ def test_rows_of_a_csv_file(tmp_path: Path) -> None:
     found = sbn("predict", model, file, "--json").json
     expected = sbn("predict", model, tmp_path / "rows.npy", "--json").json
     assert [row["prediction"] for row in found] == [row["prediction"] for row in expected]
+    outcome = sbn("predict", model, tmp_path / "rows.png")
+    assert (
+        "rows.png: the model takes numbers of [16]; give it a .csv or .npy file" in outcome.stderr
+    )
     file.write_text("\n".join([text[0].replace("f7", "f8"), *text[1:]]))
     outcome = sbn("predict", model, file)
     assert outcome.status == 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sbn_deploy import data
+from sbn_deploy import cli, data
 from sbn_runtime import Listener, Preprocess, Session
 from sbn_runtime.sound import LogMel, read_wav
 
@@ -128,6 +129,14 @@ def test_listening_to_a_file(folder: Path, tmp_path: Path) -> None:
     shown = sbn("listen", folder / "model.onnx", path, "--min-confidence", "1")
     assert shown.status == 0
     assert shown.stdout == ""
+
+
+def test_without_sounddevice_a_file_can_be_heard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    assert cli.main(["listen", str(folder / "model.onnx")]) != 0
+    assert "pip install sounddevice; or name a WAV file" in capsys.readouterr().err
 
 
 def test_a_bundle_for_sounds(folder: Path, tmp_path: Path) -> None:

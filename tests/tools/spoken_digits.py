@@ -17,6 +17,7 @@ import numpy as np
 
 RATE = 8000
 TEST_TAKES = 5
+SPEAKERS = 6
 
 
 def main() -> None:
@@ -28,16 +29,24 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--speaker", type=int, metavar="S", help="0 to 5; held out for testing")
     options = parser.parse_args()
-    with np.load(options.archive) as archive:
+    write(options.archive, options.folder, options.speaker)
+
+
+def write(path: Path, folder: Path, held_out: int | None = None) -> None:
+    """The recordings of an archive as FOLDER/train and FOLDER/test.
+
+    held_out: the speaker to test on; None for the first takes of all.
+    """
+    with np.load(path) as archive:
         found = {name: archive[name] for name in archive.files}
     for i, (label, speaker, take) in enumerate(
         zip(found["label"], found["speaker"], found["take"], strict=True)
     ):
-        held_out = take < TEST_TAKES if options.speaker is None else speaker == options.speaker
-        folder = options.folder / ("test" if held_out else "train") / str(label)
-        folder.mkdir(parents=True, exist_ok=True)
+        tested = take < TEST_TAKES if held_out is None else speaker == held_out
+        place = folder / ("test" if tested else "train") / str(label)
+        place.mkdir(parents=True, exist_ok=True)
         samples = found["audio"][found["offsets"][i] : found["offsets"][i + 1]]
-        with wave.open(str(folder / f"{label}-{speaker}-{take}.wav"), "wb") as file:
+        with wave.open(str(place / f"{label}-{speaker}-{take}.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(RATE)
