@@ -62,9 +62,9 @@ def plan(
     if validation is not None:
         what = ""
     elif config.calibrate:
-        what = "; validation images are left for calibration"
+        what = f"; validation {inputs} are left for calibration"
     else:
-        what = "; validation images are trained on as well"
+        what = f"; validation {inputs} are trained on as well"
     yield f"split: {images.divided}{what}"
     yield from images.notes
     if isinstance(images.preprocess, Preprocess):
