@@ -51,7 +51,19 @@ def integers(*values: int) -> Array:
 
 
 X = {"x": floats(2, 3, 5, 7)}
+ROW = floats(7)
 EXACT = {
+    "Add": one("Add", X | {"z": floats(2, 3, 5, 7)}, {}),
+    "Add to each channel": one("Add", X, {"b": floats(1, 3, 1, 1)}),
+    "Clip": one("Clip", X, {"l": np.float32(-0.5), "h": np.float32(1)}),
+    "Clip from below": one("Clip", X, {"l": np.float32(0.25)}),
+    "Div by a row": one("Div", X, {"b": ROW}),
+    "Identity": one("Identity", X, {}),
+    "Mul by a number": one("Mul", X, {"b": np.float32(1.25)}),
+    "Mul of row and column": one("Mul", {"x": floats(2, 1, 5)}, {"b": floats(3, 1)}),
+    "Relu": one("Relu", X, {}),
+    "Squeeze": one("Squeeze", {"x": floats(2, 1, 5, 1)}, {"a": integers(-1)}),
+    "Sub of a plane": one("Sub", X, {"b": floats(5, 7)}),
     "Concat": one("Concat", {"x": floats(2, 3), "z": floats(2, 1)}, {}, axis=1),
     "Concat of the first axis": one("Concat", {"x": floats(2, 3), "z": floats(2, 3)}, {}, axis=0),
     "Flatten": one("Flatten", X, {}),
@@ -91,6 +103,7 @@ NEAR = {
     "Conv to many channels": one("Conv", X, {"w": floats(100, 3, 2, 2), "b": floats(100)}),
     "ReduceMean": one("ReduceMean", X, {"a": integers(0)}, keepdims=0),
     "ReduceMean of two axes": one("ReduceMean", X, {"a": integers(1, -1)}),
+    "Sigmoid": one("Sigmoid", {"x": 5 * floats(3, 10)}, {}),
     "Softmax": one("Softmax", {"x": 20 * floats(3, 10)}, {}),
     "Softmax of the first axis": one("Softmax", {"x": floats(3, 4, 5)}, {}, axis=0),
 }
