@@ -59,6 +59,8 @@ EXACT = {
     "Clip from below": one("Clip", X, {"l": np.float32(0.25)}),
     "Div by a row": one("Div", X, {"b": ROW}),
     "Identity": one("Identity", X, {}),
+    "MatMul": one("MatMul", {"x": floats(5, 270)}, {"w": floats(270, 9)}),
+    "MatMul of several matrices": one("MatMul", X, {"w": floats(7, 40)}),
     "Mul by a number": one("Mul", X, {"b": np.float32(1.25)}),
     "Mul of row and column": one("Mul", {"x": floats(2, 1, 5)}, {"b": floats(3, 1)}),
     "Relu": one("Relu", X, {}),
@@ -114,7 +116,7 @@ def test_every_operator_of_onnx_is_tried() -> None:
     source = (RUNTIME / "src/native/onnx_ops.cc").read_text(encoding="utf-8")
     table = source[source.index("kOps[] = {") :]
     listed = {line.split('"')[1] for line in table.splitlines() if line.startswith('    {"')}
-    listed |= {"Conv", "Gemm"}
+    listed |= {"Conv", "Gemm", "MatMul"}
     assert listed == {proto.graph.node[0].op_type for proto in (EXACT | NEAR).values()}
     page = (ROOT / "docs/c-api.md").read_text(encoding="utf-8")
     assert {name for name in listed if f"`{name}`" not in page} == set()

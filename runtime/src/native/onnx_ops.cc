@@ -646,6 +646,8 @@ constexpr OnnxOp kOps[] = {
     {"Unsqueeze", 2, 2, no_settings, unsqueeze_shape, nullptr},
 };
 
+constexpr const OnnxOp* kProducts[] = {&kConv, &kGemm, &kMatMul};
+
 }  // namespace
 
 Status* Operands::invalid(const char* reason) const {
@@ -657,7 +659,10 @@ const OnnxOp* onnx_op(const Bytes& name) {
   for (const OnnxOp& op : kOps) {
     if (name == op.name) return &op;
   }
-  return name == kConv.name ? &kConv : name == kGemm.name ? &kGemm : nullptr;
+  for (const OnnxOp* op : kProducts) {
+    if (name == op->name) return op;
+  }
+  return nullptr;
 }
 
 }  // namespace sbn::native
