@@ -107,6 +107,10 @@ int64_t sbn_model_arena_bytes(const sbn_model* model, int64_t batch);
 sbn_context* sbn_context_new(const sbn_model* model);
 void sbn_context_free(sbn_context* context);
 
+/* Lets a context use this memory in place of its own, as long as it lives; NULL for its own again.
+ * What sbn_model_arena_bytes says is enough. */
+void sbn_context_set_memory(sbn_context* context, void* memory, size_t bytes);
+
 /* Gives an input of images: so many elements of its type as its shape has, one after the other,
  * read when the context runs, from where they are. Returns 0, or 1 where there is no such input. */
 int sbn_context_set_input(sbn_context* context, size_t index, const void* data);

@@ -121,6 +121,8 @@ class Runner {
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
+  void give(void* memory, size_t bytes) { sbn_context_set_memory(context_, memory, bytes); }
+
   // Whether it ran; `answer` gets the bytes of all outputs.
   bool run(int64_t batch, uint64_t seed, Bytes* answer) {
     answer->clear();
@@ -228,6 +230,26 @@ void test_threads(const Bytes& file) {
   sbn_model_free(model);
 }
 
+// Memory of the caller's of just the size that is asked for, and too little of it.
+void test_given_memory(const Bytes& file) {
+  sbn_model* model = load(file);
+  if (!model) return check(false, sbn_last_error());
+  const auto needed = static_cast<size_t>(sbn_model_arena_bytes(model, 2));
+  Bytes wanted, got;
+  check(Runner(model).run(2, 1, &wanted), "a model does not run");
+  for (size_t shift = 0; shift < 3; ++shift) {
+    std::vector<char> memory(needed + shift);
+    Runner runner(model);
+    runner.give(memory.data() + shift, needed);
+    check(runner.run(2, 1, &got) && got == wanted, "another answer in given memory");
+    runner.give(memory.data() + shift, needed - 1);
+    check(!runner.run(2, 1, &got) && is_one_line(sbn_last_error()), "it runs in too little memory");
+    runner.give(nullptr, 0);
+    check(runner.run(2, 1, &got) && got == wanted, "another answer in its own memory again");
+  }
+  sbn_model_free(model);
+}
+
 // Wherever memory ends, that is said, and all that was taken is given back.
 void test_want_of_memory(const Bytes& file) {
   long needed = 0;
@@ -272,6 +294,7 @@ int main(int argc, char** argv) {
     check(try_file(file, "a file"), std::string("a file does not run: ") + sbn_last_error());
     test_want_of_memory(file);
     test_threads(file);
+    test_given_memory(file);
   }
   test_cut_files(files.front());
   test_mutations(files, mutations, seed);

@@ -51,7 +51,21 @@ def integers(*values: int) -> Array:
 
 
 X = {"x": floats(2, 3, 5, 7)}
+ROW = floats(7)
 EXACT = {
+    "Add": one("Add", X | {"z": floats(2, 3, 5, 7)}, {}),
+    "Add to each channel": one("Add", X, {"b": floats(1, 3, 1, 1)}),
+    "Clip": one("Clip", X, {"l": np.float32(-0.5), "h": np.float32(1)}),
+    "Clip from below": one("Clip", X, {"l": np.float32(0.25)}),
+    "Div by a row": one("Div", X, {"b": ROW}),
+    "Identity": one("Identity", X, {}),
+    "MatMul": one("MatMul", {"x": floats(5, 270)}, {"w": floats(270, 9)}),
+    "MatMul of several matrices": one("MatMul", X, {"w": floats(7, 40)}),
+    "Mul by a number": one("Mul", X, {"b": np.float32(1.25)}),
+    "Mul of row and column": one("Mul", {"x": floats(2, 1, 5)}, {"b": floats(3, 1)}),
+    "Relu": one("Relu", X, {}),
+    "Squeeze": one("Squeeze", {"x": floats(2, 1, 5, 1)}, {"a": integers(-1)}),
+    "Sub of a plane": one("Sub", X, {"b": floats(5, 7)}),
     "Concat": one("Concat", {"x": floats(2, 3), "z": floats(2, 1)}, {}, axis=1),
     "Concat of the first axis": one("Concat", {"x": floats(2, 3), "z": floats(2, 3)}, {}, axis=0),
     "Flatten": one("Flatten", X, {}),
@@ -91,6 +105,7 @@ NEAR = {
     "Conv to many channels": one("Conv", X, {"w": floats(100, 3, 2, 2), "b": floats(100)}),
     "ReduceMean": one("ReduceMean", X, {"a": integers(0)}, keepdims=0),
     "ReduceMean of two axes": one("ReduceMean", X, {"a": integers(1, -1)}),
+    "Sigmoid": one("Sigmoid", {"x": 5 * floats(3, 10)}, {}),
     "Softmax": one("Softmax", {"x": 20 * floats(3, 10)}, {}),
     "Softmax of the first axis": one("Softmax", {"x": floats(3, 4, 5)}, {}, axis=0),
 }
@@ -101,7 +116,7 @@ def test_every_operator_of_onnx_is_tried() -> None:
     source = (RUNTIME / "src/native/onnx_ops.cc").read_text(encoding="utf-8")
     table = source[source.index("kOps[] = {") :]
     listed = {line.split('"')[1] for line in table.splitlines() if line.startswith('    {"')}
-    listed |= {"Conv", "Gemm"}
+    listed |= {"Conv", "Gemm", "MatMul"}
     assert listed == {proto.graph.node[0].op_type for proto in (EXACT | NEAR).values()}
     page = (ROOT / "docs/c-api.md").read_text(encoding="utf-8")
     assert {name for name in listed if f"`{name}`" not in page} == set()

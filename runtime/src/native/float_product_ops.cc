@@ -1,5 +1,6 @@
-// Conv and Gemm, by the product of float matrices: kernels/float_product says in which order sums
-// are made. The terms of a Conv are those of its input channels, rows and columns of the kernel.
+// Conv, Gemm and MatMul, by the product of float matrices: kernels/float_product says in which
+// order sums are made. The terms of a Conv are those of its input channels, rows and columns of the
+// kernel.
 #include <string.h>
 
 #include "native/operators.h"
@@ -159,7 +160,7 @@ void conv_run(const Operands& o) {
   }
 }
 
-// --- Gemm ---
+// --- Gemm and MatMul ---
 
 Status* gemm_create(const Node& node, Settings* s) {
   const auto is_one = [&](const char* name) {
@@ -191,6 +192,27 @@ Status* gemm_shape(const Operands& o) {
   return nullptr;
 }
 
+Status* matmul_create(const Node&, Settings* s) {
+  s->list[0] = 0;
+  return nullptr;
+}
+
+// The rows of all matrices of the first input, times one matrix.
+Status* matmul_shape(const Operands& o) {
+  const Value& a = o.input(0);
+  const Value& b = o.input(1);
+  Value& y = o.output();
+  const bool fits = o.is_float(0) && o.is_float(1) && a.rank >= 2 && b.rank == 2;
+  if (!fits || a.dims[a.rank - 1] != b.dims[0]) {
+    return o.invalid("only float32 matrices times one float32 matrix that fits are supported");
+  }
+  void* data = y.data;
+  static_cast<Tensor&>(y) = a;
+  y.data = data;
+  y.dims[a.rank - 1] = b.dims[1];
+  return nullptr;
+}
+
 Status* gemm_pack(const Operands& o, Pool* pool, PackedProduct* to) {
   const Value& b = o.input(1);
   const bool transposed = o.settings.list[0];
@@ -200,12 +222,13 @@ Status* gemm_pack(const Operands& o, Pool* pool, PackedProduct* to) {
 void gemm_run(const Operands& o) {
   const PackedProduct& p = *o.product;
   p.kernel->run(p.shape, o.in<float>(0), p.shape.terms, p.weights, p.bias, o.out<float>(),
-                p.shape.columns, o.input(0).dims[0]);
+                p.shape.columns, o.output().count(0, o.output().rank - 1));
 }
 
 }  // namespace
 
 const OnnxOp kConv = {"Conv", 2, 3, conv_create, conv_shape, conv_run, conv_scratch, conv_pack};
 const OnnxOp kGemm = {"Gemm", 2, 3, gemm_create, gemm_shape, gemm_run, nullptr, gemm_pack};
+const OnnxOp kMatMul = {"MatMul", 2, 2, matmul_create, matmul_shape, gemm_run, nullptr, gemm_pack};
 
 }  // namespace sbn::native

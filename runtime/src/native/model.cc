@@ -302,6 +302,14 @@ Status* prepare_steps(Model* model, Context* context) {
   return nullptr;
 }
 
+// `bytes` count what is lost to alignment, as Context::needed does.
+void use_arena(Context* context, void* memory, int64_t bytes) {
+  const auto first = reinterpret_cast<uintptr_t>(memory);
+  context->arena = reinterpret_cast<char*>(align_up(first, kScratchAlignment));
+  context->arena_bytes = bytes;
+  context->batch = 0;
+}
+
 }  // namespace
 
 void Model::release() {
@@ -364,22 +372,25 @@ Status* plan(Context* context, int64_t batch) {
   return end_plan(context, batch);
 }
 
+void set_arena(Context* context, void* memory, int64_t bytes) {
+  free(context->arena_memory);
+  context->arena_memory = nullptr;
+  context->arena_given = memory != nullptr;
+  use_arena(context, memory, memory ? bytes : 0);
+}
+
 Status* prepare(Context* context, int64_t batch) {
   if (context->batch == batch) return nullptr;
   SBN_TRY(plan(context, batch));
   context->batch = 0;
   if (context->needed > context->arena_bytes) {
-    free(context->arena_memory);
-    context->arena_bytes = 0;
+    Message text;
+    text << "a batch of " << batch << " needs " << context->needed << " bytes of memory";
+    if (context->arena_given) return fail(text << ", " << context->arena_bytes << " were given");
+    set_arena(context, nullptr, 0);
     context->arena_memory = malloc(static_cast<size_t>(context->needed));
-    if (!context->arena_memory) {
-      Message text;
-      return fail(text << "there is no memory for the " << context->needed << " bytes that "
-                       << batch << " images need; run fewer at once");
-    }
-    context->arena_bytes = context->needed;
-    context->arena = reinterpret_cast<char*>(
-        align_up(reinterpret_cast<uintptr_t>(context->arena_memory), kScratchAlignment));
+    if (!context->arena_memory) return fail(text << ", which there are not; run fewer at once");
+    use_arena(context, context->arena_memory, context->needed);
   }
   const Graph& graph = context->model->graph;
   for (size_t i = 0; i < graph.edge_count; ++i) {

@@ -49,7 +49,8 @@ struct Context {
   int64_t needed;  // bytes
   char* arena;
   int64_t arena_bytes;
-  void* arena_memory;
+  void* arena_memory;  // of malloc; null where the caller gave the arena
+  bool arena_given;
 
   void release();
 };
@@ -60,6 +61,8 @@ Status* load_model(const Bytes& file, Model* model);
 Status* create_context(const Model& model, Context* context);
 // Sets the number of an input that is one; the plan no longer holds where sizes depend on it.
 void set_number(Context* context, size_t input, int64_t number);
+// Takes memory of the caller's in place of the context's own; null for its own again.
+void set_arena(Context* context, void* memory, int64_t bytes);
 // Finds the sizes of all tensors for `batch` images, and where they lie.
 Status* plan(Context* context, int64_t batch);
 // Plans anew where that is needed, and makes room.

@@ -113,6 +113,25 @@ Status* unsqueeze_shape(const Operands& o) {
   return nullptr;
 }
 
+Status* squeeze_shape(const Operands& o) {
+  const Value& x = o.input(0);
+  Value& y = o.output();
+  if (o.has(1) && !is_list(o, 1, kMaxRank)) return o.invalid("its axes must be known");
+  bool left_out[kMaxRank] = {};
+  for (size_t i = 0; i < x.rank; ++i) left_out[i] = !o.has(1) && x.dims[i] == 1;
+  for (int64_t i = 0; o.has(1) && i < o.input(1).dims[0]; ++i) {
+    int64_t axis = load<int64_t>(o.in<int64_t>(1) + i);
+    if (!axis_in(&axis, x.rank) || x.dims[axis] != 1) return o.invalid("its axes are not valid");
+    left_out[axis] = true;
+  }
+  y.type = x.type;
+  y.rank = 0;
+  for (size_t i = 0; i < x.rank; ++i) {
+    if (!left_out[i]) y.dims[y.rank++] = x.dims[i];
+  }
+  return nullptr;
+}
+
 // --- Copies ---
 
 Status* concat_create(const Node& node, Settings* s) {
@@ -349,6 +368,131 @@ void pad_run(const Operands& o) {
   }
 }
 
+// --- One element after the other ---
+
+Status* floats_shape(const Operands& o) {
+  if (!o.is_float(0)) return o.invalid("only float32 is supported");
+  return set_same(o);
+}
+
+template <class Function>
+void each_element(const Operands& o, Function function) {
+  const float* x = o.in<float>(0);
+  float* y = o.out<float>();
+  for (int64_t i = 0, all = count(o.output()); i < all; ++i) y[i] = function(x[i]);
+}
+
+void relu_run(const Operands& o) {
+  each_element(o, [](float x) { return x < 0 ? 0.0f : x; });
+}
+
+void sigmoid_run(const Operands& o) {
+  each_element(o, [](float x) {
+    const float e = exp_of_negative(x < 0 ? x : -x);
+    return (x < 0 ? e : 1.0f) / (1.0f + e);
+  });
+}
+
+Status* clip_shape(const Operands& o) {
+  for (size_t i = 1; i < 3; ++i) {
+    if (o.has(i) && (!o.is_float(i) || o.input(i).rank != 0)) {
+      return o.invalid("its bounds must be float32 numbers");
+    }
+  }
+  return floats_shape(o);
+}
+
+void clip_run(const Operands& o) {
+  const float low = o.has(1) ? load<float>(o.input(1).data) : -__builtin_inff();
+  const float high = o.has(2) ? load<float>(o.input(2).data) : __builtin_inff();
+  each_element(o, [&](float x) {
+    const float raised = x < low ? low : x;
+    return raised > high ? high : raised;
+  });
+}
+
+// The size of `x` on an axis of `rank`; missing axes come first, of size 1.
+int64_t size_on(const Value& x, size_t axis, size_t rank) {
+  return axis + x.rank < rank ? 1 : x.dims[axis + x.rank - rank];
+}
+
+Status* broadcast_shape(const Operands& o) {
+  const Value& a = o.input(0);
+  const Value& b = o.input(1);
+  Value& y = o.output();
+  if (!o.is_float(0) || !o.is_float(1)) return o.invalid("only float32 is supported");
+  y.type = ElementType::kFloat;
+  y.rank = a.rank > b.rank ? a.rank : b.rank;
+  for (size_t i = 0; i < y.rank; ++i) {
+    const int64_t left = size_on(a, i, y.rank), right = size_on(b, i, y.rank);
+    y.dims[i] = left == 1 ? right : left;
+    if (right == 1 || right == y.dims[i]) continue;
+    Message text;
+    return fail(text << o.node << ": its inputs of shapes " << a << " and " << b
+                     << " do not fit each other");
+  }
+  return nullptr;
+}
+
+// Elements of both inputs in the order of the output's. An input is read again along an axis on
+// which its size is 1.
+template <class Function>
+void broadcast(const Operands& o, Function function) {
+  const Value& y = o.output();
+  const auto strided = [&](const Value& x) {
+    Strided s;
+    s.rank = y.rank;
+    int64_t step = 1;
+    for (size_t i = y.rank; i-- > 0;) {
+      s.dims[i] = y.dims[i];
+      s.steps[i] = size_on(x, i, y.rank) == 1 ? 0 : step;
+      step *= size_on(x, i, y.rank);
+    }
+    return s;
+  };
+  const Strided left = strided(o.input(0)), right = strided(o.input(1));
+  // The last axes, as far as both inputs go on without a gap or stay where they are.
+  size_t outer = y.rank;
+  int64_t inner = 1;
+  const int64_t a_step = y.rank ? left.steps[y.rank - 1] : 0;
+  const int64_t b_step = y.rank ? right.steps[y.rank - 1] : 0;
+  for (; outer > 0; --outer) {
+    const bool goes_on =
+        left.steps[outer - 1] == a_step * inner && right.steps[outer - 1] == b_step * inner;
+    if (!goes_on) break;
+    inner *= y.dims[outer - 1];
+  }
+  float* to = o.out<float>();
+  const int64_t rows = y.count(0, outer);
+  for (int64_t row = 0; inner && row < rows; ++row, to += inner) {
+    const float* a = o.in<float>(0);
+    const float* b = o.in<float>(1);
+    int64_t rest = row;
+    for (size_t i = outer; i-- > 0; rest /= y.dims[i]) {
+      a += rest % y.dims[i] * left.steps[i];
+      b += rest % y.dims[i] * right.steps[i];
+    }
+    if (a_step == 1 && b_step == 1) {
+      for (int64_t i = 0; i < inner; ++i) to[i] = function(a[i], b[i]);
+    } else {
+      for (int64_t i = 0; i < inner; ++i) to[i] = function(a[i * a_step], b[i * b_step]);
+    }
+  }
+}
+
+void add_run(const Operands& o) {
+  broadcast(o, [](float a, float b) { return a + b; });
+}
+void sub_run(const Operands& o) {
+  broadcast(o, [](float a, float b) { return a - b; });
+}
+void mul_run(const Operands& o) {
+  broadcast(o, [](float a, float b) { return a * b; });
+}
+void div_run(const Operands& o) {
+  broadcast(o, [](float a, float b) { return a / b; });
+}
+
 // --- Means ---
 
 // The mean over axes: the sum in order, begun with 0, divided by the number of elements.
@@ -481,17 +625,28 @@ void quantize_run(const Operands& o) {
 constexpr size_t kAny = SIZE_MAX;
 
 constexpr OnnxOp kOps[] = {
+    {"Add", 2, 2, no_settings, broadcast_shape, add_run},
+    {"Clip", 1, 3, no_settings, clip_shape, clip_run},
     {"Concat", 1, kAny, concat_create, concat_shape, concat_run},
+    {"Div", 2, 2, no_settings, broadcast_shape, div_run},
     {"Flatten", 1, 1, flatten_create, flatten_shape, nullptr},
+    {"Identity", 1, 1, no_settings, set_same, nullptr},
+    {"Mul", 2, 2, no_settings, broadcast_shape, mul_run},
     {"Pad", 2, 4, pad_create, pad_shape, pad_run},
     {"QuantizeLinear", 2, 3, no_settings, quantize_shape, quantize_run},
     {"ReduceMean", 2, 2, mean_create, mean_shape, mean_run},
+    {"Relu", 1, 1, no_settings, floats_shape, relu_run},
     {"Reshape", 2, 2, reshape_create, reshape_shape, nullptr},
+    {"Sigmoid", 1, 1, no_settings, floats_shape, sigmoid_run},
     {"Softmax", 1, 1, softmax_create, softmax_shape, softmax_run},
+    {"Squeeze", 1, 2, no_settings, squeeze_shape, nullptr},
+    {"Sub", 2, 2, no_settings, broadcast_shape, sub_run},
     {"Tile", 2, 2, no_settings, tile_shape, tile_run},
     {"Transpose", 1, 1, transpose_create, transpose_shape, transpose_run},
     {"Unsqueeze", 2, 2, no_settings, unsqueeze_shape, nullptr},
 };
+
+constexpr const OnnxOp* kProducts[] = {&kConv, &kGemm, &kMatMul};
 
 }  // namespace
 
@@ -504,7 +659,10 @@ const OnnxOp* onnx_op(const Bytes& name) {
   for (const OnnxOp& op : kOps) {
     if (name == op.name) return &op;
   }
-  return name == kConv.name ? &kConv : name == kGemm.name ? &kGemm : nullptr;
+  for (const OnnxOp* op : kProducts) {
+    if (name == op->name) return op;
+  }
+  return nullptr;
 }
 
 }  // namespace sbn::native

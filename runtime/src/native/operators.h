@@ -72,7 +72,7 @@ struct OnnxOp {
   Status* (*pack)(const Operands& operands, Pool* pool, PackedProduct* product) = nullptr;
 };
 
-extern const OnnxOp kConv, kGemm;
+extern const OnnxOp kConv, kGemm, kMatMul;
 
 // Null where there is none of that name.
 const OnnxOp* onnx_op(const Bytes& name);
