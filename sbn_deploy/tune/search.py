@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.exceptions import ExperimentalWarning, OptunaError, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from sbn_deploy.materialize import Form
 from sbn_deploy.records.benchmark import Benchmark
@@ -34,6 +35,7 @@ from .config import Range, TuneConfig, as_toml
 DATABASE = "study.db"
 BEAT_S, GRACE_S = 10, 30
 """A trial whose process has not been heard of for so long is tried again."""
+OPENINGS, OPENING_WAIT_S = 5, 0.2
 SQLITE_WAIT_S = 60
 STARTUP_TRIALS = 5
 """Trials that are never pruned, as there is nothing yet to compare them with."""
@@ -78,7 +80,7 @@ class Search:
         self.url = storage or f"sqlite:///{(folder / DATABASE).absolute()}"
         with self._talking():
             try:
-                self.study = self._open()
+                self.study = self._opened()
             except ImportError as error:
                 raise MissingDependencyError(
                     f"storage {self._place} needs a driver that is not installed: {error}"
@@ -254,6 +256,15 @@ class Search:
     def trial_folder(self, trial: FrozenTrial) -> Path:
         """Where a trial was trained, on the machine that did it."""
         return self.folder / "trials" / str(trial.user_attrs[FOLDER])
+
+    def _opened(self) -> optuna.Study:
+        """The study. Of processes that make its tables at once, all but one fail at first."""
+        for _ in range(OPENINGS - 1):
+            try:
+                return self._open()
+            except (IntegrityError, OperationalError, StorageInternalError):
+                time.sleep(OPENING_WAIT_S)
+        return self._open()
 
     def _open(self) -> optuna.Study:
         patience = {"timeout": SQLITE_WAIT_S} if self.url.startswith("sqlite:") else {}
