@@ -9,6 +9,7 @@ from torch import Tensor
 from sbn_deploy.materialize import materialize
 from sbn_deploy.nn import BinaryConv1d, BinaryConv2d, BinaryLinear, FixedConv, FixedLinear
 from sbn_deploy.nn.estimator import sign
+from sbn_deploy.nn.geometry import ConvGeometry
 from sbn_runtime.errors import ConfigError
 
 each_geometry = pytest.mark.parametrize(
@@ -81,6 +82,38 @@ def test_signals_are_images_of_height_one(
     (fixed_images,) = materialize(images)
     assert torch.equal(fixed(x).unsqueeze(2), fixed_images(x.unsqueeze(2)))
     assert torch.equal(fixed(x), signals.eval()(x))
+
+
+@each_geometry
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_border_in_training_is_that_of_a_padded_copy(
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    groups: int,
+    border: float,
+    axes: int,
+) -> None:
+    """Values to the bit, and gradients, of which training takes another way."""
+    geometry = ConvGeometry(stride, padding, dilation, border, groups=groups, axes=axes)
+    torch.manual_seed(0)
+    x = sign(torch.randn(3, 8, *[13] * axes)).requires_grad_()
+    weight = sign(torch.randn(16, 8 // groups, *[kernel] * axes)).requires_grad_()
+    trained = geometry.convolve(x, weight)
+    padded = torch.nn.functional.pad(x, [padding] * 2 * axes, value=border)
+    convolve = torch.nn.functional.conv1d if axes == 1 else torch.nn.functional.conv2d
+    expected = convolve(padded, weight, None, stride, 0, dilation, groups)
+    assert torch.equal(trained, expected)
+    with torch.no_grad():
+        assert torch.equal(geometry.convolve(x, weight), expected)
+    incoming = torch.randn_like(expected)
+    for found, wanted in zip(
+        torch.autograd.grad(trained, (x, weight), incoming),
+        torch.autograd.grad(expected, (x, weight), incoming),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_sampled_members_of_a_signal_layer_follow_their_probabilities() -> None:

@@ -1,4 +1,4 @@
-"""What each choice of a training recipe is worth on CIFAR-10: the table of docs/accuracy.md.
+"""What each choice of a training recipe is worth on CIFAR-10: a table in Markdown.
 
     python -m tests.tools.accuracy --cifar10 PATH [--seeds 0,1] [--only NAME,NAME] [-o FILE]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -11,7 +12,13 @@ import torch
 from torch import Tensor
 
 from sbn_deploy.nn import BinaryConv2d, BinaryLinear, StochasticSign, noise
-from sbn_deploy.nn.estimator import Forward, sample_sign, sign, straight_through
+from sbn_deploy.nn.estimator import (
+    Forward,
+    sample_sign,
+    sign,
+    straight_through,
+    unrecorded_sign,
+)
 from sbn_deploy.nn.surrogate import Identity
 from sbn_runtime.errors import ConfigError
 
@@ -80,10 +87,16 @@ def test_backward_multiplies_by_the_slope(name: str, forward: Forward) -> None:
     assert torch.equal(identity, incoming)
 
 
-def test_sign_of_zero_and_nan_is_plus_one() -> None:
-    values = torch.tensor([0.0, -0.0, float("nan"), -1e-45, -math.inf, math.inf])
-    assert sign(values).tolist() == [1, 1, 1, -1, -1, 1]
-    assert sign(values.half()).dtype == torch.float16
+@pytest.mark.parametrize("of", [sign, unrecorded_sign, torch.inference_mode()(sign)])
+def test_sign_of_zero_and_nan_is_plus_one(of: Callable[[Tensor], Tensor]) -> None:
+    values = torch.tensor([0.0, -0.0, float("nan"), -float("nan"), -1e-45, -math.inf, math.inf])
+    assert of(values).tolist() == [1, 1, 1, 1, -1, -1, 1]
+    # Long enough for vector instructions, and in another memory layout.
+    image = values.repeat(64).view(1, 7, 8, 8).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(of(image), torch.where(image < 0, -1.0, 1.0))
+    assert of(image).is_contiguous(memory_format=torch.channels_last)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        assert of(values.to(dtype)).dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -39,7 +39,7 @@ SBN_TARGET_AVX512BW SBN_INLINE void activate(__m512 (&x)[P][N], const Activation
 
 // Whole: all 16 * N channels are there, and nothing is masked.
 template <class Signs, bool Whole, int P, int N>
-SBN_TARGET_AVX512BW SBN_INLINE void finish_tile(const Output& out, __m512i (&dot)[P][N],
+SBN_TARGET_AVX512BW SBN_INLINE void finish_lanes(const Output& out, __m512i (&dot)[P][N],
                                                 int64_t pixel, int64_t channel, int64_t count) {
   const Epilogue& e = out.epilogue;
   __mmask16 lanes[N];
@@ -105,17 +105,23 @@ SBN_TARGET_AVX512BW SBN_INLINE void finish_tile(const Output& out, __m512i (&dot
   for (int p = 0; p < P; ++p) Signs::store(out, pixel + p, channel, negative[p]);
 }
 
+template <class Signs, int P, int N>
+SBN_TARGET_AVX512BW SBN_INLINE void finish_tile(const Output& out, __m512i (&dot)[P][N],
+                                                int64_t pixel, int64_t channel, int64_t count) {
+  if (count >= 16 * N) {
+    finish_lanes<Signs, true>(out, dot, pixel, channel, count);
+  } else {
+    finish_lanes<Signs, false>(out, dot, pixel, channel, count);
+  }
+}
+
 // Writes the first `count` of 16 * N channels from `channel` on, of P pixels; where signs are
 // wanted, Signs::store takes those of each pixel. A function of its own: inlined into a kernel it
 // would take registers from the innermost loop.
 template <class Signs, int P, int N>
 SBN_TARGET_AVX512BW SBN_NOINLINE void finish(const Output& out, int64_t pixel, int64_t channel,
                                              int64_t count, __m512i (&dot)[P][N]) {
-  if (count >= 16 * N) {
-    finish_tile<Signs, true>(out, dot, pixel, channel, count);
-  } else {
-    finish_tile<Signs, false>(out, dot, pixel, channel, count);
-  }
+  finish_tile<Signs>(out, dot, pixel, channel, count);
 }
 
 // The same with the dot products of up to eight vectors in registers, pixel by pixel.
@@ -125,11 +131,7 @@ SBN_TARGET_AVX512BW SBN_NOINLINE void finish_few(const Output& out, int64_t pixe
                                                  Vectors... vectors) {
   static_assert(sizeof...(vectors) == P * N && P * N <= 8, "");
   __m512i dot[P][N] = {vectors...};
-  if (count >= 16 * N) {
-    finish_tile<Signs, true>(out, dot, pixel, channel, count);
-  } else {
-    finish_tile<Signs, false>(out, dot, pixel, channel, count);
-  }
+  finish_tile<Signs>(out, dot, pixel, channel, count);
 }
 
 #undef SBN_EACH
