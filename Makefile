@@ -96,8 +96,8 @@ release: $(STAMPS)/release arm-tools  ## what is published, in dist/: the source
 	rm -rf dist
 	$(BIN)/python -m tests.packaging.release dist
 
-test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores under qemu (half an hour)
-	for cpu in cortex-a53 cortex-a72 cortex-a76; do \
+test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores and all that qemu has (half an hour)
+	for cpu in cortex-a53 cortex-a72 cortex-a76 max; do \
 		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
 			$(ARM_BUILD)-sanitized/tests/kernel_test 50 || exit; \
 	done

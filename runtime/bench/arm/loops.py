@@ -50,6 +50,14 @@ KERNELS = (
         "8-bit",
         lacking=("Cortex-A53", "Cortex-A72"),
     ),
+    Kernel(
+        "first layer, SMMLA",
+        "pixel_conv/i8mm.cc",
+        r"smmla\t",
+        32,
+        "8-bit",
+        lacking=("Cortex-A53", "Cortex-A55", "Cortex-A72", "Cortex-A76", "Apple M1"),
+    ),
 )
 
 
@@ -87,7 +95,7 @@ def row(build: Path, kernel: Kernel) -> list[str]:
 
 def loops_of(build: Path, kernel: Kernel) -> Iterator[Loop]:
     """The innermost loops of a kernel's object file that count anything."""
-    [file] = build.glob(f"CMakeFiles/sbn.dir/src/kernels/{kernel.source}.o")
+    [file] = build.glob(f"CMakeFiles/sbn_operators.dir/src/kernels/{kernel.source}.o")
     text = run("aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", str(file))
     for function in re.split(r"^[0-9a-f]+ <.*>:$", text, flags=re.MULTILINE):
         for body in innermost_loops(re.findall(r"^ *([0-9a-f]+):\t(.*)$", function, re.MULTILINE)):

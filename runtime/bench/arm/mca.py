@@ -44,7 +44,7 @@ def cycles(model: str, code: Sequence[str], iterations: int = 1) -> int:
         *options,
         *quick,
         lacking,
-        "-mattr=+dotprod",
+        "-mattr=+dotprod,+i8mm",
         input="\n".join(code) + "\n",
     )
     total = re.search(r"Total Cycles: +(\d+)", text)

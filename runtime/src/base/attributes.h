@@ -31,6 +31,7 @@
 #if defined(__aarch64__)
 #define SBN_ARM64 1
 #define SBN_TARGET_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
+#define SBN_TARGET_I8MM __attribute__((target("arch=armv8.2-a+i8mm")))
 #else
 #define SBN_ARM64 0
 #endif

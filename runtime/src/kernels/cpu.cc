@@ -46,6 +46,10 @@ uint32_t detect() {
     if (c & bit_AVX512VNNI) found |= kAvx512vnni;
     if (c & bit_AVX512VPOPCNTDQ) found |= kAvx512;
   }
+  constexpr uint32_t kAvxVnniBit = 1 << 4;
+  if ((found & kAvx2) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & kAvxVnniBit)) {
+    found |= kAvxVnni;
+  }
   return found;
 }
 #elif SBN_ARM64

@@ -17,6 +17,8 @@ enum Feature : uint32_t {
   kAvx512vnni = 1u << 3,  // the same and VNNI
   kAvx512 = 1u << 4,      // the same as kAvx512bw and VPOPCNTDQ
   kDotProduct = 1u << 5,  // SDOT and UDOT of Armv8.2-A
+  kInt8MatMul = 1u << 6,  // SMMLA and UMMLA of Armv8.6-A
+  kAvxVnni = 1u << 7,     // the same as kAvx2 and AVX-VNNI
 };
 
 // The features of this machine.

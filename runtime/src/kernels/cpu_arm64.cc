@@ -10,6 +10,11 @@
 namespace sbn::arm64 {
 namespace {
 
+// Bits as Linux numbers them: AT_HWCAP and AT_HWCAP2.
+struct Capabilities {
+  uint64_t first = 0, second = 0;
+};
+
 #if defined(__linux__)
 // The library links against no libc, so it asks the kernel itself.
 int64_t system_call(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d = 0) {
@@ -22,23 +27,25 @@ int64_t system_call(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d =
   return x0;
 }
 
-// The entry of the auxiliary vector that lists the CPU's features, or 0.
-uint64_t hardware_capabilities() {
+// The entries of the auxiliary vector that list the CPU's features, or zeroes.
+Capabilities hardware_capabilities() {
   constexpr int64_t kOpenAt = 56, kClose = 57, kRead = 63, kCurrentFolder = -100;
-  constexpr uint64_t kCapabilities = 16;
+  constexpr uint64_t kFirst = 16, kSecond = 26;
+  Capabilities found;
   const auto path = reinterpret_cast<int64_t>("/proc/self/auxv");
   const int64_t file = system_call(kOpenAt, kCurrentFolder, path, 0);
-  if (file < 0) return 0;
+  if (file < 0) return found;
   uint64_t entries[64][2];
   const int64_t size = system_call(kRead, file, reinterpret_cast<int64_t>(entries), sizeof entries);
   system_call(kClose, file, 0, 0);
   for (int64_t i = 0; i < size / 16; ++i) {
-    if (entries[i][0] == kCapabilities) return entries[i][1];
+    if (entries[i][0] == kFirst) found.first = entries[i][1];
+    if (entries[i][0] == kSecond) found.second = entries[i][1];
   }
-  return 0;
+  return found;
 }
 #else
-uint64_t hardware_capabilities() { return 0; }
+Capabilities hardware_capabilities() { return {}; }
 #endif
 
 // Ticks of a constant rate, about 20 to 1000 in a microsecond.
@@ -111,8 +118,12 @@ uint64_t time(const Work& work) {
 }  // namespace
 
 uint32_t detect() {
-  constexpr uint64_t kSdot = 1 << 20;
-  return hardware_capabilities() & kSdot ? kDotProduct : kNone;
+  constexpr uint64_t kSdot = 1 << 20, kI8mm = 1 << 13;
+  const Capabilities found = hardware_capabilities();
+  uint32_t features = kNone;
+  if (found.first & kSdot) features |= kDotProduct;
+  if (found.second & kI8mm) features |= kInt8MatMul;
+  return features;
 }
 
 bool look_ups_are_faster() {

@@ -1,5 +1,6 @@
-// Four pixels by 16 channels, one accumulator of 32 bits for each. Pixels and weights
-// are widened to 16 bits: vpmaddubsw, which takes bytes, saturates.
+// Four pixels by 16 channels, one accumulator of 32 bits for each. With AVX-VNNI four products are
+// added by one instruction. Else pixels and weights are widened to 16 bits, and two products take a
+// multiplication and an addition: vpmaddubsw, which takes bytes, saturates.
 #include <immintrin.h>
 
 #include "base/avx2.h"
@@ -18,9 +19,32 @@ using pixels::Patches;
 constexpr int64_t kLanes = 8;
 constexpr int64_t kPixels = 4;
 
+struct Vnni {
+  static constexpr int64_t kElements = 4, kLanes = 8;
+  using Element = uint8_t;
+  using Weight = int8_t;
+  static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
+
+  static uint8_t element(uint8_t pixel) { return pixel; }
+  static SBN_TARGET_AVX2 void copy(uint8_t* to, const uint8_t* from, int64_t count) {
+    const auto some = [&](int64_t i) SBN_TARGET_AVX2 { avx2::store256(to + i, load256(from + i)); };
+    for (int64_t i = 0; i + 32 <= count; i += 32) some(i);
+    if (count >= 32) return some(count - 32);
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+  }
+
+  // Written as an instruction, with the prefix of those that need no AVX-512: compilers before
+  // gcc 11 do not know it.
+  static SBN_TARGET_AVX2 SBN_INLINE __m256i add(__m256i sum, __m256i pixel, __m256i weight) {
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(pixel), "x"(weight));
+    return sum;
+  }
+};
+
 struct Widened {
-  static constexpr int64_t kElements = 2;
+  static constexpr int64_t kElements = 2, kLanes = 8;
   using Element = uint16_t;
+  using Weight = int16_t;
   static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
 
   static uint16_t element(uint8_t pixel) { return pixel; }
@@ -32,6 +56,10 @@ struct Widened {
     for (int64_t i = 0; i + 16 <= count; i += 16) widen(i);
     if (count >= 16) return widen(count - 16);
     for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+  }
+
+  static SBN_TARGET_AVX2 SBN_INLINE __m256i add(__m256i sum, __m256i pixel, __m256i weight) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pixel, weight));
   }
 };
 
@@ -99,7 +127,7 @@ struct Float {
 
 // Adds up `Registers` of channels for `Pixels` pixels; a step of weights is `stride`
 // lanes long.
-template <int Pixels, int Registers>
+template <class Product, int Pixels, int Registers>
 SBN_TARGET_AVX2 SBN_INLINE void multiply(const Patches& patches, const uint32_t* w, int64_t stride,
                                          __m256i (&sums)[Pixels][Registers]) {
   SBN_UNROLL
@@ -118,16 +146,14 @@ SBN_TARGET_AVX2 SBN_INLINE void multiply(const Patches& patches, const uint32_t*
       for (int p = 0; p < Pixels; ++p) {
         const __m256i some = _mm256_set1_epi32(load<int32_t>(x + p * patches.pixel_stride));
         SBN_UNROLL
-        for (int r = 0; r < Registers; ++r) {
-          sums[p][r] = _mm256_add_epi32(sums[p][r], _mm256_madd_epi16(some, weights[r]));
-        }
+        for (int r = 0; r < Registers; ++r) sums[p][r] = Product::add(sums[p][r], some, weights[r]);
       }
     }
   }
 }
 
 // Pixels [pixel, pixel + Pixels) by the channels of one block.
-template <int Pixels, class Epilogue>
+template <class Product, int Pixels, class Epilogue>
 SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
                                          const Patches& patches, const uint32_t* w,
                                          int64_t pixel, int64_t block,
@@ -139,25 +165,25 @@ SBN_TARGET_AVX2 SBN_INLINE void run_tile(const PixelConvShape& s,
   int64_t channel = first;
   for (; channel + kLanes < end; channel += 2 * kLanes) {
     __m256i sums[Pixels][2];
-    multiply(patches, w + channel - first, stride, sums);
+    multiply<Product>(patches, w + channel - first, stride, sums);
     epilogue(sums, pixel, channel, min(end - channel, 2 * kLanes), channel - first, bits);
   }
   if (channel < end) {
     __m256i sums[Pixels][1];
-    multiply(patches, w + channel - first, stride, sums);
+    multiply<Product>(patches, w + channel - first, stride, sums);
     epilogue(sums, pixel, channel, end - channel, channel - first, bits);
   }
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) epilogue.store_word(pixel + p, block, bits[p]);
 }
 
-template <class Epilogue>
+template <class Product, class Epilogue>
 SBN_TARGET_AVX2 void run(const PixelConvRun& run, Range pixels) {
   const PixelConvShape& s = *run.shape;
   const Epilogue epilogue = {run.output};
   const auto* weights = static_cast<const uint32_t*>(run.weights);
-  const int64_t steps = pixels::steps<Widened::kElements>(Widened::runs(s));
-  pixels::Rows<Widened> rows(run, pixels.begin);
+  const int64_t steps = pixels::steps<Product>(s);
+  pixels::Rows<Product> rows(run, pixels.begin);
   for (int64_t begin = pixels.begin; begin < pixels.end;) {
     Patches all;
     const int64_t end = begin + rows.next(pixels.end - begin, &all);
@@ -166,11 +192,11 @@ SBN_TARGET_AVX2 void run(const PixelConvRun& run, Range pixels) {
       Patches patches = all;
       int64_t pixel = begin;
       for (; pixel + kPixels <= end; pixel += kPixels) {
-        run_tile<kPixels>(s, patches, w, pixel, block, epilogue);
+        run_tile<Product, kPixels>(s, patches, w, pixel, block, epilogue);
         patches.first += kPixels * patches.pixel_stride;
       }
       for (; pixel < end; ++pixel) {
-        run_tile<1>(s, patches, w, pixel, block, epilogue);
+        run_tile<Product, 1>(s, patches, w, pixel, block, epilogue);
         patches.first += patches.pixel_stride;
       }
     }
@@ -178,14 +204,16 @@ SBN_TARGET_AVX2 void run(const PixelConvRun& run, Range pixels) {
   }
 }
 
-constexpr PixelConvKernel kernel(void (*run_one)(const PixelConvRun&, Range)) {
-  return {pixels::weight_bytes<kLanes, Widened::kElements, Widened::runs>,
-          pixels::pack_weights<int16_t, kLanes, Widened::kElements, Widened::runs>, run_one};
+template <class Product, class Epilogue>
+constexpr PixelConvKernel kernel() {
+  return {pixels::weight_bytes<Product>, pixels::pack_weights<Product>, run<Product, Epilogue>};
 }
 
 }  // namespace
 
-const PixelConvKernel pixel_conv_threshold_avx2 = kernel(run<Threshold>);
-const PixelConvKernel pixel_conv_float_avx2 = kernel(run<Float>);
+const PixelConvKernel pixel_conv_threshold_avx2 = kernel<Widened, Threshold>();
+const PixelConvKernel pixel_conv_float_avx2 = kernel<Widened, Float>();
+const PixelConvKernel pixel_conv_threshold_avxvnni = kernel<Vnni, Threshold>();
+const PixelConvKernel pixel_conv_float_avxvnni = kernel<Vnni, Float>();
 
 }  // namespace sbn

@@ -19,7 +19,7 @@ using pixels::Patches;
 constexpr int64_t kLanes = 16;
 
 struct Vnni {
-  static constexpr int64_t kElements = 4;
+  static constexpr int64_t kElements = 4, kLanes = 16;
   static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
   using Element = uint8_t;
   using Weight = int8_t;
@@ -41,7 +41,7 @@ struct Vnni {
 };
 
 struct Widened {
-  static constexpr int64_t kElements = 2;
+  static constexpr int64_t kElements = 2, kLanes = 16;
   static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
   using Element = uint16_t;
   using Weight = int16_t;
@@ -159,7 +159,7 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_pixels(const PixelConvRun& run, Range pi
                                                const Epilogue& epilogue) {
   const PixelConvShape& s = *run.shape;
   const auto* weights = static_cast<const uint32_t*>(run.weights);
-  const int64_t steps = pixels::steps<Product::kElements>(Product::runs(s));
+  const int64_t steps = pixels::steps<Product>(s);
   pixels::Rows<Product> rows(run, pixels.begin);
   for (int64_t begin = pixels.begin; begin < pixels.end;) {
     Patches patches;
@@ -190,10 +190,7 @@ SBN_TARGET_AVX512BW void run_widened(const PixelConvRun& run, Range pixels) {
 
 template <class Product>
 constexpr PixelConvKernel kernel(void (*run)(const PixelConvRun&, Range)) {
-  return {pixels::weight_bytes<kLanes, Product::kElements, Product::runs>,
-          pixels::pack_weights<typename Product::Weight, kLanes, Product::kElements,
-                               Product::runs>,
-          run};
+  return {pixels::weight_bytes<Product>, pixels::pack_weights<Product>, run};
 }
 
 }  // namespace

@@ -13,18 +13,20 @@ namespace {
 #include "kernels/pixel_conv/neon.inc"
 #undef SBN_BYTES_TARGET
 
-struct DotProducts : Bytes {
-  static constexpr int kRegisters = 4;
-  using Pixel = int8x8_t;  // the bytes in its first lane
+struct DotProducts : Bytes<4> {
+  static constexpr int kFours = 4, kTogether = 1;
+  using Weights = int8x16_t;
   using Sums = int32x4_t;
 
-  static SBN_TARGET_DOTPROD SBN_INLINE Pixel pixel(const char* from) {
-    return vcreate_s8(load<uint32_t>(from));
+  static SBN_INLINE Weights load(const int8_t* from) { return sbn::load<int8x16_t>(from); }
+  // Four bytes, in the first lane.
+  static SBN_TARGET_DOTPROD SBN_INLINE int8x8_t pixels(const char* from, int64_t) {
+    return vcreate_s8(sbn::load<uint32_t>(from));
   }
-  static SBN_TARGET_DOTPROD SBN_INLINE Sums add(Sums sums, Pixel x, int8x16_t w) {
+  static SBN_TARGET_DOTPROD SBN_INLINE Sums add(Sums sums, int8x8_t x, Weights w) {
     return vdotq_lane_s32(sums, w, x, 0);
   }
-  static SBN_TARGET_DOTPROD SBN_INLINE int32x4_t total(Sums sums) { return sums; }
+  static SBN_TARGET_DOTPROD SBN_INLINE int32x4_t total(Sums sums, int) { return sums; }
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
-// Weights and rows of pixels as vector kernels multiply them: `Elements` neighbouring
-// products share a 32-bit lane, and the lanes of a register are output channels.
+// Weights and rows of pixels as vector kernels multiply them: neighbouring products share a lane,
+// and the lanes of a register are output channels. A kernel's `Product` says how many products
+// (kElements) of which type (Weight), how many lanes stand together (kLanes), and in how many runs
+// they come (runs).
 #pragma once
 
 #include <stdint.h>
@@ -30,36 +32,38 @@ Runs row_runs(const PixelConvShape& s) {
   return worth ? Runs{s.kernel_h, bytes} : one_run(s);
 }
 
-// Lanes of channels in use, and products, rounded up.
-template <int64_t Lanes>
+// Channels, rounded up to whole registers, and steps of a pixel's products, each a lane long.
+template <class Product>
 int64_t padded_outputs(const PixelConvShape& s) {
-  return div_up(s.outputs, Lanes) * Lanes;
+  return div_up(s.outputs, Product::kLanes) * Product::kLanes;
 }
-template <int64_t Elements>
-int64_t steps(const Runs& runs) {
-  return runs.count * div_up(runs.bytes, Elements);
+template <class Product>
+int64_t steps(const PixelConvShape& s) {
+  const Runs runs = Product::runs(s);
+  return runs.count * div_up(runs.bytes, Product::kElements);
 }
 
-template <int64_t Lanes, int64_t Elements, Runs (*RunsOf)(const PixelConvShape&)>
+template <class Product>
 int64_t weight_bytes(const PixelConvShape& s) {
-  return padded_outputs<Lanes>(s) * steps<Elements>(RunsOf(s)) * 4;
+  constexpr int64_t kLaneBytes = Product::kElements * int64_t{sizeof(typename Product::Weight)};
+  return padded_outputs<Product>(s) * steps<Product>(s) * kLaneBytes;
 }
 
-// [block][step][lane of the block][element], elements of Weight, zero where unused.
-template <class Weight, int64_t Lanes, int64_t Elements,
-          Runs (*RunsOf)(const PixelConvShape&)>
+// [block][step][lane of the block][element], zero where unused.
+template <class Product>
 void pack_weights(const PixelConvShape& s, const int8_t* w, void* packed) {
-  static_assert(sizeof(Weight) * Elements == 4, "the elements of a lane");
+  using Weight = typename Product::Weight;
+  constexpr int64_t kElements = Product::kElements;
   auto* to = static_cast<Weight*>(packed);
-  const Runs runs = RunsOf(s);
-  const int64_t per_run = div_up(runs.bytes, Elements);
-  const int64_t outputs = padded_outputs<Lanes>(s);
+  const Runs runs = Product::runs(s);
+  const int64_t per_run = div_up(runs.bytes, kElements);
+  const int64_t outputs = padded_outputs<Product>(s);
   for (int64_t first = 0; first < outputs; first += kBlock) {
     const int64_t end = min(first + kBlock, outputs);
-    for (int64_t step = 0; step < steps<Elements>(runs); ++step) {
-      const int64_t run = step / per_run, k = step % per_run * Elements;
+    for (int64_t step = 0; step < steps<Product>(s); ++step) {
+      const int64_t run = step / per_run, k = step % per_run * kElements;
       for (int64_t o = first; o < end; ++o) {
-        for (int64_t element = k; element < k + Elements; ++element) {
+        for (int64_t element = k; element < k + kElements; ++element) {
           const bool used = o < s.outputs && element < runs.bytes;
           const int64_t at = o * s.products + run * runs.bytes + element;
           *to++ = used ? static_cast<Weight>(w[at]) : Weight{0};

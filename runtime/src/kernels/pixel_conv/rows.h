@@ -79,7 +79,8 @@ class Rows {
   // Elements that stay in the first cache, and those of the lane that a last run ends in.
   static constexpr int64_t kCapacity = 16384 / sizeof(Element);
   static constexpr int64_t kPadding = Product::kElements;
-  static_assert(kMaxPixelProducts * Product::kElements <= kCapacity, "a patch fits, run by run");
+  // Padding its runs makes a patch half as long again, or its one run a lane longer (row_runs).
+  static_assert(kMaxPixelProducts * 3 / 2 + kPadding <= kCapacity, "a patch fits");
 
   // Columns [left, left + count) of image row y.
   SBN_INLINE void copy_columns(Element* to, int64_t y, int64_t left, int64_t count) const {
