@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter_ns
+from time import perf_counter_ns, sleep
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from sbn_runtime.native import clock_ghz, isa
 
 CLOCK_READINGS = 3
 ROUND = 10
+# Workers of onnxruntime 1.31 wait busily for about 30 ms after a call.
+SPINNING_S = 0.04
 # onnxruntime cuts times to whole microseconds, by half of one in the mean.
 _CUT_US = 0.5
 Shape = tuple[int, ...]
@@ -94,8 +96,8 @@ def time_nodes(
     Raises InputError for a batch that the model does not take.
     """
     with pinned(threads):
-        engine = kernel_engine(path, threads=threads, spin=False)
-        best = kernel_engine(peak_model, threads=threads, spin=False)
+        engine = kernel_engine(path, threads=threads)
+        best = kernel_engine(peak_model, threads=threads)
         feed = example(engine.inputs, batch)
         # Random signs, as in use: with zeros, look-ups would always hit the same cache line.
         random = np.random.default_rng(0)
@@ -112,12 +114,15 @@ def time_nodes(
             for _ in range(count):
                 profiler.run(feed)
                 report()
+            _rest(threads)
             engine.run(feed)
             calls += [_us(lambda: engine.run(feed)) for _ in range(count)]
+            _rest(threads)
             best.run(best_feed)
             peaks += [_us(lambda: best.run(best_feed)) for _ in range(count)]
             # A reading that something interrupts, or that finds the caches cold, is too low.
             clocks.append(max(clock_ghz() for _ in range(CLOCK_READINGS)))
+            _rest(threads)
     return Times(
         threads=threads,
         batch=batch,
@@ -131,6 +136,12 @@ def time_nodes(
     )
 
 
+def _rest(threads: int) -> None:
+    """Waits until the workers of the engine before have ceased to wait for work, busily."""
+    if threads > 1:
+        sleep(SPINNING_S)
+
+
 class Profiler:
     """An exported model in onnxruntime, with each node timed.
 
@@ -140,7 +151,7 @@ class Profiler:
     def __init__(self, path: Path, threads: int) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._engine = kernel_engine(
-            path, threads=threads, profile=Path(self._folder.name, "profile"), spin=False
+            path, threads=threads, profile=Path(self._folder.name, "profile")
         )
 
     def run(self, feed: Feed) -> None:

@@ -78,6 +78,11 @@ Two ways beyond these limits are not used:
 
 Layers of 8 bits use VNNI, and AVX-VNNI on CPUs without AVX-512, in the kernel set `avx2`: 1.9 times
 the speed of AVX2 without it.
+
+A second thread makes layers of few pixels 1.85 to 1.95 times as fast and those of 64 channels at
+56×56 1.55 times, whose floats the other core may have in its cache; onnxruntime's products of
+floats 1.6 times, and what takes a few microseconds alone nothing (`sbn profile quicknet.onnx
+--threads 2`).
 """
 
 
