@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from .common import (
 if TYPE_CHECKING:
     from sbn_deploy.calibrate import Calibrated
     from sbn_deploy.train.config import TrainConfig
+    from sbn_deploy.train.evaluation import Answer
 
     from .common import Subparsers
 
@@ -134,6 +136,17 @@ def add_parser(subparsers: Subparsers) -> None:
     )
 
 
+def _answer() -> Answer:
+    """How test images are answered: by our kernels, where the packages to export are installed."""
+    if find_spec("onnx") and find_spec("onnxscript"):
+        from sbn_deploy.export.answers import in_kernels
+
+        return in_kernels
+    from sbn_deploy.train.evaluation import in_torch
+
+    return in_torch
+
+
 def _with_seeds(recipe: TrainConfig, options: argparse.Namespace) -> int:
     from sbn_deploy.tasks import OBJECTIVES
     from sbn_deploy.train.seeds import train_seeds
@@ -141,7 +154,12 @@ def _with_seeds(recipe: TrainConfig, options: argparse.Namespace) -> int:
     if options.seed is not None:
         raise ConfigError("--seed and --seeds exclude each other; give one of them")
     found = train_seeds(
-        recipe, options.seeds, resume=options.resume, overwrite=options.overwrite, report=_tell
+        recipe,
+        options.seeds,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        report=_tell,
+        answer=_answer(),
     )
     if options.json:
         show_json(found)
@@ -230,7 +248,13 @@ def run(options: argparse.Namespace) -> int:
             return _range_test(recipe, options)
         if options.seeds is not None:
             return _with_seeds(recipe, options)
-        result = train(recipe, resume=options.resume, overwrite=options.overwrite, report=_tell)
+        result = train(
+            recipe,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            report=_tell,
+            answer=_answer(),
+        )
     except Stopped as stopped:
         say(str(stopped))
         return BY_SIGNAL + stopped.signal

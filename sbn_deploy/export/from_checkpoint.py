@@ -17,9 +17,10 @@ from sbn_deploy.materialize import Form, materialize, stochastic_signs
 from sbn_deploy.networks import example
 from sbn_deploy.nn.header import Header
 from sbn_deploy.train import checkpoint
-from sbn_deploy.train.evaluation import evaluate
 from sbn_deploy.train.head import Head
 from sbn_runtime.errors import ArtifactError, ConfigError, MissingDependencyError
+
+from .answers import in_kernels
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ class Materialized:
         test = self._test_images()
         if test is None:
             return self.recorded_scores
-        inputs = torch.from_numpy(test.inputs())
-        head = Head.of(lambda: self.members[0](inputs[:1]), tasks.find(test.task))
-        return evaluate(self.members, inputs, test.labels, head)
+        one = torch.from_numpy(test.take(np.arange(1)).inputs())
+        head = Head.of(lambda: self.members[0](one), tasks.find(test.task))
+        return head.objective.scores(in_kernels(self.members, test, head), test.labels)
 
     def sample_inputs(self, count: int, seed: int) -> tuple[NDArray[np.float32], str]:
         """Inputs float32 [N, C, H, W] or [N, ...], N <= count, and what they are.

@@ -1,18 +1,67 @@
-"""Scores of one network or of an ensemble."""
+"""What one network or an ensemble answers, and its scores."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sbn_deploy.data import Dataset
+from sbn_deploy.nn import set_eval_forward
 from sbn_deploy.train.head import Head
 
 # Activations of a batch stay in the cache, and channels last is the faster layout.
 BATCH = 64
+
+
+class Answer(Protocol):
+    """A way to run networks on a data set: `in_torch`, or by our kernels."""
+
+    def __call__(
+        self,
+        networks: Sequence[nn.Module],
+        images: Dataset,
+        head: Head,
+        *,
+        samples: int = 0,
+        seed: int = 0,
+        report: Callable[[], None] = ...,
+    ) -> NDArray[np.float32]:
+        """What the networks answer on average, [N, ...].
+
+        Args:
+            networks: in evaluation mode.
+            samples: of the activations of one network; 0 where they are deterministic.
+            seed: of the samples.
+            report: is called after each network and sample.
+        """
+        ...
+
+
+def in_torch(
+    networks: Sequence[nn.Module],
+    images: Dataset,
+    head: Head,
+    *,
+    samples: int = 0,
+    seed: int = 0,
+    report: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """Runs networks in torch, see `Answer`. The caller's random generator is left as it was."""
+    inputs = torch.from_numpy(images.inputs())
+    if not samples:
+        return answers(networks, inputs, head, report).numpy()
+    (network,) = networks
+    noisy = copy.deepcopy(network)
+    set_eval_forward(noisy, activations="sampled")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return answers([noisy] * samples, inputs, head, report).numpy()
 
 
 @torch.inference_mode()

@@ -24,6 +24,7 @@ from sbn_deploy.train import checkpoint
 from sbn_deploy.train.choose import choose
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import Ranks, ranks
+from sbn_deploy.train.evaluation import Answer, in_torch
 from sbn_deploy.train.given import given
 from sbn_deploy.train.head import Head, first
 from sbn_deploy.train.kept import BEST, LAST, Kept, best_epoch
@@ -62,6 +63,7 @@ def train(
     overwrite: bool = False,
     report: Callable[[str], None] | None = None,
     after_epoch: AfterEpoch | None = None,
+    answer: Answer = in_torch,
 ) -> TrainResult:
     """Train, and score on the test images.
 
@@ -81,6 +83,7 @@ def train(
             steps after it.
         after_epoch: is called with the records of all epochs so far after each one, when the state
             has been saved; what it raises ends training.
+        answer: how the trained network is run on the test images.
 
     Raises:
         ConfigError: unknown names, settings that contradict each other, the data or the run to
@@ -102,7 +105,7 @@ def train(
     elif not overwrite:
         _check_free(config.out)
     with threads(config.threads), ranks(config) as group, own_generators(group):
-        return _train(config, group, saved, report, after_epoch)
+        return _train(config, group, saved, report, after_epoch, answer)
 
 
 def _finished(config: TrainConfig) -> TrainResult | None:
@@ -179,6 +182,7 @@ def _train(
     saved: Saved | None,
     report: Callable[[str], None] | None,
     after_epoch: AfterEpoch | None,
+    answer: Answer,
 ) -> TrainResult:
     ready = prepare(config, saved)
     config, images, built, head = ready.config, ready.images, ready.built, ready.head
@@ -248,6 +252,7 @@ def _train(
             members=config.members,
             seed=config.seed,
             calibration=None if calibration is None else torch.from_numpy(calibration.inputs()),
+            answer=answer,
             report=lambda: scored(""),
         )
     seconds = sum(epoch["seconds"] for epoch in history)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sbn_deploy.data import Dataset
 from sbn_deploy.materialize import materialize
-from sbn_deploy.nn import set_eval_forward
 from sbn_deploy.nn.kinds import has_our_layers
-from sbn_deploy.train.evaluation import evaluate
+from sbn_deploy.train.evaluation import Answer, in_torch
 from sbn_deploy.train.head import Head
 
 
@@ -30,6 +27,7 @@ def score(
     members: int,
     seed: int,
     calibration: Tensor | None,
+    answer: Answer = in_torch,
     report: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
     """The metrics of the task on `images` by the form of the network.
@@ -45,22 +43,23 @@ def score(
         seed: of the samples.
         calibration: normalised training images for the batch-norm statistics of
             the deterministic forms, if they are to be estimated again.
+        answer: how networks are run.
         report: is called after each of `steps` networks.
     """
-    inputs, targets = torch.from_numpy(images.inputs()), images.labels
+
+    def scores(networks: Sequence[nn.Module], samples: int = 0) -> dict[str, float]:
+        found = answer(networks, images, head, samples=samples, seed=seed, report=report)
+        return head.objective.scores(found, images.labels)
+
     if not has_our_layers(model):
-        return {"fp32": evaluate([model], inputs, targets, head, report)}
-    noisy = copy.deepcopy(model)
-    set_eval_forward(noisy, activations="sampled")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        sampled_activations = evaluate([noisy] * members, inputs, targets, head, report)
+        return {"fp32": scores([model])}
+    noisy = scores([model], members)
     threshold = materialize(model, calibration=calibration)
     ensemble = materialize(
         model, weights="sample", members=members, seed=seed, calibration=calibration
     )
     return {
-        "thresholded": evaluate(threshold, inputs, targets, head, report),
-        "noisy": {"members": members, **sampled_activations},
-        "ensemble": {"members": members, **evaluate(ensemble, inputs, targets, head, report)},
+        "thresholded": scores(threshold),
+        "noisy": {"members": members, **noisy},
+        "ensemble": {"members": members, **scores(ensemble)},
     }

@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 
 from sbn_deploy.tasks import Metric, find
 from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.train.evaluation import Answer, in_torch
 from sbn_deploy.train.loop import TrainResult, train
 from sbn_runtime.files import write_atomically
 
@@ -42,10 +43,11 @@ def train_seeds(
     resume: bool = False,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
+    answer: Answer = in_torch,
 ) -> list[Spread]:
     """Trains with each seed, in `out`/seed-S, and writes `seeds.json` with the scores.
 
-    Raises what `train` raises.
+    The arguments are those of `train`, as is what is raised.
     """
     results = []
     for number, seed in enumerate(seeds, 1):
@@ -53,7 +55,7 @@ def train_seeds(
         one = config.model_copy(update={"seed": seed, "out": config.out / f"seed-{seed}"})
         # Describe the training once.
         said = report if number == 1 else None
-        results.append(train(one, resume=resume, overwrite=overwrite, report=said))
+        results.append(train(one, resume=resume, overwrite=overwrite, report=said, answer=answer))
     found = spreads(results)
     content = {"seeds": list(seeds), "scores": [asdict(entry) for entry in found]}
     write_atomically(config.out / SEEDS, (json.dumps(content, indent=2) + "\n").encode())
