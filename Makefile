@@ -223,7 +223,6 @@ $(ARM_BUILD)-sanitized/built: SANITIZERS := address,undefined
 $(ARM_BUILD)/built $(ARM_BUILD)-sanitized/built: $(NATIVE) | $(STAMPS)/dev arm-tools
 	$(BIN)/cmake -S runtime -B $(@D) -DCMAKE_BUILD_TYPE=Release -DSBN_BUILD_TESTS=ON \
 		-DSBN_SANITIZE=$(SANITIZERS) \
-		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake \
-		-DCMAKE_SHARED_LINKER_FLAGS=-Wl,-Map=libsbn.map
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
 	$(BIN)/cmake --build $(@D) --parallel $(JOBS)
 	touch $@

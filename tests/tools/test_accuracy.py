@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import t
 
-from .accuracy import BASE, CPU, ROWS, TWIN, Found, commands, pooled, table
+from .accuracy import BASE, CPU, ROWS, TWIN, Found, commands, page, plot, pooled, table
 
 SCORES = {BASE: (0.70, 0.72), "batches of 32": (0.75, 0.79), TWIN: (0.80,)}
 
@@ -42,3 +42,9 @@ def test_commands_name_the_checkpoint_of_the_twin(tmp_path: Path) -> None:
     first, taught = commands(rows, tmp_path).splitlines()
     assert "teacher" not in first
     assert f"teacher={ROWS[TWIN].folder(tmp_path, 0) / 'checkpoint.safetensors'}" in taught
+
+
+def test_the_page_has_the_table_and_a_plot(found: list[Found], tmp_path: Path) -> None:
+    assert table(found) in page(found, tmp_path)
+    plot(found, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
