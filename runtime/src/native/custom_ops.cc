@@ -147,9 +147,9 @@ Status* KernelContext_GetOutput(KernelContext* context, size_t index, const int6
   for (size_t i = 0; i < rank; ++i) output.dims[i] = dims[i];
   return nullptr;
 }
-Status* KernelContext_ParallelFor(const KernelContext*, ParallelBody body, size_t count, size_t,
-                                  void* state) {
-  for (size_t i = 0; i < count; ++i) body(state, i);
+Status* KernelContext_ParallelFor(const KernelContext* context, ParallelBody body, size_t count,
+                                  size_t, void* state) {
+  context->parallel.run(context->parallel.threads, count, body, state);
   return nullptr;
 }
 

@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kMostNodes = 1 << 14;
 constexpr size_t kMostEdges = 1 << 17;
 constexpr size_t kMostPorts = 1 << 10;
+// The memory that a node and a tensor take, about. A file may ask for ten times its size and a MiB.
+constexpr size_t kNodeBytes = 768, kEdgeBytes = 400;
 constexpr int64_t kMostElements = int64_t{1} << 40;
 constexpr int64_t kOpset = 20;
 constexpr int64_t kOwnOpset = 1;
@@ -428,6 +430,8 @@ Status* read_graph_proto(const Bytes& proto, Graph* graph) {
     return nullptr;
   }));
   if (edges > kMostEdges) return fail("the file has more than 131072 tensors");
+  if (nodes * kNodeBytes + edges * kEdgeBytes > 10 * proto.size + (size_t{1} << 20))
+    return fail("the file has more nodes or tensors than so few bytes can describe");
   Names names;
   SBN_TRY(names.init(graph, edges));
   SBN_TRY(graph->pool.array(nodes, &graph->nodes));
@@ -474,6 +478,7 @@ int64_t bytes_of(ElementType type) {
   switch (type) {
     case ElementType::kUint8:
     case ElementType::kInt8:
+    case ElementType::kBool:
       return 1;
     case ElementType::kInt16:
       return 2;
@@ -520,9 +525,13 @@ Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, v
     return fail(text << " has elements of type " << static_cast<int64_t>(parts.tensor.type)
                      << " of ONNX, which is not supported");
   }
-  for (size_t i = 0; i < parts.tensor.rank; ++i) size = size * parts.tensor.dims[i];
+  Size stretched = size;  // without sizes of 0
+  for (size_t i = 0; i < parts.tensor.rank; ++i) {
+    const int64_t dim = parts.tensor.dims[i];
+    size = size * dim, stretched = stretched * (dim == 0 ? 1 : dim);
+  }
   // Each element takes a byte of the file at least.
-  const bool possible = size.valid() && size.value() <= kMostElements &&
+  const bool possible = stretched.valid() && stretched.value() <= kMostElements &&
                         static_cast<size_t>(size.value()) <= proto.size * 8;
   const auto bytes = static_cast<size_t>(size.value());
   if (!possible || (parts.raw && parts.raw_data.size != bytes)) {
@@ -537,45 +546,6 @@ Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, v
   if (!parts.raw) return TypedData(*tensor, static_cast<char*>(tensor->data), bytes).read(proto);
   if (bytes) memcpy(tensor->data, parts.raw_data.data, bytes);
   return nullptr;
-}
-
-void fuse_transposes(Graph* graph) {
-  constexpr int64_t kLast[] = {0, 2, 3, 1};
-  const auto is_onnx = [](const Node& node, const char* op) {
-    return node.domain == "" && node.op == op;
-  };
-  const auto makes_last = [&](const Node& node) {
-    const Attribute* perm = node.find("perm", Attribute::kInts);
-    const bool fits = is_onnx(node, "Transpose") && node.input_count == 1 &&
-                      node.output_count == 1 && perm && perm->integer_count == 4;
-    return fits && memcmp(perm->integers, kLast, sizeof kLast) == 0;
-  };
-  size_t kept = 0;
-  for (size_t i = 0; i < graph->node_count; ++i) {
-    const Node node = graph->nodes[i];
-    Node* conv = nullptr;
-    if (makes_last(node) && node.inputs[0] >= 0 && !graph->edges[node.inputs[0]].is_output) {
-      for (size_t j = 0; j < kept; ++j) {
-        Node& other = graph->nodes[j];
-        if (is_onnx(other, "Conv") && other.output_count == 1 && other.outputs[0] == node.inputs[0])
-          conv = &other;
-      }
-    }
-    int64_t readers = 0;
-    for (size_t j = 0; conv && j < graph->node_count; ++j) {
-      // Nodes that were kept are there twice from here on; those count once.
-      if (j >= kept && j < i) continue;
-      for (size_t k = 0; k < graph->nodes[j].input_count; ++k)
-        readers += graph->nodes[j].inputs[k] == node.inputs[0];
-    }
-    if (readers == 1) {
-      conv->outputs[0] = node.outputs[0];
-      conv->channels_last = true;
-    } else {
-      graph->nodes[kept++] = node;
-    }
-  }
-  graph->node_count = kept;
 }
 
 void Graph::release() {

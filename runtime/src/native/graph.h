@@ -92,9 +92,6 @@ struct Graph {
 // Reads a file. All but attributes are copies.
 Status* read_graph(const Bytes& file, Graph* graph);
 
-// A Conv whose only reader makes its channels the last axis writes them so itself.
-void fuse_transposes(Graph* graph);
-
 // Reads a TensorProto into memory of its own, which free() gives back.
 Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, void** memory);
 
