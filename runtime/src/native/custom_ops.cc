@@ -72,8 +72,11 @@ Status* AllocatorAlloc(Allocator*, size_t size, void** memory) {
     *memory = call->scratch;
     return nullptr;
   }
-  if (call && call->planning)
+  if (call && call->planning) {
     call->scratch_bytes = max(call->scratch_bytes, static_cast<int64_t>(size));
+    // Nothing is computed with it: Node::allocate notes in it where it lies.
+    size = kScratchAlignment + sizeof(void*);
+  }
   *memory = malloc(size);
   return nullptr;
 }
