@@ -49,6 +49,7 @@ def integers(*values: int) -> Array:
 X = {"x": floats(2, 3, 5, 7)}
 ROW = floats(7)
 BOOLS = RNG.integers(0, 2, (2, 3, 4)).astype(np.bool_)
+PLACES = np.array([[[0, 2], [0, -1]], [[-1, 0], [0, 1]]])
 INTEGERS = RNG.integers(-20, 20, (2, 3, 4))
 EXACT = {
     "Add": one("Add", X | {"z": floats(2, 3, 5, 7)}, {}),
@@ -97,6 +98,7 @@ EXACT = {
     "Cast to bytes": one("Cast", {"x": BOOLS}, {}, to=TensorProto.UINT8),
     "Cast to float": one("Cast", {"x": INTEGERS}, {}, to=TensorProto.FLOAT),
     "Cast to int32": one("Cast", X, {}, to=TensorProto.INT32),
+    "CastLike": one("CastLike", X, {"b": integers(1)}),
     "Ceil": one("Ceil", X, {}),
     "ConstantOfShape": one(
         "ConstantOfShape", {}, {"s": integers(2, 3)}, value=numpy_helper.from_array(floats(1))
@@ -112,6 +114,7 @@ EXACT = {
     "Floor": one("Floor", X, {}),
     "Gather": one("Gather", X, {"i": integers(2, 0, -1)}, axis=1),
     "Gather one": one("Gather", X, {"i": np.int64(3)}, axis=-1),
+    "GatherND": one("GatherND", {"x": floats(2, 3, 4, 5)}, {"i": PLACES}),
     "GlobalMaxPool": one("GlobalMaxPool", X, {}),
     "Greater": one("Greater", X, {"b": ROW}),
     "GreaterOrEqual": one("GreaterOrEqual", X, {"b": np.float32(0)}),
@@ -132,8 +135,16 @@ EXACT = {
     "Neg": one("Neg", X, {}),
     "Not": one("Not", {"x": BOOLS}, {}),
     "Or": one("Or", {"x": BOOLS, "z": BOOLS[:, ::-1]}, {}),
+    "Pad by its edge": one("Pad", X, {"p": integers(0, 1, 0, 2, 0, 0, 9, 1)}, mode="edge"),
+    "Pad of bytes by reflection": one(
+        "Pad",
+        {"x": RNG.integers(0, 256, (2, 3, 4, 5), np.uint8)},
+        {"p": integers(0, 2, 3, 1, 0, 0, 2, 4)},
+        mode="reflect",
+    ),
     "PRelu": one("PRelu", X, {"b": floats(3, 1, 1)}),
     "ReduceMax": one("ReduceMax", X, {"a": integers(1, 3)}, keepdims=0),
+    "ReduceMax of int64": one("ReduceMax", {"x": INTEGERS}, {"a": integers(1)}),
     "ReduceMin of all": one("ReduceMin", X, {}),
     "Resize": one(
         "Resize",
@@ -143,15 +154,22 @@ EXACT = {
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     ),
-    "Round at halves": one("Round", {"x": np.arange(-20, 21, dtype=np.float32).reshape(-1, 1) / 2}, {}),
+    "Round at halves": one(
+        "Round", {"x": np.arange(-20, 21, dtype=np.float32).reshape(-1, 1) / 2}, {}
+    ),
     "Shape": one("Shape", X, {}),
     "Shape of the last axes": one("Shape", X, {}, start=-2),
     "Sign": one("Sign", X, {}),
-    "Slice": one("Slice", X, {"s": integers(1, -1), "e": integers(9, -9), "a": integers(2, 3),
-                              "t": integers(2, -2)}),
+    "Slice": one(
+        "Slice",
+        X,
+        {"s": integers(1, -1), "e": integers(9, -9), "a": integers(2, 3), "t": integers(2, -2)},
+    ),
     "Slice of the first axes": one("Slice", X, {"s": integers(0, 1), "e": integers(2**62, -1)}),
+    "SpaceToDepth": one("SpaceToDepth", {"x": floats(2, 3, 4, 6)}, {}, blocksize=2),
     "Split": one("Split", {"x": floats(2, 7)}, {}, axis=1, num_outputs=1),
     "Sqrt": one("Sqrt", {"x": np.abs(floats(2, 9))}, {}),
+    "Sum": one("Sum", X, {"b": ROW}),
     "Where": one("Where", {"x": BOOLS}, {"a": floats(4), "b": floats(3, 1)}),
     "Xor": one("Xor", {"x": BOOLS}, {"b": BOOLS[:1]}),
 }
@@ -210,6 +228,9 @@ NEAR = {
     "GlobalAveragePool": one("GlobalAveragePool", X, {}),
     "HardSigmoid": one("HardSigmoid", X, {}, alpha=0.3),
     "HardSwish": one("HardSwish", X, {}),
+    "InstanceNormalization": one(
+        "InstanceNormalization", X, {"s": floats(3), "b": floats(3)}, epsilon=0.01
+    ),
     "LayerNormalization": one("LayerNormalization", X, {"s": floats(7), "b": floats(7)}),
     "LayerNormalization of a plane": one(
         "LayerNormalization", X, {"s": floats(5, 7)}, axis=2, epsilon=0.1

@@ -22,8 +22,8 @@ from ..built import ROOT
 from ..once import once
 from ..runtime.one_node import Array, session
 from ..sampled import few
-from .networks import FORMS, NOISE, SMALLER
 from .library import Model, NativeError, kernel_set, library
+from .networks import FORMS, NOISE, SMALLER
 
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.onnx"))
 CASES = [(arch, form) for form in FORMS for arch in models.names()]

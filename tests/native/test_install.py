@@ -1,4 +1,4 @@
-"""What `cmake --install` gives a C program: a header, both libraries, pkg-config and CMake's package."""
+"""What `cmake --install` gives a C program, for pkg-config and for CMake."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from ..runtime.valid_nodes import Node, nodes
 from .library import Model, NativeError, library, path_of
 from .onnx_cases import EXACT, NEAR, X, floats, integers, one
 
+
 def test_every_operator_of_onnx_is_tried() -> None:
     """And in the list of docs/c-api.md."""
     listed = set()

@@ -1,8 +1,6 @@
 // Operators of ONNX that compute each element of their output alone.
 #include <string.h>
 
-#include <type_traits>
-
 #include "native/functions.h"
 #include "native/shapes.h"
 
@@ -149,24 +147,17 @@ Status* cast_shape(const Operands& o) {
   return nullptr;
 }
 
-// Floats lose their fraction, and are clamped to what int64 holds; integers keep their lowest bits.
-template <class T, class R>
-R cast_of(T x) {
-  if constexpr (std::is_same_v<T, float> && !std::is_same_v<R, float>) {
-    constexpr float kMost = 9.2233715e18f;  // the largest float that int64 holds
-    const float clamped = x < -kMost ? -kMost : x < kMost ? x : is_nan(x) ? 0.0f : kMost;
-    return static_cast<R>(static_cast<int64_t>(clamped));
-  } else {
-    return static_cast<R>(x);
-  }
+// To the type of the second input, of which nothing else is read.
+Status* cast_like_shape(const Operands& o) {
+  SBN_TRY(set_same(o));
+  o.output().type = o.input(1).type;
+  return nullptr;
 }
 
 // Calls body(element of that type). Bools are their bytes.
 template <class Body>
-void with_type(ElementType type, Body body) {
+void with_integers(ElementType type, Body body) {
   switch (type) {
-    case ElementType::kFloat:
-      return body(float{});
     case ElementType::kUint8:
     case ElementType::kBool:
       return body(uint8_t{});
@@ -183,15 +174,50 @@ void with_type(ElementType type, Body body) {
   }
 }
 
+int64_t integer_of(float x) {
+  constexpr float kMost = 9.2233715e18f;  // the largest float that int64 holds
+  return static_cast<int64_t>(is_nan(x) ? 0.0f : x < -kMost ? -kMost : x < kMost ? x : kMost);
+}
+
+// Floats lose their fraction, and are clamped to what int64 holds; integers keep their lowest bits.
+// All go through int64, some at a time.
 void cast_run(const Operands& o) {
-  const bool to_bool = o.output().type == ElementType::kBool;
-  with_type(o.input(0).type, [&](auto from) {
-    using T = decltype(from);
-    if (to_bool) return each_element<T, uint8_t>(o, [](T x) -> uint8_t { return x != 0; });
-    with_type(o.output().type, [&](auto to) {
-      using R = decltype(to);
-      each_element<T, R>(o, [](T x) { return cast_of<T, R>(x); });
-    });
+  constexpr int64_t kSome = 256;
+  const ElementType from = o.input(0).type, to = o.output().type;
+  if (from == to) {
+    memcpy(o.out<char>(), o.in<char>(0), static_cast<size_t>(count(o.output()) * bytes_of(to)));
+    return;
+  }
+  o.each_range(div_up(count(o.output()), kSome), 4 * kSome, [&](Range r) {
+    for (int64_t first = r.begin * kSome; first < r.end * kSome; first += kSome) {
+      const int64_t size = min(kSome, count(o.output()) - first);
+      int64_t some[kSome];
+      if (from == ElementType::kFloat) {
+        const float* x = o.in<float>(0) + first;
+        const bool is_bool = to == ElementType::kBool;
+        for (int64_t i = 0; i < size; ++i) some[i] = is_bool ? x[i] != 0 : integer_of(x[i]);
+      } else {
+        with_integers(from, [&](auto element) {
+          const auto* x = o.in<decltype(element)>(0) + first;
+          for (int64_t i = 0; i < size; ++i) some[i] = static_cast<int64_t>(x[i]);
+        });
+      }
+      if (to == ElementType::kFloat) {
+        float* y = o.out<float>() + first;
+        const bool is_unsigned = from == ElementType::kUint64;
+        for (int64_t i = 0; i < size; ++i) {
+          y[i] = is_unsigned ? static_cast<float>(static_cast<uint64_t>(some[i]))
+                             : static_cast<float>(some[i]);
+        }
+      } else if (to == ElementType::kBool) {
+        for (int64_t i = 0; i < size; ++i) o.out<uint8_t>()[first + i] = some[i] != 0;
+      } else {
+        with_integers(to, [&](auto element) {
+          using R = decltype(element);
+          for (int64_t i = 0; i < size; ++i) o.out<R>()[first + i] = static_cast<R>(some[i]);
+        });
+      }
+    }
   });
 }
 
@@ -297,6 +323,7 @@ Status* bools_shape(const Operands& o) {
 }
 
 Status* compare_shape(const Operands& o) {
+  if (o.input(0).type == ElementType::kUint64) return o.invalid("uint64 is not supported");
   SBN_TRY(same_types_shape(o));
   o.output().type = ElementType::kBool;
   return nullptr;
@@ -336,10 +363,11 @@ struct MinOf {
   }
 };
 
-template <class Op, class T>
-void integers_run(const Operands& o) {
-  broadcast<T, T>(o, [](T a, T b) {
-    return static_cast<T>(Op::of(static_cast<uint64_t>(int64_t{a}), static_cast<uint64_t>(int64_t{b})));
+using OfIntegers = uint64_t (*)(uint64_t, uint64_t);
+template <class T>
+void integers_run(const Operands& o, OfIntegers function) {
+  broadcast<T, T>(o, [=](T a, T b) {
+    return static_cast<T>(function(static_cast<uint64_t>(a), static_cast<uint64_t>(b)));
   });
 }
 
@@ -349,9 +377,9 @@ void numbers_run(const Operands& o) {
     case ElementType::kFloat:
       return broadcast<float, float>(o, [](float a, float b) { return Op::of(a, b); });
     case ElementType::kInt32:
-      return integers_run<Op, int32_t>(o);
+      return integers_run<int32_t>(o, Op::of);
     default:
-      return integers_run<Op, int64_t>(o);
+      return integers_run<int64_t>(o, Op::of);
   }
 }
 
@@ -362,28 +390,41 @@ void prelu_run(const Operands& o) {
   broadcast<float, float>(o, [](float a, float b) { return a < 0 ? a * b : a; });
 }
 
-template <class Compare>
-void compare_run(const Operands& o) {
-  with_type(o.input(0).type, [&](auto element) {
-    using T = decltype(element);
-    broadcast<T, uint8_t>(o, [](T a, T b) -> uint8_t { return Compare::of(a, b); });
-  });
-}
 struct Equals {
-  template <class T> static bool of(T a, T b) { return a == b; }
+  static bool of(float a, float b) { return a == b; }
+  static bool of(int64_t a, int64_t b) { return a == b; }
 };
 struct Exceeds {
-  template <class T> static bool of(T a, T b) { return a > b; }
+  static bool of(float a, float b) { return a > b; }
+  static bool of(int64_t a, int64_t b) { return a > b; }
 };
 struct Reaches {
-  template <class T> static bool of(T a, T b) { return a >= b; }
+  static bool of(float a, float b) { return a >= b; }
+  static bool of(int64_t a, int64_t b) { return a >= b; }
 };
 struct Below {
-  template <class T> static bool of(T a, T b) { return a < b; }
+  static bool of(float a, float b) { return a < b; }
+  static bool of(int64_t a, int64_t b) { return a < b; }
 };
 struct AtMost {
-  template <class T> static bool of(T a, T b) { return a <= b; }
+  static bool of(float a, float b) { return a <= b; }
+  static bool of(int64_t a, int64_t b) { return a <= b; }
 };
+
+void compare_integers(const Operands& o, bool (*function)(int64_t, int64_t)) {
+  with_integers(o.input(0).type, [&](auto element) {
+    using T = decltype(element);
+    broadcast<T, uint8_t>(o, [=](T a, T b) -> uint8_t {
+      return function(static_cast<int64_t>(a), static_cast<int64_t>(b));
+    });
+  });
+}
+
+template <class Op>
+void compare_run(const Operands& o) {
+  if (o.input(0).type != ElementType::kFloat) return compare_integers(o, Op::of);
+  broadcast<float, uint8_t>(o, [](float a, float b) -> uint8_t { return Op::of(a, b); });
+}
 
 void and_run(const Operands& o) {
   broadcast<uint8_t, uint8_t>(o, [](uint8_t a, uint8_t b) -> uint8_t { return a && b; });
@@ -510,6 +551,7 @@ constexpr OnnxOp kOps[] = {
     {"And", 2, 2, no_settings, bools_shape, and_run},
     {"BatchNormalization", 5, 5, batch_norm_create, batch_norm_shape, batch_norm_run},
     {"Cast", 1, 1, cast_create, cast_shape, cast_run},
+    {"CastLike", 2, 2, no_settings, cast_like_shape, cast_run},
     {"Ceil", 1, 1, no_settings, floats_shape, floats_run<ceil_of>},
     {"Clip", 1, 3, no_settings, clip_shape, clip_run},
     {"Div", 2, 2, no_settings, numbers_shape, numbers_run<DivOf>},
@@ -547,6 +589,7 @@ constexpr OnnxOp kOps[] = {
     {"Softsign", 1, 1, no_settings, floats_shape, floats_run<softsign_of>},
     {"Sqrt", 1, 1, no_settings, floats_shape, floats_run<sqrt_of>},
     {"Sub", 2, 2, no_settings, numbers_shape, numbers_run<SubOf>},
+    {"Sum", 2, 2, no_settings, numbers_shape, numbers_run<AddOf>},
     {"Tanh", 1, 1, no_settings, floats_shape, floats_run<tanh_of>},
     {"Where", 3, 3, no_settings, where_shape, where_run},
     {"Xor", 2, 2, no_settings, bools_shape, xor_run},

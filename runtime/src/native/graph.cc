@@ -38,6 +38,21 @@ size_t count_of(const Bytes& message, uint32_t number, Fields::Kind kind) {
   return count;
 }
 
+// The bits of floats, which may be packed, as a file has them.
+template <class Body>
+Status* each_float(const Fields& field, const char* what, Body body) {
+  if (field.kind() == Fields::kFixed32) return body(field.value());
+  const Bytes list = field.bytes();
+  if (field.kind() != Fields::kBytes) return nullptr;
+  if (list.size % sizeof(float)) return damaged(what);
+  for (size_t i = 0; i < list.size; i += sizeof(float)) {
+    uint32_t bits = 0;
+    memcpy(&bits, list.data + i, sizeof bits);
+    SBN_TRY(body(uint64_t{bits}));
+  }
+  return nullptr;
+}
+
 // Integers, which may be packed, as a file has them.
 template <class Body>
 Status* each_integer(const Fields& field, const char* what, Body body) {
@@ -192,15 +207,23 @@ class Names {
 };
 
 Status* read_attribute(const Bytes& proto, Pool* pool, Attribute* to) {
-  enum : uint32_t { kName = 1, kF = 2, kI = 3, kS = 4, kT = 5, kIntegers = 8, kType = 20 };
+  enum : uint32_t { kName = 1, kF = 2, kI = 3, kS = 4, kT = 5, kFloats = 7, kIntegers = 8, kType = 20 };
   size_t integers = 0;
   SBN_TRY(each_field(proto, "an attribute", [&](const Fields& f) -> Status* {
     if (f.number() == kIntegers) {
       integers += f.kind() == Fields::kBytes ? varints_in(f.bytes()) : f.kind() == Fields::kVarint;
+    } else if (f.number() == kFloats) {
+      integers += f.kind() == Fields::kBytes ? f.bytes().size / sizeof(float)
+                                             : f.kind() == Fields::kFixed32;
     }
     return nullptr;
   }));
   SBN_TRY(pool->array(integers, &to->integers));
+  const auto add = [&](uint64_t value) -> Status* {
+    if (to->integer_count == integers) return damaged("an attribute");
+    to->integers[to->integer_count++] = static_cast<int64_t>(value);
+    return nullptr;
+  };
   return each_field(proto, "an attribute", [&](const Fields& f) -> Status* {
     const auto bits = static_cast<uint32_t>(f.value());
     switch (f.number()) {
@@ -218,11 +241,9 @@ Status* read_attribute(const Bytes& proto, Pool* pool, Attribute* to) {
         to->bytes = f.bytes();
         return nullptr;
       case kIntegers:
-        return each_integer(f, "an attribute", [&](uint64_t value) -> Status* {
-          if (to->integer_count == integers) return damaged("an attribute");
-          to->integers[to->integer_count++] = static_cast<int64_t>(value);
-          return nullptr;
-        });
+        return each_integer(f, "an attribute", add);
+      case kFloats:
+        return each_float(f, "an attribute", add);
       case kType:
         to->kind = f.integer();
         return nullptr;
@@ -364,22 +385,28 @@ Status* read_constant_node(const Node& node, Edge* edge) {
   if (const Attribute* tensor = node.find("value", Attribute::kTensor)) {
     return read_constant(tensor->bytes, what, &edge->constant, &edge->constant_memory);
   }
-  const Attribute* integers = node.find("value_ints", Attribute::kInts);
+  const Attribute* list = node.find("value_ints", Attribute::kInts);
+  const Attribute* floats = node.find("value_floats", Attribute::kFloats);
   const Attribute* integer = node.find("value_int", Attribute::kInt);
   const Attribute* number = node.find("value_float", Attribute::kFloat);
-  if (!integers && !integer && !number)
+  if (!list) list = floats;
+  if (!list && !integer && !number)
     return fail(what << " has a value of a kind that is not supported");
   Tensor& tensor = edge->constant;
-  tensor.type = number ? ElementType::kFloat : ElementType::kInt64;
-  tensor.rank = integers ? 1 : 0;
-  if (integers) tensor.dims[0] = static_cast<int64_t>(integers->integer_count);
-  const size_t count = integers ? integers->integer_count : 1;
+  tensor.type = number || floats ? ElementType::kFloat : ElementType::kInt64;
+  tensor.rank = list ? 1 : 0;
+  const size_t count = list ? list->integer_count : 1;
+  if (list) tensor.dims[0] = static_cast<int64_t>(count);
   edge->constant_memory = tensor.data = calloc(count + 1, sizeof(int64_t));
   if (!tensor.data) return out_of_memory();
-  const void* from = number    ? static_cast<const void*>(&number->number)
-                     : integer ? static_cast<const void*>(&integer->integer)
-                               : static_cast<const void*>(integers->integers);
-  if (count) memcpy(tensor.data, from, count * static_cast<size_t>(bytes_of(tensor.type)));
+  const auto bytes = static_cast<size_t>(bytes_of(tensor.type));
+  if (number) memcpy(tensor.data, &number->number, bytes);
+  if (integer && !number) memcpy(tensor.data, &integer->integer, bytes);
+  for (size_t i = 0; list && i < count; ++i) {
+    const auto bits = static_cast<uint32_t>(list->integers[i]);
+    const void* from = floats ? static_cast<const void*>(&bits) : list->integers + i;
+    memcpy(static_cast<char*>(tensor.data) + i * bytes, from, bytes);
+  }
   return nullptr;
 }
 

@@ -26,14 +26,14 @@ struct Edge {
 Message& operator<<(Message& message, const Edge& edge);
 
 struct Attribute {
-  enum Kind { kFloat = 1, kInt = 2, kString = 3, kTensor = 4, kInts = 7 };
+  enum Kind { kFloat = 1, kInt = 2, kString = 3, kTensor = 4, kFloats = 6, kInts = 7 };
 
   Bytes name;
   int64_t kind;
   float number;
   int64_t integer;
   Bytes bytes;  // of a string, or a TensorProto
-  int64_t* integers;
+  int64_t* integers;  // or the bits of floats
   size_t integer_count;
 };
 

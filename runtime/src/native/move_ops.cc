@@ -238,6 +238,56 @@ void gather_run(const Operands& o) {
   }
 }
 
+// Parts of the first axes, each by a list of constant numbers.
+Status* gather_parts_create(const Node& node, Settings*) {
+  Message text;
+  if (node.integer("batch_dims", 0) == 0) return nullptr;
+  return fail(text << node << ": batch_dims are not supported");
+}
+
+Status* gather_parts_shape(const Operands& o) {
+  const Value& x = o.input(0);
+  const Value& at = o.input(1);
+  Value& y = o.output();
+  if (at.type != ElementType::kInt64 || !at.data || at.rank == 0) {
+    return o.invalid("its indices must be known int64");
+  }
+  const int64_t taken = at.dims[at.rank - 1];
+  if (taken < 1 || taken > static_cast<int64_t>(x.rank)) return o.invalid("its indices do not fit");
+  const auto axes = static_cast<size_t>(taken);
+  if (x.rank - axes + at.rank - 1 > kMaxRank) {
+    return o.invalid("a tensor would have more than 8 dimensions");
+  }
+  for (int64_t i = 0, all = count(at); i < all; ++i) {
+    const int64_t index = entry(o, 1, static_cast<size_t>(i)), size = x.dims[i % taken];
+    if (index < -size || index >= size) return o.invalid("an index is not valid");
+  }
+  y.type = x.type;
+  y.rank = 0;
+  for (size_t i = 0; i + 1 < at.rank; ++i) y.dims[y.rank++] = at.dims[i];
+  for (size_t i = axes; i < x.rank; ++i) y.dims[y.rank++] = x.dims[i];
+  return nullptr;
+}
+
+void gather_parts_run(const Operands& o) {
+  const Value& x = o.input(0);
+  const Value& at = o.input(1);
+  const auto axes = static_cast<size_t>(at.dims[at.rank - 1]);
+  const int64_t bytes = x.count(axes, x.rank) * bytes_of(x.type);
+  if (count(o.output()) == 0) return;
+  const int64_t parts = at.count(0, at.rank - 1);
+  o.each_range(parts, static_cast<double>(bytes), [&](Range r) {
+    for (int64_t i = r.begin; i < r.end; ++i) {
+      int64_t part = 0;
+      for (size_t axis = 0; axis < axes; ++axis) {
+        const int64_t index = entry(o, 1, static_cast<size_t>(i) * axes + axis);
+        part = part * x.dims[axis] + (index < 0 ? index + x.dims[axis] : index);
+      }
+      memcpy(o.out<char>() + i * bytes, x.as<char>() + part * bytes, static_cast<size_t>(bytes));
+    }
+  });
+}
+
 // --- Other orders, and copies ---
 
 Status* transpose_create(const Node& node, Settings* s) {
@@ -378,6 +428,34 @@ void depth_to_space_run(const Operands& o) {
   gather(o, strided, 0, &y);
 }
 
+// The reverse: channels from blocks of pixels.
+Status* space_to_depth_shape(const Operands& o) {
+  SBN_TRY(set_same(o));
+  Value& y = o.output();
+  const int64_t b = o.settings.list[0];
+  if (y.rank != 4 || y.dims[2] % b || y.dims[3] % b) {
+    return o.invalid("its input must be [N, C, H, W], with whole blocks of pixels");
+  }
+  const Size channels = Size(y.dims[1]) * (b * b);
+  if (!channels.valid()) return o.invalid("its output is too large");
+  y.dims[1] = channels.value(), y.dims[2] /= b, y.dims[3] /= b;
+  return nullptr;
+}
+
+void space_to_depth_run(const Operands& o) {
+  const Value& x = o.input(0);
+  Value& y = o.output();
+  const int64_t b = o.settings.list[0], width = x.dims[3];
+  Strided strided;
+  strided.add(x.dims[0], x.count(1, 4));
+  strided.add(b, width);
+  strided.add(b, 1);
+  strided.add(x.dims[1], x.count(2, 4));
+  strided.add(y.dims[2], b * width);
+  strided.add(y.dims[3], b);
+  gather(o, strided, 0, &y);
+}
+
 // --- Shapes, and tensors of one number ---
 
 Status* shape_create(const Node& node, Settings* s) {
@@ -451,11 +529,17 @@ void constant_of_shape_run(const Operands& o) {
 
 // --- Padding ---
 
-Status* pad_create(const Node& node, Settings*) {
+enum PadMode { kConstant, kEdge, kReflect };
+
+Status* pad_create(const Node& node, Settings* s) {
   const Attribute* mode = node.find("mode", Attribute::kString);
-  if (!mode || mode->bytes == "constant") return nullptr;
+  s->list[0] = mode && mode->bytes == "edge"      ? kEdge
+               : mode && mode->bytes == "reflect" ? kReflect
+                                                  : kConstant;
+  if (!mode || s->list[0] != kConstant || mode->bytes == "constant") return nullptr;
   Message text;
-  return fail(text << node << ": mode " << mode->bytes << " is not supported, only constant");
+  return fail(text << node << ": mode " << mode->bytes
+                   << " is not supported, only constant, edge and reflect");
 }
 
 Status* pad_shape(const Operands& o) {
@@ -473,6 +557,7 @@ Status* pad_shape(const Operands& o) {
     const auto pad = [&](size_t at) { return Size(entry(o, 1, at)); };
     const Size size = Size(y.dims[i]) + pad(i) + pad(i + y.rank);
     if (!size.valid()) return o.invalid("its pads must not be negative");
+    if (o.settings.list[0] != kConstant && y.dims[i] == 0) return o.invalid("its input is empty");
     y.dims[i] = size.value();
   }
   return nullptr;
@@ -502,16 +587,49 @@ void pad_run_as(const Operands& o) {
   }
 }
 
+// The place on an axis of `size` that an output, counted from the first input on, repeats.
+int64_t repeated_place(int64_t mode, int64_t at, int64_t size) {
+  if (mode == kEdge || size == 1) return clamp(at, 0, size - 1);
+  const int64_t period = 2 * (size - 1), place = (at % period + period) % period;
+  return place < size ? place : period - place;
+}
+
+template <class T>
+void repeat_run_as(const Operands& o) {
+  const Value& x = o.input(0);
+  const Value& y = o.output();
+  const size_t last = y.rank - 1;
+  const auto place = [&](size_t axis, int64_t at) {
+    return repeated_place(o.settings.list[0], at - entry(o, 1, axis), x.dims[axis]);
+  };
+  o.each_range(y.count(0, last), 4.0 * static_cast<double>(y.dims[last]), [&](Range r) {
+    for (int64_t row = r.begin; row < r.end; ++row) {
+      const T* from = o.in<T>(0);
+      int64_t rest = row;
+      for (size_t axis = last; axis-- > 0; rest /= y.dims[axis])
+        from += place(axis, rest % y.dims[axis]) * x.count(axis + 1, x.rank);
+      T* to = o.out<T>() + row * y.dims[last];
+      for (int64_t i = 0; i < y.dims[last]; ++i) to[i] = from[place(last, i)];
+    }
+  });
+}
+
+template <class T>
+void pad_run_with(const Operands& o) {
+  if (o.settings.list[0] == kConstant || o.output().rank == 0) return pad_run_as<T>(o);
+  repeat_run_as<T>(o);
+}
+
 void pad_run(const Operands& o) {
   switch (bytes_of(o.output().type)) {
     case 1:
-      return pad_run_as<uint8_t>(o);
+      return pad_run_with<uint8_t>(o);
     case 2:
-      return pad_run_as<uint16_t>(o);
+      return pad_run_with<uint16_t>(o);
     case 4:
-      return pad_run_as<uint32_t>(o);
+      return pad_run_with<uint32_t>(o);
     default:
-      return pad_run_as<uint64_t>(o);
+      return pad_run_with<uint64_t>(o);
   }
 }
 
@@ -522,9 +640,11 @@ constexpr OnnxOp kOps[] = {
     {"DepthToSpace", 1, 1, depth_to_space_create, depth_to_space_shape, depth_to_space_run},
     {"Expand", 2, 2, no_settings, expand_shape, expand_run},
     {"Gather", 2, 2, axis_create<0>, gather_shape, gather_run},
+    {"GatherND", 2, 2, gather_parts_create, gather_parts_shape, gather_parts_run},
     {"Pad", 2, 4, pad_create, pad_shape, pad_run},
     {"Shape", 1, 1, shape_create, shape_shape, shape_run, nullptr, nullptr, nullptr, 1, true},
     {"Slice", 3, 5, no_settings, slice_shape, slice_run},
+    {"SpaceToDepth", 1, 1, depth_to_space_create, space_to_depth_shape, space_to_depth_run},
     {"Split", 1, 2, axis_create<0>, split_shape, split_run, nullptr, nullptr, nullptr, kAny},
     {"Tile", 2, 2, no_settings, tile_shape, tile_run},
     {"Transpose", 1, 1, transpose_create, transpose_shape, transpose_run},

@@ -45,15 +45,21 @@ Status* set_reduced(const Operands& o, uint32_t axes, bool keep) {
   return nullptr;
 }
 
+template <bool integers>
 Status* reduce_shape(const Operands& o) {
   uint32_t axes = 0;
-  if (!o.is_float(0)) return o.invalid("only float32 is supported");
+  const bool fits = o.is_float(0) || (integers && o.input(0).type == ElementType::kInt64);
+  if (!fits) return o.invalid(integers ? "only float32 and int64 are supported"
+                                       : "only float32 is supported");
   if (!axes_of(o, &axes)) return o.invalid("its axes must be known and valid");
   return set_reduced(o, axes, o.settings.list[kKeep]);
 }
 
 struct Sum {
   static constexpr float kFirst = 0;
+  static int64_t add_integers(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+  }
   static float add(float sum, float x) { return sum + x; }
   static float end(float sum, float) { return sum; }
 };
@@ -71,10 +77,12 @@ struct Length : Squares {
 };
 struct Largest : Sum {
   static constexpr float kFirst = -kInfinity;
+  static int64_t add_integers(int64_t a, int64_t b) { return max(a, b); }
   static float add(float most, float x) { return x > most ? x : most; }
 };
 struct Smallest : Sum {
   static constexpr float kFirst = kInfinity;
+  static int64_t add_integers(int64_t a, int64_t b) { return min(a, b); }
   static float add(float least, float x) { return x < least ? x : least; }
 };
 
@@ -116,11 +124,35 @@ void reduce(const Operands& o, uint32_t axes) {
   });
 }
 
+// Of int64, which are few.
+void reduce_integers(const Operands& o, int64_t (*add)(int64_t, int64_t)) {
+  const Value& x = o.input(0);
+  const int64_t outputs = count(o.output());
+  uint32_t axes = 0;
+  axes_of(o, &axes);
+  Strided outer, inner;
+  for (size_t i = 0; i < x.rank; ++i) {
+    (axes >> i & 1 ? inner : outer).add(x.dims[i], x.count(i + 1, x.rank));
+  }
+  for (int64_t i = 0; i < outputs; ++i) {
+    const int64_t* from = o.in<int64_t>(0) + outer.place(i);
+    int64_t all = from[0];
+    for (int64_t j = 1; j < count(x) / outputs; ++j) all = add(all, from[inner.place(j)]);
+    o.out<int64_t>()[i] = all;
+  }
+}
+
 template <class Op>
 void reduce_run(const Operands& o) {
   uint32_t axes = 0;
   axes_of(o, &axes);
   reduce<Op>(o, axes);
+}
+
+template <class Op>
+void reduce_numbers_run(const Operands& o) {
+  if (o.is_float(0)) return reduce_run<Op>(o);
+  reduce_integers(o, Op::add_integers);
 }
 
 // Over all pixels of [N, C, ...].
@@ -213,13 +245,28 @@ void arg_max_run(const Operands& o) {
   });
 }
 
-// Of all axes from one on: less their mean, divided by their deviation, then scale and bias.
+// --- Less their mean, divided by their deviation ---
+
+void normalise(const float* from, int64_t size, float epsilon, float* to) {
+  double sum = 0, squares = 0;
+  for (int64_t i = 0; i < size; ++i) sum += static_cast<double>(from[i]);
+  const double mean = sum / static_cast<double>(size);
+  for (int64_t i = 0; i < size; ++i) {
+    const double distance = static_cast<double>(from[i]) - mean;
+    squares += distance * distance;
+  }
+  const auto variance = static_cast<float>(squares / static_cast<double>(size));
+  const float factor = 1 / __builtin_sqrtf(variance + epsilon);
+  for (int64_t i = 0; i < size; ++i) to[i] = (from[i] - static_cast<float>(mean)) * factor;
+}
+
 Status* layer_norm_create(const Node& node, Settings* s) {
   const Attribute* epsilon = node.find("epsilon", Attribute::kFloat);
   s->numbers[0] = epsilon ? epsilon->number : 1e-5f;
   return axis_create<-1>(node, s);
 }
 
+// Of all axes from one on; scale and bias are of their elements.
 Status* layer_norm_shape(const Operands& o) {
   SBN_TRY(axis_shape(o));
   const Value& x = o.input(0);
@@ -243,21 +290,35 @@ void layer_norm_run(const Operands& o) {
   if (size == 0) return;
   o.each_range(x.count(0, at), 4.0 * static_cast<double>(size), [&](Range r) {
     for (int64_t row = r.begin; row < r.end; ++row) {
-      const float* from = o.in<float>(0) + row * size;
       float* to = o.out<float>() + row * size;
-      double sum = 0, squares = 0;
-      for (int64_t i = 0; i < size; ++i) sum += static_cast<double>(from[i]);
-      const double mean = sum / static_cast<double>(size);
-      for (int64_t i = 0; i < size; ++i) {
-        const double distance = static_cast<double>(from[i]) - mean;
-        squares += distance * distance;
-      }
-      const auto variance = static_cast<float>(squares / static_cast<double>(size));
-      const float factor = 1 / __builtin_sqrtf(variance + o.settings.numbers[0]);
-      for (int64_t i = 0; i < size; ++i) {
-        const float normal = (from[i] - static_cast<float>(mean)) * factor;
-        to[i] = normal * o.in<float>(1)[i] + (o.has(2) ? o.in<float>(2)[i] : 0.0f);
-      }
+      normalise(o.in<float>(0) + row * size, size, o.settings.numbers[0], to);
+      for (int64_t i = 0; i < size; ++i)
+        to[i] = to[i] * o.in<float>(1)[i] + (o.has(2) ? o.in<float>(2)[i] : 0.0f);
+    }
+  });
+}
+
+// Of the pixels of each channel; scale and bias are of the channels.
+Status* instance_norm_shape(const Operands& o) {
+  const Value& x = o.input(0);
+  bool fits = o.is_float(0) && x.rank >= 3;
+  for (size_t i = 1; fits && i < 3; ++i) {
+    fits = o.is_float(i) && o.input(i).rank == 1 && o.input(i).dims[0] == x.dims[1];
+  }
+  return fits ? set_same(o) : o.invalid("its inputs must be float32, and numbers of each channel");
+}
+
+void instance_norm_run(const Operands& o) {
+  const Value& x = o.input(0);
+  const int64_t channels = x.dims[1], size = x.count(2, x.rank);
+  if (count(x) == 0) return;
+  o.each_range(x.dims[0] * channels, 4.0 * static_cast<double>(size), [&](Range r) {
+    for (int64_t row = r.begin; row < r.end; ++row) {
+      float* to = o.out<float>() + row * size;
+      normalise(o.in<float>(0) + row * size, size, o.settings.numbers[0], to);
+      const auto scale = load<float>(o.in<float>(1) + row % channels);
+      const auto bias = load<float>(o.in<float>(2) + row % channels);
+      for (int64_t i = 0; i < size; ++i) to[i] = to[i] * scale + bias;
     }
   });
 }
@@ -266,15 +327,16 @@ constexpr OnnxOp kOps[] = {
     {"ArgMax", 1, 1, arg_max_create, arg_max_shape, arg_max_run},
     {"GlobalAveragePool", 1, 1, no_settings, global_shape, global_run<Mean>},
     {"GlobalMaxPool", 1, 1, no_settings, global_shape, global_run<Largest>},
+    {"InstanceNormalization", 3, 3, layer_norm_create, instance_norm_shape, instance_norm_run},
     {"LayerNormalization", 2, 3, layer_norm_create, layer_norm_shape, layer_norm_run},
     {"LogSoftmax", 1, 1, axis_create<-1>, axis_shape, softmax_run<true>},
-    {"ReduceL1", 1, 2, reduce_create, reduce_shape, reduce_run<Magnitudes>},
-    {"ReduceL2", 1, 2, reduce_create, reduce_shape, reduce_run<Length>},
-    {"ReduceMax", 1, 2, reduce_create, reduce_shape, reduce_run<Largest>},
-    {"ReduceMean", 1, 2, reduce_create, reduce_shape, reduce_run<Mean>},
-    {"ReduceMin", 1, 2, reduce_create, reduce_shape, reduce_run<Smallest>},
-    {"ReduceSum", 1, 2, reduce_create, reduce_shape, reduce_run<Sum>},
-    {"ReduceSumSquare", 1, 2, reduce_create, reduce_shape, reduce_run<Squares>},
+    {"ReduceL1", 1, 2, reduce_create, reduce_shape<false>, reduce_run<Magnitudes>},
+    {"ReduceL2", 1, 2, reduce_create, reduce_shape<false>, reduce_run<Length>},
+    {"ReduceMax", 1, 2, reduce_create, reduce_shape<true>, reduce_numbers_run<Largest>},
+    {"ReduceMean", 1, 2, reduce_create, reduce_shape<false>, reduce_run<Mean>},
+    {"ReduceMin", 1, 2, reduce_create, reduce_shape<true>, reduce_numbers_run<Smallest>},
+    {"ReduceSum", 1, 2, reduce_create, reduce_shape<true>, reduce_numbers_run<Sum>},
+    {"ReduceSumSquare", 1, 2, reduce_create, reduce_shape<false>, reduce_run<Squares>},
     {"Softmax", 1, 1, axis_create<-1>, axis_shape, softmax_run<false>},
 };
 
