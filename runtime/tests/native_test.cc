@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "mutate.h"
+#include "native/threads.h"
 #include "sbn.h"
 
 // Allocations of the library after which there is no memory any more; -1 where there always is.
@@ -191,13 +193,37 @@ void test_mutations(const std::vector<Bytes>& files, int64_t mutations, int64_t 
   check(ran < mutations - mutations / 5, "almost every damaged file runs");
 }
 
+// Every task of every loop is done once, by workers that spin and by workers that sleep, and what a
+// loop wrote is there behind it.
+void test_workers() {
+  for (int64_t threads : {1, 2, 5}) {
+    sbn::native::Threads* workers = nullptr;
+    check(!sbn::native::start_threads(threads, &workers), "threads cannot be had");
+    const sbn::Parallel parallel = sbn::native::parallel_on(workers);
+    std::vector<int64_t> done(100);
+    for (int64_t loop = 1; loop <= 3000; ++loop) {
+      const int64_t tasks = loop % 100;
+      sbn::parallel_for(parallel, tasks, [&](int64_t task) {
+        done[static_cast<size_t>(task)] += task + loop;
+      });
+      for (int64_t i = 0; i < 100; ++i) {
+        auto& found = done[static_cast<size_t>(i)];
+        check(found == (i < tasks ? i + loop : 0), "a task is not done once");
+        found = 0;
+      }
+      if (loop % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    sbn::native::stop_threads(workers);
+  }
+}
+
 // A run on several threads answers as one on the caller's alone, again and again.
 void test_threads_of_a_run(const Bytes& file) {
   sbn_model* model = load(file);
   if (!model) return check(false, sbn_last_error());
   Runner runner(model);
   Bytes wanted, got;
-  for (int64_t batch : {1, 5}) {
+  for (int64_t batch : {1, 30}) {
     check(runner.run(batch, 3, &wanted), "a model does not run");
     for (int threads : {2, 3, 8, 2, 1})
       check(runner.run(batch, 3, &got, threads) && got == wanted, "threads answer otherwise");
@@ -303,6 +329,7 @@ int main(int argc, char** argv) {
     test_threads_of_a_run(file);
     test_given_memory(file);
   }
+  test_workers();
   test_cut_files(files.front());
   test_mutations(files, mutations, first);
   printf("%d failures\n", g_failures);

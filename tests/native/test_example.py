@@ -15,18 +15,22 @@ from numpy.typing import NDArray
 from sbn_runtime import Session
 
 from ..built import RUNTIME
-from ..packaging.native import STRICT
+from ..packaging.arm import CORES_TO_TEST
+from ..packaging.native import CROSS_COMPILER, STRICT, arm_build, emulator, need
 from ..small_models import write_pixel_classifier
 from .library import path_of
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    built = tmp_path_factory.mktemp("example") / "classify"
-    source, archive = RUNTIME / "examples/classify.c", path_of("libsbn_native.a")
-    command = ["cc", *STRICT, source, "-I", RUNTIME / "include", archive, "-o", built]
+def compile_example(compiler: str, archive: Path, folder: Path) -> Path:
+    built, source = folder / "classify", RUNTIME / "examples/classify.c"
+    command = [compiler, *STRICT, source, "-I", RUNTIME / "include", archive, "-o", built]
     subprocess.run(list(map(str, command)), check=True)
     return built
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_example("cc", path_of("libsbn_native.a"), tmp_path_factory.mktemp("example"))
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -40,20 +44,38 @@ def write_picture(path: Path, pixels: NDArray[np.uint8], most: int = 255) -> Non
     path.write_bytes(head.encode() + pixels.tobytes())
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pixels(program: Path, tmp_path: Path, channels: int) -> None:
-    model, picture = tmp_path / "model.onnx", tmp_path / "picture.ppm"
+def classifies_pixels(folder: Path, channels: int, *program: str | Path) -> None:
+    """As `Session` does here."""
+    model, picture = folder / "model.onnx", folder / "picture.ppm"
     write_pixel_classifier(model, channels)
     session = Session(model, threads=1)
     shape = session.inputs[0].shape[1:]
     pixels = np.random.default_rng(0).integers(0, 17, (1, *map(int, shape)), np.uint8)
     write_picture(picture, pixels[0], 16)
-    done = run(program, picture, model, "3", "2")
+    done = run(*program, picture, model, "3", "2")
     (probabilities,) = session.run(pixels)["probabilities"]
     best = int(probabilities.argmax())
     name = session.metadata["classes"][best]
     assert done.stdout.startswith(f"{name}, probability {probabilities[best]:.6f}\n")
     assert "median of 3 runs: " in done.stdout
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels(program: Path, tmp_path: Path, channels: int) -> None:
+    classifies_pixels(tmp_path, channels, program)
+
+
+@pytest.mark.parametrize("core", CORES_TO_TEST)
+def test_on_arm(core: str, tmp_path: Path) -> None:
+    need(CROSS_COMPILER, "qemu-aarch64")
+    folder = arm_build("sbn_native_static")
+    program = compile_example(CROSS_COMPILER, folder / "libsbn_native.a", tmp_path)
+    classifies_pixels(tmp_path, 3, *emulator(core), program)
+
+
+def test_size_for_phones() -> None:
+    need(CROSS_COMPILER)
+    assert (arm_build("sbn_native") / "libsbn_native.so").stat().st_size <= 1_200_000
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
