@@ -17,6 +17,7 @@ from sbn_runtime import Session
 from ..built import RUNTIME
 from ..packaging.arm import CORES_TO_TEST
 from ..packaging.native import CROSS_COMPILER, STRICT, arm_build, emulator, need
+from ..packaging.wheels import GLIBC
 from ..small_models import write_pixel_classifier
 from .library import path_of
 
@@ -146,3 +147,11 @@ def test_the_library_needs_the_c_library_alone() -> None:
     needed = [line for line in listed.splitlines() if "(NEEDED)" in line]
     assert needed
     assert all("[libc.so" in line or "[ld-linux" in line for line in needed), needed
+
+
+def test_the_library_runs_on_old_systems() -> None:
+    """On glibc 2.28, as the wheels promise, wherever it was built."""
+    listed = run("readelf", "--version-info", path_of("libsbn_native.so")).stdout
+    found = {tuple(map(int, text.split("."))) for text in re.findall(r"GLIBC_([0-9.]+)", listed)}
+    assert found
+    assert max(found) <= GLIBC
