@@ -33,7 +33,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize wheels release \
+.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize fuzz wheels release \
 	test-arm arm-cycles arm-models arm-tools ssh-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
@@ -61,6 +61,13 @@ sanitize: $(STAMPS)/dev  ## the same under AddressSanitizer, UndefinedBehaviorSa
 		$(BIN)/cmake --build build/$$sanitizers --target kernel_test native_test --parallel $(JOBS); \
 		$(BIN)/ctest --test-dir build/$$sanitizers --output-on-failure || exit; \
 	done
+
+fuzz: $(STAMPS)/dev  ## a million damaged files of every kind of network in the native runtime, under sanitizers (hours); `make fuzz CASES=100000 FIRST=0`
+	$(BIN)/python -m tests.native.files build/fuzz-files
+	$(BIN)/cmake -S runtime -B build/address,undefined -DSBN_BUILD_TESTS=ON -DSBN_SANITIZE=address,undefined
+	$(BIN)/cmake --build build/address,undefined --target native_test --parallel $(JOBS)
+	ASAN_OPTIONS=allocator_may_return_null=1 \
+		build/address,undefined/tests/native_test build/fuzz-files $(or $(CASES),1000000) $(or $(FIRST),0)
 
 # What the Python tests look for is installed, and the library for ARM compiled, while the linters run.
 prepared: native-test

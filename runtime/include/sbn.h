@@ -73,6 +73,7 @@ enum {
   SBN_INT16 = 5,
   SBN_INT32 = 6,
   SBN_INT64 = 7,
+  SBN_BOOL = 9, /* a byte, 0 or 1 */
   SBN_UINT64 = 13
 };
 enum { SBN_MAX_RANK = 8 };
@@ -110,6 +111,12 @@ void sbn_context_free(sbn_context* context);
 /* Lets a context use this memory in place of its own, as long as it lives; NULL for its own again.
  * What sbn_model_arena_bytes says is enough. */
 void sbn_context_set_memory(sbn_context* context, void* memory, size_t bytes);
+
+/* Runs on so many threads from now on, 1 to 256: the caller's, and others that the context starts
+ * here and keeps. Without this it is the caller's alone. No answer depends on how many there are.
+ * Each thread but the caller's may need memory beside the arena, which the next run allocates.
+ * Returns 0, or 1 where there are not so many, and the context has the caller's alone. */
+int sbn_context_set_threads(sbn_context* context, int threads);
 
 /* Gives an input of images: so many elements of its type as its shape has, one after the other,
  * read when the context runs, from where they are. Returns 0, or 1 where there is no such input. */

@@ -1,21 +1,27 @@
 // The native runtime through its C interface: damaged files, threads, and want of memory.
 //
-//   native_test FOLDER [MUTATIONS [SEED]]
+//   native_test FOLDER [MUTATIONS [FIRST]]
+//
+// tries MUTATIONS damaged files, from that of number FIRST on.
 //
 // FOLDER has the .onnx files to begin with; what they answer is tested in tests/native, in Python.
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "native/protobuf.h"
+#include "mutate.h"
+#include "native/threads.h"
 #include "sbn.h"
 
 // Allocations of the library after which there is no memory any more; -1 where there always is.
@@ -26,83 +32,45 @@ static bool allocation_fails() {
   return t_allocations_left == 0 || --t_allocations_left < 0;
 }
 
+// Bytes that the library has in this thread, and the most it had.
+static thread_local size_t t_bytes = 0, t_most_bytes = 0;
+
+static void* counted(void* memory) {
+  t_bytes += malloc_usable_size(memory);
+  t_most_bytes = std::max(t_most_bytes, t_bytes);
+  return memory;
+}
+
 // The linker sends the library's calls here (--wrap).
 extern "C" {
 void* __real_malloc(size_t size);
 void* __real_calloc(size_t count, size_t size);
-void* __wrap_malloc(size_t size) { return allocation_fails() ? nullptr : __real_malloc(size); }
+void __real_free(void* memory);
+void* __wrap_malloc(size_t size) {
+  return allocation_fails() ? nullptr : counted(__real_malloc(size));
+}
 void* __wrap_calloc(size_t count, size_t size) {
-  return allocation_fails() ? nullptr : __real_calloc(count, size);
+  return allocation_fails() ? nullptr : counted(__real_calloc(count, size));
+}
+void __wrap_free(void* memory) {
+  t_bytes -= malloc_usable_size(memory);
+  __real_free(memory);
 }
 }
 
 namespace {
 
-using Bytes = std::string;
-using Random = std::mt19937_64;
-using sbn::native::Fields;
+using namespace sbn::test;
 
 // Models that ask for more are not run.
 constexpr int64_t kMostBytes = 1 << 23;
+constexpr double kMostSeconds = 20;  // under sanitizers
 
 int g_failures = 0;
 
 void check(bool holds, const std::string& what) {
   if (holds) return;
   if (++g_failures <= 20) printf("FAILED: %s\n", what.c_str());
-}
-
-int64_t uniform(Random& random, int64_t low, int64_t high) {
-  return std::uniform_int_distribution<int64_t>(low, high)(random);
-}
-
-void put_varint(Bytes* to, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) to->push_back(static_cast<char>(value | 0x80));
-  to->push_back(static_cast<char>(value));
-}
-
-// The file without its functions, which are most of it and not read.
-Bytes without_functions(const Bytes& file) {
-  constexpr uint32_t kFunctions = 25;
-  Bytes kept;
-  Fields fields({reinterpret_cast<const uint8_t*>(file.data()), file.size()});
-  while (fields.next()) {
-    if (fields.number() == kFunctions) continue;
-    put_varint(&kept, fields.number() << 3 | static_cast<uint32_t>(fields.kind()));
-    if (fields.kind() == Fields::kVarint) put_varint(&kept, fields.value());
-    if (fields.kind() != Fields::kBytes) continue;
-    put_varint(&kept, fields.bytes().size);
-    kept.append(reinterpret_cast<const char*>(fields.bytes().data), fields.bytes().size);
-  }
-  return kept;
-}
-
-Bytes damaged(Bytes file, Random& random) {
-  constexpr unsigned char kBytes[] = {0, 1, 2, 3, 8, 64, 127, 128, 255};
-  for (int64_t changes = uniform(random, 1, 3); changes > 0 && !file.empty(); --changes) {
-    const auto at = static_cast<size_t>(uniform(random, 0, static_cast<int64_t>(file.size()) - 1));
-    const auto size = static_cast<size_t>(uniform(random, 1, 8));
-    switch (uniform(random, 0, 6)) {
-      case 0:
-      case 1:
-        file[at] = static_cast<char>(file[at] ^ 1 << uniform(random, 0, 7));
-        break;
-      case 2:
-      case 3:
-        file[at] = static_cast<char>(kBytes[uniform(random, 0, 8)]);
-        break;
-      case 4:
-        file.erase(at, size);
-        break;
-      case 5:
-        file.insert(at, file.substr(at, size));
-        break;
-      default:
-        file.resize(at);
-        break;
-    }
-  }
-  return file;
 }
 
 // The file is not needed once it is loaded.
@@ -124,9 +92,10 @@ class Runner {
   void give(void* memory, size_t bytes) { sbn_context_set_memory(context_, memory, bytes); }
 
   // Whether it ran; `answer` gets the bytes of all outputs.
-  bool run(int64_t batch, uint64_t seed, Bytes* answer) {
+  bool run(int64_t batch, uint64_t seed, Bytes* answer, int threads = 1) {
     answer->clear();
     if (!context_ || !set_inputs(batch, seed)) return false;
+    if (sbn_context_set_threads(context_, threads) != 0) return false;
     if (sbn_context_run(context_, batch) != 0) return false;
     for (size_t i = 0; i < sbn_model_outputs(model_); ++i) {
       sbn_tensor tensor;
@@ -139,10 +108,10 @@ class Runner {
 
  private:
   static size_t bytes_of(const sbn_tensor& tensor, int64_t batch) {
-    int64_t bytes = tensor.type == SBN_UINT8 || tensor.type == SBN_INT8     ? 1
-                    : tensor.type == SBN_INT16                              ? 2
-                    : tensor.type == SBN_INT64 || tensor.type == SBN_UINT64 ? 8
-                                                                            : 4;
+    int64_t bytes = 4;
+    if (tensor.type == SBN_UINT8 || tensor.type == SBN_INT8 || tensor.type == SBN_BOOL) bytes = 1;
+    if (tensor.type == SBN_INT16) bytes = 2;
+    if (tensor.type == SBN_INT64 || tensor.type == SBN_UINT64) bytes = 8;
     for (int32_t i = 0; i < tensor.rank; ++i) {
       if (__builtin_mul_overflow(bytes, tensor.shape[i] < 0 ? batch : tensor.shape[i], &bytes)) {
         return SIZE_MAX;
@@ -172,9 +141,23 @@ class Runner {
   std::vector<Bytes> inputs_;
 };
 
-// Loads and runs; whether that went well. What fails must say why.
+double cpu_seconds() {
+  timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+// Loads and runs; whether that went well. What fails must say why, and nothing takes long or much.
 bool try_file(const Bytes& file, const std::string& what) {
+  constexpr size_t kSpare = 1 << 20;
+  const double start = cpu_seconds();
+  t_most_bytes = t_bytes;
+  const size_t before = t_bytes;
   sbn_model* model = load(file);
+  check(t_most_bytes - before <= 10 * file.size() + kSpare,
+        what + ": takes " + std::to_string(t_most_bytes - before) + " bytes of memory for " +
+            std::to_string(file.size()) + " bytes");
+  check(cpu_seconds() - start < kMostSeconds, what + ": loads for too long");
   bool ran = false;
   if (model) {
     const int64_t needed = sbn_model_arena_bytes(model, 2);
@@ -183,21 +166,69 @@ bool try_file(const Bytes& file, const std::string& what) {
     sbn_model_free(model);
   }
   check(ran || is_one_line(sbn_last_error()), what + ": fails without a word");
+  check(t_bytes == before, what + ": keeps memory");
+  check(cpu_seconds() - start < kMostSeconds, what + ": runs for too long");
   return ran;
 }
 
-void test_mutations(const std::vector<Bytes>& files, int64_t mutations, uint64_t seed) {
+// Half of them with other bytes, half with other fields. Each has a number of its own, by which it
+// is made again.
+void test_mutations(const std::vector<Bytes>& files, int64_t mutations, int64_t first) {
+  std::vector<std::vector<Field>> parsed;
+  std::vector<Bytes> operators = {"Gelu", "sbn"};
+  for (const Bytes& file : files) parsed.push_back(parse(file, Kind::kModel));
+  for (const auto& fields : parsed) collect_operators(fields, &operators);
   int64_t ran = 0;
-  for (int64_t i = 0; i < mutations; ++i) {
-    Random random(seed + static_cast<uint64_t>(i));
-    const auto& file = files[static_cast<size_t>(i) % files.size()];
-    ran += try_file(damaged(file, random), "mutation " + std::to_string(i));
+  for (int64_t i = first; i < first + mutations; ++i) {
+    Random random(static_cast<uint64_t>(i));
+    const auto which = static_cast<size_t>(i / 2) % files.size();
+    const Bytes file = i % 2 ? Mutant(parsed[which], operators, random).make()
+                             : damaged_bytes(files[which], random);
+    ran += try_file(file, "mutation " + std::to_string(i));
   }
   printf("%lld of %lld damaged files run\n", static_cast<long long>(ran),
          static_cast<long long>(mutations));
   // A fuzzer that makes only rubbish tests little.
   check(ran > mutations / 50, "almost no damaged file runs");
   check(ran < mutations - mutations / 5, "almost every damaged file runs");
+}
+
+// Every task of every loop is done once, by workers that spin and by workers that sleep, and what a
+// loop wrote is there behind it.
+void test_workers() {
+  for (int64_t threads : {1, 2, 5}) {
+    sbn::native::Threads* workers = nullptr;
+    check(!sbn::native::start_threads(threads, &workers), "threads cannot be had");
+    const sbn::Parallel parallel = sbn::native::parallel_on(workers);
+    std::vector<int64_t> done(100);
+    for (int64_t loop = 1; loop <= 3000; ++loop) {
+      const int64_t tasks = loop % 100;
+      sbn::parallel_for(parallel, tasks, [&](int64_t task) {
+        done[static_cast<size_t>(task)] += task + loop;
+      });
+      for (int64_t i = 0; i < 100; ++i) {
+        auto& found = done[static_cast<size_t>(i)];
+        check(found == (i < tasks ? i + loop : 0), "a task is not done once");
+        found = 0;
+      }
+      if (loop % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    sbn::native::stop_threads(workers);
+  }
+}
+
+// A run on several threads answers as one on the caller's alone, again and again.
+void test_threads_of_a_run(const Bytes& file) {
+  sbn_model* model = load(file);
+  if (!model) return check(false, sbn_last_error());
+  Runner runner(model);
+  Bytes wanted, got;
+  for (int64_t batch : {1, 30}) {
+    check(runner.run(batch, 3, &wanted), "a model does not run");
+    for (int threads : {2, 3, 8, 2, 1})
+      check(runner.run(batch, 3, &got, threads) && got == wanted, "threads answer otherwise");
+  }
+  sbn_model_free(model);
 }
 
 // Every beginning of a file, a byte at a time.
@@ -280,24 +311,27 @@ void test_want_of_memory(const Bytes& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return fprintf(stderr, "usage: native_test FOLDER [MUTATIONS [SEED]]\n"), 2;
+  if (argc < 2) return fprintf(stderr, "usage: native_test FOLDER [MUTATIONS [FIRST]]\n"), 2;
   const int64_t mutations = argc > 2 ? atoll(argv[2]) : 3000;
-  const uint64_t seed = argc > 3 ? strtoull(argv[3], nullptr, 10) : 0;
+  const int64_t first = argc > 3 ? atoll(argv[3]) : 0;
   std::vector<Bytes> files;
   for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
     if (entry.path().extension() != ".onnx") continue;
     std::ifstream stream(entry.path(), std::ios::binary);
-    files.push_back(without_functions(Bytes(std::istreambuf_iterator<char>(stream), {})));
+    const Bytes file(std::istreambuf_iterator<char>(stream), {});
+    files.push_back(written(parse(file, Kind::kModel)));  // without its functions
   }
   if (files.empty()) return fprintf(stderr, "%s: has no .onnx files\n", argv[1]), 2;
   for (const Bytes& file : files) {
     check(try_file(file, "a file"), std::string("a file does not run: ") + sbn_last_error());
     test_want_of_memory(file);
     test_threads(file);
+    test_threads_of_a_run(file);
     test_given_memory(file);
   }
+  test_workers();
   test_cut_files(files.front());
-  test_mutations(files, mutations, seed);
+  test_mutations(files, mutations, first);
   printf("%d failures\n", g_failures);
   return g_failures ? 1 : 0;
 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..built import ROOT
 
-_TYPES = {1: "f4", 2: "u1", 3: "i1", 5: "i2", 6: "i4", 7: "i8", 13: "u8"}
+_TYPES = {1: "f4", 2: "u1", 3: "i1", 5: "i2", 6: "i4", 7: "i8", 9: "?", 13: "u8"}
 
 
 class NativeError(Exception):
@@ -107,6 +107,10 @@ class Model:
         if found < 0:
             raise NativeError(self._library.sbn_last_error().decode())
         return found
+
+    def set_threads(self, threads: int) -> None:
+        if self._library.sbn_context_set_threads(self._context, threads):
+            raise NativeError(self._library.sbn_last_error().decode())
 
     def run(self, feeds: Mapping[str, NDArray[np.generic] | int]) -> dict[str, NDArray[np.generic]]:
         batch, kept = 1, []

@@ -22,22 +22,10 @@ from ..built import ROOT
 from ..once import once
 from ..runtime.one_node import Array, session
 from ..sampled import few
-from .library import Model, kernel_set, library
+from .library import Model, NativeError, kernel_set, library
+from .networks import FORMS, NOISE, SMALLER
 
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.onnx"))
-ENSEMBLE = Form("sample", 2, seed=1)
-NOISE = Form("sample", 2, seed=1, activations="stochastic", samples=3)
-RESIDUAL: dict[str, object] = {"size": 32, "classes": 5}
-QUICK = RESIDUAL | {"widths": (16, 32), "blocks": (2, 1)}
-SMALLER: dict[str, dict[str, object]] = {
-    "birealnet18": RESIDUAL | {"width": 8},
-    "cifar-vgg": {"size": 8, "width": 8},
-    "cifar-vgg-s": {"size": 8, "width": 8},
-    "quicknet": QUICK,
-    "quicknet-large": QUICK,
-    "quicknet-small": QUICK,
-}
-FORMS = {"threshold": Form(), "ensemble": ENSEMBLE, "noise": NOISE}
 CASES = [(arch, form) for form in FORMS for arch in models.names()]
 
 
@@ -173,6 +161,19 @@ def test_seeds_and_samples(digits: Path) -> None:
     assert (more != model.run({"input": x, "seed": 8})["member_logits"]).any()
     again = model.run({"input": x, "samples": 3, "seed": 0})["member_logits"]
     np.testing.assert_array_equal(again, default)
+
+
+def test_threads_change_no_bit(digits: Path) -> None:
+    x = np.random.default_rng(0).random((40, 1, 8, 8), np.float32)
+    model = Model(digits / "noise.onnx")
+    alone = model.run({"input": x})
+    for threads in (2, 5, 1, 3):
+        model.set_threads(threads)
+        for name, answer in model.run({"input": x}).items():
+            np.testing.assert_array_equal(answer, alone[name])
+    for threads in (0, -1, 257):
+        with pytest.raises(NativeError, match=r"must lie in \[1, 256\]"):
+            model.set_threads(threads)
 
 
 def test_memory_grows_with_the_batch_only(digits: Path) -> None:

@@ -150,6 +150,10 @@ SBN_API void sbn_context_set_memory(sbn_context* context, void* memory, size_t b
   set_arena(context, memory, static_cast<int64_t>(bytes < INT64_MAX ? bytes : INT64_MAX));
 }
 
+SBN_API int sbn_context_set_threads(sbn_context* context, int threads) {
+  return failed(set_threads(context, threads));
+}
+
 SBN_API int sbn_context_set_input(sbn_context* context, size_t index, const void* data) {
   const Graph& graph = context->model->graph;
   if (index >= graph.input_count || graph.inputs[index].is_number()) {

@@ -72,8 +72,11 @@ Status* AllocatorAlloc(Allocator*, size_t size, void** memory) {
     *memory = call->scratch;
     return nullptr;
   }
-  if (call && call->planning)
+  if (call && call->planning) {
     call->scratch_bytes = max(call->scratch_bytes, static_cast<int64_t>(size));
+    // Nothing is computed with it: Node::allocate notes in it where it lies.
+    size = kScratchAlignment + sizeof(void*);
+  }
   *memory = malloc(size);
   return nullptr;
 }
@@ -147,9 +150,9 @@ Status* KernelContext_GetOutput(KernelContext* context, size_t index, const int6
   for (size_t i = 0; i < rank; ++i) output.dims[i] = dims[i];
   return nullptr;
 }
-Status* KernelContext_ParallelFor(const KernelContext*, ParallelBody body, size_t count, size_t,
-                                  void* state) {
-  for (size_t i = 0; i < count; ++i) body(state, i);
+Status* KernelContext_ParallelFor(const KernelContext* context, ParallelBody body, size_t count,
+                                  size_t, void* state) {
+  context->parallel.run(context->parallel.threads, count, body, state);
   return nullptr;
 }
 

@@ -2,6 +2,7 @@
 // interface through which they are called: here this runtime stands in for onnxruntime.
 #pragma once
 
+#include "kernels/parallel.h"
 #include "native/operators.h"
 #include "ort/abi.h"
 
@@ -21,8 +22,9 @@ struct CustomCall {
   int64_t scratch_bytes;
   bool* read;  // by edge; may be null
 
-  // Given otherwise: as many bytes.
+  // Given otherwise: as many bytes, and threads.
   char* scratch;
+  Parallel parallel;
 };
 
 // Checks types and constant inputs, packs weights and chooses the kernel set in use.

@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kMostNodes = 1 << 14;
 constexpr size_t kMostEdges = 1 << 17;
 constexpr size_t kMostPorts = 1 << 10;
+// The memory that a node and a tensor take, about. A file may ask for ten times its size and a MiB.
+constexpr size_t kNodeBytes = 768, kEdgeBytes = 400;
 constexpr int64_t kMostElements = int64_t{1} << 40;
 constexpr int64_t kOpset = 20;
 constexpr int64_t kOwnOpset = 1;
@@ -34,6 +36,21 @@ size_t count_of(const Bytes& message, uint32_t number, Fields::Kind kind) {
   Fields fields(message);
   while (fields.next()) count += fields.is(number, kind);
   return count;
+}
+
+// The bits of floats, which may be packed, as a file has them.
+template <class Body>
+Status* each_float(const Fields& field, const char* what, Body body) {
+  if (field.kind() == Fields::kFixed32) return body(field.value());
+  const Bytes list = field.bytes();
+  if (field.kind() != Fields::kBytes) return nullptr;
+  if (list.size % sizeof(float)) return damaged(what);
+  for (size_t i = 0; i < list.size; i += sizeof(float)) {
+    uint32_t bits = 0;
+    memcpy(&bits, list.data + i, sizeof bits);
+    SBN_TRY(body(uint64_t{bits}));
+  }
+  return nullptr;
 }
 
 // Integers, which may be packed, as a file has them.
@@ -190,15 +207,23 @@ class Names {
 };
 
 Status* read_attribute(const Bytes& proto, Pool* pool, Attribute* to) {
-  enum : uint32_t { kName = 1, kF = 2, kI = 3, kS = 4, kT = 5, kIntegers = 8, kType = 20 };
+  enum : uint32_t { kName = 1, kF = 2, kI = 3, kS = 4, kT = 5, kFloats = 7, kIntegers = 8, kType = 20 };
   size_t integers = 0;
   SBN_TRY(each_field(proto, "an attribute", [&](const Fields& f) -> Status* {
     if (f.number() == kIntegers) {
       integers += f.kind() == Fields::kBytes ? varints_in(f.bytes()) : f.kind() == Fields::kVarint;
+    } else if (f.number() == kFloats) {
+      integers += f.kind() == Fields::kBytes ? f.bytes().size / sizeof(float)
+                                             : f.kind() == Fields::kFixed32;
     }
     return nullptr;
   }));
   SBN_TRY(pool->array(integers, &to->integers));
+  const auto add = [&](uint64_t value) -> Status* {
+    if (to->integer_count == integers) return damaged("an attribute");
+    to->integers[to->integer_count++] = static_cast<int64_t>(value);
+    return nullptr;
+  };
   return each_field(proto, "an attribute", [&](const Fields& f) -> Status* {
     const auto bits = static_cast<uint32_t>(f.value());
     switch (f.number()) {
@@ -216,11 +241,9 @@ Status* read_attribute(const Bytes& proto, Pool* pool, Attribute* to) {
         to->bytes = f.bytes();
         return nullptr;
       case kIntegers:
-        return each_integer(f, "an attribute", [&](uint64_t value) -> Status* {
-          if (to->integer_count == integers) return damaged("an attribute");
-          to->integers[to->integer_count++] = static_cast<int64_t>(value);
-          return nullptr;
-        });
+        return each_integer(f, "an attribute", add);
+      case kFloats:
+        return each_float(f, "an attribute", add);
       case kType:
         to->kind = f.integer();
         return nullptr;
@@ -362,22 +385,28 @@ Status* read_constant_node(const Node& node, Edge* edge) {
   if (const Attribute* tensor = node.find("value", Attribute::kTensor)) {
     return read_constant(tensor->bytes, what, &edge->constant, &edge->constant_memory);
   }
-  const Attribute* integers = node.find("value_ints", Attribute::kInts);
+  const Attribute* list = node.find("value_ints", Attribute::kInts);
+  const Attribute* floats = node.find("value_floats", Attribute::kFloats);
   const Attribute* integer = node.find("value_int", Attribute::kInt);
   const Attribute* number = node.find("value_float", Attribute::kFloat);
-  if (!integers && !integer && !number)
+  if (!list) list = floats;
+  if (!list && !integer && !number)
     return fail(what << " has a value of a kind that is not supported");
   Tensor& tensor = edge->constant;
-  tensor.type = number ? ElementType::kFloat : ElementType::kInt64;
-  tensor.rank = integers ? 1 : 0;
-  if (integers) tensor.dims[0] = static_cast<int64_t>(integers->integer_count);
-  const size_t count = integers ? integers->integer_count : 1;
+  tensor.type = number || floats ? ElementType::kFloat : ElementType::kInt64;
+  tensor.rank = list ? 1 : 0;
+  const size_t count = list ? list->integer_count : 1;
+  if (list) tensor.dims[0] = static_cast<int64_t>(count);
   edge->constant_memory = tensor.data = calloc(count + 1, sizeof(int64_t));
   if (!tensor.data) return out_of_memory();
-  const void* from = number    ? static_cast<const void*>(&number->number)
-                     : integer ? static_cast<const void*>(&integer->integer)
-                               : static_cast<const void*>(integers->integers);
-  if (count) memcpy(tensor.data, from, count * static_cast<size_t>(bytes_of(tensor.type)));
+  const auto bytes = static_cast<size_t>(bytes_of(tensor.type));
+  if (number) memcpy(tensor.data, &number->number, bytes);
+  if (integer && !number) memcpy(tensor.data, &integer->integer, bytes);
+  for (size_t i = 0; list && i < count; ++i) {
+    const auto bits = static_cast<uint32_t>(list->integers[i]);
+    const void* from = floats ? static_cast<const void*>(&bits) : list->integers + i;
+    memcpy(static_cast<char*>(tensor.data) + i * bytes, from, bytes);
+  }
   return nullptr;
 }
 
@@ -428,6 +457,8 @@ Status* read_graph_proto(const Bytes& proto, Graph* graph) {
     return nullptr;
   }));
   if (edges > kMostEdges) return fail("the file has more than 131072 tensors");
+  if (nodes * kNodeBytes + edges * kEdgeBytes > 10 * proto.size + (size_t{1} << 20))
+    return fail("the file has more nodes or tensors than so few bytes can describe");
   Names names;
   SBN_TRY(names.init(graph, edges));
   SBN_TRY(graph->pool.array(nodes, &graph->nodes));
@@ -474,6 +505,7 @@ int64_t bytes_of(ElementType type) {
   switch (type) {
     case ElementType::kUint8:
     case ElementType::kInt8:
+    case ElementType::kBool:
       return 1;
     case ElementType::kInt16:
       return 2;
@@ -520,9 +552,13 @@ Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, v
     return fail(text << " has elements of type " << static_cast<int64_t>(parts.tensor.type)
                      << " of ONNX, which is not supported");
   }
-  for (size_t i = 0; i < parts.tensor.rank; ++i) size = size * parts.tensor.dims[i];
+  Size stretched = size;  // without sizes of 0
+  for (size_t i = 0; i < parts.tensor.rank; ++i) {
+    const int64_t dim = parts.tensor.dims[i];
+    size = size * dim, stretched = stretched * (dim == 0 ? 1 : dim);
+  }
   // Each element takes a byte of the file at least.
-  const bool possible = size.valid() && size.value() <= kMostElements &&
+  const bool possible = stretched.valid() && stretched.value() <= kMostElements &&
                         static_cast<size_t>(size.value()) <= proto.size * 8;
   const auto bytes = static_cast<size_t>(size.value());
   if (!possible || (parts.raw && parts.raw_data.size != bytes)) {
@@ -537,45 +573,6 @@ Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, v
   if (!parts.raw) return TypedData(*tensor, static_cast<char*>(tensor->data), bytes).read(proto);
   if (bytes) memcpy(tensor->data, parts.raw_data.data, bytes);
   return nullptr;
-}
-
-void fuse_transposes(Graph* graph) {
-  constexpr int64_t kLast[] = {0, 2, 3, 1};
-  const auto is_onnx = [](const Node& node, const char* op) {
-    return node.domain == "" && node.op == op;
-  };
-  const auto makes_last = [&](const Node& node) {
-    const Attribute* perm = node.find("perm", Attribute::kInts);
-    const bool fits = is_onnx(node, "Transpose") && node.input_count == 1 &&
-                      node.output_count == 1 && perm && perm->integer_count == 4;
-    return fits && memcmp(perm->integers, kLast, sizeof kLast) == 0;
-  };
-  size_t kept = 0;
-  for (size_t i = 0; i < graph->node_count; ++i) {
-    const Node node = graph->nodes[i];
-    Node* conv = nullptr;
-    if (makes_last(node) && node.inputs[0] >= 0 && !graph->edges[node.inputs[0]].is_output) {
-      for (size_t j = 0; j < kept; ++j) {
-        Node& other = graph->nodes[j];
-        if (is_onnx(other, "Conv") && other.output_count == 1 && other.outputs[0] == node.inputs[0])
-          conv = &other;
-      }
-    }
-    int64_t readers = 0;
-    for (size_t j = 0; conv && j < graph->node_count; ++j) {
-      // Nodes that were kept are there twice from here on; those count once.
-      if (j >= kept && j < i) continue;
-      for (size_t k = 0; k < graph->nodes[j].input_count; ++k)
-        readers += graph->nodes[j].inputs[k] == node.inputs[0];
-    }
-    if (readers == 1) {
-      conv->outputs[0] = node.outputs[0];
-      conv->channels_last = true;
-    } else {
-      graph->nodes[kept++] = node;
-    }
-  }
-  graph->node_count = kept;
 }
 
 void Graph::release() {

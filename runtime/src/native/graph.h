@@ -26,14 +26,14 @@ struct Edge {
 Message& operator<<(Message& message, const Edge& edge);
 
 struct Attribute {
-  enum Kind { kFloat = 1, kInt = 2, kString = 3, kTensor = 4, kInts = 7 };
+  enum Kind { kFloat = 1, kInt = 2, kString = 3, kTensor = 4, kFloats = 6, kInts = 7 };
 
   Bytes name;
   int64_t kind;
   float number;
   int64_t integer;
   Bytes bytes;  // of a string, or a TensorProto
-  int64_t* integers;
+  int64_t* integers;  // or the bits of floats
   size_t integer_count;
 };
 
@@ -91,9 +91,6 @@ struct Graph {
 
 // Reads a file. All but attributes are copies.
 Status* read_graph(const Bytes& file, Graph* graph);
-
-// A Conv whose only reader makes its channels the last axis writes them so itself.
-void fuse_transposes(Graph* graph);
 
 // Reads a TensorProto into memory of its own, which free() gives back.
 Status* read_constant(const Bytes& proto, const Message& what, Tensor* tensor, void** memory);

@@ -1,3 +1,4 @@
+#include "native/fuse.h"
 #include "native/model.h"
 
 #include <stdlib.h>
@@ -17,10 +18,26 @@ Size bytes_of(const Tensor& tensor) {
   return bytes;
 }
 
+// Whether it is of a size that is counted without an overflow, also in part.
+bool is_reasonable(const Tensor& tensor) {
+  Size bytes = native::bytes_of(tensor.type);
+  for (size_t i = 0; i < tensor.rank; ++i)
+    bytes = bytes * (tensor.dims[i] == 0 ? 1 : tensor.dims[i]);
+  return bytes.valid() && bytes.value() <= kMostBytes;
+}
+
 Operands operands_of(const Context& context, size_t index) {
   const Step& step = context.model->steps[index];
   const Block& scratch = context.blocks[context.model->graph.edge_count + index];
-  return {*step.node, step.settings, context.values, &step.product, context.arena + scratch.offset};
+  return {*step.node,
+          step.settings,
+          context.values,
+          &step.product,
+          parallel_on(context.threads),
+          context.arena + scratch.offset,
+          static_cast<char*>(context.worker_memory),
+          context.worker_bytes,
+          max(context.thread_count, 1)};
 }
 
 bool is_view(const Step& step) { return step.onnx && !step.onnx->run; }
@@ -30,6 +47,7 @@ CustomCall call_of(Context* context, size_t index) {
   call.node = context->model->steps[index].node;
   call.edges = context->model->graph.edges;
   call.values = context->values;
+  call.parallel = parallel_on(context->threads);
   return call;
 }
 
@@ -38,6 +56,7 @@ CustomCall call_of(Context* context, size_t index) {
 Status* begin_plan(Context* context, int64_t batch) {
   const Graph& graph = context->model->graph;
   context->batch = 0;
+  context->worker_bytes = 0;
   for (size_t i = 0; i < graph.edge_count; ++i) {
     const Edge& edge = graph.edges[i];
     context->values[i] = {};
@@ -51,6 +70,10 @@ Status* begin_plan(Context* context, int64_t batch) {
     for (size_t j = 0; j < input.rank; ++j)
       value.dims[j] = input.dims[j] < 0 ? batch : input.dims[j];
     if (input.is_number()) value.data = context->numbers + i;
+    if (is_reasonable(value)) continue;
+    Message text;
+    return fail(text << "input " << graph.edges[input.edge] << " of shape " << value
+                     << " is too large");
   }
   return nullptr;
 }
@@ -64,16 +87,15 @@ Status* plan_onnx(Context* context, size_t index) {
     y.data = operands.input(0).data;
     return nullptr;
   }
-  bool known = y.type == ElementType::kInt64;
-  for (size_t i = 0; i < step.node->input_count; ++i) {
+  bool known = step.node->output_count == 1 && !step.onnx->scratch && !step.onnx->pack;
+  for (size_t i = 0; i < step.node->input_count && !step.onnx->reads_sizes; ++i) {
     if (operands.has(i)) known &= operands.input(i).data != nullptr;
   }
-  const Size bytes = bytes_of(y);
-  known &= bytes.valid() && bytes.value() <= kMostSmall * int64_t{sizeof(int64_t)};
+  known &= is_reasonable(y) && bytes_of(y).value() <= kMostSmall * int64_t{sizeof(int64_t)};
   context->known[index] = known;
   if (!known) return nullptr;
   int64_t*& small = context->small[step.node->outputs[0]];
-  if (!small) SBN_TRY(context->pool.array(kMostSmall, &small));
+  if (!small) SBN_TRY(context->pool.array(kMostSmall, &small, kScratchAlignment));
   y.data = small;
   step.onnx->run(operands);
   return nullptr;
@@ -92,7 +114,9 @@ Status* plan_step(Context* context, size_t index) {
       const Size bytes = step.onnx->scratch(operands_of(*context, index));
       if (!bytes.valid() || bytes.value() > kMostBytes)
         return operands_of(*context, index).invalid("it is too large");
-      scratch.bytes = bytes.value();
+      scratch.bytes =
+          static_cast<int64_t>(align_up(static_cast<size_t>(bytes.value()), kScratchAlignment));
+      context->worker_bytes = max(context->worker_bytes, scratch.bytes);
     }
   } else {
     CustomCall call = call_of(context, index);
@@ -104,8 +128,7 @@ Status* plan_step(Context* context, size_t index) {
   for (size_t i = 0; i < node.output_count; ++i) {
     if (node.outputs[i] < 0) continue;
     const Value& y = context->values[node.outputs[i]];
-    const Size bytes = bytes_of(y);
-    if (bytes.valid() && bytes.value() <= kMostBytes) continue;
+    if (is_reasonable(y)) continue;
     Message text;
     return fail(text << node << ": its output of shape " << y << " is too large");
   }
@@ -220,12 +243,25 @@ Status* check_node(const Graph& graph, const Value* values, const Node& node) {
   return nullptr;
 }
 
-Status* prepare_onnx(const Node& node, Step* step) {
+// The operator of a node: of those for matrices, one that packs them only where they are constant.
+const OnnxOp* choose_onnx(const Graph& graph, const Node& node) {
+  const OnnxOp* op = onnx_op(node.op);
+  for (size_t i = 1; op && op->unpacked && i < node.input_count; ++i) {
+    if (node.inputs[i] < 0) continue;
+    const Edge& edge = graph.edges[node.inputs[i]];
+    if (edge.origin != Origin::kConstant || edge.constant.rank != 2) return op->unpacked;
+  }
+  return op;
+}
+
+Status* prepare_onnx(const Graph& graph, const Node& node, Step* step) {
   Message text;
   text << node << ": ";
-  step->onnx = onnx_op(node.op);
+  step->onnx = choose_onnx(graph, node);
   if (!step->onnx) return fail(text << "this operator of ONNX is not supported");
-  if (node.output_count != 1 || node.outputs[0] < 0) return fail(text << "has not one output");
+  bool has_outputs = node.output_count >= 1 && node.output_count <= step->onnx->most_outputs;
+  for (size_t i = 0; has_outputs && i < node.output_count; ++i) has_outputs = node.outputs[i] >= 0;
+  if (!has_outputs) return fail(text << "has outputs that are not supported");
   bool fits =
       node.input_count >= step->onnx->least_inputs && node.input_count <= step->onnx->most_inputs;
   for (size_t i = 0; fits && i < step->onnx->least_inputs; ++i) fits = node.inputs[i] >= 0;
@@ -241,7 +277,7 @@ Status* prepare_step(Model* model, Context* context, size_t index) {
   Message text;
   text << node << ": ";
   if (node.domain == "" || node.domain == "ai.onnx") {
-    SBN_TRY(prepare_onnx(node, step));
+    SBN_TRY(prepare_onnx(model->graph, node, step));
     for (size_t i = 0; i < node.input_count; ++i) {
       const int32_t edge = node.inputs[i];
       if (edge < 0) continue;
@@ -302,6 +338,21 @@ Status* prepare_steps(Model* model, Context* context) {
   return nullptr;
 }
 
+// Scratch memory of the workers, beside the arena.
+Status* make_worker_memory(Context* context) {
+  free(context->worker_memory);
+  context->worker_memory = nullptr;
+  if (!context->threads || context->worker_bytes == 0) return nullptr;
+  const Size bytes = Size(context->worker_bytes) * (context->thread_count - 1);
+  if (bytes.valid() && bytes.value() <= kMostBytes) {
+    context->worker_memory = malloc(static_cast<size_t>(bytes.value()));
+  }
+  if (context->worker_memory) return nullptr;
+  Message text;
+  return fail(text << context->thread_count << " threads need " << bytes.value()
+                   << " bytes of memory, which there are not; use fewer");
+}
+
 // `bytes` count what is lost to alignment, as Context::needed does.
 void use_arena(Context* context, void* memory, int64_t bytes) {
   const auto first = reinterpret_cast<uintptr_t>(memory);
@@ -321,6 +372,8 @@ void Model::release() {
 }
 
 void Context::release() {
+  stop_threads(threads);
+  free(worker_memory);
   pool.release();
   free(arena_memory);
   *this = {};
@@ -362,6 +415,21 @@ void set_number(Context* context, size_t input, int64_t number) {
   context->numbers[input] = number;
 }
 
+Status* set_threads(Context* context, int64_t count) {
+  Message text;
+  if (count < 1 || count > kMostThreads) {
+    return fail(text << "threads are " << count << ", must lie in [1, " << kMostThreads << "]");
+  }
+  if (count == max(context->thread_count, 1)) return nullptr;
+  stop_threads(context->threads);
+  context->threads = nullptr;
+  context->thread_count = 1;
+  SBN_TRY(start_threads(count, &context->threads));
+  context->thread_count = count;
+  context->batch = 0;  // they need memory
+  return nullptr;
+}
+
 Status* plan(Context* context, int64_t batch) {
   Message text;
   if (batch < 1 || batch > kMostBatch) {
@@ -392,6 +460,7 @@ Status* prepare(Context* context, int64_t batch) {
     if (!context->arena_memory) return fail(text << ", which there are not; run fewer at once");
     use_arena(context, context->arena_memory, context->needed);
   }
+  SBN_TRY(make_worker_memory(context));
   const Graph& graph = context->model->graph;
   for (size_t i = 0; i < graph.edge_count; ++i) {
     Value& value = context->values[i];

@@ -4,6 +4,7 @@
 #include "native/custom_ops.h"
 #include "native/graph.h"
 #include "native/operators.h"
+#include "native/threads.h"
 
 namespace sbn::native {
 
@@ -52,6 +53,11 @@ struct Context {
   void* arena_memory;  // of malloc; null where the caller gave the arena
   bool arena_given;
 
+  Threads* threads;        // null for one
+  int64_t thread_count;    // 0 stands for one
+  int64_t worker_bytes;    // scratch memory of a worker, found when memory is planned
+  void* worker_memory;     // of malloc, for all workers
+
   void release();
 };
 
@@ -63,6 +69,8 @@ Status* create_context(const Model& model, Context* context);
 void set_number(Context* context, size_t input, int64_t number);
 // Takes memory of the caller's in place of the context's own; null for its own again.
 void set_arena(Context* context, void* memory, int64_t bytes);
+// Runs on so many threads from now on, which are the caller's and others.
+Status* set_threads(Context* context, int64_t count);
 // Finds the sizes of all tensors for `batch` images, and where they lie.
 Status* plan(Context* context, int64_t batch);
 // Plans anew where that is needed, and makes room.

@@ -43,13 +43,14 @@ Message& operator<<(Message& message, const Bytes& text) {
   return text.size > kMost ? message << "..." : message;
 }
 
-void* Pool::take(Size bytes) {
+void* Pool::take(Size bytes, size_t alignment) {
   constexpr auto kUnit = static_cast<int64_t>(kScratchAlignment);
   const Size padded = bytes + 2 * kUnit;  // the header, and what alignment may cost
   if (!padded.valid() || padded.value() > int64_t{1} << 40) return nullptr;
-  const auto wanted = static_cast<size_t>(max(bytes.value(), 1));
-  const size_t size = align_up(wanted, kScratchAlignment);
-  if (size > left_) {
+  const auto size = static_cast<size_t>(max(bytes.value(), 1));
+  const auto place = reinterpret_cast<uintptr_t>(at_);
+  size_t skipped = align_up(place, alignment) - place;
+  if (size + skipped > left_) {
     const bool small = size <= kBlockBytes / 8;
     const size_t room = small ? kBlockBytes : size;
     auto* block = static_cast<Block*>(calloc(1, room + 2 * kScratchAlignment));
@@ -59,10 +60,10 @@ void* Pool::take(Size bytes) {
     auto* first = reinterpret_cast<char*>(
         align_up(reinterpret_cast<uintptr_t>(block) + sizeof(Block), kScratchAlignment));
     if (!small) return first;
-    at_ = first, left_ = room;
+    at_ = first, left_ = room, skipped = 0;
   }
-  char* taken = at_;
-  at_ += size, left_ -= size;
+  char* taken = at_ + skipped;
+  at_ = taken + size, left_ -= skipped + size;
   return taken;
 }
 

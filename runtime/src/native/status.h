@@ -41,12 +41,13 @@ Message& operator<<(Message& message, const Bytes& text);
 // Memory that is given back all at once. Plain data: zeroes are an empty pool.
 class Pool {
  public:
-  // Zeroed and aligned to kScratchAlignment; null where there is no memory.
-  void* take(Size bytes);
+  // Zeroed and aligned, to kScratchAlignment at most; null where there is no memory.
+  void* take(Size bytes, size_t alignment);
 
   template <class T>
-  Status* array(size_t count, T** to) {
-    *to = static_cast<T*>(take(Size(static_cast<int64_t>(count)) * int64_t{sizeof(T)}));
+  Status* array(size_t count, T** to, size_t alignment = alignof(T)) {
+    const Size bytes = Size(static_cast<int64_t>(count)) * int64_t{sizeof(T)};
+    *to = static_cast<T*>(take(bytes, alignment));
     return *to ? nullptr : out_of_memory();
   }
 

@@ -34,6 +34,7 @@ enum class ElementType : int {
   kInt16 = 5,
   kInt32 = 6,
   kInt64 = 7,
+  kBool = 9,
   kUint64 = 13,
 };
 enum class Characteristic : int { kRequired = 0 };
