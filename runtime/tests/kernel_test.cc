@@ -36,6 +36,9 @@ std::string describe(Numbers... numbers) {
 // Three threads, each taking every third task.
 Parallel threaded() {
   const auto run = [](void*, size_t count, Parallel::Task task, void* state) {
+#if SBN_WASM
+    for (size_t i = count; i > 0; --i) task(state, i - 1);
+#else
     std::vector<std::thread> threads;
     for (size_t first = 0; first < 3; ++first) {
       threads.emplace_back([=] {
@@ -43,6 +46,7 @@ Parallel threaded() {
       });
     }
     for (std::thread& thread : threads) thread.join();
+#endif
   };
   return {run, nullptr};
 }
