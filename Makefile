@@ -24,7 +24,7 @@ WHEEL_BUILD := build/wheel-$(shell uname -m)
 CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 # Whether the runtime for browsers can be built, each time it is asked for.
-WEB = $(shell command -v clang++-19 >/dev/null || command -v wasm-ld >/dev/null && echo ON || echo OFF)
+WEB = $(shell command -v clang++-19 >/dev/null && command -v wasm-ld-19 >/dev/null && echo ON || echo OFF)
 # What is compiled stays, for the next time and for the tests of wheels. The file names pip's
 # environment for builds, which is another each time, for which all would be compiled again.
 EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install --no-compile -c constraints.txt \
@@ -98,7 +98,7 @@ web: $(STAMPS)/web  ## the runtime for browsers, for `sbn bundle --target web`
 
 test-web: $(STAMPS)/web  ## the kernels' own test as WebAssembly, in Node.js
 	$(call debian,node,nodejs)
-	@test -d /usr/lib/wasm32-wasi || $(call debian,/usr/lib/wasm32-wasi,wasi-libc libc++-19-dev-wasm32 libclang-rt-19-dev-wasm32)
+	$(call debian,/usr/lib/wasm32-wasi,wasi-libc libc++-19-dev-wasm32 libclang-rt-19-dev-wasm32)
 	$(BIN)/cmake -S runtime -B build/web-test -DSBN_BUILD_TESTS=ON \
 		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/wasm32.cmake
 	$(BIN)/cmake --build build/web-test --target kernel_test --parallel $(JOBS)
@@ -215,9 +215,10 @@ $(STAMPS)/release: constraints.txt | $(STAMPS)/dev
 	$(PIP) install --no-compile -c constraints.txt twine
 	touch $@
 
-# Shell lines that install the Debian packages $(2), as root, where the program $(1) is missing.
+# Shell lines that install the Debian packages $(2), as root, where the program or folder $(1) is
+# missing.
 define debian
-@command -v $(1) >/dev/null || { \
+@command -v $(1) >/dev/null || test -d $(1) || { \
 	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
 		apt-get update -qq </dev/null; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) </dev/null; \
@@ -234,7 +235,8 @@ ssh-tools:
 	$(call debian,/usr/sbin/sshd,openssh-server)
 
 web-tools:
-	$(call debian,clang++-19,clang-19 lld-19)
+	$(call debian,clang++-19,clang-19)
+	$(call debian,wasm-ld-19,lld-19)
 
 # LLVM's models of ARM cores, in the oldest version that has them all.
 LLVM := $(shell sed -n 's/^OLDEST = \([0-9]*\).*/\1/p' runtime/bench/arm/mca.py)

@@ -61,7 +61,7 @@ def can_cross_compile(architecture: str) -> bool:
 
 def can_build_for_browsers() -> bool:
     """Whether a wheel can hold the runtime for browsers as well."""
-    return shutil.which("clang++-19") is not None or shutil.which("wasm-ld") is not None
+    return all(shutil.which(program) for program in ("clang++-19", "wasm-ld-19"))
 
 
 def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path:
