@@ -68,6 +68,18 @@ inline v128_t odd_sum(v128_t product, v128_t addend) {
   return wasm_i64x2_add(sum, wasm_v128_and(step, changes));
 }
 
+// Whether a double may lie in the middle of two floats, of those whose last 28 bits are 0. Floats
+// below 2^-126 are fewer, and their middles elsewhere.
+inline bool has_middle(v128_t sum) {
+  const v128_t last = wasm_i64x2_const_splat((1 << 29) - 1);
+  const v128_t middle =
+      wasm_i64x2_eq(wasm_v128_and(sum, last), wasm_i64x2_const_splat(1 << 28));
+  const v128_t small = wasm_v128_and(
+      wasm_f64x2_lt(wasm_f64x2_abs(sum), wasm_f64x2_const_splat(0x1p-126)),
+      wasm_f64x2_ne(sum, wasm_f64x2_const_splat(0)));
+  return wasm_v128_any_true(wasm_v128_or(middle, small));
+}
+
 // a b + c of floats, rounded once.
 SBN_INLINE v128_t multiply_add(v128_t a, v128_t b, v128_t c) {
   const auto lower = [](v128_t x) { return wasm_f64x2_promote_low_f32x4(x); };
@@ -77,13 +89,13 @@ SBN_INLINE v128_t multiply_add(v128_t a, v128_t b, v128_t c) {
   const v128_t addends[] = {lower(c), upper(c)};
   v128_t sums[] = {wasm_f64x2_add(products[0], addends[0]),
                    wasm_f64x2_add(products[1], addends[1])};
-  // A second rounding does no harm unless the first one led to a float or to the middle of two.
-  // Of doubles that are, the last 28 bits are 0.
+  // A second rounding does no harm unless the first one led to the middle of two floats. Of those
+  // the last 28 bits are 0, which is quick to see and rare.
   const v128_t last = wasm_i64x2_const_splat((1 << 28) - 1);
   const v128_t zero = wasm_i64x2_const_splat(0);
   const v128_t doubtful = wasm_v128_or(wasm_i64x2_eq(wasm_v128_and(sums[0], last), zero),
                                        wasm_i64x2_eq(wasm_v128_and(sums[1], last), zero));
-  if (wasm_v128_any_true(doubtful)) {
+  if (wasm_v128_any_true(doubtful) && (has_middle(sums[0]) || has_middle(sums[1]))) {
     sums[0] = odd_sum(products[0], addends[0]);
     sums[1] = odd_sum(products[1], addends[1]);
   }
