@@ -94,7 +94,14 @@ def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> Bundle
 def _folder(model: Path, target: Target, library: Path) -> dict[str, bytes]:
     """All that a target needs, with checksums. Raises ModelError."""
     if target.web:
-        contents = page(read_facts(model, _session(model)), model, library)
+        session = _session(model)
+        if session.task != CLASSIFICATION or len(session.inputs) > 1:
+            raise ModelError(
+                f"{model}: its task is {session.task}, with {len(session.inputs)} inputs, and the"
+                " page for browsers shows classifiers of one image; docs/web.md has what pages of"
+                " your own can call for others"
+            )
+        contents = page(read_facts(model, session), model, library)
     else:
         contents = {
             **_instructions(model, target),

@@ -22,7 +22,8 @@ needs_chromium = pytest.mark.skipif(
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe"),
+    *("--hide-scrollbars", "--remote-debugging-pipe"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 SECONDS = 60
 
@@ -77,8 +78,8 @@ class Browser:
             case "Network.requestWillBeSent":
                 self.requests.append(said["params"]["request"]["url"])
 
-    def open(self, page: Path, *, width: int, height: int = 900, dark: bool = False) -> None:
-        """Opens a file as a screen of this width shows it."""
+    def open(self, page: str, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Opens a page as a screen of this width shows it."""
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -90,7 +91,7 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.complaints.clear()
         self.requests.clear()
-        self.send("Page.navigate", url=page.as_uri())
+        self.send("Page.navigate", url=page)
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression, of the promise where it is one."""

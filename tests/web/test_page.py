@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -16,14 +20,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sbn_runtime import Preprocess, Session
+from sbn_deploy.bundle import TARGETS, bundle_model
+from sbn_runtime import ModelError, Preprocess, Session
 from sbn_runtime.raster import Raster
 
 from ..built import ROOT
-from ..command import sbn
 from ..native.test_answers import FORMS
 from ..once import once
-from ..small_models import write_pixel_classifier
+from ..small_models import CLASSES, PREPROCESS, Classifier, write_pixel_classifier
 from .browser import Browser, browser, needs_chromium
 from .node import needs_wasm
 
@@ -48,8 +52,7 @@ def bundles(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         described = Preprocess(3, 4, 4, 255, (0.5,) * 3, (0.5,) * 3, fit="crop").to_json()
         models["colour"] = write_pixel_classifier(folder / "colour.onnx", 3, preprocess=described)
         for name, model in models.items():
-            done = sbn("bundle", model, "--target", "web", "-o", folder / f"{name}.zip")
-            assert done.status == 0, done.stderr
+            bundle_model(Path(model), [TARGETS["web"]], folder / f"{name}.zip")
             with zipfile.ZipFile(folder / f"{name}.zip") as archive:
                 archive.extractall(folder)
 
@@ -57,7 +60,7 @@ def bundles(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def show(tab: Browser, bundles: Path, name: str, width: int = DESKTOP, dark: bool = False) -> None:
-    tab.open(bundles / name / "web/index.html", width=width, dark=dark)
+    tab.open((bundles / name / "web/index.html").as_uri(), width=width, dark=dark)
     tab.wait("document.getElementById('facts')?.textContent")
 
 
@@ -250,6 +253,85 @@ def test_every_control_has_a_name_and_can_be_reached(tab: Browser, bundles: Path
           .filter((e) => e.offsetParent && e.tabIndex === 0).map((e) => e.id)"""
     )
     assert reached == ["file", "clear", "invert", "again"]
+
+
+def test_a_page_of_ones_own(tab: Browser, bundles: Path, tmp_path: Path) -> None:
+    """What README.md shows, on a server, which modules and models are fetched from."""
+    folder = tmp_path / "site"
+    shutil.copytree(bundles / "colour/web", folder)
+    (code,) = re.findall(
+        r"^```html\n<script type=.module.>\n(.*?)^</script>\n```$",
+        (folder / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    (folder / "own.html").write_text(
+        f"""<!doctype html><link rel="icon" href="data:,">
+        <canvas width="20" height="30"></canvas><script type="module">
+        const canvas = document.querySelector("canvas");
+        const context = canvas.getContext("2d");
+        context.fillStyle = "#84c";
+        context.fillRect(0, 0, 20, 20);
+        {code}
+        document.body.dataset.label = className;
+        try {{
+          await Model.load("none.onnx");
+        }} catch (error) {{
+          document.body.dataset.error = error.message;
+        }}
+        </script>""",
+        encoding="utf-8",
+    )
+    with served(folder) as address:
+        tab.open(f"{address}/own.html", width=DESKTOP)
+        tab.wait("document.body?.dataset.error")
+        label, error = tab.evaluate("[document.body.dataset.label, document.body.dataset.error]")
+    pixels = np.zeros((30, 20, 4), np.uint8)
+    pixels[:20] = [0x88, 0x44, 0xCC, 255]
+    session = Session(bundles / "colour.onnx", threads=1)
+    described = Preprocess.from_json(session.metadata["preprocess"])
+    x = session.preprocess(described.fitted(Raster.of_array(pixels))[np.newaxis])
+    assert label == session.metadata["classes"][session.predict(x)[0]]
+    assert error == f"{address}/none.onnx: cannot be read: 404 File not found"
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a server of a folder."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(folder))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"task": "multilabel"}, "its task is multilabel, with 1 inputs"),
+        (
+            {"preprocess": PREPROCESS | {"channels": 2, "mean": [0.5] * 2, "std": [0.5] * 2}},
+            "input",
+        ),
+        ({"preprocess": {"shape": [16], "mean": [0.0] * 16, "std": [1.0] * 16}}, "takes numbers"),
+    ],
+)
+def test_models_that_no_page_shows(metadata: dict[str, Any], message: str, tmp_path: Path) -> None:
+    said = {"classes": CLASSES, "preprocess": PREPROCESS} | metadata
+    model = Classifier.random().write(tmp_path / "model.onnx", metadata=said)
+    with pytest.raises(ModelError, match=message):
+        bundle_model(model, [TARGETS["web"]], tmp_path / "web.zip")
+    assert not (tmp_path / "web.zip").exists()
 
 
 def test_the_package_in_the_bundle(bundles: Path) -> None:
