@@ -18,23 +18,27 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 # What the installed library is built from.
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
-	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench \
+	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench runtime/web \
 		-type f -not -path 'runtime/bench/arm/*' 2>/dev/null)
 WHEEL_BUILD := build/wheel-$(shell uname -m)
 CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
+# Whether the runtime for browsers can be built, each time it is asked for.
+WEB = $(shell command -v clang++-19 >/dev/null && command -v wasm-ld-19 >/dev/null && echo ON || echo OFF)
 # What is compiled stays, for the next time and for the tests of wheels. The file names pip's
 # environment for builds, which is another each time, for which all would be compiled again.
 EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install --no-compile -c constraints.txt \
 	--config-settings=build-dir=$(WHEEL_BUILD) \
 	--config-settings=cmake.define.SBN_AARCH64=OFF \
+	--config-settings=cmake.define.SBN_WEB=$(WEB) \
+	--config-settings=cmake.define.SBN_WEB_DIR=$(CURDIR)/build/web \
 	--config-settings=cmake.define.SBN_BUILD_TESTS=$(1) -e
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize fuzz wheels release \
-	test-arm arm-cycles arm-models arm-tools ssh-tools bench bench-repeat models bench-train published docs clean
+.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize fuzz web test-web \
+	wheels release test-arm arm-cycles arm-models arm-tools ssh-tools web-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -74,6 +78,7 @@ prepared: native-test
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
 	@$(MAKE) --silent ssh-tools || echo 'Measuring over ssh is not tested.' >&2
+	@$(MAKE) --silent web || echo 'The runtime for browsers is not tested.' >&2
 	$(BIN)/python -m tests.packaging.wheels build/wheels $$(uname -m)
 
 # The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
@@ -96,10 +101,20 @@ soak: $(STAMPS)/dev  ## damaged files of every format and interrupted commands, 
 soak-sanitized: $(STAMPS)/dev  ## 2,000 damaged files of one operator in the library, under sanitizers (10 minutes)
 	$(BIN)/python -m tests.soak.sanitized $(BIN)/python -m tests.soak.operators 2000
 
-wheels: $(STAMPS)/dev arm-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
+web: $(STAMPS)/web  ## the runtime for browsers, for `sbn bundle --target web`
+
+test-web: $(STAMPS)/web  ## the kernels' own test as WebAssembly, in Node.js
+	$(call debian,node,nodejs)
+	$(call debian,/usr/lib/wasm32-wasi,wasi-libc libc++-19-dev-wasm32 libclang-rt-19-dev-wasm32)
+	$(BIN)/cmake -S runtime -B build/web-test -DSBN_BUILD_TESTS=ON \
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/wasm32.cmake
+	$(BIN)/cmake --build build/web-test --target kernel_test --parallel $(JOBS)
+	node --no-warnings runtime/tests/wasi.mjs build/web-test/kernel_test.wasm 100
+
+wheels: $(STAMPS)/dev arm-tools web-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
 	$(BIN)/python -m tests.packaging.wheels dist
 
-release: $(STAMPS)/release arm-tools  ## what is published, in dist/: the source and both wheels, listed, checked by twine, and the source installed
+release: $(STAMPS)/release arm-tools web-tools  ## what is published, in dist/: the source and both wheels, listed, checked by twine, and the source installed
 	rm -rf dist
 	$(BIN)/python -m tests.packaging.release dist
 
@@ -193,6 +208,11 @@ $(STAMPS)/dev: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	$(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev]'
 	touch $(STAMPS)/demo $@
 
+# Already there unless clang was installed after the rest.
+$(STAMPS)/web: $(STAMPS)/dev | web-tools
+	if [[ ! -f build/web/sbn.wasm ]]; then $(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev]'; fi
+	touch $@
+
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	$(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
@@ -202,9 +222,10 @@ $(STAMPS)/release: constraints.txt | $(STAMPS)/dev
 	$(PIP) install --no-compile -c constraints.txt twine
 	touch $@
 
-# Shell lines that install the Debian packages $(2), as root, where the program $(1) is missing.
+# Shell lines that install the Debian packages $(2), as root, where the program or folder $(1) is
+# missing.
 define debian
-@command -v $(1) >/dev/null || { \
+@command -v $(1) >/dev/null || test -d $(1) || { \
 	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
 		apt-get update -qq </dev/null; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) </dev/null; \
@@ -219,6 +240,10 @@ arm-tools:
 
 ssh-tools:
 	$(call debian,/usr/sbin/sshd,openssh-server)
+
+web-tools:
+	$(call debian,clang++-19,clang-19)
+	$(call debian,wasm-ld-19,lld-19)
 
 # LLVM's models of ARM cores, in the oldest version that has them all.
 LLVM := $(shell sed -n 's/^OLDEST = \([0-9]*\).*/\1/p' runtime/bench/arm/mca.py)

@@ -7,6 +7,7 @@ Functions that return a literal return its quotes too.
 
 from __future__ import annotations
 
+import html as _html
 import re
 import shlex
 import unicodedata
@@ -79,6 +80,16 @@ def c(text: str) -> str:
     """A string of C, in UTF-8; what is not plain ASCII is written as octal numbers."""
     data = text.encode("utf-8", "surrogateescape")
     return '"' + "".join(chr(byte) if byte in _PLAIN_C else f"\\{byte:03o}" for byte in data) + '"'
+
+
+def javascript(text: str) -> str:
+    """A string of JavaScript, also inside an HTML page."""
+    return _quoted(text).replace("<", r"\u003c")
+
+
+def html(text: str) -> str:
+    """Text or the value of an attribute in quotes in an HTML page."""
+    return _html.escape(visible(text))
 
 
 def comment(text: str) -> str:

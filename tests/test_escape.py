@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -106,6 +108,22 @@ def test_kotlin_reads_the_text(text: str) -> None:
     assert "".join(parts) == written[1:-1]
     read = (chr(int(x[2:], 16)) if x.startswith("\\u") else x[-1] for x in parts)
     assert "".join(read) == text
+
+
+@given(ANY)
+def test_javascript_reads_the_text(text: str) -> None:
+    """Its strings are JSON's; in a page none may end the script."""
+    written = escape.javascript(text)
+    assert json.loads(written) == text
+    assert "<" not in written
+    assert len(written.splitlines()) == 1
+
+
+@given(ANY)
+def test_html_shows_the_text(text: str) -> None:
+    written = escape.html(text)
+    assert html.unescape(written) == escape.visible(text)
+    assert not set("<>\"'") & set(written)
 
 
 @given(ANY)

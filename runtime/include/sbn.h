@@ -29,7 +29,7 @@ struct OrtStatus;
 struct OrtStatus* RegisterCustomOps(struct OrtSessionOptions* options,
                                     const struct OrtApiBase* base);
 
-/* Both */
+/* Both, and the module for browsers, which has all below but sbn_run_cycles and sbn_model_open */
 
 /* The version of sbn-deploy that the library was built from. */
 const char* sbn_version(void);

@@ -36,6 +36,9 @@ std::string describe(Numbers... numbers) {
 // Three threads, each taking every third task.
 Parallel threaded() {
   const auto run = [](void*, size_t count, Parallel::Task task, void* state) {
+#if SBN_WASM
+    for (size_t i = count; i > 0; --i) task(state, i - 1);
+#else
     std::vector<std::thread> threads;
     for (size_t first = 0; first < 3; ++first) {
       threads.emplace_back([=] {
@@ -43,6 +46,7 @@ Parallel threaded() {
       });
     }
     for (std::thread& thread : threads) thread.join();
+#endif
   };
   return {run, nullptr};
 }
@@ -381,7 +385,7 @@ void test_window(const KernelRow& row, Random& random, int64_t channels) {
         const int64_t pixel = (image * s.height + i) * s.width + j;
         const float here = load<float>(x.as<float>() + pixel * channels + c);
         if (!pools) {
-          value = std::fma(here, load<float>(w.as<float>() + tap * channels + c), value);
+          value = fused(here, load<float>(w.as<float>() + tap * channels + c), value);
         } else if (here > value) {
           value = here;
         }
@@ -418,7 +422,7 @@ void test_quantize(const KernelRow& row, Random& random, int64_t rows, int64_t c
     const auto at = [&](const Guarded& from, int64_t index) {
       return load<float>(from.as<float>() + index);
     };
-    const float v = fmaf(at(x, i), at(scale, i % channels), at(bias, i % channels));
+    const float v = fused(at(x, i), at(scale, i % channels), at(bias, i % channels));
     wanted[static_cast<size_t>(i)] = rounded(v);
   }
   check(row, y.as<char>(), wanted.data(), y.size(), "rows C: " + describe(rows, channels));
@@ -502,8 +506,8 @@ void test_float_product(const KernelRow& row, Random& random, int64_t terms) {
     for (int64_t c = 0; c < s.columns; ++c) {
       float sum = load<float>(bias.as<float>() + c), slice = 0;
       for (int64_t k = 0; k < terms; ++k) {
-        slice = fmaf(load<float>(x.as<float>() + i * x_step + k),
-                     load<float>(w.as<float>() + k * term_step + c * column_step), slice);
+        slice = fused(load<float>(x.as<float>() + i * x_step + k),
+                      load<float>(w.as<float>() + k * term_step + c * column_step), slice);
         if (k + 1 == terms || (k + 1) % kSliceTerms == 0) sum += slice, slice = 0;
       }
       store(reinterpret_cast<float*>(wanted.data()) + i * y_step + c, sum);
@@ -511,6 +515,36 @@ void test_float_product(const KernelRow& row, Random& random, int64_t terms) {
   }
   check(row, y.as<char>(), wanted.data(), y.size(),
         "terms columns rows: " + describe(terms, s.columns, rows));
+}
+
+// Sums next to the middle of two floats, nearer than float64 can tell: rounded twice, many would
+// come out wrong.
+void test_single_rounding(const KernelRow& row, Random& random) {
+  const auto* kernel = static_cast<const FloatProductKernel*>(row.kernel);
+  const FloatProductShape s = {2, uniform(random, 1, 60)};
+  // m n is almost 2^47.
+  int64_t m = 0, n = 0, rest = INT64_MAX;
+  while (rest >= 1 << 16 || rest <= -(1 << 16)) {
+    m = uniform(random, 1 << 23, (1 << 24) - 1);
+    n = ((int64_t{1} << 47) + m / 2) / m;
+    rest = m * n - (int64_t{1} << 47);
+  }
+  // Of sums near 1, or so small that floats have fewer bits.
+  const int lower = random() % 4 ? 0 : 126;
+  const float x[] = {1, ldexpf(static_cast<float>(m), -35 - lower / 2)};
+  const auto columns = static_cast<size_t>(s.columns);
+  std::vector<float> w(2 * columns), bias(columns), y(columns), wanted(columns);
+  for (size_t c = 0; c < columns; ++c) {
+    const int64_t most = lower ? 1 << 23 : 1 << 24;
+    const auto whole = static_cast<float>(uniform(random, most / 2, most - 1));
+    w[c] = ldexpf(random() % 2 ? whole : -whole, -23 - lower);
+    w[columns + c] = ldexpf(static_cast<float>(random() % 2 ? n : -n), -36 - lower / 2);
+    wanted[c] = fused(x[1], w[columns + c], w[c]);
+  }
+  std::vector<char> packed(static_cast<size_t>(float_product_bytes(*kernel, s)));
+  float_product_pack(*kernel, s, w.data(), s.columns, 1, packed.data());
+  kernel->run(s, x, 2, packed.data(), bias.data(), y.data(), s.columns, 1);
+  check(row, y.data(), wanted.data(), 4 * columns, "rounded once");
 }
 
 // Inner sizes 1 to 1025: all of them where `problems` is large enough.
@@ -533,6 +567,7 @@ void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
       test_window(row, random, inner % 150 + 1);
     } else if (row.op == Op::float_product) {
       test_float_product(row, random, inner % 600 + 1);
+      test_single_rounding(row, random);
     } else if (row.op == Op::quantize) {
       test_quantize(row, random, uniform(random, 1, 5), inner);
     } else if (row.op == Op::stochastic_sign) {

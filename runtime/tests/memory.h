@@ -1,4 +1,5 @@
-// Memory whose last byte lies before a page that cannot be touched.
+// Memory whose last byte lies before a page that cannot be touched; in WebAssembly, which has none,
+// before bytes that must not change.
 #pragma once
 
 #include <stddef.h>
@@ -6,12 +7,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/attributes.h"
+
+#if !SBN_WASM
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 namespace sbn::test {
 
 class Guarded {
+#if SBN_WASM
+  static constexpr char kUntouched = 0x3c;
+  static constexpr size_t kMargin = 128;
+
+ public:
+  explicit Guarded(size_t size, size_t slack = 0) : size_(size) {
+    mapped_ = (size + slack + 63) / 64 * 64 + kMargin;
+    base_ = aligned_alloc(64, mapped_);
+    if (!base_) abort();
+    memset(base_, kUntouched, mapped_);
+    data_ = static_cast<char*>(base_) + mapped_ - kMargin - size - slack;
+  }
+  ~Guarded() {
+    for (const char* at = data_ + size_; at < static_cast<char*>(base_) + mapped_; ++at) {
+      if (*at == kUntouched) continue;
+      printf("FAILED: written behind the end\n");
+      abort();
+    }
+    free(base_);
+  }
+#else
  public:
   // `slack` bytes lie between the end and the guard page: 0 catches reads past the
   // end, an odd number makes the memory unaligned.
@@ -27,6 +54,7 @@ class Guarded {
     data_ = guard - size - slack;
   }
   ~Guarded() { munmap(base_, mapped_); }
+#endif
   Guarded(const Guarded&) = delete;
   Guarded& operator=(const Guarded&) = delete;
 

@@ -34,6 +34,16 @@ inline void fill_bits(Random& random, void* data, int64_t rows, int64_t channels
   }
 }
 
+// a b + c, rounded once. WebAssembly's C library takes a rounding mode for it that there is not; its
+// long double has 113 bits.
+inline float fused(float a, float b, float c) {
+#if SBN_WASM
+  return static_cast<float>(static_cast<long double>(a) * b + c);
+#else
+  return fmaf(a, b, c);
+#endif
+}
+
 inline void fill_floats(Random& random, void* data, int64_t count) {
   std::normal_distribution<float> normal;
   for (int64_t i = 0; i < count; ++i) {

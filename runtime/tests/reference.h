@@ -44,7 +44,7 @@ inline void reference_epilogue(const EpilogueProblem& p, int64_t outputs, int64_
   const auto at = [&](const Guarded& values) { return load<float>(values.as<float>() + channel); };
   const int64_t at_least = max(dot, p.dot_low);
   const auto ranged = static_cast<float>(min(at_least, p.dot_high));
-  float v = fmaf(ranged, at(p.scale), at(p.bias));
+  float v = fused(ranged, at(p.scale), at(p.bias));
   if (p.dot_offset) v = (ranged + static_cast<float>(p.dot_offset)) * at(p.scale) + at(p.bias);
   const int64_t element = pixel * outputs + channel;
   v = reference_activation(v, p.inner, channel);

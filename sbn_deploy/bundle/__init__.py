@@ -22,6 +22,7 @@ from sbn_runtime.tasks import CLASSIFICATION
 from .network import Network, instructions
 from .readme import CALIBRATION, Facts, programs, readme
 from .targets import TARGETS, Target
+from .web import page
 
 __all__ = ["TARGETS", "BundleReport", "Target", "bundle_model"]
 
@@ -56,6 +57,8 @@ class BundleReport:
 def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> BundleReport:
     """Writes a zip file with the model, each target's library, instructions and checksums.
 
+    For browsers these are a page with everything in it, and the runtime as a package.
+
     It has a folder named as the model, and in it one for each target that is complete.
 
     Args:
@@ -69,7 +72,7 @@ def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> Bundle
         MissingDependencyError: this installation lacks the library of a target.
         OutputError: the zip file cannot be written.
     """
-    libraries = {target.name: target.library().read_bytes() for target in targets}
+    libraries = {target.name: target.library() for target in targets}
     contents = {
         f"{model.stem}/{target.name}/{name}": data
         for target in targets
@@ -83,19 +86,29 @@ def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> Bundle
         targets=tuple(libraries),
         files=tuple(contents),
         model_bytes=model.stat().st_size,
-        library_bytes={name: len(library) for name, library in libraries.items()},
+        library_bytes={name: library.stat().st_size for name, library in libraries.items()},
         version=__version__,
     )
 
 
-def _folder(model: Path, target: Target, library: bytes) -> dict[str, bytes]:
+def _folder(model: Path, target: Target, library: Path) -> dict[str, bytes]:
     """All that a target needs, with checksums. Raises ModelError."""
-    contents = {
-        **_instructions(model, target),
-        target.model_folder + model.name: model.read_bytes(),
-        **_external(model, target),
-        target.library_folder + LIBRARY: library,
-    }
+    if target.web:
+        session = _session(model)
+        if session.task != CLASSIFICATION or len(session.inputs) > 1:
+            raise ModelError(
+                f"{model}: its task is {session.task}, with {len(session.inputs)} inputs, and the"
+                " page for browsers shows classifiers of one image; docs/web.md has what pages of"
+                " your own can call for others"
+            )
+        contents = page(read_facts(model, session), model, library)
+    else:
+        contents = {
+            **_instructions(model, target),
+            target.model_folder + model.name: model.read_bytes(),
+            **_external(model, target),
+            target.library_folder + LIBRARY: library.read_bytes(),
+        }
     contents[CHECKSUMS] = "".join(
         f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items()
     ).encode()
@@ -104,17 +117,7 @@ def _folder(model: Path, target: Target, library: bytes) -> dict[str, bytes]:
 
 def _instructions(model: Path, target: Target) -> dict[str, bytes]:
     """README.md, programs, and the names of classes where they read them. Raises ModelError."""
-    if _is_tflite(model):
-        raise ModelError(
-            f"{model}: is a TFLite file, which needs no bundle: it runs in an interpreter with"
-            " Larq Compute Engine's operators; bundle the ONNX file of `sbn export`"
-        )
-    session = Session(model, threads=1)
-    if "sound" in (session.metadata.get("preprocess") or {}):
-        raise ModelError(
-            f"{model}: takes sounds, which the programs of a bundle cannot read; install the wheel"
-            " of sbn-deploy on the device and use sbn_runtime.Listener there"
-        )
+    session = _session(model)
     takes_numbers = "shape" in (session.metadata.get("preprocess") or {})
     if session.task != CLASSIFICATION or takes_numbers or len(session.inputs) > 1:
         network = Network.of(model, session)
@@ -130,6 +133,22 @@ def _instructions(model: Path, target: Target) -> dict[str, bytes]:
         **_calibration(session, target),
         target.model_folder + CLASSES: _lines(facts.classes),
     }
+
+
+def _session(model: Path) -> Session:
+    """The model, if it is one that a bundle is for. Raises ModelError."""
+    if _is_tflite(model):
+        raise ModelError(
+            f"{model}: is a TFLite file, which needs no bundle: it runs in an interpreter with"
+            " Larq Compute Engine's operators; bundle the ONNX file of `sbn export`"
+        )
+    session = Session(model, threads=1)
+    if "sound" in (session.metadata.get("preprocess") or {}):
+        raise ModelError(
+            f"{model}: takes sounds, which the programs of a bundle cannot read; install the wheel"
+            " of sbn-deploy on the device and use sbn_runtime.Listener there"
+        )
+    return session
 
 
 def _calibration(session: Session, target: Target) -> dict[str, bytes]:

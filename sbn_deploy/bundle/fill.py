@@ -11,6 +11,8 @@ from sbn_runtime import ModelError
 
 _LANGUAGES = {
     "c": escape.c,
+    "html": escape.html,
+    "js": escape.javascript,
     "code": lambda name: escape.markdown_code(escape.name(name)),
     "kotlin": escape.kotlin,
     "markdown": escape.markdown,

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from sbn_runtime import MissingDependencyError, library_path
 
-# e_machine of an ELF header.
-X86_64, AARCH64 = 62, 183
+# e_machine of an ELF header, and what stands for WebAssembly, which has none.
+X86_64, AARCH64, WASM = 62, 183, -1
+
+ARM_LIBRARY, WEB_LIBRARY = "aarch64/libsbn.so", "web/sbn.wasm"
 
 # How to get what is built for 64-bit ARM besides.
 CROSS_REMEDY = (
@@ -17,6 +19,10 @@ CROSS_REMEDY = (
     " cmake.define.SBN_AARCH64=ON .` builds it; the wheel for x86-64 of `make wheels` has it"
 )
 ARM_REMEDY = f"{CROSS_REMEDY}, and so has any installation on 64-bit ARM"
+WEB_REMEDY = (
+    "in the folder of the source, `sudo apt-get install clang-19 lld-19 && pip install -C"
+    " cmake.define.SBN_WEB=ON .` builds it; the wheels of `make wheels` have it"
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Target:
 
     Attributes:
         name: as `sbn bundle --target` takes it.
-        machine: `e_machine` of its programs.
+        machine: `e_machine` of its programs, or `WASM`.
         model_folder, library_folder: where the files lie in the bundle; "" is its top.
         remedy: how to get the library where this installation has none.
     """
@@ -37,6 +43,10 @@ class Target:
     remedy: str = ARM_REMEDY
 
     @property
+    def web(self) -> bool:
+        return self.machine == WASM
+
+    @property
     def android(self) -> bool:
         return self.name.startswith("android")
 
@@ -46,12 +56,12 @@ class Target:
         Raises:
             MissingDependencyError: this installation has none.
         """
-        cross_built = Path(str(files("sbn_deploy").joinpath("libraries/aarch64/libsbn.so")))
-        for path in (library_path(), cross_built):
+        for path in (library_path(), _cross_built(ARM_LIBRARY), _cross_built(WEB_LIBRARY)):
             if path.is_file() and _machine(path) == self.machine:
                 return path
+        name = Path(WEB_LIBRARY if self.web else ARM_LIBRARY).name
         raise MissingDependencyError(
-            f"this installation has no libsbn.so for {self.name}: {self.remedy}"
+            f"this installation has no {name} for {self.name}: {self.remedy}"
         )
 
 
@@ -61,11 +71,18 @@ TARGETS = {
         Target("android-arm64", AARCH64, "assets/", "jniLibs/arm64-v8a/"),
         Target("linux-arm64", AARCH64),
         Target("linux-x86_64", X86_64, remedy="bundle on an x86-64 machine"),
+        Target("web", WASM, remedy=WEB_REMEDY),
     )
 }
+
+
+def _cross_built(name: str) -> Path:
+    return Path(str(files("sbn_deploy").joinpath("libraries", name)))
 
 
 def _machine(library: Path) -> int:
     with library.open("rb") as file:
         header = file.read(20)
+    if header[:4] == b"\0asm":
+        return WASM
     return int.from_bytes(header[18:20], "little") if header[:4] == b"\x7fELF" else 0

@@ -20,7 +20,8 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "bundle",
         description="Packs a model into one zip file, with a folder for each target: the operator"
-        " library, complete programs in Kotlin, C and Python, a README, and checksums.",
+        " library, complete programs in Kotlin, C and Python, a README, and checksums; for web a"
+        " page that runs the model in the browser, offline too.",
         example="sbn bundle digits.onnx --target android-arm64 -o digits-android.zip",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")

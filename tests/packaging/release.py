@@ -20,12 +20,15 @@ from .wheels import ARCHITECTURES, CONSTRAINTS, ROOT, build, can_cross_compile, 
 
 # Where the packages of the wheel lie in this tree.
 PACKAGES = {"sbn_deploy": "", "sbn_converters": "converters/", "sbn_runtime": "runtime/"}
+# The package for browsers, which is installed beside its module.
+WEB = ("sbn_deploy/libraries/web/", "runtime/web/")
 # What the wheel holds that is compiled.
 COMPILED = {
     "sbn_runtime/libsbn.so",
     "sbn_runtime/libsbn.sha256",
     "sbn_deploy/libraries/aarch64/libsbn.so",
     "sbn_deploy/libraries/aarch64/sbn_layers",
+    f"{WEB[0]}sbn.wasm",
 }
 # What the source holds: all that builds the wheel, and what a reader looks for first.
 SOURCES = ("converters/", "runtime/", "sbn_deploy/")
@@ -73,8 +76,8 @@ def unwanted(path: Path) -> list[str]:
         folder = f"sbn_deploy-{version()}.dist-info/"
         licence = f"{folder}licenses/LICENSE"
         made = {name for name in held if name in COMPILED or name.startswith(folder)}
-        places = {name: PACKAGES.get(name.split("/")[0], "") + name for name in held.keys() - made}
-        allowed = tuple(f"{place}{package}/" for package, place in PACKAGES.items())
+        places = {name: _place(name) for name in held.keys() - made}
+        allowed = (*(f"{place}{package}/" for package, place in PACKAGES.items()), WEB[1])
     else:
         folder = f"sbn_deploy-{version()}/"
         licence = f"{folder}LICENSE"
@@ -97,6 +100,13 @@ def unwanted(path: Path) -> list[str]:
         if named := re.search(rf"({machine})/\w+".encode(), held[name]):
             found.append(f"{name}: names {named[0].decode()} of the machine that built it")
     return found
+
+
+def _place(name: str) -> str:
+    """Where a file of the wheel lies in this tree."""
+    if name.startswith(WEB[0]):
+        return name.replace(*WEB)
+    return PACKAGES.get(name.split("/")[0], "") + name
 
 
 def install(source: Path) -> str:

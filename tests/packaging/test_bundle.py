@@ -227,29 +227,33 @@ def test_bitmaps_are_read_where_it_is_known_how(
 
 
 @pytest.fixture(scope="module")
-def without_arm(device: Environment, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The same installation, as it is where no ARM compiler was at hand."""
+def without_libraries(device: Environment, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The same installation, as it is where no compiler for other targets was at hand."""
     folder = tmp_path_factory.mktemp("without")
     shutil.copytree(device.path, folder / "venv", symlinks=True)
-    for library in folder.glob(f"venv/lib/*/site-packages/{ARM_LIBRARY}"):
-        library.unlink()
+    for libraries in folder.glob("venv/lib/*/site-packages/sbn_deploy/libraries"):
+        shutil.rmtree(libraries)
     return Environment(folder / "venv", folder)
 
 
-@pytest.mark.parametrize("target", ARM)
+@pytest.mark.parametrize("target", [*ARM, "web"])
 def test_missing_library_is_named_with_the_remedy(
-    without_arm: Environment, model: Path, target: str, tmp_path: Path
+    without_libraries: Environment, model: Path, target: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "bundle.zip"
     # Its own script starts the Python that it was copied from.
-    done = without_arm.try_run(
+    done = without_libraries.try_run(
         *("python", "-m", "sbn_deploy.cli", "bundle", str(model)),
         *("--target", target, "-o", str(output)),
     )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"sbn: error: this installation has no libsbn.so for {target}: ")
-    assert "g++-aarch64-linux-gnu && pip install -C cmake.define.SBN_AARCH64=ON .`" in line
+    name = "sbn.wasm" if target == "web" else "libsbn.so"
+    assert line.startswith(f"sbn: error: this installation has no {name} for {target}: ")
+    remedy = "clang-19 lld-19 && pip install -C cmake.define.SBN_WEB=ON .`"
+    if target in ARM:
+        remedy = "g++-aarch64-linux-gnu && pip install -C cmake.define.SBN_AARCH64=ON .`"
+    assert remedy in line
     assert not output.exists()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from .conftest import Environment
-from .wheels import CROSS_COMPILER, ROOT, check
+from .wheels import CROSS_COMPILER, ROOT, can_build_for_browsers, check
 
 WORKSTATION_ONLY = (
     "jinja2",
@@ -84,9 +84,10 @@ def test_wheel_holds_every_file_and_the_library(names: set[str]) -> None:
 def test_wheel_holds_nothing_else(names: set[str], project: dict[str, Any]) -> None:
     known = (*PACKAGES, f"sbn_deploy-{project['version']}.dist-info")
     assert {name.split("/")[0] for name in names} == set(known)
-    libraries = {name for name in names if name.endswith((".so", ".a"))}
+    libraries = {name for name in names if name.endswith((".so", ".a", ".wasm"))}
     for_arm = {"sbn_deploy/libraries/aarch64/libsbn.so"} if shutil.which(CROSS_COMPILER) else set()
-    assert libraries == {"sbn_runtime/libsbn.so"} | for_arm
+    for_web = {"sbn_deploy/libraries/web/sbn.wasm"} if can_build_for_browsers() else set()
+    assert libraries == {"sbn_runtime/libsbn.so"} | for_arm | for_web
     ours = {name for name in names if "/bundle/templates/" not in name}
     assert not [name for name in ours if name.endswith((".pyc", ".cc", ".h", ".cmake"))]
 

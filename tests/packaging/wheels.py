@@ -59,14 +59,22 @@ def can_cross_compile(architecture: str) -> bool:
     return architecture == "x86_64" and shutil.which(CROSS_COMPILER) is not None
 
 
+def can_build_for_browsers() -> bool:
+    """Whether a wheel can hold the runtime for browsers as well."""
+    return all(shutil.which(program) for program in ("clang++-19", "wasm-ld-19"))
+
+
 def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path:
     """The manylinux wheel for an architecture, in `folder`.
 
-    With `arm_library` it holds the library for 64-bit ARM as well, for `sbn bundle`.
+    With `arm_library` it holds the library for 64-bit ARM as well, for `sbn bundle`, and where
+    that can be built the runtime for browsers.
     """
     tag = f"py3-none-manylinux_{GLIBC[0]}_{GLIBC[1]}_{architecture}"
     definitions = toolchain(architecture) | {"SBN_AARCH64": "ON" if arm_library else "OFF"}
     definitions["SBN_AARCH64_DIR"] = str(build_folder("aarch64"))
+    definitions["SBN_WEB"] = "ON" if can_build_for_browsers() else "OFF"
+    definitions["SBN_WEB_DIR"] = str(ROOT / "build/web")
     settings = {"wheel.tags": tag, "build-dir": str(build_folder(architecture))}
     settings |= {f"cmake.define.{name}": value for name, value in definitions.items()}
     given = [f"--config-settings={name}={value}" for name, value in settings.items()]

@@ -9,9 +9,14 @@
 #define SBN_INLINE inline __attribute__((always_inline))
 #define SBN_EXPORT __attribute__((visibility("default")))
 #define SBN_NOINLINE __attribute__((noinline))
+// SBN_ROLL is for long bodies, of which one copy is faster than several.
+#if defined(__clang__)
+#define SBN_UNROLL _Pragma("clang loop unroll(full)")
+#define SBN_ROLL _Pragma("clang loop unroll(disable)")
+#else
 #define SBN_UNROLL _Pragma("GCC unroll 16")
-// For long bodies, of which one copy is faster than several.
 #define SBN_ROLL _Pragma("GCC unroll 1")
+#endif
 
 #if defined(__x86_64__)
 #define SBN_X86 1
@@ -34,4 +39,10 @@
 #define SBN_TARGET_I8MM __attribute__((target("arch=armv8.2-a+i8mm")))
 #else
 #define SBN_ARM64 0
+#endif
+
+#if defined(__wasm__)
+#define SBN_WASM 1
+#else
+#define SBN_WASM 0
 #endif

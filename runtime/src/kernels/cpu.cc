@@ -14,7 +14,7 @@ namespace sbn {
 namespace {
 
 constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "neon",
-                                     "neon_lut2"};
+                                     "neon_lut2", "wasm"};
 static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(Isa::count), "one name each");
 
 constexpr int32_t kBest = -1;
@@ -109,6 +109,8 @@ bool isa_available(Isa isa) {
     case Isa::neon:
     case Isa::neon_lut2:
       return SBN_ARM64;
+    case Isa::wasm:
+      return SBN_WASM;
     default:
       return false;
   }

@@ -6,7 +6,7 @@
 namespace sbn {
 
 // Kernel sets in order of preference; the names are those of sbn_set_isa.
-enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, neon, neon_lut2, count };
+enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, neon, neon_lut2, wasm, count };
 
 // CPU features that a kernel may need (bits).
 enum Feature : uint32_t {

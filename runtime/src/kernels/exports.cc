@@ -1,5 +1,8 @@
 // The functions of sbn.h that every library of ours has.
+#include "base/attributes.h"
+#if !SBN_WASM
 #include "base/cycle_chain.h"
+#endif
 #include "kernels/cpu.h"
 #include "sbn.h"
 
@@ -24,8 +27,10 @@ extern "C" SBN_EXPORT int sbn_set_isa(const char* name) {
   return 0;
 }
 
+#if !SBN_WASM
 extern "C" SBN_EXPORT int64_t sbn_run_cycles(int64_t cycles) {
   const int64_t rounds = cycles / sbn::kChainCycles;
   sbn::run_cycle_chain(rounds);
   return rounds * sbn::kChainCycles;
 }
+#endif

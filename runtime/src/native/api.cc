@@ -1,11 +1,14 @@
 // The functions of sbn.h that load and run models.
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "native/model.h"
 #include "sbn.h"
+
+#if !SBN_WASM
+#include <errno.h>
+#include <stdio.h>
+#endif
 
 #define SBN_API extern "C" SBN_EXPORT
 
@@ -19,8 +22,6 @@ namespace {
 using namespace sbn::native;
 using sbn::Message;
 
-constexpr long kMostFileBytes = 0x7fffffff;  // of a protocol buffer
-
 thread_local char t_error[sizeof(Message)];
 
 int failed(Status* failure) {
@@ -31,6 +32,9 @@ int failed(Status* failure) {
 }
 
 int failed(const char* text) { return failed(fail(text)); }
+
+#if !SBN_WASM
+constexpr long kMostFileBytes = 0x7fffffff;  // of a protocol buffer
 
 // The bytes of a file in memory that free() gives back.
 Status* read_file(const char* path, Bytes* to) {
@@ -51,6 +55,7 @@ Status* read_file(const char* path, Bytes* to) {
   free(data);
   return fail(text << "cannot be read");
 }
+#endif
 
 void describe(const Model& model, const Port& port, sbn_tensor* tensor) {
   *tensor = {};
@@ -77,6 +82,7 @@ SBN_API sbn_model* sbn_model_load(const void* data, size_t size) {
   return nullptr;
 }
 
+#if !SBN_WASM
 SBN_API sbn_model* sbn_model_open(const char* path) {
   Bytes file;
   if (failed(read_file(path, &file))) return nullptr;
@@ -87,6 +93,7 @@ SBN_API sbn_model* sbn_model_open(const char* path) {
   failed(fail(text << path << ": " << t_error));
   return nullptr;
 }
+#endif
 
 SBN_API void sbn_model_free(sbn_model* model) {
   if (!model) return;
@@ -147,7 +154,7 @@ SBN_API void sbn_context_free(sbn_context* context) {
 }
 
 SBN_API void sbn_context_set_memory(sbn_context* context, void* memory, size_t bytes) {
-  set_arena(context, memory, static_cast<int64_t>(bytes < INT64_MAX ? bytes : INT64_MAX));
+  set_arena(context, memory, static_cast<int64_t>(bytes < PTRDIFF_MAX ? bytes : PTRDIFF_MAX));
 }
 
 SBN_API int sbn_context_set_threads(sbn_context* context, int threads) {

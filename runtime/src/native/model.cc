@@ -8,7 +8,6 @@ namespace sbn::native {
 namespace {
 
 constexpr int64_t kMostBatch = 1 << 20;
-constexpr int64_t kMostBytes = int64_t{1} << 40;
 // Tensors of so many numbers are computed when memory is planned where their inputs are known.
 constexpr int64_t kMostSmall = 64;
 

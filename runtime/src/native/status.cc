@@ -46,7 +46,7 @@ Message& operator<<(Message& message, const Bytes& text) {
 void* Pool::take(Size bytes, size_t alignment) {
   constexpr auto kUnit = static_cast<int64_t>(kScratchAlignment);
   const Size padded = bytes + 2 * kUnit;  // the header, and what alignment may cost
-  if (!padded.valid() || padded.value() > int64_t{1} << 40) return nullptr;
+  if (!padded.valid() || padded.value() > kMostBytes) return nullptr;
   const auto size = static_cast<size_t>(max(bytes.value(), 1));
   const auto place = reinterpret_cast<uintptr_t>(at_);
   size_t skipped = align_up(place, alignment) - place;

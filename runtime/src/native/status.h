@@ -38,6 +38,9 @@ struct Bytes {
 };
 Message& operator<<(Message& message, const Bytes& text);
 
+// Of one tensor or table, so that sums of a few can be counted.
+constexpr int64_t kMostBytes = int64_t{1} << (sizeof(size_t) < 8 ? 30 : 40);
+
 // Memory that is given back all at once. Plain data: zeroes are an empty pool.
 class Pool {
  public:

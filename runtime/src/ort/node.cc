@@ -161,7 +161,7 @@ Status* Node::allocate(Size bytes, void** memory) const {
   SBN_TRY(api_.GetAllocatorWithDefaultOptions(&allocator));
   void* given = nullptr;
   Status* failure = nullptr;
-  if (total.valid()) {
+  if (total.valid() && total.value() <= PTRDIFF_MAX) {
     failure = api_.AllocatorAlloc(allocator, static_cast<size_t>(total.value()), &given);
   }
   if (failure) api_.ReleaseStatus(failure);

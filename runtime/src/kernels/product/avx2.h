@@ -21,7 +21,7 @@ SBN_TARGET_AVX2 SBN_INLINE Vector load_vector(const void* from) { return load256
 
 #define SBN_VECTOR(operation) _mm256_##operation
 #define SBN_PRODUCT_TARGET SBN_TARGET_AVX2
-#include "kernels/product/x86.inc"
+#include "kernels/product/nibbles.inc"
 #undef SBN_PRODUCT_TARGET
 #undef SBN_VECTOR
 

@@ -27,7 +27,7 @@ SBN_TARGET_AVX512BW SBN_INLINE Vector load_vector(const void* from) { return loa
 
 #define SBN_VECTOR(operation) _mm512_##operation
 #define SBN_PRODUCT_TARGET SBN_TARGET_AVX512BW
-#include "kernels/product/x86.inc"
+#include "kernels/product/nibbles.inc"
 #undef SBN_PRODUCT_TARGET
 #undef SBN_VECTOR
 

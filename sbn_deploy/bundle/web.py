@@ -1,0 +1,77 @@
+"""A classifier of images as a page that runs it in the browser."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from sbn_runtime import ModelError, __version__
+from sbn_runtime.modelfile import external_files
+
+from .fill import fill
+from .readme import Facts
+
+# The modules of the package in the order in which they stand in the page.
+_MODULES = ("answer.js", "picture.js", "sbn.js")
+_README, _PACKAGE = "README.md", "package.json"
+# In a single module nothing is imported, and nothing needs to be exported.
+_IMPORT = re.compile(r"^import .*;\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export ", re.MULTILINE)
+
+
+def page(facts: Facts, model: Path, library: Path) -> dict[str, bytes]:
+    """The files of a bundle for browsers: a page that needs no other, and a package for others.
+
+    Args:
+        facts: of the model.
+        library: sbn.wasm, beside the files of its package.
+
+    Raises:
+        ModelError: the model takes other images than grey or colour ones, or keeps constants in
+            files of their own.
+    """
+    if facts.image.channels not in (1, 3):
+        raise ModelError(
+            f"{model}: takes {facts.image.channels} channels, and browsers read images of 1 or 3"
+        )
+    if external_files(model):
+        raise ModelError(
+            f"{model}: keeps constants in files beside it, which browsers do not read; save it as"
+            " one file"
+        )
+    package = {path.name: path.read_bytes() for path in sorted(library.parent.iterdir())}
+    runtime = "".join(_bare(package[name].decode()) for name in _MODULES)
+    values = {
+        "version": __version__,
+        "stem": model.stem,
+        "file": model.name,
+        "height": str(facts.image.height),
+        "width": str(facts.image.width),
+        "options": ", { samples: 8 }" if facts.samples else "",
+        "runtime": runtime,
+        "wasm": _base64(package[library.name]),
+        "model": _base64(model.read_bytes()),
+    }
+    conditions = {
+        "grey": facts.image.channels == 1,
+        "colour": facts.image.channels == 3,
+        "noise": facts.samples > 0,
+    }
+    version = f'"version": "{__version__}"'.encode()
+    package[_PACKAGE] = package[_PACKAGE].replace(b'"version": "0.0.0"', version)
+    package["PACKAGE.md"] = package.pop(_README)
+    return {
+        _README: fill("web/README.md", values, conditions).encode(),
+        "index.html": fill("web/index.html.in", values, conditions).encode(),
+        model.name: model.read_bytes(),
+        **package,
+    }
+
+
+def _bare(module: str) -> str:
+    return _EXPORT.sub("", _IMPORT.sub("", module))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
