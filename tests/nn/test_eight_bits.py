@@ -132,7 +132,7 @@ def test_a_sign_right_behind_it_is_a_threshold() -> None:
     built = onnx_model.build([member], x)
     assert "PixelConvThreshold" in {node.op_type for node in built.proto.graph.node}
     (result,) = validate_members(
-        built.proto, [member], x.numpy(), traced=built.traced, every_engine=False
+        built.proto, [member], x.numpy(), traced=built.traced, engine="sbn"
     )
     assert result.ok
     assert result.compared_bits > 4 * np.prod((70, 6, 6))

@@ -23,6 +23,7 @@ PACKAGES = {"sbn_deploy": "", "sbn_converters": "converters/", "sbn_runtime": "r
 # What the wheel holds that is compiled.
 COMPILED = {
     "sbn_runtime/libsbn.so",
+    "sbn_runtime/libsbn_native.so",
     "sbn_runtime/libsbn.sha256",
     "sbn_deploy/libraries/aarch64/libsbn.so",
     "sbn_deploy/libraries/aarch64/sbn_layers",
