@@ -109,7 +109,7 @@ def test_a_network_with_it_has_no_float_products_but_depthwise_ones(arch: str) -
     floats = [layer.name for layer in built.lowered.layers if layer.kind == "float"]
     assert all("depthwise" in name or "blur" in name for name in floats)
     results = validate_members(built.proto, [member], images.numpy(), traced=built.traced)
-    assert len(results) == len(available_isas()) + 2
+    assert len(results) == len(available_isas()) + 3
     assert all(result.ok for result in results), results
 
 
