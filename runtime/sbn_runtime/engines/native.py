@@ -141,7 +141,7 @@ class Native:
             port = self._inputs[name]
             if not port.takes(x):
                 raise Failure(f"input {name!r} is not {port.dtype} of shape {list(port.sizes)}")
-            found.append((port, np.require(x, requirements="CA")))
+            found.append((port, np.require(x, requirements=("C", "A"))))
         return found
 
     def _output(self, context: int, port: _Port) -> NDArray[Any]:
