@@ -29,6 +29,8 @@ def export_untrained(
     arch: str,
     output: Path,
     form: Form = Form(),  # noqa: B008 (frozen)
+    *,
+    engine: str | None = None,
     **settings: Any,
 ) -> ExportReport:
     """Exports an architecture of the registry with random weights.
@@ -41,6 +43,7 @@ def export_untrained(
     Args:
         arch: name in the registry.
         form: which networks the file holds. Its seed also determines all weights and inputs.
+        engine: which an ONNX file is for, see `export_model`.
         settings: of the architecture, where not the defaults; or fields of the form, as
             `activations="stochastic"`.
 
@@ -50,7 +53,7 @@ def export_untrained(
     """
     chosen = {key: settings.pop(key) for key in vars(form) if key in settings}
     form = replace(form, **chosen)
-    check_target(output, stochastic=form.stochastic)
+    check_target(output, stochastic=form.stochastic, engine=engine)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(form.seed)
         network = models.create(arch, **settings)
@@ -68,6 +71,7 @@ def export_untrained(
         calibration=inputs,
         classes=[str(index) for index in range(network.config["classes"])],
         preprocess=preprocess,
+        engine=engine,
         metadata={"untrained": True},
     )
 

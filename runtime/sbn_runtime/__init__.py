@@ -5,8 +5,8 @@
     session = Session("digits.onnx", threads=1)
     probabilities = session.predict_proba(session.preprocess(images))
 
-Needs numpy and onnxruntime, nothing else. To use onnxruntime directly, register `library_path()`
-with your own session options.
+Needs numpy and, unless the engine is "native", onnxruntime; nothing else. To use onnxruntime
+directly, register `library_path()` with your own session options.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from . import sampling
 from .calibrated import network_rows
 from .calibration import SMALLEST
-from .executor import Executor, Feeds
+from .executor import Executor
+from .feeds import Feeds
 from .sampling import Draw
 from .tasks import CLASSIFICATION, TASKS
 

@@ -1,38 +1,31 @@
-"""A model file in onnxruntime: loading it, and computing batches of any size."""
+"""A model file in an engine: loading it, and computing batches of any size."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from . import sampling
+from . import engines, sampling
+from .engines import Failure
 from .errors import ModelError
-from .feeds import TensorInfo
+from .feeds import Feeds, TensorInfo
 from .members import Members
-from .modelfile import imported_domains
-from .native import library_path, select_isa
+from .modelfile import DOMAIN, imported_domains
 from .sampling import Draw
-from .shutdown import call
 from .tasks import MEMBER
-from .threads import check_threads, default_threads
 
-DOMAIN = "sbn"
-METADATA_KEY = "sbn"
 # About a level-2 cache: activations beyond it make a large batch slower than its images.
 _CACHE_BYTES = 1 << 20
 # Samples of an image share what precedes the first noise: up to this many are batched, even beyond
 # the cache.
 _SAMPLES_TOGETHER = 32
-Feeds = Mapping[str, NDArray[Any]]
-_DTYPES = {"float": "float32", "double": "float64"}
 
 
 class Executor:
@@ -40,45 +33,43 @@ class Executor:
 
     Args:
         path: the file, or what to call the model in messages.
-        threads, spin: as of `Session`.
+        engine, threads, spin: as of `Session`.
         content: of the file, where it is not to be read.
 
     Attributes:
+        engine: the name of the one that computes.
         inputs, outputs, metadata: as of `Session`.
         content: the file's bytes where it was not read from a path, else None.
         defaults: what a model with noise draws unless told otherwise, else None.
 
-    Raises ModelError where the file cannot be used, and what `session_options` raises.
+    Raises ModelError where the file cannot be used, and what `Session` raises.
     """
 
     def __init__(
-        self, path: Path, threads: int | None, *, content: bytes | None = None, spin: bool = True
+        self,
+        path: Path,
+        engine: str | None = None,
+        threads: int | None = None,
+        *,
+        content: bytes | None = None,
+        spin: bool = True,
     ) -> None:
-        self._path, self._threads, self.content = path, threads, content
+        self._path, self.content = path, content
         self._members: Members | None = None
+        row = engines.find(engine)
+        self.engine = row.name
         if DOMAIN not in imported_domains(path, content):
             raise ModelError(f"{path}: has no sbn operators; write the file with `sbn export`")
-        options = session_options(threads, spin=spin)
+        # Threads of one model would wait busily for work while another one computes.
+        self._load_members = partial(row.load, threads=threads, spin=False)
         try:
-            self._session = call(
-                onnxruntime.InferenceSession,
-                str(path) if content is None else content,
-                options,
-                # Naming the providers skips the search for accelerators.
-                providers=["CPUExecutionProvider"],
-                # It would print, and load the file once more.
-                enable_fallback=0,
+            self._loaded = row.load(
+                path if content is None else content, threads=threads, spin=spin
             )
-            inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-            self.inputs = [describe_input(node) for node in inputs]
-            self.outputs = [describe_input(node) for node in outputs]
-            self._controls = {n.name for n in self._session.get_overridable_initializers()}
-            said = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
-        # Files may contain anything, and onnxruntime's bindings may raise any exception, such as
-        # TypeError and UnicodeDecodeError for names.
-        except Exception as error:
-            raise ModelError(f"{path}: cannot be loaded: {_reason(error)}") from error
-        self.metadata = _metadata(path, said)
+        except Failure as error:
+            raise ModelError(f"{path}: cannot be loaded: {error}") from error
+        self.inputs, self.outputs = self._loaded.inputs, self._loaded.outputs
+        self.metadata = _metadata(path, self._loaded.metadata)
         _check_tensors(path, self.inputs, self.outputs)
         self.output_names = [output.name for output in self.outputs]
         self.defaults = self._noise()
@@ -119,14 +110,11 @@ class Executor:
         Raises InputError where the file does not keep them apart, and ModelError.
         """
         if self._members is None:
-            options = session_options(self._threads)
-            # Threads of one session would wait busily for work while another one computes.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            self._members = Members(self._path, output, options, self.content)
+            self._members = Members(self._path, output, self._load_members, self.content)
         return self._members
 
     def load_members(self) -> None:
-        """Makes the sessions of members that were taken apart, if they were. Raises ModelError."""
+        """Loads the members that were taken apart, if they were. Raises ModelError."""
         if self._members is not None:
             self._members.load()
 
@@ -174,16 +162,13 @@ class Executor:
 
     def _compute(self, names: list[str], feeds: Feeds) -> list[NDArray[Any]]:
         try:
-            values: list[NDArray[Any]] = call(self._session.run, names, dict(feeds))
-        except Exception as error:
+            return self._loaded.run(names, feeds)
+        except Failure as error:
             shapes = ", ".join(str(list(feeds[node.name].shape)) for node in self.inputs)
-            raise ModelError(
-                f"{self._path}: failed on input of shape {shapes}: {_reason(error)}"
-            ) from error
-        return values
+            raise ModelError(f"{self._path}: failed on input of shape {shapes}: {error}") from error
 
     def _noise(self) -> Draw | None:
-        if not self._controls.issuperset(sampling.INPUTS):
+        if not self._loaded.controls.issuperset(sampling.INPUTS):
             return None
         defaults = sampling.defaults(self.metadata)
         if defaults is None or not self.rows:
@@ -232,33 +217,6 @@ def _split(feeds: Feeds, size: int) -> Iterator[Feeds]:
         yield {name: x[start : start + size] for name, x in feeds.items()}
 
 
-def session_options(threads: int | None = None, *, spin: bool = True) -> onnxruntime.SessionOptions:
-    """onnxruntime options with the sbn kernels registered, as `Session` uses them.
-
-    threads, spin: as of `Session`.
-
-    Raises InputError when `threads` is not 1 to `sbn_runtime.threads.MOST_THREADS`, and
-    IsaError as `Session` does.
-    """
-    if threads is not None:
-        check_threads(threads)
-    select_isa()
-    options = onnxruntime.SessionOptions()
-    options.register_custom_ops_library(str(library_path()))
-    options.intra_op_num_threads = threads or default_threads()
-    if not spin:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Errors reach the caller as exceptions; onnxruntime need not print them too.
-    options.log_severity_level = 4
-    return options
-
-
-def describe_input(node: Any) -> TensorInfo:
-    """What onnxruntime says of an input or output."""
-    element = re.sub(r"^tensor\((.*)\)$", r"\1", node.type)
-    return TensorInfo(node.name, _DTYPES.get(element, element), tuple(node.shape))
-
-
 def _check_tensors(path: Path, inputs: list[TensorInfo], outputs: list[TensorInfo]) -> None:
     """Raises ModelError for inputs that arrays cannot be given to, and outputs that are none."""
     if not inputs:
@@ -278,9 +236,9 @@ def _check_tensors(path: Path, inputs: list[TensorInfo], outputs: list[TensorInf
             ) from None
 
 
-def _metadata(path: Path, text: str) -> dict[str, Any]:
+def _metadata(path: Path, text: str | None) -> dict[str, Any]:
     try:
-        metadata = json.loads(text)
+        metadata = json.loads(text or "{}")
     except (ValueError, RecursionError):
         metadata = None
     if not isinstance(metadata, dict):
@@ -293,9 +251,3 @@ def _metadata(path: Path, text: str) -> dict[str, Any]:
             f"{path}: its names of classes are not a list of texts; export the model again"
         )
     return metadata
-
-
-def _reason(error: Exception) -> str:
-    """onnxruntime's message on one line, without its prefix."""
-    text = " ".join(str(error).split())
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)

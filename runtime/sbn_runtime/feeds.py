@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 
-Given = NDArray[Any] | Mapping[str, NDArray[Any]]
+Feeds = Mapping[str, NDArray[Any]]
+"""Arrays by the names of a model's inputs."""
+Given = NDArray[Any] | Feeds
 """An array, or arrays by the names of a model's inputs."""
 
 

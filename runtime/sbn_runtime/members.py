@@ -1,23 +1,23 @@
 """The members of an ensemble a few at a time.
 
-A file computes all of its members at once, and onnxruntime computes all of a graph. So for some
+A file computes all of its members at once, and engines compute all of a graph. So for some
 of them the graph is cut to what leads to these, without the onnx package: in the protobuf
 encoding, nodes and constants are left out, and the members' own values become the outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from .engines import Engine, Failure
 from .errors import InputError, ModelError
+from .feeds import Feeds
 from .modelfile import encoded_field, message_fields
-from .shutdown import call
 
 BLOCK = 4
 # Field numbers in onnx.proto.
@@ -31,13 +31,13 @@ _ATTRIBUTE_GRAPHS = (6, 11)  # g and graphs of AttributeProto
 class Members:
     """Computes some of a file's members.
 
-    Sessions are of `BLOCK` members, and of single ones at the ends of other groups; they are made
-    when they are first needed.
+    What is loaded is `BLOCK` members at a time, and single ones at the ends of other groups, when
+    they are first needed.
 
     Args:
         path: the file.
         output: the output [M, N, K] that joins what the members answer.
-        options: of the sessions.
+        load: loads a model from its bytes. Raises Failure.
         content: of the file, where it is not at that path.
 
     Attributes:
@@ -52,10 +52,10 @@ class Members:
         self,
         path: Path,
         output: str,
-        options: onnxruntime.SessionOptions,
+        load: Callable[[bytes], Engine],
         content: bytes | None = None,
     ) -> None:
-        self._path, self._options = path, options
+        self._path, self._load = path, load
         try:
             self._model = _Model(path.read_bytes() if content is None else content)
         except OSError as error:
@@ -69,21 +69,21 @@ class Members:
                 f"{path}: does not keep its members apart, so single members cannot be run;"
                 " export it again"
             )
-        self._sessions: dict[tuple[int, int], onnxruntime.InferenceSession] = {}
+        self._loaded: dict[tuple[int, int], Engine] = {}
 
     def load(self) -> None:
-        """Makes the sessions of all blocks. Raises ModelError."""
+        """Loads all blocks. Raises ModelError."""
         for first, count in self._blocks(0, self.count):
-            self._session(first, count)
+            self._engine(first, count)
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], first: int, count: int) -> NDArray[Any]:
+    def run(self, feeds: Feeds, first: int, count: int) -> NDArray[Any]:
         """What members `first` to `first + count - 1` answer, [count, N, K]. Raises ModelError."""
         found: list[NDArray[Any]] = []
         for begin, size in self._blocks(first, count):
-            session = self._session(begin, size)
+            engine = self._engine(begin, size)
             try:
-                found += call(session.run, self._names[begin : begin + size], dict(feeds))
-            except Exception as error:
+                found += engine.run(self._names[begin : begin + size], feeds)
+            except Failure as error:
                 raise self._failed(begin, size, error) from error
         if {answer.shape for answer in found} != {(1, *found[0].shape[1:])}:
             shapes = ", ".join(str(list(answer.shape)) for answer in found)
@@ -102,26 +102,19 @@ class Members:
             yield at, size
             at += size
 
-    def _session(self, first: int, count: int) -> onnxruntime.InferenceSession:
-        session = self._sessions.get((first, count))
-        if session is None:
+    def _engine(self, first: int, count: int) -> Engine:
+        engine = self._loaded.get((first, count))
+        if engine is None:
             try:
-                session = call(
-                    onnxruntime.InferenceSession,
-                    self._model.cut_to(self._names[first : first + count]),
-                    self._options,
-                    providers=["CPUExecutionProvider"],
-                    enable_fallback=0,
-                )
-            except Exception as error:
+                engine = self._load(self._model.cut_to(self._names[first : first + count]))
+            except Failure as error:
                 raise self._failed(first, count, error) from error
-            self._sessions[first, count] = session
-        return session
+            self._loaded[first, count] = engine
+        return engine
 
-    def _failed(self, first: int, count: int, error: Exception) -> ModelError:
-        reason = " ".join(str(error).split())
+    def _failed(self, first: int, count: int, error: Failure) -> ModelError:
         return ModelError(
-            f"{self._path}: failed on members {first} to {first + count - 1}: {reason}"
+            f"{self._path}: failed on members {first} to {first + count - 1}: {error}"
         )
 
 

@@ -16,10 +16,18 @@ from pathlib import Path, PurePosixPath
 
 from .errors import ModelError
 
+DOMAIN = "sbn"
+"""Of our operators."""
+METADATA_KEY = "sbn"
+"""Under which a file has what `sbn export` noted."""
 # Field numbers in onnx.proto.
 _MODEL_OPSET_IMPORT = 8
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _OPSET_DOMAIN = 1
+_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
+_VALUE_NAME, _DIMENSION_NAME = 1, 2
+# From a ValueInfoProto to its dimensions: type, tensor_type, shape, dim.
+_VALUE_DIMENSIONS = (2, 1, 2, 1)
 # Of messages that hold tensors, and which message each of these fields is.
 _HOLDERS = {
     "model": {7: "graph", 25: "function"},
@@ -28,7 +36,7 @@ _HOLDERS = {
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
 }
-_TENSOR_DIMS, _TENSOR_EXTERNAL = 1, 13
+_TENSOR_DIMS, _TENSOR_NAME, _TENSOR_EXTERNAL = 1, 8, 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -45,13 +53,32 @@ def imported_domains(path: Path, content: bytes | None = None) -> set[str]:
     with _opened(path, content) as data:
         for begin, end in _tensors(data):
             _check_tensor(path, data, begin, end)
-        return {
-            data[begin:end].decode()
-            for number, first, last in message_fields(data, len(data))
-            if number == _MODEL_OPSET_IMPORT
-            for inner, begin, end in message_fields(data, last, first)
-            if inner == _OPSET_DOMAIN
-        }
+        return set(_texts(data, 0, len(data), _MODEL_OPSET_IMPORT, _OPSET_DOMAIN))
+
+
+def axis_names(content: bytes) -> dict[str, list[str | None]]:
+    """What the axes of a model's inputs and outputs are called; None for those without a name.
+
+    Raises ValueError or IndexError when the bytes are no complete model.
+    """
+    found: dict[str, list[str | None]] = {}
+    for kind in (_GRAPH_INPUT, _GRAPH_OUTPUT):
+        for value in _within(content, 0, len(content), _MODEL_GRAPH, kind):
+            axes = _within(content, *value, *_VALUE_DIMENSIONS)
+            (name,) = _texts(content, *value, _VALUE_NAME)
+            found[name] = [
+                "".join(_texts(content, *axis, _DIMENSION_NAME)) or None for axis in axes
+            ]
+    return found
+
+
+def constant_names(content: bytes) -> set[str]:
+    """The constants of a model by name; inputs among them have them as defaults.
+
+    Raises what `axis_names` raises.
+    """
+    path = (_MODEL_GRAPH, _GRAPH_INITIALIZER, _TENSOR_NAME)
+    return set(_texts(content, 0, len(content), *path))
 
 
 def external_files(path: Path) -> list[PurePosixPath]:
@@ -128,6 +155,23 @@ def weights_digest(path: Path, content: bytes | None = None) -> str:
         with _opened(path.parent / name) as data:
             add(data, 0, len(data))
     return digest.hexdigest()
+
+
+def _within(
+    data: mmap.mmap | bytes, begin: int, end: int, *numbers: int
+) -> Iterator[tuple[int, int]]:
+    """Begin and end of the fields that a path of field numbers leads to, from a message."""
+    if not numbers:
+        yield begin, end
+        return
+    for number, first, last in message_fields(data, end, begin):
+        if number == numbers[0]:
+            yield from _within(data, first, last, *numbers[1:])
+
+
+def _texts(data: mmap.mmap | bytes, begin: int, end: int, *numbers: int) -> Iterator[str]:
+    """The same fields as texts."""
+    return (data[first:last].decode() for first, last in _within(data, begin, end, *numbers))
 
 
 def _tensors(data: mmap.mmap | bytes) -> Iterator[tuple[int, int]]:

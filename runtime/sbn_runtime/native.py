@@ -1,4 +1,8 @@
-"""The native operator library: where it is and which kernel set it uses."""
+"""The two native libraries: where they are, and which kernel set they use.
+
+libsbn has the operators for onnxruntime, libsbn_native runs models without it. Both hold the same
+kernels, each with a choice of its own, so that every choice is made in both.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ ISA_VARIABLE = "SBN_ISA"
 # As long as 0.1 ms at 3 GHz.
 CLOCK_CYCLES = 300_000
 ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon", "neon_lut2")
+_OPERATORS, _RUNTIME = "libsbn.so", "libsbn_native.so"
 
 
 def library_path() -> Path:
@@ -27,10 +32,12 @@ def library_path() -> Path:
     Raises:
         MissingDependencyError: this installation has no native library.
     """
-    path = Path(str(files(__package__).joinpath("libsbn.so")))
-    if not path.is_file():
-        raise MissingDependencyError(f"{path}: the native library is missing; reinstall sbn-deploy")
-    return path
+    return _path(_OPERATORS)
+
+
+def runtime() -> ctypes.CDLL:
+    """libsbn_native, which loads and runs models. Raises MissingDependencyError."""
+    return _library(_RUNTIME)
 
 
 def available_isas() -> tuple[str, ...]:
@@ -75,7 +82,8 @@ def clock_ghz() -> float:
 def select_isa() -> None:
     """Makes kernels created from now on follow SBN_ISA. Raises IsaError."""
     wanted = os.environ.get(ISA_VARIABLE, "")
-    status = _library().sbn_set_isa(wanted.encode())
+    # What one of them says, the other says too.
+    status = max(_library(name).sbn_set_isa(wanted.encode()) for name in (_OPERATORS, _RUNTIME))
     if status == 1:
         raise IsaError(
             f"{ISA_VARIABLE}={wanted!r}: no such kernel set; choose one of {', '.join(ISAS)}"
@@ -91,7 +99,7 @@ def select_isa() -> None:
 def forced_isa(name: str) -> Iterator[None]:
     """Sessions started inside use the kernel set `name`, as if SBN_ISA named it.
 
-    It sets SBN_ISA and the library's kernel set, both of the whole process: sessions started by
+    It sets SBN_ISA and the libraries' kernel set, both of the whole process: sessions started by
     other threads during this time use `name` too, as do processes started inside.
     Sessions started before keep their own. Afterwards all is as before.
 
@@ -115,9 +123,16 @@ def _current(library: ctypes.CDLL) -> str:
     return bytes(library.sbn_isa()).decode()
 
 
+def _path(name: str) -> Path:
+    path = Path(str(files(__package__).joinpath(name)))
+    if not path.is_file():
+        raise MissingDependencyError(f"{path}: the native library is missing; reinstall sbn-deploy")
+    return path
+
+
 @cache
-def _library() -> ctypes.CDLL:
-    path = library_path()
+def _library(name: str = _OPERATORS) -> ctypes.CDLL:
+    path = _path(name)
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:

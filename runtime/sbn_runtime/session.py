@@ -16,7 +16,7 @@ from .calibration import REGRESSION, Calibration
 from .conformal import LAC
 from .drawing import networks
 from .errors import InputError, ModelError
-from .executor import Executor, session_options
+from .executor import Executor
 from .feeds import Given, TensorInfo, as_feeds
 from .given import Files, as_paths, as_pictures, opened, read_files
 from .modelfile import weights_digest
@@ -24,8 +24,6 @@ from .preprocess import Preprocess, preprocess_from
 from .sampling import Draw
 from .tasks import CLASSIFICATION, MEMBER, NAMES, NONE, TASKS, Task, average
 from .uncertainty import Estimate, Prediction, averaged, softmax
-
-__all__ = ["Session", "TensorInfo", "session_options"]
 
 
 class Session:
@@ -37,13 +35,20 @@ class Session:
     Args:
         path: an ONNX file written by `sbn export` or `sbn import`; or its content, as bytes or as a
             file opened in binary mode.
+        engine: what computes, one of `sbn_runtime.engines.ENGINES`: "sbn", onnxruntime with our
+            operators; "native", our own runtime, which needs no onnxruntime; "onnxruntime",
+            onnxruntime alone, by the definitions of our operators in the file, which is slow. By
+            default sbn where onnxruntime is installed, else native. Signs and whole numbers are
+            the same in all of them; floats differ by rounding.
         threads: number of threads that share the work of one call; by default
             as many as there are cores that this process may use, by its affinity and the quota
-            of its control group, of the fast ones where a CPU has two kinds.
+            of its control group, of the fast ones where a CPU has two kinds. Engine native has
+            one.
         spin: whether threads that wait for work spin, which is faster, or sleep, which leaves the
             cores to others.
 
     Attributes:
+        engine: the name of the one that computes.
         inputs, outputs: of the model.
         task: what the first output means, one of `sbn_runtime.tasks.NAMES`: classification,
             multilabel, regression, segmentation, image (to image), none.
@@ -58,12 +63,16 @@ class Session:
             Empty for a file from elsewhere.
 
     Raises:
-        ModelError: the file is missing, damaged, or has no sbn operators; its calibration is
-            damaged, or its weights were changed afterwards.
-        InputError: `threads` is below 1 or more than `sbn_runtime.threads.MOST_THREADS`.
+        ModelError: the file is missing, damaged, or has no sbn operators; or engine native lacks
+            an operator of it, which the message names; its calibration is damaged, or its weights
+            were changed afterwards.
+        InputError: there is no such engine; `threads` is below 1 or more than
+            `sbn_runtime.threads.MOST_THREADS`, or than 1 for engine native.
+        MissingDependencyError: the engine needs onnxruntime, which is not installed.
         IsaError: SBN_ISA names a kernel set that is unknown or that this CPU lacks.
     """
 
+    engine: str
     inputs: list[TensorInfo]
     outputs: list[TensorInfo]
     stochastic: bool
@@ -75,12 +84,14 @@ class Session:
         self,
         path: str | PathLike[str] | bytes | BinaryIO,
         *,
+        engine: str | None = None,
         threads: int | None = None,
         spin: bool = True,
     ) -> None:
         self._path, content = opened(path)
-        self._threads, self._spin = threads, spin
-        self._executor = Executor(self._path, threads, content=content, spin=spin)
+        self._chosen = engine, threads, spin
+        self._executor = Executor(self._path, engine, threads, content=content, spin=spin)
+        self.engine = self._executor.engine
         self.inputs, self.outputs = self._executor.inputs, self._executor.outputs
         self.metadata = self._executor.metadata
         self.stochastic = self._executor.defaults is not None
@@ -379,7 +390,7 @@ class Session:
                 f"{self._path}: a session created from bytes cannot be pickled; create it from a"
                 " path"
             )
-        return _reopened, (str(self._path.absolute()), self._threads, self._spin)
+        return _reopened, (str(self._path.absolute()), *self._chosen)
 
     def __repr__(self) -> str:
         return f"<sbn_runtime.Session {str(self._path)!r}>"
@@ -530,5 +541,5 @@ class Session:
         return {name: outputs[name] for name in names}
 
 
-def _reopened(path: str, threads: int | None, spin: bool) -> Session:
-    return Session(path, threads=threads, spin=spin)
+def _reopened(path: str, engine: str | None, threads: int | None, spin: bool) -> Session:
+    return Session(path, engine=engine, threads=threads, spin=spin)

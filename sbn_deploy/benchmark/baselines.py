@@ -11,21 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sbn_deploy.benchmark.worker import Spec
 from sbn_deploy.engines.look import Loaded
+from sbn_deploy.engines.table import COMPARED, ENGINES, FP32, INT8, LCE, NATIVE, TORCH
 from sbn_deploy.networks import names_code
 from sbn_runtime import ModelError
 
 if TYPE_CHECKING:
     from sbn_deploy.benchmark.own import Own
-
-FLOAT = ("fp32", "int8")
-LCE = "lce"
-TORCH = "torch"
-BASELINES = (*FLOAT, LCE, TORCH)
-
-
-def engine_name(baseline: str) -> str:
-    """What results call the engine of one of BASELINES."""
-    return f"onnxruntime-{baseline}" if baseline in FLOAT else baseline
 
 
 @dataclass
@@ -33,7 +24,7 @@ class Baselines:
     """Makes what models are compared with, with their files in `folder`.
 
     Attributes:
-        compare: some of BASELINES.
+        compare: some of `engines.table.COMPARED`.
         say: is called with each long step.
         own: by file, the networks that the user named; their fp32 baseline is the same module.
     """
@@ -59,33 +50,40 @@ class Baselines:
             ModuleNotFoundError: torch, or what exports from it, is not installed.
             UnsupportedLayerError: LCE has no operators for the network.
         """
-        if model.engine == "lce":
+        if model.engine == LCE:
             return _in_lce(name, model.path)
-        specs = [Spec(name, model.engine, model.engine, str(model.path))]
-        if model.engine != "sbn":
+        specs = [Spec(name, model.engine, str(model.path))]
+        if not model.exported:
             return specs
-        files = self.float_files(model.path, model.metadata)
-        for baseline in self.compare:
-            engine = engine_name(baseline)
-            if baseline == LCE:
+        files = self.files(model.path, model.metadata)
+        for engine in self._engines:
+            if engine == LCE:
                 specs += self._lce(model.path, name)
-            elif baseline == TORCH:
+            elif engine == TORCH:
                 network = self._network(model.path, model.metadata)
                 if find_spec("torch") is None:
                     raise ModuleNotFoundError(name="torch")
                 shapes = self._shapes(model.path, network[1])
-                specs.append(Spec(name, engine, "torch", network=network, shapes=shapes))
-            else:
-                specs.append(Spec(name, engine, "onnxruntime", str(files[engine])))
+                specs.append(Spec(name, engine, network=network, shapes=shapes))
+            elif engine != model.engine:
+                specs.append(Spec(name, engine, str(files[engine])))
         return specs
 
-    def float_files(self, model: Path, metadata: Mapping[str, Any]) -> dict[str, Path]:
-        """The files of the float baselines, by engine; models of one architecture share them."""
-        wanted = [baseline for baseline in self.compare if baseline in FLOAT]
+    @property
+    def _engines(self) -> list[str]:
+        return [COMPARED[name].name for name in self.compare]
+
+    def files(self, model: Path, metadata: Mapping[str, Any]) -> dict[str, Path]:
+        """By engine, the ONNX file that it runs; models of one architecture share the floats."""
+        found = {engine: model for engine in self._engines if engine == NATIVE}
+        return found | self._floats(model, metadata)
+
+    def _floats(self, model: Path, metadata: Mapping[str, Any]) -> dict[str, Path]:
+        wanted = [engine for engine in self._engines if engine in (FP32, INT8)]
         if not wanted:
             return {}
         if model in self.own:
-            return {engine_name("fp32"): self.own[model].plain}
+            return {FP32: self.own[model].plain}
         key = json.dumps(
             [*self._network(model, metadata), metadata.get("preprocess")], sort_keys=True
         )
@@ -95,8 +93,9 @@ class Baselines:
             self.say("building the same architecture with real weights")
             folder = self.folder / str(len(self._float_files))
             folder.mkdir()
-            made = untrained_baselines(metadata, wanted, folder)
-            self._float_files[key] = {engine_name(baseline): made[baseline] for baseline in wanted}
+            names = [ENGINES[engine].compare for engine in wanted]
+            made = untrained_baselines(metadata, names, folder)
+            self._float_files[key] = {COMPARED[name].name: made[name] for name in names}
         return self._float_files[key]
 
     def _network(self, model: Path, metadata: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -135,8 +134,7 @@ def _in_lce(name: str, path: Path) -> list[Spec]:
     from sbn_deploy.engines.lce import MODES
 
     return [
-        Spec(name, LCE, "lce", str(path), xnnpack=xnnpack, mode=mode)
-        for mode, xnnpack in MODES.items()
+        Spec(name, LCE, str(path), xnnpack=xnnpack, mode=mode) for mode, xnnpack in MODES.items()
     ]
 
 

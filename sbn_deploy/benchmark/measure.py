@@ -13,6 +13,7 @@ from sbn_deploy.benchmark.sessions import Measured, measure_sessions
 from sbn_deploy.benchmark.stability import RULE, instability
 from sbn_deploy.benchmark.timing import summarise
 from sbn_deploy.benchmark.worker import Spec
+from sbn_deploy.engines.table import takes
 from sbn_deploy.machine.background_load import BackgroundLoad
 from sbn_deploy.machine.cores import pinned, usable
 from sbn_deploy.machine.cpu_state import read_state
@@ -34,8 +35,9 @@ def measure(
     """Measures engines, those with the same threads and batch in turns.
 
     Args:
-        specs: the engines; the first is ours, which ratios are against. LCE takes one sample and
-            is left out of larger batches; of its modes only the faster is kept.
+        specs: the engines; the first is ours, which ratios are against. Those that take one
+            sample, or have one thread, are left out where there are more; of LCE's modes only the
+            faster is kept.
         models: what the specs name.
         settings: how; `max_seconds` is given.
         say: is called with what is about to be measured.
@@ -52,7 +54,7 @@ def measure(
     combinations = [(threads, batch) for threads in settings.threads for batch in settings.batch]
     end = perf_counter() + settings.max_seconds
     for index, (threads, batch) in enumerate(combinations):
-        present = [spec for spec in specs if spec.kind != "lce" or batch == 1]
+        present = [spec for spec in specs if takes(spec.engine, threads, batch)]
         say(_announcement(present, threads, batch))
         # A fair share of the remaining time.
         seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)

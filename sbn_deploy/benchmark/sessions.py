@@ -120,7 +120,7 @@ def worker(spec: Spec, module: str = "sbn_deploy.benchmark.worker") -> Iterator[
 
     `module` is what runs in it, and serves as `worker.serve` does.
     """
-    command = [sys.executable, "-m", module, spec.kind]
+    command = [sys.executable, "-m", module, spec.engine]
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile() as errors,

@@ -1,10 +1,10 @@
-"""One engine in a process of its own: `python -m sbn_deploy.benchmark.worker KIND`.
+"""One engine in a process of its own: `python -m sbn_deploy.benchmark.worker ENGINE`.
 
 Engines then share no threads, memory or library settings, and the memory of each can be measured.
 `sessions` starts the processes and gives them turns.
 
-Prints a line once the libraries of KIND are loaded. Then reads JSON lines: first a `Job`, then for
-each turn the number of timed calls; exits at end of input. Answers each in a line: the job with
+Prints a line once the libraries of ENGINE are loaded. Then reads JSON lines: first a `Job`, then
+for each turn the number of timed calls; exits at end of input. Answers each in a line: the job with
 `Started`, a turn with `Turn`, and errors of the engine with `error` and `type`, the name of the
 error's class.
 """
@@ -23,15 +23,15 @@ from importlib import import_module
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 from sbn_deploy.benchmark.rounds import Turn, Turns, settle, timed
 from sbn_deploy.engines.engine import Engine, Feed, example
-from sbn_deploy.engines.onnx import sbn_engine, stock_engine
+from sbn_deploy.engines.session import session_engine
+from sbn_deploy.engines.table import LCE, NATIVE, SBN, TORCH
 from sbn_deploy.machine.cores import keep_to
 from sbn_runtime import SbnError
 
-Kind = Literal["sbn", "onnxruntime", "lce", "torch"]
 EMPTY_CALLS = 1000
 _PR_SET_PDEATHSIG = 1
 
@@ -42,9 +42,8 @@ class Spec:
 
     Attributes:
         model: its name in messages and tables.
-        engine: what results call the engine: "sbn", "onnxruntime-fp32", "lce".
-        kind: what runs it.
-        file: what `kind` reads; None for torch.
+        engine: its name in `engines.table`.
+        file: what it reads; None for torch.
         network: for torch, the name of an architecture and its settings.
         shapes: of the inputs of that, batch first.
         xnnpack: for LCE, whether float layers run in XNNPACK.
@@ -53,7 +52,6 @@ class Spec:
 
     model: str
     engine: str
-    kind: Kind
     file: str | None = None
     network: tuple[str, Mapping[str, Any]] | None = None
     shapes: Sequence[Sequence[int]] = ()
@@ -146,10 +144,10 @@ def overhead_us(feed: Feed) -> float:
     return median(timed(nothing, feed, EMPTY_CALLS)) / 1e3
 
 
-def main(kind: Kind, requests: TextIO, answers: TextIO) -> None:
+def main(engine: str, requests: TextIO, answers: TextIO) -> None:
     """Serves until `requests` end."""
     try:
-        _load_libraries(kind)
+        _load_libraries(engine)
         _answer(answers, {})
         started, turn = start(Job.from_json(requests.readline()))
         _answer(answers, asdict(started))
@@ -159,31 +157,38 @@ def main(kind: Kind, requests: TextIO, answers: TextIO) -> None:
         _answer(answers, {"error": str(error), "type": type(error).__name__})
 
 
-def _load_libraries(kind: Kind) -> None:
-    if kind == "torch":
+def _load_libraries(engine: str) -> None:
+    """Those that the start of an engine should find loaded, and no others."""
+    if engine == TORCH:
         import_module("sbn_deploy.benchmark.torch_network")
-    elif kind == "lce":
+    elif engine == LCE:
         from sbn_deploy.lce import interpreter
 
         interpreter.load()
+    elif engine == NATIVE:
+        import_module("sbn_runtime.engines.native")
+    else:
+        import_module("sbn_deploy.engines.onnx")
 
 
 def _engine(job: Job) -> Engine:
     spec, threads = job.spec, job.threads
-    if spec.kind == "torch":
+    if spec.engine == TORCH:
         from sbn_deploy.benchmark.torch_network import torch_engine
 
         assert spec.network is not None
         return torch_engine(*spec.network, spec.shapes, threads=threads)
     assert spec.file is not None
     file = Path(spec.file)
-    if spec.kind == "sbn":
-        return sbn_engine(file, threads=threads)
-    if spec.kind == "onnxruntime":
-        return stock_engine(file, threads=threads)
-    from sbn_deploy.engines.lce import LceEngine
+    if spec.engine in (SBN, NATIVE):
+        return session_engine(file, threads=threads, engine=spec.engine)
+    if spec.engine == LCE:
+        from sbn_deploy.engines.lce import LceEngine
 
-    return LceEngine(file, threads=threads, xnnpack=spec.xnnpack)
+        return LceEngine(file, threads=threads, xnnpack=spec.xnnpack)
+    from sbn_deploy.engines.onnx import stock_engine
+
+    return stock_engine(file, threads=threads)
 
 
 def _forget_peak() -> None:
@@ -206,7 +211,7 @@ def _answer(answers: TextIO, value: Mapping[str, Any]) -> None:
     print(json.dumps(value), file=answers, flush=True)
 
 
-def serve(kind: Kind, run: Callable[[Kind, TextIO, TextIO], None] = main) -> None:
+def serve(engine: str, run: Callable[[str, TextIO, TextIO], None] = main) -> None:
     """Serves on standard input and output, and ends with the process that started this one."""
     # Ctrl-C is for who started this, and ends it by closing its input. Held by a signal, it
     # would not notice that.
@@ -215,8 +220,8 @@ def serve(kind: Kind, run: Callable[[Kind, TextIO, TextIO], None] = main) -> Non
     with os.fdopen(os.dup(1), "w") as own:
         # What libraries print must not mix with answers.
         os.dup2(2, 1)
-        run(kind, sys.stdin, own)
+        run(engine, sys.stdin, own)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])  # type: ignore[arg-type]
+    serve(sys.argv[1])

@@ -19,9 +19,8 @@ from sbn_deploy.evaluate.tasks import fitted
 from sbn_deploy.train.progress import progress
 from sbn_runtime import InputError, ModelError, Session, calibration_json
 from sbn_runtime.calibration import KEY, TASKS, Calibration
-from sbn_runtime.executor import DOMAIN
 from sbn_runtime.files import write_atomically
-from sbn_runtime.modelfile import external_files, imported_domains, weights_digest
+from sbn_runtime.modelfile import DOMAIN, external_files, imported_domains, weights_digest
 from sbn_runtime.preprocess import Preprocess, preprocess_from
 from sbn_runtime.tasks import CLASSIFICATION
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from sbn_deploy.reading.text import parse_json
 from sbn_runtime.errors import ModelError
-from sbn_runtime.executor import METADATA_KEY
-from sbn_runtime.modelfile import encoded_field, message_fields
+from sbn_runtime.modelfile import METADATA_KEY, encoded_field, message_fields
 
 # Field numbers in onnx.proto: ModelProto.metadata_props, StringStringEntryProto.
 _METADATA, _KEY, _VALUE = 14, 1, 2

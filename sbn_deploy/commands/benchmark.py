@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_deploy.engines.table import COMPARED, takes
 from sbn_runtime.errors import ConfigError, InputError
 
 from .common import (
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 
     from .common import Subparsers
 
-INT8, LCE, TORCH = "int8", "lce", "torch"
-BASELINES = ("fp32", INT8, LCE, TORCH)
+INT8 = "int8"
 # For each engine with each number of threads and each batch, unless it is precise before.
 SECONDS = 20.0
 
@@ -73,7 +73,8 @@ def add_parser(subparsers: Subparsers) -> None:
         type=_baselines,
         default=(),
         metavar="LIST",
-        help="one or more of fp32, int8, lce and torch: the same architecture with real weights in"
+        help=f"one or more of {', '.join(COMPARED)}: the same file in our own runtime, without"
+        " onnxruntime (one thread); the same architecture with real weights in"
         " onnxruntime (for FILE.py:NAME, the same module with its signs as floats), the same"
         " quantised to 8 bits, the same model in Larq Compute Engine, in the faster of its modes"
         " (needs larq-compute-engine; one image at a time), and the binary"
@@ -198,8 +199,13 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--images goes with --data, as in --data digits")
     if options.data is not None and len(options.models) > 1:
         raise InputError("--data goes with one model; use `sbn evaluate` for the others")
-    if LCE in options.compare and 1 not in options.batch:
-        raise ConfigError("LCE runs one image at a time: compare with it at --batch 1")
+    for row in (COMPARED[name] for name in options.compare):
+        sizes = [(t, b) for t in options.threads for b in options.batch]
+        if any(takes(row.name, *size) for size in sizes):
+            continue
+        limit = "one image at a time" if row.one_image else "on one thread"
+        remedy = "--batch 1" if row.one_image else "--threads 1"
+        raise ConfigError(f"{row.shown} runs {limit}: compare with it at {remedy}")
 
 
 def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> Benchmark:
@@ -211,7 +217,7 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> Bench
 
     models = [load(model) for model in options.models]
     facts = _facts(models)
-    if models[0].engine != "sbn":
+    if not models[0].exported:
         raise InputError(
             f"{models[0].path}: has no sbn operators; the first model, which the others are"
             " compared with, must be a file of `sbn export`"
@@ -239,13 +245,13 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benc
     from sbn_runtime import Session
 
     site = remote_site(options)
-    for baseline, name in ((LCE, "LCE"), (TORCH, "torch")):
-        if baseline in options.compare:
+    for name in options.compare:
+        if not COMPARED[name].devices:
             raise ConfigError(f"{name} runs on this machine only; leave it out with --remote")
     import_module("pydantic")  # reads the answer; if it is missing, better now than after the work
     models = [load(model) for model in options.models]
     for model in models:
-        if model.engine != "sbn":
+        if not model.exported:
             raise InputError(
                 f"{model.path}: has no sbn operators; a device is sent files of `sbn export`"
             )
@@ -257,7 +263,7 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benc
     with tempfile.TemporaryDirectory() as folder:
         baselines = Baselines(options.compare, Path(folder), say, options.own)
         materials = [
-            Material(model.path, facts, baselines.float_files(model.path, model.metadata))
+            Material(model.path, facts, baselines.files(model.path, model.metadata))
             for model, facts in zip(models, _facts(models), strict=True)
         ]
         answer = measure_remotely(site, materials, test, _settings(options), say)
@@ -332,6 +338,6 @@ def _show_progress(share: float) -> None:
 def _baselines(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
-        if name not in BASELINES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(BASELINES)}")
+        if name not in COMPARED:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(COMPARED)}")
     return names

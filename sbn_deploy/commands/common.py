@@ -123,6 +123,20 @@ def add_noise_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine_option(
+    parser: argparse.ArgumentParser,
+    what: str = "what computes",
+    default: str = "sbn where onnxruntime is installed, else native",
+) -> None:
+    """`--engine`, one of `sbn_runtime.engines.ENGINES`; None without it."""
+    from sbn_runtime.engines import ENGINES
+
+    texts = "; ".join(f"{row.name}: {row.text}" for row in ENGINES.values())
+    parser.add_argument(
+        "--engine", choices=tuple(ENGINES), help=f"{what}. {texts} (default: {default})"
+    )
+
+
 def writable(path: Path) -> Path:
     """`path`, if a file can be written there; checked before long work, not after it.
 

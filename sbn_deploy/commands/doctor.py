@@ -34,7 +34,8 @@ def add_parser(subparsers: Subparsers) -> None:
     new_parser(
         subparsers,
         "doctor",
-        description="Shows the CPU, the kernel sets it can run, versions, and which packages are"
+        description="Shows the CPU, the kernel sets it can run, versions, the engines that run"
+        " models here, which packages are"
         " missing for which verbs, and which targets `sbn bundle` has the library for. The exit"
         " status is 1 if models cannot run on this machine.",
         example="sbn doctor",
@@ -45,13 +46,13 @@ def run(options: argparse.Namespace) -> int:
     """Describes the machine; returns 1 when the kernels do not load."""
     from sbn_deploy.machine.describe import describe, version_of
     from sbn_runtime import available_isas
-    from sbn_runtime.session import session_options
+    from sbn_runtime.engines import ENGINES, find
 
-    problem: str | None = None
     machine: dict[str, Any] = {}
     isas: tuple[str, ...] = ()
+    engines = {name: _problem_of(name) for name in ENGINES}
+    problem = engines[find(None).name]
     try:
-        session_options()
         machine = asdict(describe())
         isas = available_isas()
     except SbnError as error:
@@ -69,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
                 "problem": problem,
                 "machine": machine,
                 "available_isas": isas,
+                "engines": engines,
                 "optional": packages,
                 "bundle_targets": targets,
             }
@@ -79,6 +81,11 @@ def run(options: argparse.Namespace) -> int:
             ("this machine", ""),
             [(name.replace("_", " "), value) for name, value in shown.items()]
             + [("available isas", ", ".join(isas))],
+        )
+        print()
+        show_table(
+            ("engine", "", "state"),
+            [(row.name, row.text, engines[row.name] or "is here") for row in ENGINES.values()],
         )
         print()
         show_table(
@@ -102,6 +109,23 @@ def run(options: argparse.Namespace) -> int:
         )
         print(f"\n{problem or 'models run here'}")
     return 1 if problem else 0
+
+
+def _problem_of(engine: str) -> str | None:
+    """Why an engine cannot be used here."""
+    from sbn_runtime import engines, native
+
+    try:
+        engines.find(engine)
+        if engine == engines.NATIVE:
+            native.runtime()
+        elif engine == engines.SBN:
+            from sbn_runtime.engines.onnxruntime import session_options
+
+            session_options()
+    except SbnError as error:
+        return str(error)
+    return None
 
 
 def _lacks(target: Target) -> str | None:

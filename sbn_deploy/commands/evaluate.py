@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sbn_runtime.errors import SbnError
 
 from .common import (
+    add_engine_option,
     add_noise_options,
     at_least,
     new_parser,
@@ -119,6 +120,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="data set of out-of-distribution images to detect instead",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG to write")
+    add_engine_option(parser)
     parser.add_argument(
         "--threads", type=at_least(1), metavar="T", help="threads (default: one for each core)"
     )
@@ -162,27 +164,27 @@ def _one(options: argparse.Namespace) -> Evaluation | TaskEvaluation:
         )
     if options.output is not None:
         writable(options.output)
-    if _is_of_task(options.models[0], options.data):
+    if _is_of_task(options):
         return _on_data_in_memory(options)
     return _on_images(options)
 
 
-def _is_of_task(model: Path, spec: str) -> bool:
+def _is_of_task(options: argparse.Namespace) -> bool:
     """Whether the data or the model is not for classification of images.
 
     Raises what `Session` and `data` raise.
     """
     from sbn_deploy.data import is_classified_images
     from sbn_runtime import Session
-    from sbn_runtime.executor import DOMAIN
-    from sbn_runtime.modelfile import imported_domains
+    from sbn_runtime.modelfile import DOMAIN, imported_domains
     from sbn_runtime.tasks import CLASSIFICATION, NONE
 
-    if not is_classified_images(spec):
+    (model,) = options.models
+    if not is_classified_images(options.data):
         return True
     if DOMAIN not in imported_domains(model):
         return False
-    return Session(model).task not in (CLASSIFICATION, NONE)
+    return Session(model, engine=options.engine).task not in (CLASSIFICATION, NONE)
 
 
 def _on_data_in_memory(options: argparse.Namespace) -> Evaluation | TaskEvaluation:
@@ -198,7 +200,7 @@ def _on_data_in_memory(options: argparse.Namespace) -> Evaluation | TaskEvaluati
     path = options.models[0]
     if options.shift is not None:
         raise InputError("--shift is for images and their classes")
-    session = Session(path, threads=options.threads)
+    session = Session(path, engine=options.engine, threads=options.threads)
     whole = tasks.fitted(session, load(options.data, "test", form_of(path)), str(path))
     data = whole if options.images is None else whole.evenly(options.images)
     batch = options.batch or BATCH
@@ -215,7 +217,7 @@ def _on_data_in_memory(options: argparse.Namespace) -> Evaluation | TaskEvaluati
     return kind(
         **head(describe()),
         model=describe_model(path, session.metadata),
-        engine="sbn",
+        engine=session.engine,
         samples=drawn,
         seed=options.seed if options.seed is not None else default.seed if default else None,
         **figures,
@@ -238,7 +240,12 @@ def _on_images(options: argparse.Namespace) -> Evaluation:
         # Pillow warns of what it repairs; what it cannot repair is listed.
         warnings.filterwarnings("ignore", module="PIL")
         model = load_classifier(
-            path, data, threads=options.threads, samples=options.samples, seed=options.seed
+            path,
+            data,
+            engine=options.engine,
+            threads=options.threads,
+            samples=options.samples,
+            seed=options.seed,
         )
         facts = describe_model(path, model.metadata)
         count = model.classes()
@@ -308,7 +315,7 @@ def _partial(output: Path, facts: Model, model: Classifier, data: Stream) -> Par
         },
     )
     if partial.dropped:
-        say(f"{partial.path} belongs to another model, data set or noise: starting over")
+        say(f"{partial.path} belongs to another model, engine, data set or noise: starting over")
     return partial
 
 
@@ -376,7 +383,8 @@ def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
                 "--members is for checkpoints; the number of members in a model file is fixed"
             )
         return [
-            Variant(path.stem, Session(path, threads=options.threads)) for path in options.models
+            Variant(path.stem, Session(path, engine=options.engine, threads=options.threads))
+            for path in options.models
         ]
     if len(options.models) > 1:
         raise InputError("give either one checkpoint or models; a checkpoint has four forms")
@@ -386,6 +394,7 @@ def _variants(options: argparse.Namespace, folder: Path) -> list[Variant]:
         options.sweep_samples[-1],
         members=options.members or MEMBERS,
         seed=options.seed or 0,
+        engine=options.engine,
         threads=options.threads,
         report=say,
     )

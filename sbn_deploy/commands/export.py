@@ -10,7 +10,17 @@ from sbn_runtime.errors import ConfigError, SbnError
 
 from .calibrate import as_json, warn
 from .calibrate import show as show_calibration
-from .common import at_least, new_parser, printable, say, show_json, show_table, stages, writable
+from .common import (
+    add_engine_option,
+    at_least,
+    new_parser,
+    printable,
+    say,
+    show_json,
+    show_table,
+    stages,
+    writable,
+)
 from .own_network import (
     add_meaning_options,
     add_network_options,
@@ -34,8 +44,9 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "export",
         description="Fixes the weights of a trained network and writes it as one file with"
-        " bit-packed operators: ONNX for onnxruntime, or TFLite for Larq Compute Engine. The"
-        " network is one of `sbn train`, or any binary torch module of your own. The file is"
+        " bit-packed operators: ONNX for onnxruntime and our own runtime, or TFLite for Larq"
+        " Compute Engine. The network is one of `sbn train`, or any binary torch module of your"
+        " own. The file is"
         " checked against torch before it is written; TFLite only if larq-compute-engine is"
         " installed.",
         example="sbn export runs/digits/checkpoint.safetensors -o digits.onnx"
@@ -82,6 +93,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "--calibrate",
         metavar="DATA",
         help="calibrate the file on held-out data, as `sbn calibrate --data` does (ONNX only)",
+    )
+    add_engine_option(
+        parser, "with an ONNX file: the engine that it is for, which must run it", "sbn"
     )
     parser.add_argument(
         "--require-packed",
@@ -239,6 +253,7 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
             classes=class_names(options.classes),
             preprocess=preprocessing.parse(options.preprocess, options.input),
             int8=int8,
+            engine=options.engine,
         )
     for name in ("input", "task", "classes", "preprocess"):
         if getattr(options, name):
@@ -253,10 +268,12 @@ def _export(options: argparse.Namespace, output: Path) -> ExportReport:
             raise ConfigError("--int8 measures accuracy, which an untrained network does not have")
         from sbn_deploy.untrained import export_untrained
 
-        return export_untrained(options.network, output, _form(options))
+        return export_untrained(options.network, output, _form(options), engine=options.engine)
     from sbn_deploy.export import export_checkpoint
 
-    return export_checkpoint(Path(options.network), output, _form(options), int8=int8)
+    return export_checkpoint(
+        Path(options.network), output, _form(options), int8=int8, engine=options.engine
+    )
 
 
 def _is_own(options: argparse.Namespace) -> bool:

@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_noise_options, at_least, new_parser, share, show_json, show_table
+from .common import (
+    add_engine_option,
+    add_noise_options,
+    at_least,
+    new_parser,
+    share,
+    show_json,
+    show_table,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,6 +90,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="for each image, stop sampling noise as soon as more samples, up to --samples"
         " (default: {MOST_SAMPLES}), would not change its class with this confidence, such as 0.99",
     )
+    add_engine_option(parser)
     parser.add_argument(
         "--threads", type=at_least(1), metavar="T", help="threads (default: one for each core)"
     )
@@ -99,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"--{name.replace('_', '-')} and --until exclude each other")
     if options.sets is not None and options.coverage is None:
         raise InputError("--sets needs --coverage, as 0.9")
-    session = Session(options.model, threads=options.threads)
+    session = Session(options.model, engine=options.engine, threads=options.threads)
     if session.task != "classification":
         for name in ("min_confidence", "until"):
             if getattr(options, name) is not None:

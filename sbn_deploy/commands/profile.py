@@ -67,14 +67,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _profile_here(options: argparse.Namespace) -> Profile:
-    from sbn_deploy.engines.onnx import sbn_engine
+    from sbn_deploy.engines.table import SBN
     from sbn_deploy.machine.describe import describe
     from sbn_deploy.profile.profile import profile_model
     from sbn_deploy.records.measurement import describe_model, head
     from sbn_deploy.records.profile import Profile
+    from sbn_runtime import Session
 
     # Says what is wrong with a file better than onnxruntime.
-    metadata = sbn_engine(options.model, threads=options.threads).session.metadata
+    metadata = Session(options.model, engine=SBN, threads=options.threads).metadata
     say(f"{options.runs} calls of {options.model.name}")
     return Profile(
         **head(describe()),
@@ -86,15 +87,16 @@ def _profile_here(options: argparse.Namespace) -> Profile:
 
 
 def _profile_there(options: argparse.Namespace) -> Profile:
-    from sbn_deploy.engines.onnx import sbn_engine
+    from sbn_deploy.engines.table import SBN
     from sbn_deploy.profile.profile import figures, known_layers
     from sbn_deploy.records.measurement import describe_model, head
     from sbn_deploy.records.profile import Profile
     from sbn_deploy.remote.device import ProfileJob
     from sbn_deploy.remote.steps import profile_remotely
+    from sbn_runtime import Session
 
     site = remote_site(options)
-    metadata = sbn_engine(options.model, threads=1).session.metadata
+    metadata = Session(options.model, engine=SBN, threads=1).metadata
     layers = known_layers(options.model)
     job = ProfileJob(threads=options.threads, batch=options.batch, runs=options.runs)
     answer, remote = profile_remotely(site, options.model, job, say)

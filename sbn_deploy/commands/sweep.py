@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sbn_deploy.engines.table import SBN
+
 from .common import new_parser, say, share, show_json, show_table
 from .remote_options import add_remote_options, check_remote, remote_site, remote_words
 
@@ -114,7 +116,7 @@ def _sentence(decision: Decision, limits: Limits) -> str:
 def _name(point: Point) -> str:
     timing = point.timing
     threads = f", {timing.threads} threads" if timing.threads > 1 else ""
-    engine = "" if timing.engine == "sbn" else f" in {timing.engine}"
+    engine = "" if timing.engine == SBN else f" in {timing.engine}"
     accuracy = "" if point.accuracy is None else f"{point.accuracy.value:.2%}, "
     return f"{point.model}{engine}{threads}: {accuracy}{timing.p50_ms:.3f} ms"
 

@@ -25,7 +25,7 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "validate",
         description="Runs the same inputs through torch and every engine that runs the file:"
-        " ONNX files in our kernels with every instruction set of this CPU, stock"
+        " ONNX files in our kernels with every instruction set of this CPU, our own runtime, stock"
         " onnxruntime and onnx's reference evaluator, TFLite files in each of Larq"
         " Compute Engine's kernel sets. The exit status is 1 if any of them disagrees with torch.",
         example="sbn validate digits.onnx --against runs/digits/checkpoint.safetensors\n"
@@ -91,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
         for line in dict.fromkeys(x.first_difference for x in report.results):
             if line:
                 say(f"first difference: {line}")
+    if report.not_in_native:
+        say(f"not run by engine native: {report.not_in_native}")
     if report.layers_in_8_bits:
         say(
             f"{report.layers_in_8_bits} layers are in 8 bits: codes may be {report.code_tolerance}"

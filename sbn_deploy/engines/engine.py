@@ -19,7 +19,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """What results call it: "sbn", "onnxruntime-fp32", "lce"."""
+        """What results call it; in records that of `engines.table`."""
 
     @property
     def threads(self) -> int:

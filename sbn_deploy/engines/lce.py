@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.engines.engine import Feed
+from sbn_deploy.engines.table import LCE
 from sbn_deploy.lce.interpreter import interpreter
 from sbn_runtime import TensorInfo
 
@@ -30,7 +31,7 @@ class LceEngine:
         MissingDependencyError: larq-compute-engine is not installed.
     """
 
-    def __init__(self, path: Path, *, threads: int, xnnpack: bool, name: str = "lce") -> None:
+    def __init__(self, path: Path, *, threads: int, xnnpack: bool, name: str = LCE) -> None:
         self.name, self.threads = name, threads
         self._interpreter = interpreter(
             path.read_bytes(), "indirect", threads=threads, xnnpack=xnnpack

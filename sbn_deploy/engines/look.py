@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sbn_deploy.engines.onnx import stock_engine
+from sbn_deploy.engines.table import LCE, ONNXRUNTIME
 from sbn_runtime import ModelError, Session, TensorInfo
-from sbn_runtime.executor import DOMAIN
-from sbn_runtime.modelfile import imported_domains
+from sbn_runtime.engines import find
+from sbn_runtime.modelfile import DOMAIN, imported_domains
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class Loaded:
         metadata: what `sbn export` noted; empty for a file from elsewhere.
         inputs: what it takes.
         engine: what runs it.
+        exported: whether it has our operators.
     """
 
     path: Path
     metadata: Mapping[str, Any]
     inputs: Sequence[TensorInfo]
-    engine: Literal["sbn", "onnxruntime", "lce"]
+    engine: str
+    exported: bool = False
 
 
 def load(path: Path) -> Loaded:
@@ -35,11 +37,14 @@ def load(path: Path) -> Loaded:
     Raises ModelError if it cannot be used, and MissingDependencyError if what runs it is missing.
     """
     if path.suffix == ".tflite":
-        return Loaded(path, {}, _tflite_inputs(path), "lce")
+        return Loaded(path, {}, _tflite_inputs(path), LCE)
     if DOMAIN in imported_domains(path):
         session = Session(path, threads=1)
-        return Loaded(path, session.metadata, session.inputs, "sbn")
-    return Loaded(path, {}, stock_engine(path, threads=1).inputs, "onnxruntime")
+        return Loaded(path, session.metadata, session.inputs, session.engine, exported=True)
+    find(ONNXRUNTIME)
+    from sbn_deploy.engines.onnx import stock_engine
+
+    return Loaded(path, {}, stock_engine(path, threads=1).inputs, ONNXRUNTIME)
 
 
 def _tflite_inputs(path: Path) -> Sequence[TensorInfo]:

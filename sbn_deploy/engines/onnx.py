@@ -1,36 +1,22 @@
-"""ONNX files: ours with the bit-packed kernels, and any file in plain onnxruntime."""
+"""ONNX files as they are, without the checks of a `Session`: in onnxruntime, and in our runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 from numpy.typing import NDArray
 
-from sbn_deploy.engines.engine import Feed
-from sbn_runtime import ModelError, Session, TensorInfo
-from sbn_runtime.executor import describe_input, session_options
+from sbn_deploy.engines.engine import Engine, Feed
+from sbn_deploy.engines.table import NATIVE, ONNXRUNTIME, SBN
+from sbn_runtime import ModelError, TensorInfo
+from sbn_runtime.engines import Failure
+from sbn_runtime.engines.native import Native
+from sbn_runtime.engines.onnxruntime import describe_input, session_options, stock_options
 from sbn_runtime.native import forced_isa
-
-
-@dataclass(frozen=True)
-class SbnEngine:
-    """An exported model with the bit-packed kernels, called as users call it."""
-
-    name: str
-    threads: int
-    session: Session
-
-    @property
-    def inputs(self) -> Sequence[TensorInfo]:
-        return self.session.inputs
-
-    def run(self, feed: Feed) -> Mapping[str, NDArray[Any]]:
-        return self.session.run(feed)
 
 
 class OnnxEngine:
@@ -45,9 +31,25 @@ class OnnxEngine:
         return dict(zip(self.outputs, self.session.run(self.outputs, feed), strict=True))
 
 
-def sbn_engine(path: Path, *, threads: int, name: str = "sbn") -> SbnEngine:
-    """An exported model. Raises what `sbn_runtime.Session` raises."""
-    return SbnEngine(name, threads, Session(path, threads=threads))
+class NativeEngine:
+    """A model in our own runtime, on one thread."""
+
+    threads = 1
+
+    def __init__(self, name: str, model: bytes | Path) -> None:
+        self.name = name
+        try:
+            self._loaded = Native(model)
+        except Failure as error:
+            raise ModelError(f"{_what(model)}: cannot be loaded: {error}") from error
+        self.inputs: Sequence[TensorInfo] = self._loaded.inputs
+        self.outputs = [node.name for node in self._loaded.outputs]
+
+    def run(self, feed: Feed) -> Mapping[str, NDArray[Any]]:
+        try:
+            return dict(zip(self.outputs, self._loaded.run(self.outputs, feed), strict=True))
+        except Failure as error:
+            raise ModelError(f"the model failed in engine {self.name}: {error}") from error
 
 
 def kernel_engine(
@@ -57,9 +59,9 @@ def kernel_engine(
     isa: str | None = None,
     profile: Path | None = None,
     spin: bool = True,
-    name: str = "sbn",
+    name: str = SBN,
 ) -> OnnxEngine:
-    """A model in onnxruntime with our kernels, without the checks of a `Session`.
+    """A model in onnxruntime with our kernels.
 
     Args:
         isa: which kernels; None for the fastest of this CPU. While the model is loaded, it holds
@@ -81,23 +83,47 @@ def kernel_engine(
 
 
 def stock_engine(
-    model: bytes | Path, *, threads: int | None = None, name: str = "onnxruntime"
+    model: bytes | Path, *, threads: int | None = None, name: str = ONNXRUNTIME
 ) -> OnnxEngine:
     """A model in plain onnxruntime, without our kernels.
 
-    `threads` is None for one on each core. Raises ModelError if it cannot be loaded.
+    `threads` is as of `Session`. Raises ModelError if it cannot be loaded.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    return _loaded(model, options, name)
+    return _loaded(model, stock_options(threads), name)
+
+
+def native_engine(model: bytes | Path, *, name: str = NATIVE) -> NativeEngine:
+    """A model in our own runtime. Raises ModelError if it cannot be loaded."""
+    return NativeEngine(name, model)
+
+
+def native_lacks(model: bytes | Path) -> str:
+    """Why our own runtime cannot run a model, on one line; "" where it can."""
+    try:
+        NativeEngine(NATIVE, model)
+    except ModelError as error:
+        return str(error.__cause__)
+    return ""
+
+
+def engine_of(name: str, model: bytes) -> Engine:
+    """A model in an engine of `sbn_runtime.engines`, on one thread.
+
+    Raises ModelError if it cannot be loaded.
+    """
+    if name == NATIVE:
+        return native_engine(model)
+    return {SBN: kernel_engine, ONNXRUNTIME: stock_engine}[name](model, threads=1)
 
 
 def _loaded(model: bytes | Path, options: onnxruntime.SessionOptions, name: str) -> OnnxEngine:
-    options.log_severity_level = 4
     given = model if isinstance(model, bytes) else str(model)
     try:
         session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class
-        what = "the model" if isinstance(model, bytes) else model
-        raise ModelError(f"{what}: cannot be loaded: {error}") from error
+        raise ModelError(f"{_what(model)}: cannot be loaded: {error}") from error
     return OnnxEngine(name, options.intra_op_num_threads, session)
+
+
+def _what(model: bytes | Path) -> str:
+    return "the model" if isinstance(model, bytes) else str(model)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sbn_deploy.engines.engine import Feed
+from sbn_deploy.engines.table import TORCH
 from sbn_runtime import TensorInfo
 
 Shape = tuple[int, ...]
@@ -25,7 +26,7 @@ class TorchEngine:
     """
 
     def __init__(
-        self, network: nn.Module, shapes: Sequence[Shape], *, threads: int, name: str = "torch"
+        self, network: nn.Module, shapes: Sequence[Shape], *, threads: int, name: str = TORCH
     ) -> None:
         torch.set_num_threads(threads)
         self.name, self.threads = name, threads

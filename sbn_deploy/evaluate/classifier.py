@@ -6,22 +6,24 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from sbn_deploy.data import Stream
 from sbn_deploy.data.form import size_text
 from sbn_deploy.data.stream import Unreadable
-from sbn_deploy.engines.onnx import stock_engine
+from sbn_deploy.engines.table import ONNXRUNTIME
 from sbn_runtime import InputError, ModelError, Preprocess, Session, sampling
 from sbn_runtime.calibration import Calibration
-from sbn_runtime.executor import DOMAIN, METADATA_KEY
-from sbn_runtime.modelfile import imported_domains
+from sbn_runtime.engines import find
+from sbn_runtime.modelfile import DOMAIN, METADATA_KEY, imported_domains
 from sbn_runtime.raster import Raster
 from sbn_runtime.uncertainty import softmax
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
@@ -46,7 +48,7 @@ class Classifier:
     """
 
     path: Path
-    engine: Literal["sbn", "onnxruntime"]
+    engine: str
     metadata: Mapping[str, Any]
     preprocess: Preprocess
     batch: int | None
@@ -93,6 +95,7 @@ def load_classifier(
     path: Path,
     data: Stream,
     *,
+    engine: str | None = None,
     threads: int | None = None,
     samples: int | None = None,
     seed: int | None = None,
@@ -101,16 +104,21 @@ def load_classifier(
 
     A file with sbn operators says itself how images are normalised. Another one needs the
     input `input`, float32 [N, C, H, W], and an output `probabilities` or `logits`; unless
-    it says otherwise it gets the images as training on `data` would.
+    it says otherwise it gets the images as training on `data` would. Such a file runs in
+    onnxruntime; `engine` and `threads` are as of `Session`.
 
     Raises:
         InputError: the images of `data` are of another size than the model's; `samples` or
-            `seed` is out of range, or given to a model without noise.
+            `seed` is out of range, or given to a model without noise; the engine cannot run it.
         ModelError: the file cannot be used.
     """
     if DOMAIN in imported_domains(path):
-        model = _exported(path, threads, samples, seed)
+        model = _exported(path, engine, threads, samples, seed)
     else:
+        if engine not in (None, ONNXRUNTIME):
+            raise InputError(
+                f"{path}: has no sbn operators; engine {ONNXRUNTIME} runs it, not {engine}"
+            )
         for name, value in ((sampling.SAMPLES, samples), (sampling.SEED, seed)):
             if value is not None:
                 raise InputError(f"{name} does not apply: {path} has no noise")
@@ -124,8 +132,10 @@ def load_classifier(
     return model
 
 
-def _exported(path: Path, threads: int | None, samples: int | None, seed: int | None) -> Classifier:
-    session = Session(path, threads=threads)
+def _exported(
+    path: Path, engine: str | None, threads: int | None, samples: int | None, seed: int | None
+) -> Classifier:
+    session = Session(path, engine=engine, threads=threads)
     fields = session.metadata.get("preprocess")
     if not isinstance(fields, dict):
         raise ModelError(
@@ -139,7 +149,7 @@ def _exported(path: Path, threads: int | None, samples: int | None, seed: int | 
     drawn = default.samples if default and samples is None else samples or 1
     return Classifier(
         path,
-        "sbn",
+        session.engine,
         session.metadata,
         Preprocess.from_json(fields),
         _fixed(session.inputs[0].shape[0]),
@@ -152,6 +162,9 @@ def _exported(path: Path, threads: int | None, samples: int | None, seed: int | 
 
 
 def _stock(path: Path, data: Stream, threads: int | None) -> Classifier:
+    find(ONNXRUNTIME)
+    from sbn_deploy.engines.onnx import stock_engine
+
     session = stock_engine(path, threads=threads).session
     inputs = {node.name: node for node in session.get_inputs()}
     outputs = {node.name: node for node in session.get_outputs()}
@@ -180,7 +193,7 @@ def _stock(path: Path, data: Stream, threads: int | None) -> Classifier:
             raise ModelError(f"{path}: failed on {len(images)} images: {error}") from error
         return found if output == "probabilities" else softmax(found).astype(np.float32)
 
-    return Classifier(path, "onnxruntime", metadata, preprocess, _fixed(taken.shape[0]), compute)
+    return Classifier(path, ONNXRUNTIME, metadata, preprocess, _fixed(taken.shape[0]), compute)
 
 
 def _is_image(node: onnxruntime.NodeArg) -> bool:

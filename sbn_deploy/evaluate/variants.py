@@ -19,6 +19,7 @@ def export_variants(
     *,
     members: int = MEMBERS,
     seed: int = 0,
+    engine: str | None = None,
     threads: int | None = None,
     report: Callable[[str], None],
 ) -> list[Variant]:
@@ -49,5 +50,5 @@ def export_variants(
         report(f"exporting: {name}")
         path = folder / f"{name.replace(' ', '-')}.onnx"
         export_checkpoint(checkpoint, path, Form(**form))
-        variants.append(Variant(name, Session(path, threads=threads)))
+        variants.append(Variant(name, Session(path, engine=engine, threads=threads)))
     return variants

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sbn_deploy.data.digests import TRAINING_IMAGES, Sketch
+from sbn_deploy.engines.table import SBN
 from sbn_deploy.names import now_called
+from sbn_runtime.engines import find
 from sbn_runtime.errors import ConfigError, UnsupportedLayerError
 from sbn_runtime.files import check_writable, write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
@@ -38,6 +40,7 @@ def export_checkpoint(
     form: Form | None = None,
     *,
     int8: str | None = None,
+    engine: str | None = None,
 ) -> ExportReport:
     """Exports a trained checkpoint as one file with bit-packed operators.
 
@@ -45,6 +48,7 @@ def export_checkpoint(
     form: which networks the file holds; by default the one thresholded network.
     int8: the data with which to compute float layers in 8 bits, see
         `sbn_deploy.data.load`; "" for that of training, None to leave them float.
+    engine: which an ONNX file is for, see `export_model`.
 
     Raises ArtifactError for a broken checkpoint, OutputError if the file cannot
     be written, UnsupportedLayerError if the network cannot be traced or
@@ -56,7 +60,7 @@ def export_checkpoint(
     from .from_checkpoint import materialize_checkpoint
 
     checkpoint, output, form = Path(checkpoint), Path(output), form or Form()
-    check_target(output, stochastic=form.stochastic, int8=int8 is not None)
+    check_target(output, stochastic=form.stochastic, int8=int8 is not None, engine=engine)
     made = materialize_checkpoint(checkpoint, form)
     metadata = {
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
@@ -81,10 +85,13 @@ def export_checkpoint(
         metadata=metadata,
         noise=noise,
         int8=made.meta.data if int8 == "" else int8,
+        engine=engine,
     )
 
 
-def check_target(output: Path, *, stochastic: bool, int8: bool = False) -> None:
+def check_target(
+    output: Path, *, stochastic: bool, int8: bool = False, engine: str | None = None
+) -> None:
     """Raises ConfigError, before long work, if there can be no such file."""
     if output.suffix not in (".onnx", ".tflite"):
         raise ConfigError(
@@ -98,6 +105,10 @@ def check_target(output: Path, *, stochastic: bool, int8: bool = False) -> None:
         )
     if output.suffix == ".tflite" and int8:
         raise ConfigError("--int8 is for ONNX files; give a name that ends in .onnx")
+    if engine is not None:
+        if output.suffix == ".tflite":
+            raise ConfigError("--engine is for ONNX files; give a name that ends in .onnx")
+        find(engine)
 
 
 def export_model(
@@ -111,6 +122,7 @@ def export_model(
     metadata: Mapping[str, object] | None = None,
     noise: Noise | None = None,
     int8: str | None = None,
+    engine: str | None = None,
 ) -> ExportReport:
     """Exports any torch module as one file with bit-packed operators.
 
@@ -134,19 +146,23 @@ def export_model(
         noise: what to sample signs with, if they are stochastic.
         int8: the data with which to compute float layers in 8 bits, see
             `sbn_deploy.data.load`; layers that lose too much stay float.
+        engine: of `sbn_runtime.engines`, the one that an ONNX file is for: it runs the example.
+            By default sbn. Our own runtime, native, lacks operators that some networks need.
 
     Raises:
         OutputError: the file cannot be written.
-        UnsupportedLayerError: the module raises, or cannot be written as a graph.
+        UnsupportedLayerError: the module raises, or cannot be written as a graph; or the engine
+            lacks an operator, which the message names.
         ConfigError: an argument that does not fit the network or the kind of file.
         ModelError: the model does not answer as torch does.
+        InputError: there is no such engine.
     """
     from sbn_converters.onnx.write import save
 
     from .onnx_model import build
 
     output = Path(path)
-    check_target(output, stochastic=noise is not None, int8=int8 is not None)
+    check_target(output, stochastic=noise is not None, int8=int8 is not None, engine=engine)
     check_writable(output.parent)
     said = dict(metadata or {})
     if classes is not None:
@@ -154,11 +170,11 @@ def export_model(
     if preprocess is not None:
         said["preprocess"] = preprocess.to_json()
     members = list(model) if isinstance(model, Sequence) else [model]
-    built = build(members, example, task=task, metadata=said, noise=noise, int8=int8)
+    run_in = engine or SBN
+    built = build(members, example, task=task, metadata=said, noise=noise, int8=int8, engine=run_in)
     made_with = built.metadata
     if output.suffix == ".onnx":
         save(built.proto, output)
-        run_in = "onnxruntime"
     elif made_with["task"] != CLASSIFICATION:
         raise UnsupportedLayerError(
             f"{output}: TFLite files are written for classes, and the task of this network is"

@@ -35,6 +35,7 @@ def export_network(
     classes: Sequence[str] | None = None,
     preprocess: Preprocess | Standardize | None = None,
     int8: str | None = None,
+    engine: str | None = None,
 ) -> ExportReport:
     """Exports the network that a reference names.
 
@@ -48,13 +49,14 @@ def export_network(
         shapes: of the inputs, batch first; not needed where the network says them.
         task, classes, preprocess: what the network answers and takes, for the metadata.
         int8: as in `export_checkpoint`; with "" a checkpoint of `sbn train` says the data.
+        engine: as in `export_model`.
 
     Raises:
         ConfigError: the reference names no network, or arguments contradict it.
         ArtifactError: the checkpoint cannot be read, or belongs to another network.
         UnsupportedLayerError, ModelError, OutputError: as `export_model`.
     """
-    check_target(output, stochastic=form.stochastic, int8=int8 is not None)
+    check_target(output, stochastic=form.stochastic, int8=int8 is not None, engine=engine)
     built = loading.load(reference, checkpoint, seed=form.seed)
     header = loading.header_of(checkpoint) if checkpoint is not None else None
     if header is not None:
@@ -81,6 +83,7 @@ def export_network(
         classes=classes,
         preprocess=preprocess,
         int8=int8,
+        engine=engine,
         metadata=metadata,
     )
 
@@ -103,6 +106,7 @@ def export_built(
     preprocess: Preprocess | Standardize | None = None,
     calibration: Tensor | None = None,
     int8: str | None = None,
+    engine: str | None = None,
     metadata: Mapping[str, object],
 ) -> ExportReport:
     """`export_network` of a network that is built and checked already.
@@ -136,6 +140,7 @@ def export_built(
         metadata=said,
         noise=noise,
         int8=int8,
+        engine=engine,
     )
 
 

@@ -21,7 +21,8 @@ from sbn_converters.onnx.lower import Lowered
 from sbn_converters.onnx.pixels import PIXEL_MAX
 from sbn_converters.onnx.samples import COUNT, FIRST, SEED, Samples
 from sbn_converters.onnx.working_set import working_set
-from sbn_deploy.engines.onnx import kernel_engine
+from sbn_deploy.engines.onnx import engine_of, native_lacks
+from sbn_deploy.engines.table import NATIVE, SBN
 from sbn_deploy.oracle import validate_members
 from sbn_deploy.oracle.onnx_engines import as_feed
 from sbn_deploy.oracle.reference import answers_of
@@ -62,6 +63,7 @@ def build(
     metadata: dict[str, object] | None = None,
     noise: Noise | None = None,
     int8: str | None = None,
+    engine: str = SBN,
 ) -> Built:
     """Lowers deterministic modules of one architecture to one model.
 
@@ -84,7 +86,7 @@ def build(
     _log.info("finding and packing the binary layers")
     built = make({})
     _log.info("comparing the file's answers with torch's")
-    _check(built, members, noise)
+    _check(built, members, noise, engine)
     if sample is None:
         return built
     _log.info("finding the ranges of the float layers")
@@ -93,7 +95,7 @@ def build(
     _log.info("measuring what 8 bits cost")
     eight_bits = choose(built.proto, ranges, refused, lambda some: make(some).proto, sample)
     made = make(eight_bits.ranges, eight_bits)
-    _check(made, members, noise)
+    _check(made, members, noise, engine)
     return made
 
 
@@ -184,13 +186,16 @@ def _are_pixels(preprocess: object) -> bool:
     )
 
 
-def _check(built: Built, members: Sequence[nn.Module], noise: Noise | None) -> None:
-    """Runs the finished model on the example and compares its answers with torch's.
+def _check(built: Built, members: Sequence[nn.Module], noise: Noise | None, engine: str) -> None:
+    """Runs the finished model on the example in an engine and compares its answers with torch's.
 
-    Raises ModelError if they differ; no file is written then.
+    Raises ModelError if they differ, and UnsupportedLayerError if the engine lacks an operator; no
+    file is written then.
     """
+    if engine == NATIVE and (lacks := native_lacks(built.proto.SerializeToString())):
+        raise UnsupportedLayerError(f"engine {NATIVE} cannot run this network: {lacks}")
     inputs = [x.numpy() for x in built.traced.recording.example]
-    if noise is None and _answers_alike(built, members, inputs):
+    if noise is None and _answers_alike(built, members, inputs, engine):
         return
     # Float layers may decide a tie the other way; a closer look shows.
     (result,) = validate_members(
@@ -198,7 +203,7 @@ def _check(built: Built, members: Sequence[nn.Module], noise: Noise | None) -> N
         list(members),
         inputs,
         stochastic=noise.signs if noise is not None else {},
-        every_engine=False,
+        engine=engine,
         traced=built.traced,
     )
     if not result.ok:
@@ -210,11 +215,11 @@ def _check(built: Built, members: Sequence[nn.Module], noise: Noise | None) -> N
 
 
 def _answers_alike(
-    built: Built, members: Sequence[nn.Module], inputs: Sequence[NDArray[Any]]
+    built: Built, members: Sequence[nn.Module], inputs: Sequence[NDArray[Any]], engine: str
 ) -> bool:
     """Whether the model's outputs are those of torch, with no closer look."""
-    engine = kernel_engine(built.proto.SerializeToString(), threads=1)
-    answers = dict(engine.run(as_feed(built.proto, inputs)))
+    opened = engine_of(engine, built.proto.SerializeToString())
+    answers = dict(opened.run(as_feed(built.proto, inputs)))
     recording = built.traced.recording
     task = find(built.metadata["task"])
     found = answers_of(answers, recording.outputs, task, several=len(members) > 1)

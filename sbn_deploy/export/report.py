@@ -23,8 +23,8 @@ class ExportReport:
     where activations are deterministic. `layers` lists each layer of one member
     and what it became; `float_layers` names those that stayed float and why.
     `notes` says what holds but for rounding, or costs time. `has_signs` is whether the
-    network has any sign at all. `run_in` is the engine that ran the file before it
-    appeared, empty where the engine is not installed. `eight_bits` is what became of
+    network has any sign at all. `run_in` is the engine of `engines.table` that ran
+    the file before it appeared, empty where that is not installed. `eight_bits` is what became of
     the float layers, if they were to be computed in 8 bits.
     """
 

@@ -9,6 +9,7 @@ from sbn_converters.tflite.from_onnx import translate
 from sbn_converters.tflite.model import Model
 from sbn_converters.tflite.read import read
 from sbn_converters.tflite.write import write
+from sbn_deploy.engines.table import LCE
 from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.lce.process import run_lce
 from sbn_deploy.oracle import validate_lce
@@ -16,8 +17,6 @@ from sbn_deploy.oracle.lce_engines import as_tflite_input, logits_of
 from sbn_deploy.oracle.report import within_tolerance
 from sbn_deploy.tracing.trace import Traced
 from sbn_runtime.errors import ModelError
-
-ENGINE = "Larq Compute Engine"
 
 
 def as_tflite(proto: onnx.ModelProto) -> bytes:
@@ -33,7 +32,7 @@ def as_tflite(proto: onnx.ModelProto) -> bytes:
 def check(data: bytes, members: list[torch.nn.Module], traced: Traced) -> str:
     """Runs the file on the example and compares its logits with torch's.
 
-    Returns the engine that ran it, or "" where larq-compute-engine is not
+    Returns the name of the engine that ran it, or "" where larq-compute-engine is not
     installed. Raises ModelError if they differ; no file is written then.
     """
     if not is_installed():
@@ -48,7 +47,7 @@ def check(data: bytes, members: list[torch.nn.Module], traced: Traced) -> str:
     found = logits_of(dict(zip(names, arrays, strict=True)), name)
     if not within_tolerance(found, expected):
         _look_closely(model, members, traced, name)
-    return ENGINE
+    return LCE
 
 
 def _look_closely(model: Model, members: list[torch.nn.Module], traced: Traced, name: str) -> None:

@@ -14,10 +14,17 @@ from numpy.typing import NDArray
 from sbn_converters.onnx.inspect import metadata
 from sbn_converters.onnx.noise import Draw
 from sbn_deploy.engines.engine import Engine
-from sbn_deploy.engines.onnx import kernel_engine, stock_engine
+from sbn_deploy.engines.onnx import (
+    engine_of,
+    kernel_engine,
+    native_engine,
+    native_lacks,
+    stock_engine,
+)
 from sbn_deploy.engines.reference import ReferenceEngine
+from sbn_deploy.engines.table import SBN
 from sbn_deploy.tracing.trace import Traced, trace
-from sbn_runtime import available_isas, native
+from sbn_runtime import available_isas
 
 from .coded import find_coded
 from .reference import Output, Reference, answers_of, limit_samples
@@ -36,7 +43,7 @@ def validate_members(
     inputs: NDArray[np.float32] | Sequence[NDArray[Any]],
     *,
     stochastic: Mapping[str, Draw] = MappingProxyType({}),
-    every_engine: bool = True,
+    engine: str | None = None,
     traced: Traced | None = None,
     name: str = "the file",
 ) -> list[EngineResult]:
@@ -45,8 +52,8 @@ def validate_members(
     inputs: float32 [N, C, H, W] or what else the network takes, one array for each input.
     stochastic: how the file samples the signs of which modules, if it does; its first samples
     are compared. traced: the first member, if it was traced already. name: what errors
-    call the file. Without `every_engine` only our kernels run, under the instruction set
-    in use.
+    call the file. engine: of `sbn_runtime.engines`, the only one to run, under the instruction set
+    in use; by default all run, but for native where it lacks an operator of the file.
     """
     arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
     meta: dict[str, Any] = metadata(proto)
@@ -60,11 +67,11 @@ def validate_members(
     several = len(members) > 1 or noise is not None
     feed = as_feed(proto, arrays)
     results = []
-    for engine, count in _engines(instrumented.SerializeToString(), len(arrays[0]), every_engine):
-        values = dict(engine.run({key: x[:count] for key, x in feed.items()}))
+    for opened, count in _engines(instrumented.SerializeToString(), len(arrays[0]), engine):
+        values = dict(opened.run({key: x[:count] for key, x in feed.items()}))
         answers = answers_of(values, reference.names, reference.task, several=several)
         first = [x[:count] for x in arrays]
-        results.append(reference.compare(engine.name, first, values, answers, stochastic, noise))
+        results.append(reference.compare(opened.name, first, values, answers, stochastic, noise))
     return results
 
 
@@ -122,10 +129,14 @@ def _instrument(
     return instrumented, found
 
 
-def _engines(model: bytes, samples: int, every: bool) -> Iterator[tuple[Engine, int]]:
+def _engines(model: bytes, samples: int, only: str | None) -> Iterator[tuple[Engine, int]]:
     """Each engine, and how many samples it gets."""
-    for isa in available_isas() if every else (native.isa(),):
-        yield kernel_engine(model, isa=isa, name=f"sbn {isa}"), samples
-    if every:
-        yield stock_engine(model, name="onnxruntime (functions)"), samples
-        yield ReferenceEngine(model), min(samples, _REFERENCE_SAMPLES)
+    if only is not None:
+        yield engine_of(only, model), samples
+        return
+    for isa in available_isas():
+        yield kernel_engine(model, isa=isa, name=f"{SBN} {isa}"), samples
+    if not native_lacks(model):
+        yield native_engine(model), samples
+    yield stock_engine(model), samples
+    yield ReferenceEngine(model), min(samples, _REFERENCE_SAMPLES)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_deploy.engines.onnx import native_lacks
+from sbn_deploy.engines.table import NATIVE
 from sbn_runtime.errors import ModelError
 
 # By how much floats may differ from torch's, relative to the largest answer or, where a sign
@@ -64,6 +66,7 @@ class ValidationReport:
     Attributes:
         tolerance: by how much floats may differ, as a share of the largest.
         layers_in_8_bits: how many layers are compared given the file's own 8-bit codes.
+        not_in_native: why our own runtime did not run the file; "" where it did, or TFLite.
         code_tolerance: how far these may be from torch's floats, in steps.
     """
 
@@ -72,6 +75,7 @@ class ValidationReport:
     inputs: str
     results: list[EngineResult]
     layers_in_8_bits: int
+    not_in_native: str = ""
     tolerance: float = TOLERANCE
     code_tolerance: float = CODE_TOLERANCE
 
@@ -86,7 +90,9 @@ class ValidationReport:
     ) -> ValidationReport:
         """The report of a file that says this of its layers."""
         coded = sum(bool(layer.get("codes")) for layer in metadata["layers"])
-        return cls(str(model), str(against), inputs, results, coded)
+        ran = model.suffix == ".tflite" or any(result.engine == NATIVE for result in results)
+        lacks = "" if ran else native_lacks(model)
+        return cls(str(model), str(against), inputs, results, coded, lacks)
 
     @property
     def ok(self) -> bool:

@@ -43,7 +43,7 @@ class Timing(Record):
     model: str
     """Name of one of `models`."""
     engine: str
-    """"sbn", "onnxruntime", "onnxruntime-fp32", "onnxruntime-int8", "lce", "torch"."""
+    """Its name in `sbn_deploy.engines.table`, as "sbn", "onnxruntime-fp32", "lce"."""
     mode: str | None = None
     """For LCE, which of its modes was the faster."""
     threads: int

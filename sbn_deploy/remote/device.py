@@ -17,6 +17,7 @@ import numpy as np
 
 from sbn_deploy.benchmark.measure import measure
 from sbn_deploy.benchmark.worker import Spec
+from sbn_deploy.engines.table import SBN
 from sbn_deploy.evaluate.scores import classified
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.profile.node_times import Times, time_nodes
@@ -43,7 +44,7 @@ class BenchmarkJob:
 
     Attributes:
         models: the facts of each; the file is MODEL in its folder.
-        baselines: of each, by engine name, the file of a float model to run in turns with it.
+        baselines: of each, by engine name, the file that one runs in turns with it.
         images: whether there are test images for the first model to classify: an archive IMAGES
             with `images` uint8 [N, H, W, C] and `labels` int64 [N].
     """
@@ -94,9 +95,9 @@ def run_benchmark(folder: Path, job: BenchmarkJob) -> Answer:
     specs = []
     for number, (model, baselines) in enumerate(zip(job.models, job.baselines, strict=True)):
         path = folder / folder_of(number) / MODEL
-        specs.append(Spec(model.name, "sbn", "sbn", str(path)))
+        specs.append(Spec(model.name, SBN, str(path)))
         for engine, file in baselines.items():
-            specs.append(Spec(model.name, engine, "onnxruntime", str(folder / file)))
+            specs.append(Spec(model.name, engine, str(folder / file)))
     record = measure(specs, list(job.models), job.settings, say=_say)
     if not job.images:
         return Answer(benchmark=record, labels=None)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sbn_deploy.bundle.targets import CROSS_REMEDY
 from sbn_deploy.engines.engine import example
-from sbn_deploy.engines.onnx import sbn_engine
+from sbn_deploy.engines.session import session_engine
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.records.benchmark import Benchmark, Settings
 from sbn_deploy.records.measurement import describe_model
@@ -66,7 +66,7 @@ def measure_on_phone(
     """
     program = _program()
     with _fastest_kernels_here() as isa:
-        engine = sbn_engine(model, threads=1)
+        engine = session_engine(model, threads=1)
         here = describe()
         facts = describe_model(model, engine.session.metadata)
         say("looking for the phone")

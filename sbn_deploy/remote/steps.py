@@ -141,7 +141,7 @@ class Material:
 
     Attributes:
         model, facts: the ONNX file, and what is known of it.
-        baselines: by engine name, float models to run in turns with it.
+        baselines: by engine name, what others run in turns with it: the model, or a float one.
     """
 
     model: Path
@@ -191,18 +191,20 @@ def measure_remotely(
         ModelError: a model's file is damaged or lacks a part.
     """
     files: Files = []
-    # Models of one architecture share theirs.
-    floats: dict[Path, str] = {}
+    # Models of one architecture share their floats.
+    sent: dict[Path, str] = {}
     for number, material in enumerate(materials):
         files += _with_external(material.model, folder_of(number))
-        for path in material.baselines.values():
-            floats.setdefault(path, f"baseline{len(floats)}.onnx")
-    files += floats.items()
+        sent[material.model] = f"{folder_of(number)}/{MODEL}"
+    for path in {path: 0 for material in materials for path in material.baselines.values()}:
+        if path not in sent:
+            sent[path] = f"baseline{len(sent) - len(materials)}.onnx"
+            files.append((path, sent[path]))
     job = BenchmarkJob(
         tuple(material.facts for material in materials),
         settings,
         tuple(
-            {engine: floats[path] for engine, path in material.baselines.items()}
+            {engine: sent[path] for engine, path in material.baselines.items()}
             for material in materials
         ),
         images=test is not None,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
+from sbn_deploy.engines.table import FP32, SBN, shown_as
 from sbn_deploy.records.sweep import Limits
 from sbn_deploy.tasks import find
 
@@ -31,7 +32,6 @@ from .figures import (
     percent_interval,
     times,
 )
-from .names import engine_name
 
 
 def choices(
@@ -64,7 +64,7 @@ def described(point: Point) -> str:
     """A point in words: model, engine and threads."""
     threads = point.timing.threads
     return (
-        f"{point.model} in {engine_name(point.timing.engine)} on"
+        f"{point.model} in {shown_as(point.timing.engine)} on"
         f" {threads} thread{'s' if threads > 1 else ''}"
     )
 
@@ -198,7 +198,7 @@ def _figures(
     for row in ratios:
         same = (row.base, row.model, row.machine) == (point.model, point.model, comparison.machine)
         load = (row.threads, row.batch) == (timing.threads, timing.batch)
-        if same and load and row.engine == "onnxruntime-fp32" and timing.engine == "sbn":
+        if same and load and row.engine == FP32 and timing.engine == SBN:
             bounds = "" if row.low is None else f"{interval(row.low, row.high)}× in paired rounds"
             if row.ratio >= 1:
                 found.append(("faster than fp32", times(row.ratio), bounds))
@@ -306,7 +306,7 @@ def _of_profiles(profiles: Sequence[Profiled]) -> Iterator[Choice]:
             detail=f"{why[:1].upper()}{why[1:].rstrip('.')}.",
             comparison=None,
             model=entry.model,
-            engine="sbn",
+            engine=SBN,
             threads=profile.threads,
             figures=[
                 ("all layers", milliseconds(total / 1e3), f"{len(profile.layers)} layers"),

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sbn_deploy.engines.table import SBN, same_network, shown_as
 from sbn_deploy.records.benchmark import FEWEST_CALLS, Benchmark, Timing
 from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
 from sbn_deploy.records.measurement import Measurement
@@ -39,7 +40,7 @@ from .content import (
 )
 from .decide import NO_LIMITS, with_front
 from .figures import count
-from .names import SAME_NETWORK, Where, engine_name, form, machine_names, model_names
+from .names import Where, form, machine_names, model_names
 
 M = TypeVar("M", bound=Measurement)
 Run = tuple[Path, Measurement]
@@ -203,7 +204,7 @@ class _Collection:
                 facts = models[timing.model]
                 if not timing.enough:
                     self.notes.append(
-                        f"{path.name}: {self.names[facts.sha256]} in {engine_name(timing.engine)}"
+                        f"{path.name}: {self.names[facts.sha256]} in {shown_as(timing.engine)}"
                         f" ({_load(timing)}) has {timing.runs} of the {FEWEST_CALLS} calls that"
                         " figures need; it is left out."
                     )
@@ -211,7 +212,7 @@ class _Collection:
                 key = (machine, facts.sha256, timing.engine, timing.threads, timing.batch)
                 if key in found and found[key][0] != path:
                     self.notes.append(
-                        f"{self.names[facts.sha256]} in {engine_name(timing.engine)}"
+                        f"{self.names[facts.sha256]} in {shown_as(timing.engine)}"
                         f" ({_load(timing)}) was timed more than once on {machine}; shown is"
                         f" {path.name}, the newest."
                     )
@@ -255,7 +256,7 @@ class _Collection:
                 timing=timing,
                 accuracy=(
                     self.accuracies.get((facts.sha256, data, images))
-                    if data is not None and images is not None and timing.engine in SAME_NETWORK
+                    if data is not None and images is not None and same_network(timing.engine)
                     else None
                 ),
                 on_front=False,
@@ -278,9 +279,9 @@ class _Collection:
             }
             for entry in record.ratios:
                 load = (entry.threads, entry.batch)
-                if (entry.model, entry.engine) == (base, "sbn"):
+                if (entry.model, entry.engine) == (base, SBN):
                     continue
-                if few & {(entry.model, entry.engine, *load), (base, "sbn", *load)}:
+                if few & {(entry.model, entry.engine, *load), (base, SBN, *load)}:
                     continue
                 yield RatioRow(
                     machine=self.machine(record),

@@ -1,4 +1,4 @@
-"""What a report calls models, engines and the ways a model was made."""
+"""What a report calls models, machines and the ways a model was made."""
 
 from __future__ import annotations
 
@@ -8,22 +8,6 @@ from dataclasses import asdict, dataclass, fields
 
 from sbn_deploy.records.benchmark import Benchmark
 from sbn_deploy.records.measurement import Measurement, Model
-
-# The engines that compute the very network of the file: its accuracy is theirs. The others run
-# a network of the same architecture with real weights.
-SAME_NETWORK = {"sbn", "lce", "onnxruntime"}
-ENGINES = {
-    "sbn": "sbn",
-    "lce": "LCE",
-    "onnxruntime-fp32": "fp32 in onnxruntime",
-    "onnxruntime-int8": "int8 in onnxruntime",
-    "torch": "fp32 in torch",
-}
-
-
-def engine_name(engine: str) -> str:
-    """An engine's name in reports."""
-    return ENGINES.get(engine, engine)
 
 
 def form(model: Model) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sbn_deploy.engines.table import shown_as
 from sbn_deploy.records.evaluation import CalibrationScores, SetScore
 from sbn_deploy.tasks import find
 
@@ -23,7 +24,6 @@ from .figures import (
     times,
     way,
 )
-from .names import engine_name
 
 CONFIDENCE = "95 % confidence interval"
 PREDICTION = "95 % prediction interval"
@@ -76,7 +76,7 @@ def comparison_table(comparison: Comparison) -> Table:
             [
                 Cell(str(i + 1), i + 1),
                 Cell(point.model),
-                Cell(engine_name(timing.engine)),
+                Cell(shown_as(timing.engine)),
                 Cell(front),
                 Cell(str(timing.threads), timing.threads),
                 Cell(str(timing.batch), timing.batch),
@@ -121,7 +121,7 @@ def ratio_table(rows: Sequence[RatioRow]) -> Table:
     cells = [
         [
             Cell(row.model),
-            Cell(engine_name(row.engine)),
+            Cell(shown_as(row.engine)),
             Cell(row.base),
             Cell(str(row.threads), row.threads),
             Cell(str(row.batch), row.batch),
@@ -155,7 +155,7 @@ def score_table(evaluations: Sequence[Evaluated]) -> Table:
             [
                 Cell(entry.model),
                 Cell(entry.form),
-                Cell(engine_name(entry.evaluation.engine)),
+                Cell(shown_as(entry.evaluation.engine)),
                 Cell(entry.evaluation.data.name),
                 Cell(count(scores.samples), scores.samples),
                 Cell(count(scores.correct), scores.correct),

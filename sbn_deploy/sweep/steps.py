@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sbn_deploy.engines.table import SBN
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.reading.text import parse_json
 from sbn_deploy.records.files import load_all, save
@@ -226,7 +227,7 @@ class Sweep:
 
     def _time(self, models: Sequence[str], engine: str, threads: int) -> None:
         batch, compare = ",".join(map(str, self.config.batch)), []
-        if engine != "sbn":
+        if engine != SBN:
             # What they are compared with runs in the same turns.
             models = [form.name for form in self.forms if not form.stochastic]
             batch, compare = "1", ["--compare", engine]

@@ -1,4 +1,4 @@
-"""An engine whose threads look for work for ever: `python -m tests.benchmark.spinning KIND`."""
+"""An engine whose threads look for work for ever: `python -m tests.benchmark.spinning ENGINE`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from time import sleep
 from typing import TextIO
 
 from sbn_deploy.benchmark.rounds import Turns
-from sbn_deploy.benchmark.worker import Kind, Started, serve
+from sbn_deploy.benchmark.worker import Started, serve
 
 
 def spin() -> None:
@@ -18,7 +18,7 @@ def spin() -> None:
         pass
 
 
-def main(kind: Kind, requests: TextIO, answers: TextIO) -> None:
+def main(engine: str, requests: TextIO, answers: TextIO) -> None:
     """Serves as a worker does; a call takes a millisecond."""
 
     def answer(value: object) -> None:
@@ -35,4 +35,4 @@ def main(kind: Kind, requests: TextIO, answers: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], main)  # type: ignore[arg-type]
+    serve(sys.argv[1], main)

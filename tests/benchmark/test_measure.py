@@ -50,12 +50,9 @@ def specs(tmp_path: Path) -> list[Spec]:
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     return [
-        Spec("m", "sbn", "sbn", str(path)),
-        Spec("m", "onnxruntime-fp32", "onnxruntime", str(path)),
-        *(
-            Spec("m", "lce", "lce", str(path), mode=mode)
-            for mode in ("indirect", "indirect-xnnpack")
-        ),
+        Spec("m", "sbn", str(path)),
+        Spec("m", "onnxruntime-fp32", str(path)),
+        *(Spec("m", "lce", str(path), mode=mode) for mode in ("indirect", "indirect-xnnpack")),
     ]
 
 

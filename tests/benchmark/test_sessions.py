@@ -49,7 +49,7 @@ class Machine:
         self, engines: str, *, runs: int | None, seconds: float, warmup: int = 3
     ) -> list[Measured]:
         return measure_sessions(
-            [Spec("m", name, "sbn") for name in engines],
+            [Spec("m", name) for name in engines],
             threads=1,
             batch=2,
             runs=runs,

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from sbn_deploy.benchmark.sessions import Worker, worker
-from sbn_deploy.benchmark.worker import Job, Kind, Spec
+from sbn_deploy.benchmark.worker import Job, Spec
 from sbn_runtime import ModelError
 from sbn_runtime.errors import InputError, MissingDependencyError
 
@@ -25,8 +25,8 @@ def model(tmp_path: Path) -> Path:
     return Classifier.random().write(tmp_path / "model.onnx")
 
 
-def job(model: Path, kind: Kind = "sbn", *, batch: int = 2, warmup: int = 3) -> Job:
-    spec = Spec("model", "engine", kind, str(model))
+def job(model: Path, engine: str = "sbn", *, batch: int = 2, warmup: int = 3) -> Job:
+    spec = Spec("model", engine, str(model))
     cores = sorted(os.sched_getaffinity(0))[-1:]
     return Job(spec, 1, batch, warmup, warmup_s=1e9, busy_s=0, cores=cores)
 
@@ -38,9 +38,9 @@ def test_jobs_travel_as_text(tmp_path: Path) -> None:
     assert isinstance(again.spec, Spec)
 
 
-@pytest.mark.parametrize("kind", ["sbn", "onnxruntime"])
-def test_an_engine_takes_turns(model: Path, kind: Kind) -> None:
-    wanted = job(model, kind)
+@pytest.mark.parametrize("engine", ["sbn", "native", "onnxruntime"])
+def test_an_engine_takes_turns(model: Path, engine: str) -> None:
+    wanted = job(model, engine)
     with worker(wanted.spec) as process:
         process.wait_until_ready()
         started = process.start(wanted)
@@ -68,7 +68,7 @@ def test_a_process_that_dies_is_named(model: Path) -> None:
         process.wait_until_ready()
         process.start(wanted)
         process.process.kill()
-        with pytest.raises(ModelError, match=r"^engine ended while it ran model: status -9$"):
+        with pytest.raises(ModelError, match=r"^sbn ended while it ran model: status -9$"):
             process.turn(10_000_000)
 
 
@@ -124,7 +124,7 @@ def test_a_process_that_is_held_ends_with_the_one_that_started_it(model: Path) -
         "import os, signal, sys\n"
         "from sbn_deploy.benchmark.sessions import Worker, worker\n"
         "from sbn_deploy.benchmark.worker import Spec\n"
-        f"with worker(Spec('m', 'e', 'sbn', {str(model)!r})) as process:\n"
+        f"with worker(Spec('m', 'sbn', {str(model)!r})) as process:\n"
         "    process.wait_until_ready()\n"
         "    print(process.process.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

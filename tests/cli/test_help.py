@@ -73,7 +73,10 @@ def test_help_loads_no_heavy_package(verb: str) -> None:
         (["export", "c", "-o", "f", "--weights", "mean"], "invalid choice: 'mean'"),
         (["export", "c", "-o", "f", "--members", "0"], "--members: '0' must be a whole number"),
         (["validate", "m"], "arguments are required: --against"),
-        (["benchmark", "m", "--compare", "fp16"], "'fp16' is none of fp32, int8, lce, torch"),
+        (
+            ["benchmark", "m", "--compare", "fp16"],
+            "'fp16' is none of native, fp32, int8, lce, torch",
+        ),
         (
             ["benchmark", "m", "--threads", "1,0"],
             "--threads: '0' must be a whole number of at least 1",

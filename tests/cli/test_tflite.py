@@ -52,7 +52,7 @@ def test_export(tflite: Exported, trained: Trained) -> None:
     assert report["file_bytes"] == tflite.model.stat().st_size
     same = {"members", "samples", "weights", "layers", "float_layers"}
     assert {key: report[key] for key in same} == {key: trained.export.json[key] for key in same}
-    assert report["run_in"] == ("Larq Compute Engine" if is_installed() else "")
+    assert report["run_in"] == ("lce" if is_installed() else "")
     model = tflite.load()
     assert [model.tensors[index].name for index in model.outputs] == ["logits", "probabilities"]
     assert json.loads(model.metadata["sbn"])["arch"] == "digits-cnn"

@@ -23,8 +23,8 @@ from sbn_deploy.nn import noise as noises
 from sbn_deploy.oracle import validate_members
 from sbn_deploy.untrained import export_untrained
 from sbn_runtime import Session
+from sbn_runtime.engines.onnxruntime import session_options
 from sbn_runtime.errors import ConfigError, ModelError
-from sbn_runtime.session import session_options
 
 from .random_networks import NetworkSpec, Sign, build, networks
 

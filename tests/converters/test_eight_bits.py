@@ -94,7 +94,7 @@ def test_all_float_layers_are_whole_numbers(built: onnx_model.Built) -> None:
 def test_every_engine_agrees_with_torch(network: nn.Module, built: onnx_model.Built) -> None:
     inputs = np.random.default_rng(1).uniform(-1, 1, (5, 3, 16, 16)).astype(np.float32)
     results = validate_members(built.proto, [network], inputs, traced=built.traced)
-    assert len(results) == len(available_isas()) + 2
+    assert len(results) == len(available_isas()) + 3
     assert all(result.ok for result in results), results
     # The codes are compared like signs.
     assert all(result.compared_bits > 5 * 3 * 16 * 16 for result in results[:-1])
@@ -110,7 +110,7 @@ def test_a_wrong_weight_is_found(network: nn.Module, built: onnx_model.Built, la
     array.flat[0] ^= 64
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     inputs = np.random.default_rng(1).uniform(-1, 1, (5, 3, 16, 16)).astype(np.float32)
-    (result,) = validate_members(proto, [network], inputs, traced=built.traced, every_engine=False)
+    (result,) = validate_members(proto, [network], inputs, traced=built.traced, engine="sbn")
     assert not result.ok
 
 
@@ -125,7 +125,7 @@ def test_a_wrong_range_is_found(network: nn.Module, built: onnx_model.Built) -> 
     at = list(proto.graph.node).index(quantize)
     proto.graph.node.insert(at, onnx.helper.make_node("Add", [other, "offset"], ["moved"]))
     inputs = np.random.default_rng(1).uniform(-1, 1, (5, 3, 16, 16)).astype(np.float32)
-    (result,) = validate_members(proto, [network], inputs, traced=built.traced, every_engine=False)
+    (result,) = validate_members(proto, [network], inputs, traced=built.traced, engine="sbn")
     assert (result.ok, result.first_layer) == (False, "short.codes")
 
 
@@ -220,9 +220,7 @@ def test_a_sequence_of_rows(tmp_path: Path) -> None:
         patch.setattr(eight_bits, "MOST_LOST", 1.0)
         built = onnx_model.build([network], torch.randn(2, 4, 6), int8=f"npz:{path}")
     assert {layer.name for layer in built.lowered.layers if layer.kind == "int8"} >= {"first"}
-    (result,) = validate_members(
-        built.proto, [network], x[:3], traced=built.traced, every_engine=False
-    )
+    (result,) = validate_members(built.proto, [network], x[:3], traced=built.traced, engine="sbn")
     assert result.ok
 
 
@@ -251,4 +249,4 @@ def test_a_file_without_codes_is_refused(network: nn.Module, built: onnx_model.B
     quantize.op_type = "DynamicQuantizeLinear"
     inputs = np.zeros((2, 3, 16, 16), np.float32)
     with pytest.raises(ModelError, match="the values of short are not those of the network"):
-        validate_members(proto, [network], inputs, traced=built.traced, every_engine=False)
+        validate_members(proto, [network], inputs, traced=built.traced, engine="sbn")

@@ -33,7 +33,7 @@ def test_binary_layers_are_packed_and_answer_as_torch(name: str) -> None:
     # Other numbers and another batch than those of the export.
     x = network.tiny.example(3, seed=2)
     (result,) = validate_members(
-        built.proto, [module], x.numpy(), every_engine=False, traced=built.traced
+        built.proto, [module], x.numpy(), engine="sbn", traced=built.traced
     )
     assert result.ok, result
     assert result.compared_bits >= len(packed)

@@ -26,6 +26,7 @@ def test_every_engine_agrees_with_torch(spec: NetworkSpec) -> None:
     results = validate_members(made.proto, [network], x.numpy(), traced=made.traced)
     engines = {result.engine for result in results}
     assert {f"sbn {isa}" for isa in available_isas()} < engines
-    assert len(engines) == len(available_isas()) + 2
+    # Not every network has only operators that our own runtime has.
+    assert len(engines - {"native"}) == len(available_isas()) + 2
     assert all(result.compared_bits for result in results)
     assert [result for result in results if not result.ok or result.tied_inputs] == []

@@ -13,7 +13,7 @@ from sbn_deploy.data.digests import TRAINING_IMAGES
 from sbn_deploy.export import export_checkpoint
 from sbn_deploy.materialize import Form
 from sbn_runtime import calibration
-from sbn_runtime.executor import METADATA_KEY
+from sbn_runtime.modelfile import METADATA_KEY
 
 from .pages import ROOT
 

@@ -14,7 +14,8 @@ from torch import nn
 from sbn_deploy.benchmark.torch_network import torch_engine
 from sbn_deploy.engines.engine import example
 from sbn_deploy.engines.lce import LceEngine, translated
-from sbn_deploy.engines.onnx import kernel_engine, sbn_engine, stock_engine
+from sbn_deploy.engines.onnx import kernel_engine, native_engine, stock_engine
+from sbn_deploy.engines.session import session_engine
 from sbn_deploy.engines.torch import TorchEngine
 from sbn_deploy.lce.interpreter import is_installed
 from sbn_deploy.untrained import export_untrained
@@ -46,8 +47,11 @@ def test_each_kernel_set_can_be_chosen(kernels: str, tmp_path: Path) -> None:
 
 def test_ours_kernels_alone_and_stock_agree(tmp_path: Path) -> None:
     path = Classifier.random().write(tmp_path / "model.onnx")
-    ours = sbn_engine(path, threads=1)
-    engines = [ours, kernel_engine(path.read_bytes(), threads=1, spin=False), stock_engine(path)]
+    ours = session_engine(path, threads=1)
+    engines = [
+        *(ours, kernel_engine(path.read_bytes(), threads=1, spin=False), stock_engine(path)),
+        *(session_engine(path, threads=1, engine="native"), native_engine(path.read_bytes())),
+    ]
     expected = ours.run({"input": IMAGES})
     for engine in engines:
         assert list(engine.inputs) == list(ours.inputs)
@@ -62,8 +66,9 @@ def test_an_unusable_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(ModelError, match=f"{path}: cannot be loaded"):
         stock_engine(path)
-    with pytest.raises(ModelError, match="the model: cannot be loaded"):
-        kernel_engine(b"nothing")
+    for engine in (kernel_engine, native_engine):
+        with pytest.raises(ModelError, match="the model: cannot be loaded"):
+            engine(b"nothing")
 
 
 def test_examples_are_what_models_take(pixels_model: Path) -> None:
@@ -83,7 +88,7 @@ def test_examples_are_what_models_take(pixels_model: Path) -> None:
     assert not feed["index"].any()
     again = example(inputs, 3)
     assert all((again[name] == x).all() for name, x in feed.items())
-    engine = sbn_engine(pixels_model, threads=1)
+    engine = session_engine(pixels_model, threads=1)
     assert len(engine.run(example(engine.inputs, 2))["probabilities"]) == 2
 
 
@@ -129,7 +134,7 @@ def test_lce_is_optional(tmp_path: Path) -> None:
 def test_lce_runs_our_translation(pixels_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(translated(pixels_model))
-    expected = sbn_engine(pixels_model, threads=1)
+    expected = session_engine(pixels_model, threads=1)
     for xnnpack in (False, True):
         engine = LceEngine(path, threads=1, xnnpack=xnnpack)
         feed = example(engine.inputs, 1)

@@ -24,6 +24,7 @@ from ..runtime.one_node import Array, session
 from ..sampled import few
 from .library import Model, NativeError, kernel_set, library
 from .networks import FORMS, NOISE, SMALLER
+from .sessions import compare_sessions
 
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.onnx"))
 CASES = [(arch, form) for form in FORMS for arch in models.names()]
@@ -123,6 +124,7 @@ def test_networks_of_the_registry(arch: str, form: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     export_untrained(arch, path, FORMS[form], **SMALLER.get(arch, {}))
     compare_file(path)
+    compare_sessions(path)
 
 
 @pytest.mark.parametrize("name", few(["cifar-s", "cifar-vgg-s", "spoken-digits"], 1))
@@ -130,6 +132,7 @@ def test_trained_networks(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     export_checkpoint(ROOT / f"models/{name}/checkpoint.safetensors", path, NOISE)
     compare_file(path, available_isas())
+    compare_sessions(path)
 
 
 def test_what_a_file_says_of_itself(digits: Path) -> None:

@@ -17,8 +17,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 import sbn_runtime
+from sbn_runtime.engines.onnxruntime import session_options
 from sbn_runtime.native import forced_isa
-from sbn_runtime.session import session_options
 
 
 def answers(model: Path) -> dict[str, NDArray[Any]]:

@@ -25,6 +25,7 @@ WEB = ("sbn_deploy/libraries/web/", "runtime/web/")
 # What the wheel holds that is compiled.
 COMPILED = {
     "sbn_runtime/libsbn.so",
+    "sbn_runtime/libsbn_native.so",
     "sbn_runtime/libsbn.sha256",
     "sbn_deploy/libraries/aarch64/libsbn.so",
     "sbn_deploy/libraries/aarch64/sbn_layers",

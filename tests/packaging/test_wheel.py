@@ -6,16 +6,29 @@ import json
 import shutil
 import subprocess
 import sys
+import venv
 import warnings
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from sbn_runtime import Session
+
+from ..small_models import random_images, write_pixel_classifier
 from .conftest import Environment
-from .wheels import CROSS_COMPILER, ROOT, can_build_for_browsers, check
+from .wheels import (
+    CONSTRAINTS,
+    CROSS_COMPILER,
+    ROOT,
+    can_build_for_browsers,
+    check,
+    pip,
+    system_libraries,
+)
 
 WORKSTATION_ONLY = (
     "jinja2",
@@ -35,6 +48,7 @@ PACKAGES = {
     "sbn_converters": ROOT / "converters" / "sbn_converters",
     "sbn_runtime": ROOT / "runtime" / "sbn_runtime",
 }
+LIBRARIES = {"sbn_runtime/libsbn.so", "sbn_runtime/libsbn_native.so"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +65,7 @@ def test_one_wheel_per_platform_serves_every_python(wheel: Path, project: dict[s
 
 
 def test_wheel_keeps_its_platform_tag(wheel: Path) -> None:
-    assert "requires no external shared libraries" in check(wheel)
+    assert system_libraries(wheel) == {"libc.so.6"}
 
 
 def test_wheel_that_needs_a_newer_system_is_found(wheel: Path, tmp_path: Path) -> None:
@@ -68,7 +82,7 @@ def test_wheel_that_needs_a_newer_system_is_found(wheel: Path, tmp_path: Path) -
         check(broken)
 
 
-def test_wheel_holds_every_file_and_the_library(names: set[str]) -> None:
+def test_wheel_holds_every_file_and_the_libraries(names: set[str]) -> None:
     """Modules, templates, and the script that runs on a device."""
     files = {
         f"{package}/{path.relative_to(folder).as_posix()}"
@@ -77,17 +91,17 @@ def test_wheel_holds_every_file_and_the_library(names: set[str]) -> None:
         if path.is_file() and path.suffix not in (".pyc", ".so")
     }
     assert {"sbn_deploy/remote/agent.sh", "sbn_deploy/py.typed"} < files
-    missing = (files | {"sbn_runtime/libsbn.so"}) - names
+    missing = (files | LIBRARIES) - names
     assert not missing
 
 
 def test_wheel_holds_nothing_else(names: set[str], project: dict[str, Any]) -> None:
     known = (*PACKAGES, f"sbn_deploy-{project['version']}.dist-info")
     assert {name.split("/")[0] for name in names} == set(known)
-    libraries = {name for name in names if name.endswith((".so", ".a", ".wasm"))}
+    compiled = {name for name in names if name.endswith((".so", ".a", ".wasm"))}
     for_arm = {"sbn_deploy/libraries/aarch64/libsbn.so"} if shutil.which(CROSS_COMPILER) else set()
     for_web = {"sbn_deploy/libraries/web/sbn.wasm"} if can_build_for_browsers() else set()
-    assert libraries == {"sbn_runtime/libsbn.so"} | for_arm | for_web
+    assert compiled == LIBRARIES | for_arm | for_web
     ours = {name for name in names if "/bundle/templates/" not in name}
     assert not [name for name in ours if name.endswith((".pyc", ".cc", ".h", ".cmake"))]
 
@@ -146,6 +160,30 @@ def test_command_works_on_a_device(device: Environment) -> None:
     assert "doctor" in device.run("sbn", "--help")
     assert device.run("sbn", "doctor")
     assert isinstance(json.loads(device.run("sbn", "doctor", "--json")), dict)
+
+
+def test_numpy_is_enough(wheel: Path, tmp_path: Path) -> None:
+    """The wheel without what it requires: files run in engine native."""
+    python = tmp_path / "venv/bin/python"
+    venv.create(tmp_path / "venv", symlinks=True)
+    pip(f"--python={python}", "install", CONSTRAINTS, "numpy")
+    pip(f"--python={python}", "install", "--no-deps", str(wheel))
+    model = write_pixel_classifier(tmp_path / "model.onnx")
+    np.save(tmp_path / "images.npy", random_images(5))
+    code = (
+        "import sys, numpy as np; from sbn_runtime import Session; s = Session(sys.argv[1]); "
+        "print(s.engine, *s.predict(np.load(sys.argv[2])))"
+    )
+    command = [python, "-c", code, model, tmp_path / "images.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    wanted = Session(model, engine="sbn").predict(random_images(5))
+    assert done.stdout.split() == ["native", *map(str, wanted)], done.stderr
+    doctor = [python.with_name("sbn"), "doctor", "--json"]
+    done = subprocess.run(doctor, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    engines = json.loads(done.stdout)["engines"]
+    assert engines.pop("native") is None
+    assert all("pip install onnxruntime" in problem for problem in engines.values())
 
 
 @pytest.mark.parametrize("verb", ["train", "export", "validate", "demo"])

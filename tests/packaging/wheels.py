@@ -130,6 +130,11 @@ def check(wheel: Path) -> str:
     return said
 
 
+def system_libraries(wheel: Path) -> set[str]:
+    """The libraries of the system that a wheel needs. Raises what `check` raises."""
+    return set(re.findall(r"(\S+) with versions", check(wheel)))
+
+
 if __name__ == "__main__":
     for architecture in sys.argv[2:] or ARCHITECTURES:
         made = build(architecture, Path(sys.argv[1]), arm_library=can_cross_compile(architecture))

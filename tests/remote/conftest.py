@@ -158,7 +158,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for source in (ROOT / package).rglob("*"):
                 if source.suffix in (".py", ".sh", ".typed"):
                     archive.write(source, source.relative_to(parent))
-        archive.write(library_path(), "sbn_runtime/libsbn.so")
+        for name in ("libsbn.so", "libsbn_native.so"):
+            archive.write(library_path().with_name(name), f"sbn_runtime/{name}")
         if sources := wheels.built_from():
             archive.write(sources, "sbn_runtime/libsbn.sha256")
         for name, text in files.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from sbn_runtime import InputError, Interval, ModelError, PredictionSet, Session
 from sbn_runtime.calibrated import Answered
 from sbn_runtime.conformal import scores, uniform
-from sbn_runtime.executor import session_options
+from sbn_runtime.engines import ENGINES
 from sbn_runtime.members import Members
 from sbn_runtime.uncertainty import softmax
 from sbn_runtime.within import Pace
@@ -209,7 +210,7 @@ def test_members_that_are_not_kept_apart(noisy: Path, ensemble: Path, tmp_path: 
     model.graph.node.insert(0, node)
     path.write_bytes(model.SerializeToString())
     with pytest.raises(InputError, match="does not keep its members apart"):
-        Members(path, "member_logits", session_options(1))
+        Members(path, "member_logits", partial(ENGINES["sbn"].load, threads=1, spin=False))
     model = onnx.load(ensemble)
     joined = next(node for node in model.graph.node if node.output[0] == "member_logits")
     joined.input[0] = "member_logits_0"

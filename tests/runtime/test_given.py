@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbn_runtime import InputError, ModelError, Preprocess, Session, session
+from sbn_runtime import InputError, ModelError, Preprocess, Session
 from sbn_runtime.decode import decode
+from sbn_runtime.engines.onnxruntime import session_options
 
 from ..small_models import Classifier, random_images, write_pixel_classifier
 
@@ -71,7 +72,7 @@ def test_a_session_is_pickled_by_its_path(
 def test_threads_need_not_spin(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "session.intra_op.allow_spinning"
     for spin, wanted in ((False, "0"), (True, None)):
-        options = session.session_options(2, spin=spin)
+        options = session_options(2, spin=spin)
         try:
             found = options.get_session_config_entry(key)
         except RuntimeError:  # it was not set

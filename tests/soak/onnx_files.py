@@ -19,7 +19,7 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TypeProto, 
 from sbn_converters.onnx.functions import function_protos, reachable
 from sbn_converters.ops import DOMAIN
 from sbn_runtime import InputError, ModelError, Session, sampling
-from sbn_runtime.session import session_options
+from sbn_runtime.engines.onnxruntime import session_options
 
 from ..nasty import NASTY
 

@@ -126,7 +126,7 @@ def try_network(name: str, timed: bool) -> Row:
 
 def _agreement(built: Built, module: torch.nn.Module, x: torch.Tensor) -> str:
     (result,) = validate_members(
-        built.proto, [module], x.numpy(), every_engine=False, traced=built.traced
+        built.proto, [module], x.numpy(), engine="sbn", traced=built.traced
     )
     if not result.ok:
         return f"no: {result.differing_bits} bits from {result.first_layer} on"

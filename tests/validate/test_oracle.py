@@ -119,7 +119,7 @@ def _onnx_result(
         (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
         changed = fault.plant(onnx.numpy_helper.to_array(tensor))
         tensor.CopyFrom(onnx.numpy_helper.from_array(changed, name))
-    (result,) = validate_members(model, [network], _inputs(), every_engine=False)
+    (result,) = validate_members(model, [network], _inputs(), engine="sbn")
     return result
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from sbn_deploy.engines.table import shown_as
 from sbn_deploy.records.benchmark import Timing
 
 from ..content import Choice, Comparison, Point
 from ..figures import milliseconds, milliseconds_interval, percent, percent_interval, short
-from ..names import engine_name
 from . import WIDE
 from .labels import Box, around, place
 from .looks import Looks
@@ -81,7 +81,7 @@ def accuracy_latency(
 def describe(comparison: Comparison) -> str:
     """The chart in words, for screen readers."""
     on_front = [
-        f"{p.model} in {engine_name(p.timing.engine)}: {milliseconds(p.timing.p50_ms)},"
+        f"{p.model} in {shown_as(p.timing.engine)}: {milliseconds(p.timing.p50_ms)},"
         f" {percent(p.accuracy.value)}"
         for p in comparison.points
         if p.on_front and p.accuracy
@@ -158,7 +158,7 @@ def _tip(i: int, point: Point) -> str:
     threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
     lines = [
         f"{i + 1}  {point.model}",
-        f"{engine_name(timing.engine)}, {threads}, {point.form}",
+        f"{shown_as(timing.engine)}, {threads}, {point.form}",
         _time(timing),
     ]
     if (accuracy := point.accuracy) is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from sbn_deploy.engines.table import same_network, shown_as
+
 from ..content import Report
-from ..names import SAME_NETWORK, engine_name
 from .markers import SHAPES
 
 
@@ -34,7 +35,7 @@ class Looks:
             if len(set(self._names.values())) <= len(SHAPES):
                 break
         else:
-            self._names = {(model, engine): engine_name(engine) for model, _, engine in entries}
+            self._names = {(model, engine): shown_as(engine) for model, _, engine in entries}
         self._series = {name: i for i, name in enumerate(dict.fromkeys(self._names.values()))}
 
     @classmethod
@@ -61,8 +62,8 @@ class Looks:
 
 
 def _name(group: str, engine: str) -> str:
-    name = engine_name(engine)
-    return f"{group}, {name}" if engine in SAME_NETWORK else name
+    name = shown_as(engine)
+    return f"{group}, {name}" if same_network(engine) else name
 
 
 def _family(form: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from sbn_deploy.engines.table import shown_as
+
 from ..content import RatioRow
 from ..figures import interval, short, times, way
-from ..names import engine_name
 from . import WIDE
 from .looks import Looks
 from .markers import marker
@@ -61,7 +62,7 @@ def ratio_chart(name: str, rows: Sequence[RatioRow], looks: Looks, width: int) -
 
 def ratio_name(row: RatioRow, rows: Sequence[RatioRow]) -> str:
     """Engine or model of a row, with what distinguishes it from the other rows."""
-    engine = engine_name(row.engine)
+    engine = shown_as(row.engine)
     parts = [engine if row.model == row.base else f"{row.model}, {engine}"]
     if len({other.base for other in rows}) > 1:
         parts.append(f"vs {row.base}")

@@ -64,7 +64,7 @@ def test_idioms_are_packed_or_say_why(exported: Exported) -> None:
 def test_signs_and_answers_are_those_of_torch(exported: Exported) -> None:
     model = onnx.load(exported.report.path)
     inputs = _inputs(5, 2).numpy()
-    (result,) = validate_members(model, [exported.network], inputs, every_engine=False)
+    (result,) = validate_members(model, [exported.network], inputs, engine="sbn")
     assert (result.first_layer, result.differing_bits) == ("", 0)
     assert result.compared_bits > 0
     assert result.ok

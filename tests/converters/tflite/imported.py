@@ -17,8 +17,8 @@ from sbn_converters.tflite.schema import OPERATORS, Kind, Padding
 from sbn_converters.tflite.to_onnx import to_onnx
 from sbn_converters.tflite.write import write as write_tflite
 from sbn_deploy.lce.interpreter import interpreter, is_installed
+from sbn_runtime.engines.onnxruntime import session_options
 from sbn_runtime.errors import UnsupportedLayerError
-from sbn_runtime.session import session_options
 
 from . import reference
 

@@ -23,8 +23,8 @@ from sbn_deploy.lce.process import run_lce
 from sbn_deploy.materialize import Form
 from sbn_deploy.nn import EightBitConv2d
 from sbn_deploy.untrained import export_untrained
+from sbn_runtime.engines.onnxruntime import session_options
 from sbn_runtime.errors import UnsupportedLayerError
-from sbn_runtime.session import session_options
 from tests.benchmark.test_untrained import SMALL
 from tests.converters.random_networks import (
     BinaryConv,

@@ -16,7 +16,7 @@ from sbn_converters.onnx import lower, write
 from sbn_converters.tflite.model import Model, Operator
 from sbn_converters.tflite.schema import Activation, Padding
 from sbn_converters.tflite.to_onnx import to_onnx
-from sbn_runtime.session import session_options
+from sbn_runtime.engines.onnxruntime import session_options
 
 from .binary_parts import convolution, images, quantized, unpacked
 from .imported import check, fill_in, lce_outputs, refusal, window_size

@@ -1,0 +1,229 @@
+"""Models in libsbn_native, our own runtime; its functions are those of sbn.h."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..feeds import Feeds, TensorInfo
+from ..modelfile import METADATA_KEY, axis_names, constant_names
+from ..native import runtime, select_isa
+from ..shutdown import call
+from ..threads import check_threads
+from . import Failure
+
+# By ONNX's number of the type.
+_DTYPES = {
+    number: np.dtype(name)
+    for number, name in (
+        *((1, "float32"), (2, "uint8"), (3, "int8"), (5, "int16")),
+        *((6, "int32"), (7, "int64"), (9, "bool"), (13, "uint64")),
+    )
+}
+_OPEN = -1
+
+
+class _Tensor(ctypes.Structure):
+    """sbn_tensor"""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("shape", ctypes.c_int64 * 8),
+    )
+
+
+@dataclass(frozen=True)
+class _Port:
+    """An input or output; a size that is left open is `_OPEN`."""
+
+    index: int
+    name: str
+    dtype: np.dtype[Any]
+    sizes: tuple[int, ...]
+
+    def is_number(self) -> bool:
+        return self.dtype == np.int64 and not self.sizes
+
+    def takes(self, x: NDArray[Any]) -> bool:
+        sizes = zip(self.sizes, x.shape, strict=False)
+        return (
+            x.dtype == self.dtype
+            and x.ndim == len(self.sizes)
+            and all(wanted in (_OPEN, size) for wanted, size in sizes)
+        )
+
+
+class Native:
+    """A model in libsbn_native; see `Engine`.
+
+    A run borrows a context, which holds the memory of one, so that threads need not wait for each
+    other. There are as many contexts as threads have run the model at once.
+    """
+
+    def __init__(self, model: Path | bytes, *, threads: int | None = None) -> None:
+        _check_threads(threads)
+        select_isa()
+        try:
+            content = model if isinstance(model, bytes) else model.read_bytes()
+        except OSError as error:
+            raise Failure(error.strerror or str(error)) from error
+        self._library = _library()
+        self._model: int | None = call(self._library.sbn_model_load, content, len(content))
+        if not self._model:
+            raise Failure(f"{self._failure()} (engine native; engine sbn has every operator)")
+        self._contexts: list[int] = []
+        # Not at the end of a program, when other threads may still compute.
+        weakref.finalize(self, _release, self._library, self._model, self._contexts).atexit = False
+        try:
+            self._inputs = {port.name: port for port in self._ports("input")}
+            self._outputs = {port.name: port for port in self._ports("output")}
+            said = self._library.sbn_model_metadata(self._model, METADATA_KEY.encode())
+            self.metadata = None if said is None else bytes(said).decode()
+            axes, constants = axis_names(content), constant_names(content)
+        except (ValueError, LookupError) as error:
+            raise Failure(f"its inputs or outputs are damaged: {error}") from error
+        self.controls = frozenset(
+            name for name, port in self._inputs.items() if port.is_number() and name in constants
+        )
+        self.inputs = [
+            _described(port, axes)
+            for name, port in self._inputs.items()
+            if name not in self.controls
+        ]
+        self.outputs = [_described(port, axes) for port in self._outputs.values()]
+        # By which numbers were set: a context keeps them.
+        self._idle: dict[frozenset[str], list[int]] = {}
+
+    def run(self, names: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:
+        numbers = frozenset(name for name in feeds if self._inputs[name].is_number())
+        idle = self._idle.setdefault(numbers, [])
+        try:
+            context = idle.pop()
+        except IndexError:
+            context = self._new_context()
+        try:
+            # The arrays must live while the context runs: it reads them where they are.
+            arrays = self._checked(feeds)
+            for port, array in arrays:
+                if port.is_number():
+                    self._library.sbn_context_set_number(context, port.index, int(array))
+                else:
+                    self._library.sbn_context_set_input(context, port.index, array.ctypes.data)
+            if call(self._library.sbn_context_run, context, _batch(arrays)):
+                raise self._failure()
+            return [self._output(context, self._outputs[name]) for name in names]
+        finally:
+            idle.append(context)
+
+    def _new_context(self) -> int:
+        context = self._made(self._library.sbn_context_new(self._model))
+        self._contexts.append(context)
+        return context
+
+    def _checked(self, feeds: Feeds) -> list[tuple[_Port, NDArray[Any]]]:
+        """What is given, as the library reads it: it trusts sizes and types."""
+        found = []
+        for info in self.inputs:
+            if info.name not in feeds:
+                raise Failure(f"input {info.name!r} was not given")
+        for name, x in feeds.items():
+            port = self._inputs[name]
+            if not port.takes(x):
+                raise Failure(f"input {name!r} is not {port.dtype} of shape {list(port.sizes)}")
+            found.append((port, np.require(x, requirements=("C", "A"))))
+        return found
+
+    def _output(self, context: int, port: _Port) -> NDArray[Any]:
+        """A copy: the context's own changes with its next run."""
+        tensor = _Tensor()
+        data = self._made(
+            self._library.sbn_context_output(context, port.index, ctypes.byref(tensor))
+        )
+        found: NDArray[Any] = np.empty(tensor.shape[: tensor.rank], port.dtype)
+        ctypes.memmove(found.ctypes.data, data, found.nbytes)
+        return found
+
+    def _ports(self, kind: str) -> Iterable[_Port]:
+        count = getattr(self._library, f"sbn_model_{kind}s")(self._model)
+        for index in range(count):
+            tensor = _Tensor()
+            getattr(self._library, f"sbn_model_{kind}")(self._model, index, ctypes.byref(tensor))
+            sizes = tuple(tensor.shape[: tensor.rank])
+            yield _Port(index, tensor.name.decode(), _DTYPES[tensor.type], sizes)
+
+    def _made(self, pointer: int | None) -> int:
+        if not pointer:
+            raise self._failure()
+        return pointer
+
+    def _failure(self) -> Failure:
+        return Failure(bytes(self._library.sbn_last_error()).decode(errors="replace"))
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and check_threads(threads) > 1:
+        raise InputError(
+            f"threads must be 1 in engine native, which runs a call on one thread, not {threads};"
+            " engine sbn takes more"
+        )
+
+
+def _batch(arrays: Sequence[tuple[_Port, NDArray[Any]]]) -> int:
+    """How many images there are; 1 where no input leaves that open."""
+    sizes = {len(x) for port, x in arrays if port.sizes[:1] == (_OPEN,)} or {1}
+    if len(sizes) > 1:
+        raise Failure(f"inputs of different batches, {', '.join(map(str, sorted(sizes)))}")
+    return sizes.pop()
+
+
+def _described(port: _Port, axes: dict[str, list[str | None]]) -> TensorInfo:
+    names = axes.get(port.name, [])
+    names += [None] * (len(port.sizes) - len(names))
+    shape = (name if size == _OPEN else size for size, name in zip(port.sizes, names, strict=False))
+    return TensorInfo(port.name, port.dtype.name, tuple(shape))
+
+
+def _release(library: ctypes.CDLL, model: int, contexts: list[int]) -> None:
+    for context in contexts:
+        library.sbn_context_free(context)
+    library.sbn_model_free(model)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """The library with the types of its functions."""
+    library = runtime()
+    pointer, text, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
+    failed, number = ctypes.c_int, ctypes.c_int64
+    tensor = ctypes.POINTER(_Tensor)
+    types: dict[str, tuple[Any, ...]] = {
+        "sbn_last_error": (text,),
+        "sbn_model_load": (pointer, text, size),
+        "sbn_model_free": (None, pointer),
+        "sbn_model_inputs": (size, pointer),
+        "sbn_model_outputs": (size, pointer),
+        "sbn_model_input": (failed, pointer, size, tensor),
+        "sbn_model_output": (failed, pointer, size, tensor),
+        "sbn_model_metadata": (text, pointer, text),
+        "sbn_context_new": (pointer, pointer),
+        "sbn_context_free": (None, pointer),
+        "sbn_context_set_input": (failed, pointer, size, pointer),
+        "sbn_context_set_number": (failed, pointer, size, number),
+        "sbn_context_run": (failed, pointer, number),
+        "sbn_context_output": (pointer, pointer, size, tensor),
+    }
+    for name, (result, *arguments) in types.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
