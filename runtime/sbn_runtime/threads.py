@@ -32,6 +32,12 @@ def default_threads() -> int:
     return usable_cores(os.sched_getaffinity(0), os.cpu_count() or 1, quota())
 
 
+def core_count() -> int:
+    """The cores of this machine; two threads of one count once."""
+    cpus = range(os.cpu_count() or 1)
+    return len({_core(cpu, Path("/sys/devices")) for cpu in cpus})
+
+
 def usable_cores(
     cpus: Iterable[int], count: int, quota: float | None, system: Path = Path("/sys/devices")
 ) -> int:

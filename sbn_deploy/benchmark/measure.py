@@ -36,8 +36,7 @@ def measure(
 
     Args:
         specs: the engines; the first is ours, which ratios are against. Those that take one
-            sample, or have one thread, are left out where there are more; of LCE's modes only the
-            faster is kept.
+            sample are left out where there are more; of LCE's modes only the faster is kept.
         models: what the specs name.
         settings: how; `max_seconds` is given.
         say: is called with what is about to be measured.
@@ -54,7 +53,7 @@ def measure(
     combinations = [(threads, batch) for threads in settings.threads for batch in settings.batch]
     end = perf_counter() + settings.max_seconds
     for index, (threads, batch) in enumerate(combinations):
-        present = [spec for spec in specs if takes(spec.engine, threads, batch)]
+        present = [spec for spec in specs if takes(spec.engine, batch)]
         say(_announcement(present, threads, batch))
         # A fair share of the remaining time.
         seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)

@@ -39,7 +39,7 @@ class NativeEngine:
     def __init__(self, name: str, model: bytes | Path) -> None:
         self.name = name
         try:
-            self._loaded = Native(model)
+            self._loaded = Native(model, threads=1)
         except Failure as error:
             raise ModelError(f"{_what(model)}: cannot be loaded: {error}") from error
         self.inputs: Sequence[TensorInfo] = self._loaded.inputs

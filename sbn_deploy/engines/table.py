@@ -26,7 +26,7 @@ class Row:
         same_network: whether it computes the very network of the file, whose accuracy is then its
             own too. The others run a network of the same architecture with real weights.
         compare: what `sbn benchmark --compare` calls it; "" where it cannot.
-        one_image, one_thread: whether a call is limited to that.
+        one_image: whether a call is limited to that.
         devices: whether it runs on a device of `--remote`.
     """
 
@@ -35,7 +35,6 @@ class Row:
     same_network: bool = True
     compare: str = ""
     one_image: bool = False
-    one_thread: bool = False
     devices: bool = True
 
 
@@ -43,7 +42,7 @@ ENGINES = {
     row.name: row
     for row in (
         Row(SBN, SBN),
-        Row(NATIVE, NATIVE, compare=NATIVE, one_thread=True),
+        Row(NATIVE, NATIVE, compare=NATIVE),
         Row(ONNXRUNTIME, ONNXRUNTIME),
         Row(FP32, "fp32 in onnxruntime", same_network=False, compare="fp32"),
         Row(INT8, "int8 in onnxruntime", same_network=False, compare="int8"),
@@ -55,10 +54,9 @@ COMPARED = {row.compare: row for row in ENGINES.values() if row.compare}
 """By the names of `--compare`."""
 
 
-def takes(name: str, threads: int, batch: int) -> bool:
-    """Whether an engine can run a call of so many threads and images."""
-    row = ENGINES[name]
-    return (threads == 1 or not row.one_thread) and (batch == 1 or not row.one_image)
+def takes(name: str, batch: int) -> bool:
+    """Whether an engine can run a call of so many images."""
+    return batch == 1 or not ENGINES[name].one_image
 
 
 def shown_as(name: str) -> str:

@@ -86,15 +86,9 @@ def test_predict(model: Path, images: Path) -> None:
             )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--engine", "nativ"], "invalid choice: 'nativ' (choose from"),
-        (["--engine", "native", "--threads", "2"], "threads must be 1 in engine native"),
-    ],
-)
-def test_what_is_refused(model: Path, images: Path, arguments: list[str], message: str) -> None:
-    assert message in sbn("predict", model, images, *arguments).refused()
+def test_what_is_refused(model: Path, images: Path) -> None:
+    refused = sbn("predict", model, images, "--engine", "nativ").refused()
+    assert "invalid choice: 'nativ' (choose from" in refused
 
 
 def test_evaluate_and_what_the_record_says(digits: Path, tmp_path: Path) -> None:
@@ -131,6 +125,7 @@ def test_benchmark(model: Path) -> None:
         ("sbn", 1),
         ("native", 1),
         ("sbn", 2),
+        ("native", 2),
     ]
     by_engine = {result["engine"]: result for result in results[:2]}
     assert by_engine["native"]["file_bytes"] == by_engine["sbn"]["file_bytes"]
@@ -144,11 +139,6 @@ def test_reports_show_it(tmp_path: Path) -> None:
     save(tmp_path / "speed.json", builder.benchmark(cases))
     assert sbn("report", tmp_path / "speed.json", "-o", tmp_path / "report.html").status == 0
     assert ">native</td>" in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def test_benchmark_of_more_threads_only(model: Path) -> None:
-    refused = sbn("benchmark", model, "--compare", "native", "--threads", "2")
-    assert refused.refused_after_progress().startswith("native runs on one thread: compare with it")
 
 
 def test_export_says_what_is_lacking(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from sbn_deploy.materialize import Form
 from sbn_runtime import InputError, MissingDependencyError, ModelError, Session, available_isas
 from sbn_runtime.engines import ENGINES, Failure, find
 from sbn_runtime.native import forced_isa
+from sbn_runtime.threads import core_count
 
 from .. import task_models
 from ..built import ROOT
@@ -184,12 +186,23 @@ def test_an_engine_that_there_is_not(model: Path) -> None:
         Session(model, engine="tvm")
 
 
-def test_more_threads_than_one(model: Path) -> None:
-    assert Session(model, engine="native", threads=1).predict(np.ones((1, 1, 4, 4), np.float32))
-    with pytest.raises(InputError, match=r"threads must be 1 in engine native.*, not 2; engine sb"):
-        Session(model, engine="native", threads=2)
+def test_no_answer_depends_on_the_threads(digits: Path) -> None:
+    path = digits / "noise.onnx"
+    x = np.random.default_rng(0).integers(0, 17, (40, 8, 8, 1), np.uint8)
+    one, *others = (
+        {
+            name: array.tobytes()
+            for name, array in session.run(session.preprocess(x), seed=3).items()
+        }
+        for session in (Session(path, engine="native", threads=n) for n in (1, 2, 5, None))
+    )
+    assert all(other == one for other in others)
+
+
+def test_how_many_threads(model: Path) -> None:
     with pytest.raises(InputError, match="threads must be 1 to"):
         Session(model, engine="native", threads=0)
+    assert 1 <= core_count() <= (os.cpu_count() or 1)
 
 
 def changed(path: Path, to: Path, *nodes: onnx.NodeProto) -> Path:

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..feeds import Feeds, TensorInfo
 from ..modelfile import METADATA_KEY, axis_names, constant_names
 from ..native import runtime, select_isa
 from ..shutdown import call
-from ..threads import check_threads
+from ..threads import check_threads, core_count, default_threads
 from . import Failure
 
 # By ONNX's number of the type.
@@ -68,11 +67,11 @@ class Native:
     """A model in libsbn_native; see `Engine`.
 
     A run borrows a context, which holds the memory of one, so that threads need not wait for each
-    other. There are as many contexts as threads have run the model at once.
+    other. There are as many contexts as threads have run the model at once, each with `threads`.
     """
 
     def __init__(self, model: Path | bytes, *, threads: int | None = None) -> None:
-        _check_threads(threads)
+        self._threads = _count(threads)
         select_isa()
         try:
             content = model if isinstance(model, bytes) else model.read_bytes()
@@ -129,6 +128,8 @@ class Native:
     def _new_context(self) -> int:
         context = self._made(self._library.sbn_context_new(self._model))
         self._contexts.append(context)
+        if self._library.sbn_context_set_threads(context, self._threads):
+            raise self._failure()
         return context
 
     def _checked(self, feeds: Feeds) -> list[tuple[_Port, NDArray[Any]]]:
@@ -171,12 +172,11 @@ class Native:
         return Failure(bytes(self._library.sbn_last_error()).decode(errors="replace"))
 
 
-def _check_threads(threads: int | None) -> None:
-    if threads is not None and check_threads(threads) > 1:
-        raise InputError(
-            f"threads must be 1 in engine native, which runs a call on one thread, not {threads};"
-            " engine sbn takes more"
-        )
+def _count(threads: int | None) -> int:
+    """How many threads share a call. Raises InputError as `check_threads` does."""
+    if threads is None:
+        return default_threads() or core_count()
+    return check_threads(threads)
 
 
 def _batch(arrays: Sequence[tuple[_Port, NDArray[Any]]]) -> int:
@@ -218,6 +218,7 @@ def _library() -> ctypes.CDLL:
         "sbn_model_metadata": (text, pointer, text),
         "sbn_context_new": (pointer, pointer),
         "sbn_context_free": (None, pointer),
+        "sbn_context_set_threads": (failed, pointer, failed),
         "sbn_context_set_input": (failed, pointer, size, pointer),
         "sbn_context_set_number": (failed, pointer, size, number),
         "sbn_context_run": (failed, pointer, number),
