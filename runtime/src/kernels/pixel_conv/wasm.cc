@@ -16,8 +16,9 @@ constexpr int64_t kPixels = 4;
 constexpr int kRegisters = 2;
 
 struct Widened {
-  static constexpr int64_t kElements = 2;
+  static constexpr int64_t kElements = 2, kLanes = 4;
   using Element = uint16_t;
+  using Weight = int16_t;
   static pixels::Runs runs(const PixelConvShape& s) { return pixels::row_runs<kElements>(s); }
 
   static uint16_t element(uint8_t pixel) { return pixel; }
@@ -121,7 +122,7 @@ void run(const PixelConvRun& run, Range pixels) {
   const PixelConvShape& s = *run.shape;
   const Epilogue epilogue = {run.output};
   const auto* weights = static_cast<const uint32_t*>(run.weights);
-  const int64_t steps = pixels::steps<Widened::kElements>(Widened::runs(s));
+  const int64_t steps = pixels::steps<Widened>(s);
   pixels::Rows<Widened> rows(run, pixels.begin);
   for (int64_t begin = pixels.begin; begin < pixels.end;) {
     Patches all;
@@ -144,8 +145,7 @@ void run(const PixelConvRun& run, Range pixels) {
 }
 
 constexpr PixelConvKernel kernel(void (*run_one)(const PixelConvRun&, Range)) {
-  return {pixels::weight_bytes<kLanes, Widened::kElements, Widened::runs>,
-          pixels::pack_weights<int16_t, kLanes, Widened::kElements, Widened::runs>, run_one};
+  return {pixels::weight_bytes<Widened>, pixels::pack_weights<Widened>, run_one};
 }
 
 }  // namespace
