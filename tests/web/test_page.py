@@ -25,11 +25,12 @@ from sbn_runtime import ModelError, Preprocess, Session
 from sbn_runtime.raster import Raster
 
 from ..built import ROOT
+from ..command import sbn
 from ..native.test_answers import FORMS
 from ..once import once
 from ..small_models import CLASSES, PREPROCESS, Classifier, write_pixel_classifier
 from .browser import Browser, browser, needs_chromium
-from .node import needs_wasm
+from .node import WASM, needs_wasm
 
 pytestmark = [needs_wasm, needs_chromium]
 PHONE, DESKTOP = 390, 1280
@@ -332,6 +333,13 @@ def test_models_that_no_page_shows(metadata: dict[str, Any], message: str, tmp_p
     with pytest.raises(ModelError, match=message):
         bundle_model(model, [TARGETS["web"]], tmp_path / "web.zip")
     assert not (tmp_path / "web.zip").exists()
+
+
+def test_the_command_writes_the_same(bundles: Path, tmp_path: Path) -> None:
+    written = tmp_path / "web.zip"
+    done = sbn("bundle", bundles / "noise.onnx", "--target", "web", "-o", written, "--json")
+    assert done.json["library_bytes"] == {"web": WASM.stat().st_size}
+    assert written.read_bytes() == (bundles / "noise.zip").read_bytes()
 
 
 def test_the_package_in_the_bundle(bundles: Path) -> None:
