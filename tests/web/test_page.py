@@ -235,6 +235,18 @@ def test_a_file_that_is_no_picture(tab: Browser, bundles: Path, tmp_path: Path) 
     assert shown(tab)["failure"].startswith("notes.txt: is no picture that this browser can read")
 
 
+def test_a_model_that_does_not_run(tab: Browser, bundles: Path, tmp_path: Path) -> None:
+    text = (bundles / "threshold/web/index.html").read_text(encoding="utf-8")
+    model = base64.b64encode((bundles / "threshold.onnx").read_bytes()).decode()
+    assert text.count(model) == 1
+    page = tmp_path / "page.html"
+    page.write_text(text.replace(model, "AAAA"), encoding="utf-8")
+    tab.open(page.as_uri(), width=PHONE)
+    tab.wait("document.getElementById('failure')?.textContent")
+    assert shown(tab)["failure"].startswith("The model does not run in this browser. ")
+    assert tab.evaluate("[...document.querySelectorAll('section')].every((e) => !e.offsetWidth)")
+
+
 def test_every_control_has_a_name_and_can_be_reached(tab: Browser, bundles: Path) -> None:
     show(tab, bundles, "noise", PHONE)
     draw(tab)
