@@ -25,11 +25,12 @@ from sbn_runtime import ModelError, Preprocess, Session
 from sbn_runtime.raster import Raster
 
 from ..built import ROOT
+from ..command import sbn
 from ..native.test_answers import FORMS
 from ..once import once
 from ..small_models import CLASSES, PREPROCESS, Classifier, write_pixel_classifier
 from .browser import Browser, browser, needs_chromium
-from .node import needs_wasm
+from .node import WASM, needs_wasm
 
 pytestmark = [needs_wasm, needs_chromium]
 PHONE, DESKTOP = 390, 1280
@@ -234,6 +235,18 @@ def test_a_file_that_is_no_picture(tab: Browser, bundles: Path, tmp_path: Path) 
     assert shown(tab)["failure"].startswith("notes.txt: is no picture that this browser can read")
 
 
+def test_a_model_that_does_not_run(tab: Browser, bundles: Path, tmp_path: Path) -> None:
+    text = (bundles / "threshold/web/index.html").read_text(encoding="utf-8")
+    model = base64.b64encode((bundles / "threshold.onnx").read_bytes()).decode()
+    assert text.count(model) == 1
+    page = tmp_path / "page.html"
+    page.write_text(text.replace(model, "AAAA"), encoding="utf-8")
+    tab.open(page.as_uri(), width=PHONE)
+    tab.wait("document.getElementById('failure')?.textContent")
+    assert shown(tab)["failure"].startswith("The model does not run in this browser. ")
+    assert tab.evaluate("[...document.querySelectorAll('section')].every((e) => !e.offsetWidth)")
+
+
 def test_every_control_has_a_name_and_can_be_reached(tab: Browser, bundles: Path) -> None:
     show(tab, bundles, "noise", PHONE)
     draw(tab)
@@ -332,6 +345,13 @@ def test_models_that_no_page_shows(metadata: dict[str, Any], message: str, tmp_p
     with pytest.raises(ModelError, match=message):
         bundle_model(model, [TARGETS["web"]], tmp_path / "web.zip")
     assert not (tmp_path / "web.zip").exists()
+
+
+def test_the_command_writes_the_same(bundles: Path, tmp_path: Path) -> None:
+    written = tmp_path / "web.zip"
+    done = sbn("bundle", bundles / "noise.onnx", "--target", "web", "-o", written, "--json")
+    assert done.json["library_bytes"] == {"web": WASM.stat().st_size}
+    assert written.read_bytes() == (bundles / "noise.zip").read_bytes()
 
 
 def test_the_package_in_the_bundle(bundles: Path) -> None:

@@ -308,4 +308,7 @@ class Page {
 
 Model.load(embedded("model"), { wasm: embedded("wasm") })
   .then((model) => new Page(model))
-  .catch(show);
+  .catch((error) => {
+    show(new Error(`The model does not run in this browser. ${error.message}`));
+    for (const section of document.querySelectorAll("section")) section.hidden = true;
+  });
