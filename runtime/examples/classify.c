@@ -203,7 +203,11 @@ static void time_runs(sbn_context* context, long runs) {
 static long number_in(const char* text, long most) {
   char* end;
   const long number = strtol(text, &end, 10);
-  if (end == text || *end || number < 1 || number > most) fail(text, "is no such number");
+  if (end == text || *end || number < 1 || number > most) {
+    char why[60];
+    snprintf(why, sizeof why, "is not a whole number from 1 to %ld", most);
+    fail(text, why);
+  }
   return number;
 }
 
