@@ -203,7 +203,11 @@ static void time_runs(sbn_context* context, long runs) {
 static long number_in(const char* text, long most) {
   char* end;
   const long number = strtol(text, &end, 10);
-  if (end == text || *end || number < 1 || number > most) fail(text, "is no such number");
+  if (end == text || *end || number < 1 || number > most) {
+    char why[60];
+    snprintf(why, sizeof why, "is not a whole number from 1 to %ld", most);
+    fail(text, why);
+  }
   return number;
 }
 
@@ -213,14 +217,13 @@ int main(int argc, char** argv) {
     return 2;
   }
   const long runs = argc > 3 ? number_in(argv[3], 1000000) : 0;
+  const int threads = argc > 4 ? (int)number_in(argv[4], 256) : 1;
   const struct picture picture = read_picture(argv[1]);
   sbn_model* model = sbn_model_open(argv[2]);
   if (!model) fail("sbn", sbn_last_error());
   sbn_context* context = sbn_context_new(model);
   if (!context) fail("sbn", sbn_last_error());
-  if (argc > 4 && sbn_context_set_threads(context, (int)number_in(argv[4], 256))) {
-    fail("sbn", sbn_last_error());
-  }
+  if (sbn_context_set_threads(context, threads)) fail("sbn", sbn_last_error());
 
   sbn_tensor input;
   if (sbn_model_input(model, 0, &input)) fail("sbn", sbn_last_error());

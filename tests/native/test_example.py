@@ -132,6 +132,8 @@ def test_what_is_wrong_is_said(program: Path, tmp_path: Path) -> None:
     assert refusal(b"P5 99999999999 4 255\n").startswith("its width or height is not in")
     refused = run(program, picture, picture)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    refused = run(program, picture, model, "5", "300")
+    assert refused.stderr == "classify: 300: is not a whole number from 1 to 256\n"
     assert run(program).returncode == 2
 
 

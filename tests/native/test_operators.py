@@ -112,6 +112,15 @@ def float16() -> onnx.ModelProto:
     return proto
 
 
+def beside_the_file() -> onnx.ModelProto:
+    proto = onnx.ModelProto.FromString(EXACT["Gemm"].SerializeToString())
+    weights = proto.graph.initializer[0]
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="weights.bin")
+    return proto
+
+
 def older_opset() -> onnx.ModelProto:
     proto = onnx.ModelProto.FromString(EXACT["Gemm"].SerializeToString())
     proto.opset_import[0].version = 13
@@ -138,6 +147,7 @@ REFUSED = {
         EXACT["Tile"], op_type="Softmax"
     ),
     "initializer 'w' has elements of type 10 of ONNX": float16(),
+    "initializer 'w' lies in another file, which is not supported": beside_the_file(),
     "version 13 of the operators of ONNX; version 20 is supported": older_opset(),
     "input 'x' leaves another size open than the first": open_width(),
     "Reshape node 'the_node': its input of shape [1, 3, 5, 7] has not the elements": one(
