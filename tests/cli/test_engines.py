@@ -209,6 +209,9 @@ def test_without_onnxruntime(model: Path, images: Path, tmp_path: Path) -> None:
     assert [result["engine"] for result in timed.json["results"]] == ["native"]
     refused = run("evaluate", write_float_classifier(tmp_path / "f.onnx"))
     assert "needs onnxruntime" in refused.refused_after_progress()
+    assert run("profile", model).refused() == (
+        "`sbn profile` needs onnxruntime, which is not installed: pip install onnxruntime"
+    )
 
 
 def test_the_table() -> None:
