@@ -60,6 +60,7 @@ SOURCES = {
     "pydantic": "'sbn-deploy[report]'",
     "PIL": "pillow",
     "onnx": "'sbn-deploy[onnx]'",
+    "onnxruntime": "onnxruntime",
     "onnx_ir": "'sbn-deploy[onnx]'",
     "onnxscript": "'sbn-deploy[onnx]'",
     "flatbuffers": "'sbn-deploy[onnx]'",

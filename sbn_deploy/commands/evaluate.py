@@ -122,7 +122,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG to write")
     add_engine_option(parser)
     parser.add_argument(
-        "--threads", type=at_least(1), metavar="T", help="threads (default: one for each core)"
+        "--threads",
+        type=at_least(1),
+        metavar="T",
+        help="threads (default: one for each core; engine native has one)",
     )
 
 

@@ -195,10 +195,13 @@ def test_without_onnxruntime(model: Path, images: Path, tmp_path: Path) -> None:
     engines = run("doctor", "--json").json["engines"]
     assert engines["native"] is None
     assert engines["sbn"].startswith("engine sbn needs onnxruntime, which is not installed")
-    timed = run("benchmark", model, "--runs", "5", "--max-seconds", "2", "--json")
+    timed = run("benchmark", model, "--runs", "1", "--max-seconds", "1", "--json")
     assert [result["engine"] for result in timed.json["results"]] == ["native"]
     refused = run("evaluate", write_float_classifier(tmp_path / "f.onnx"))
     assert "needs onnxruntime" in refused.refused_after_progress()
+    assert run("profile", model).refused() == (
+        "`sbn profile` needs onnxruntime, which is not installed: pip install onnxruntime"
+    )
 
 
 def test_the_table() -> None:

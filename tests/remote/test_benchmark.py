@@ -164,10 +164,10 @@ def test_labels_that_differ_are_counted(changed: Callable[..., Outcome], data: s
 def test_baselines_are_made_here_and_run_there(there: Device, wheel: Path, tmp_path: Path) -> None:
     model = tmp_path / "digits.onnx"
     assert sbn("export", "--untrained", "digits-cnn", "-o", model).status == 0
-    outcome = benchmark(there, model, wheel, "--compare", "fp32,int8", "--json")
+    outcome = benchmark(there, model, wheel, "--compare", "native,fp32,int8", "--json")
     assert outcome.status == 0, outcome
     timings = outcome.json["results"]
-    engines = ["sbn", "onnxruntime-fp32", "onnxruntime-int8"]
+    engines = ["sbn", "native", "onnxruntime-fp32", "onnxruntime-int8"]
     assert [timing["engine"] for timing in timings] == engines
     assert {timing["runs"] for timing in timings} == {2}
     assert all(timing["p50_ms"] > 0 for timing in timings)
@@ -314,7 +314,7 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
     [
         (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is not a device address; write ssh://"),
         (["--remote", "adb:", "--threads", "2"], "--threads does not go with --remote adb:"),
-        (["--remote", "ssh://host", "--compare", "lce"], "LCE runs on this machine only"),
+        (["--remote", "ssh://host", "--compare", "lce"], "lce runs on this machine only"),
         (["--wheel", "some.whl"], "--wheel needs --remote"),
         (["--remote-python", "python3.12"], "--remote-python needs --remote"),
         (["--images", "3"], "--images goes with --data"),

@@ -114,7 +114,7 @@ def find(name: str | None) -> Row:
     """
     if name is None:
         return ENGINES[SBN if _is_installed(SBN) else NATIVE]
-    if name not in ENGINES:
+    if not isinstance(name, str) or name not in ENGINES:
         raise InputError(f"engine {name!r}: no such engine; choose one of {', '.join(ENGINES)}")
     if not _is_installed(name):
         package = ENGINES[name].package
