@@ -6,7 +6,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Sequence
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
@@ -87,7 +86,7 @@ def difference(wheel: Path) -> str:
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{wheel}: is not a wheel, or is damaged; build it again") from error
     for package in PACKAGES:
-        root = Path(str(files(package)))
+        root = folder_of(package)
         for path in sorted(root.rglob("*.py")):
             name = str(PurePosixPath(package, *path.relative_to(root).parts))
             if there.get(name) != zlib.crc32(path.read_bytes()):
@@ -108,7 +107,15 @@ def built_from() -> Path | None:
 
 def source_tree() -> Path:
     """The folder of the package that this runs from."""
-    return Path(str(files("sbn_deploy"))).parent
+    return folder_of("sbn_deploy").parent
+
+
+def folder_of(package: str) -> Path:
+    """Where the modules of a package are; what a build made for it may be elsewhere."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def _check(path: Path) -> None:

@@ -6,7 +6,6 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def current(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("wheel") / "any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for package in wheels.PACKAGES:
-            root = Path(str(files(package)))
+            root = wheels.folder_of(package)
             for source in root.rglob("*.py"):
                 archive.write(source, Path(package) / source.relative_to(root))
         if sources := wheels.built_from():
