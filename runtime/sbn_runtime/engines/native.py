@@ -44,22 +44,19 @@ class _Tensor(ctypes.Structure):
 
 @dataclass(frozen=True)
 class _Port:
-    """An input or output; a size that is left open is `_OPEN`."""
+    """An input or output; its first size is `_OPEN` where it is left open. `number`: int64 []."""
 
     index: int
     name: str
     dtype: np.dtype[Any]
     sizes: tuple[int, ...]
-
-    def is_number(self) -> bool:
-        return self.dtype == np.int64 and not self.sizes
+    number: bool
 
     def takes(self, x: NDArray[Any]) -> bool:
-        sizes = zip(self.sizes, x.shape, strict=False)
         return (
             x.dtype == self.dtype
-            and x.ndim == len(self.sizes)
-            and all(wanted in (_OPEN, size) for wanted, size in sizes)
+            and x.shape[1:] == self.sizes[1:]
+            and (x.shape[:1] == self.sizes[:1] or (x.ndim > 0 and self.sizes[:1] == (_OPEN,)))
         )
 
 
@@ -93,7 +90,7 @@ class Native:
         except (ValueError, LookupError) as error:
             raise Failure(f"its inputs or outputs are damaged: {error}") from error
         self.controls = frozenset(
-            name for name, port in self._inputs.items() if port.is_number() and name in constants
+            name for name, port in self._inputs.items() if port.number and name in constants
         )
         self.inputs = [
             _described(port, axes)
@@ -101,12 +98,12 @@ class Native:
             if name not in self.controls
         ]
         self.outputs = [_described(port, axes) for port in self._outputs.values()]
+        self._numbers = frozenset(name for name, port in self._inputs.items() if port.number)
         # By which numbers were set: a context keeps them.
         self._idle: dict[frozenset[str], list[int]] = {}
 
     def run(self, names: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:
-        numbers = frozenset(name for name in feeds if self._inputs[name].is_number())
-        idle = self._idle.setdefault(numbers, [])
+        idle = self._idle.setdefault(self._numbers.intersection(feeds), [])
         try:
             context = idle.pop()
         except IndexError:
@@ -115,10 +112,10 @@ class Native:
             # The arrays must live while the context runs: it reads them where they are.
             arrays = self._checked(feeds)
             for port, array in arrays:
-                if port.is_number():
+                if port.number:
                     self._library.sbn_context_set_number(context, port.index, int(array))
                 else:
-                    self._library.sbn_context_set_input(context, port.index, array.ctypes.data)
+                    self._library.sbn_context_set_input(context, port.index, _address(array))
             if call(self._library.sbn_context_run, context, _batch(arrays)):
                 raise self._failure()
             return [self._output(context, self._outputs[name]) for name in names]
@@ -142,7 +139,9 @@ class Native:
             port = self._inputs[name]
             if not port.takes(x):
                 raise Failure(f"input {name!r} is not {port.dtype} of shape {list(port.sizes)}")
-            found.append((port, np.require(x, requirements=("C", "A"))))
+            if not (x.flags.c_contiguous and x.flags.aligned):
+                x = np.require(x, requirements=("C", "A"))
+            found.append((port, x))
         return found
 
     def _output(self, context: int, port: _Port) -> NDArray[Any]:
@@ -152,7 +151,7 @@ class Native:
             self._library.sbn_context_output(context, port.index, ctypes.byref(tensor))
         )
         found: NDArray[Any] = np.empty(tensor.shape[: tensor.rank], port.dtype)
-        ctypes.memmove(found.ctypes.data, data, found.nbytes)
+        ctypes.memmove(_address(found), data, found.nbytes)
         return found
 
     def _ports(self, kind: str) -> Iterable[_Port]:
@@ -160,8 +159,9 @@ class Native:
         for index in range(count):
             tensor = _Tensor()
             getattr(self._library, f"sbn_model_{kind}")(self._model, index, ctypes.byref(tensor))
-            sizes = tuple(tensor.shape[: tensor.rank])
-            yield _Port(index, tensor.name.decode(), _DTYPES[tensor.type], sizes)
+            sizes, dtype = tuple(tensor.shape[: tensor.rank]), _DTYPES[tensor.type]
+            number = dtype == np.int64 and not sizes
+            yield _Port(index, tensor.name.decode(), dtype, sizes, number)
 
     def _made(self, pointer: int | None) -> int:
         if not pointer:
@@ -170,6 +170,12 @@ class Native:
 
     def _failure(self) -> Failure:
         return Failure(bytes(self._library.sbn_last_error()).decode(errors="replace"))
+
+
+def _address(x: NDArray[Any]) -> int:
+    """Where an array's elements are: what `x.ctypes.data` says, in half the time."""
+    data: tuple[int, bool] = x.__array_interface__["data"]
+    return data[0]
 
 
 def _count(threads: int | None) -> int:
