@@ -49,7 +49,7 @@ class Listener:
         listener = Listener(session)
         for piece in microphone:  # int16 [n] at listener.sound.rate
             for heard in listener.push(piece):
-                print(heard.seconds, session.metadata["classes"][heard.probabilities.argmax()])
+                print(heard.seconds, heard.probabilities.argmax())
     """
 
     def __init__(self, session: Session, every: float = 0.1) -> None:
