@@ -25,6 +25,18 @@ from .sampling import Draw
 from .tasks import CLASSIFICATION, MEMBER, NAMES, NONE, TASKS, Task, average
 from .uncertainty import Estimate, Prediction, averaged, softmax
 
+__all__ = ["Session", "TensorInfo", "session_options"]
+
+
+def session_options(threads: int | None = None, *, spin: bool = True) -> Any:
+    """onnxruntime's options with our operators, of `sbn_runtime.engines.onnxruntime`.
+
+    Programs know the function by this place, which they can import without onnxruntime.
+    """
+    from .engines import onnxruntime
+
+    return onnxruntime.session_options(threads, spin=spin)
+
 
 class Session:
     """Runs one exported model on the CPU with the bit-packed kernels.

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sbn_runtime import InputError, ModelError, Preprocess, Session
 from sbn_runtime.decode import decode
-from sbn_runtime.engines.onnxruntime import session_options
+from sbn_runtime.session import session_options
 
 from ..small_models import Classifier, random_images, write_pixel_classifier
 
