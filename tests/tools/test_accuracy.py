@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import t
 
-from .accuracy import BASE, CPU, ROWS, TWIN, Found, commands, page, plot, pooled, table
+from .accuracy import BASE, CPU, ROWS, TWIN, Found, commands, page, plot, pooled, results, table
 
 SCORES = {BASE: (0.70, 0.72), "batches of 32": (0.75, 0.79), TWIN: (0.80,)}
 
@@ -21,8 +21,7 @@ def found(tmp_path: Path) -> list[Found]:
             metrics = {"metrics": {form: {"accuracy": score}}}
             (folder / "metrics.json").write_text(json.dumps(metrics))
             (folder / CPU).write_text('{"cpu_seconds": 100}')
-    read = [Found.read(row, tmp_path, range(5)) for row in ROWS.values()]
-    return [one for one in read if one is not None]
+    return Found.all(results(tmp_path / "none.json", tmp_path))
 
 
 def test_the_deviation_is_that_within_rows(found: list[Found]) -> None:
@@ -48,3 +47,11 @@ def test_the_page_has_the_table_and_a_plot(found: list[Found], tmp_path: Path) -
     assert table(found) in page(found, tmp_path)
     plot(found, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_known_is_kept(found: list[Found], tmp_path: Path) -> None:
+    known = tmp_path / "known.json"
+    known.write_text(json.dumps({BASE: {"7": {"thresholded": 74.0, "cpu_seconds": 100}}}))
+    both = Found.all(results(known, tmp_path))
+    assert both[0].thresholded == [74.0, 70.0, 72.0]
+    assert [one.row for one in both] == [one.row for one in found]
