@@ -65,19 +65,19 @@ reach in registers, not of all that a CPU could do:
 Where counting is that fast, what surrounds it takes the larger share: the convolution of 64
 channels at 56×56 with scale, bias, residual and signs reaches 78 % of the limit on Zen 4 and 66 %
 of twice that limit on Zen 5 (`make bench`). Its floats, 800 kB in and as many out, leave the first
-cache; that they come from a buffer that has left the second cache costs 5 % more, which is all that
-running layers over bands of rows could save.
+cache. In a trial on Zen 4, tensors that had left the second cache cost 5 % more, which is all that
+running layers over bands of rows could save there.
 
 Two ways beyond these limits are not used:
 
-- Look-ups of six bits (VBMI): in registers 430 a cycle on Zen 4, a quarter more than popcount, but
-  517 on Zen 5, a quarter less. Their tables of 256 kB would have to come from the second cache for
-  layers of few channels.
+- Look-ups of six bits (VBMI): a prototype, which is not in the project, reached 430 a cycle in
+  registers on Zen 4, a quarter more than popcount, but 517 on Zen 5, a quarter less. Their tables
+  of 256 kB would have to come from the second cache for layers of few channels.
 - AMX multiplies unpacked signs as 8-bit numbers, 1,024 a cycle, at eight times the memory. None of
   the CPUs that this was written on has it, so that it was not tried.
 
 Layers of 8 bits use VNNI, and AVX-VNNI on CPUs without AVX-512, in the kernel set `avx2`: 1.9 times
-the speed of AVX2 without it.
+the speed of AVX2 without it (`make bench`, `pixel_conv_…_avxvnni` and `…_avx2`).
 
 A second thread makes layers of few pixels 1.85 to 1.95 times as fast and those of 64 channels at
 56×56 1.55 times, whose floats the other core may have in its cache; onnxruntime's products of
