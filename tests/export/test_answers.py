@@ -102,3 +102,21 @@ def test_what_cannot_be_exported_is_answered_in_torch(
         found = in_kernels([network], images, head)
     assert np.array_equal(found, in_torch([network], images, head))
     assert "in torch, which takes longer: " in caplog.text
+
+
+def test_a_failure_of_the_kernels_costs_time_only(
+    network: nn.Module,
+    images: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("no memory for the session")
+
+    monkeypatch.setattr(answers, "kernel_engine", fail)
+    made = materialize(network)
+    head = head_of(made[0], images)
+    with caplog.at_level(logging.WARNING):
+        found = in_kernels(made, images, head)
+    assert np.array_equal(found, in_torch(made, images, head))
+    assert "no memory for the session" in caplog.text
