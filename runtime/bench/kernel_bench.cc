@@ -362,6 +362,18 @@ void bench_quantize(benchmark::State& state, const KernelRow& row, int64_t rows,
   run(state, call, "floats/cycle", static_cast<double>(rows * channels));
 }
 
+void bench_quantize_linear(benchmark::State& state, const KernelRow& row, int64_t count) {
+  Random random(0);
+  const Guarded x(test::bytes_of(count, 4), kSlack), y(test::bytes_of(count, 1), kSlack);
+  test::fill_floats(random, x.as<void>(), count);
+  const LinearRange range = {0.02f, -128, 127, 128};
+  const auto call = [&] {
+    static_cast<const QuantizeLinearKernel*>(row.kernel)
+        ->run(range, x.as<const float>(), y.as<uint8_t>(), count);
+  };
+  run(state, call, "floats/cycle", static_cast<double>(count));
+}
+
 void bench_max_pool(benchmark::State& state, const KernelRow& row, int64_t size,
                     int64_t channels) {
   const bool packed = row.op == Op::max_pool;
@@ -482,6 +494,8 @@ void register_row(const KernelRow& row) {
         [&](benchmark::State& s) { bench_pixel_conv(s, row, kFirst224); });
   } else if (row.op == Op::quantize) {
     add(prefix + "1024x128", [&](benchmark::State& s) { bench_quantize(s, row, 1024, 128); });
+  } else if (row.op == Op::quantize_linear) {
+    add(prefix + "131072", [&](benchmark::State& s) { bench_quantize_linear(s, row, 131072); });
   } else if (row.op == Op::stochastic_sign) {
     const auto one = [&](const char* name, int64_t images, int64_t pixels, int64_t channels) {
       add(prefix + name, [&row, images, pixels, channels](benchmark::State& s) {

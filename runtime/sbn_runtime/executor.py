@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import engines, sampling
-from .engines import Failure
+from .engines import NATIVE, Failure
 from .errors import ModelError
 from .feeds import Feeds, TensorInfo
 from .members import Members
-from .modelfile import DOMAIN, imported_domains
+from .modelfile import DOMAIN, check_constants, imported_domains
 from .sampling import Draw
 from .tasks import MEMBER
 
@@ -60,6 +60,8 @@ class Executor:
         self.engine = row.name
         if DOMAIN not in imported_domains(path, content):
             raise ModelError(f"{path}: has no sbn operators; write the file with `sbn export`")
+        if row.name != NATIVE:  # which looks at the bytes first
+            check_constants(path, content)
         # Threads of one model would wait busily for work while another one computes.
         self._load_members = partial(row.load, threads=threads, spin=False)
         try:

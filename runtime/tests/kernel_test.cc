@@ -428,6 +428,31 @@ void test_quantize(const KernelRow& row, Random& random, int64_t rows, int64_t c
   check(row, y.as<char>(), wanted.data(), y.size(), "rows C: " + describe(rows, channels));
 }
 
+void test_quantize_linear(const KernelRow& row, Random& random, int64_t count) {
+  const size_t slack = random_slack(random);
+  const Guarded x(bytes_of(count, 4), slack), y(bytes_of(count, 1), slack);
+  fill_floats(random, x.as<void>(), count);
+  const float rare[] = {NAN, INFINITY, -INFINITY, 3e38f, 0.5f, -1.5f};
+  for (float value : rare) store(x.as<float>() + uniform(random, 0, count - 1), value);
+  const bool is_signed = random() % 2;
+  const int lowest = is_signed ? -128 : 0, highest = is_signed ? 127 : 255;
+  const float scales[] = {1.0f, 1.0f / 3, 1e-3f, 1e-38f, 3e38f};
+  const auto zero = static_cast<int32_t>(uniform(random, lowest, highest));
+  const LinearRange range = {scales[random() % 5], static_cast<float>(lowest - zero),
+                             static_cast<float>(highest - zero), zero};
+  memset(y.as<char>(), 0x5a, y.size());
+  static_cast<const QuantizeLinearKernel*>(row.kernel)
+      ->run(range, x.as<const float>(), y.as<uint8_t>(), count);
+  std::vector<uint8_t> wanted(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    const float v = load<float>(x.as<float>() + i) / range.scale;
+    // fmax and fmin ignore NaN.
+    const float whole = nearbyintf(fminf(fmaxf(v, range.low), range.high));
+    wanted[static_cast<size_t>(i)] = static_cast<uint8_t>(static_cast<int>(whole) + zero);
+  }
+  check(row, y.as<char>(), wanted.data(), y.size(), "count zero: " + describe(count, zero));
+}
+
 // Signs of all images against those that the scalar kernel draws of one element at a
 // time; tests/runtime compares that one with the definition.
 void test_stochastic_sign(const KernelRow& row, Random& random, int64_t channels) {
@@ -570,6 +595,8 @@ void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
       test_single_rounding(row, random);
     } else if (row.op == Op::quantize) {
       test_quantize(row, random, uniform(random, 1, 5), inner);
+    } else if (row.op == Op::quantize_linear) {
+      test_quantize_linear(row, random, inner);
     } else if (row.op == Op::stochastic_sign) {
       // 100 problems meet all of 130 channel counts.
       test_stochastic_sign(row, random, i % 130 + 1);

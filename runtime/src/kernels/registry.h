@@ -23,6 +23,7 @@ enum class Op {
   pack_threshold,
   unpack,
   quantize,
+  quantize_linear,
   max_pool,
   quantized_max_pool,
   stochastic_sign,
@@ -61,6 +62,8 @@ template <>
 struct KernelType<Op::unpack> { using type = UnpackKernel; };
 template <>
 struct KernelType<Op::quantize> { using type = QuantizeKernel; };
+template <>
+struct KernelType<Op::quantize_linear> { using type = QuantizeLinearKernel; };
 template <>
 struct KernelType<Op::max_pool> { using type = MaxPoolKernel; };
 template <>
