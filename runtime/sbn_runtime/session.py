@@ -420,7 +420,7 @@ class Session:
 
     def _feeds(self, x: Given | Files) -> dict[str, NDArray[Any]]:
         given: Any = x
-        if as_paths(given) is not None:
+        if not isinstance(given, np.ndarray) and as_paths(given) is not None:
             given = self.preprocess(given)
         return as_feeds(given, self.inputs)
 
