@@ -78,7 +78,7 @@ def _fits(shape: tuple[int, ...], expected: tuple[int | str | None, ...]) -> boo
     if len(shape) != len(expected):
         return False
     # Each comparison is a good part of a small layer, hence no generator.
-    for size, want in zip(shape, expected, strict=True):  # noqa: SIM110
+    for size, want in zip(shape, expected, strict=True):
         if size != want and isinstance(want, int):
             return False
     return True

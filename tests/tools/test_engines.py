@@ -12,7 +12,10 @@ def test_a_row() -> None:
     model = builder.model("cifar-vgg")
     record = builder.benchmark([builder.Case(model, 2.0), builder.Case(model, 1.0, "native")])
     first, second = record.results
-    grown = replace(first, start_ms=7.0, peak_bytes=3_000_000), replace(second, start_ms=1.25)
+    grown = (
+        replace(first, start_ms=7.0, peak_bytes=3_000_000),
+        replace(second, start_ms=1.25, peak_bytes=None),
+    )
     cells = engines.row(replace(record, results=grown)).split(" | ")
     assert cells[0] == "| cifar-vgg"
     assert [round(float(cell)) for cell in cells[1:3]] == [2, 1]

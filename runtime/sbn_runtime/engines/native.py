@@ -204,7 +204,7 @@ class Native:
         return Failure(bytes(self._library.sbn_last_error()).decode(errors="replace"))
 
 
-def _address(x: NDArray[Any]) -> int:
+def _address(x: Any) -> int:
     """Where an array's elements are: what `x.ctypes.data` says, in a quarter of the time."""
     if x.flags.writeable and x.size:
         return ctypes.addressof(ctypes.c_char.from_buffer(x))
@@ -215,7 +215,8 @@ def _address(x: NDArray[Any]) -> int:
 def _view(at: int, dtype: np.dtype[Any], shape: list[int]) -> NDArray[Any]:
     """An array in memory that is not Python's."""
     count = math.prod(shape) * dtype.itemsize
-    return np.ndarray(shape, dtype, (ctypes.c_char * count).from_address(at))
+    memory: Any = (ctypes.c_char * count).from_address(at)
+    return np.ndarray(shape, dtype, memory)
 
 
 def _count(threads: int | None) -> int:
