@@ -73,7 +73,8 @@ def _columns(record: Benchmark) -> list[tuple[str, list[object]]]:
     if len(record.models) > 1:
         columns.insert(0, ("model", [timing.model for timing in results]))
     if record.ratios:
-        columns.append(("time against sbn", [_ratio(record.ratios, timing) for timing in results]))
+        times: list[object] = [_ratio(record.ratios, timing) for timing in results]
+        columns.append((f"time against {results[0].engine}", times))
     return columns
 
 

@@ -91,7 +91,7 @@ class Timing(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio(Record):
-    """How many times as long as the first model in sbn another engine or model takes.
+    """How many times as long as the first of the results another engine or model takes.
 
     The prediction interval is where the ratio of the next measurement falls.
     """
