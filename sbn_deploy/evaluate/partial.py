@@ -103,6 +103,11 @@ class Partial:
         """Keeps the file for later."""
         self._file.close()
 
+    def discard(self) -> None:
+        """Deletes the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
     def _write(self, content: bytes) -> None:
         frame = memoryview(_HEAD.pack(len(content), zlib.crc32(content)) + content)
         while frame:
