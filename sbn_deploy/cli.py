@@ -27,6 +27,7 @@ from typing import NoReturn
 
 from sbn_deploy.commands.common import add_loudness, printable
 from sbn_deploy.names import suggest
+from sbn_deploy.system import host
 from sbn_runtime.errors import MissingDependencyError, SbnError
 
 VERBS = {
@@ -67,6 +68,7 @@ SOURCES = {
     "jinja2": "'sbn-deploy[report]'",
     "markupsafe": "'sbn-deploy[report]'",
     "optuna": "'sbn-deploy[tune]'",
+    "psutil": "psutil",
     "sounddevice": "sounddevice",
     "shtab": "'sbn-deploy[train]'",
     "matplotlib": "'sbn-deploy[report]'",
@@ -104,6 +106,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    host.use_console()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Characters missing in the terminal's encoding become `?` instead of an error after the
@@ -118,11 +121,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
-    except BrokenPipeError:
-        # The reader of our output went away; keep the interpreter from complaining again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        if host.is_closed_pipe(error):
+            # The reader of our output went away; keep the interpreter from complaining again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         if "No usable temporary directory" in str(error):
             return _fail(
                 "there is no writable temporary folder; create one, or set TMPDIR:"
@@ -189,7 +192,7 @@ def _as_loud_as(options: argparse.Namespace) -> Iterator[None]:
     if not getattr(options, "quiet", False):
         yield
         return
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
         yield
 
 

@@ -15,13 +15,14 @@ from sbn_deploy.benchmark.timing import summarise
 from sbn_deploy.benchmark.worker import Spec
 from sbn_deploy.engines.table import takes
 from sbn_deploy.machine.background_load import BackgroundLoad
-from sbn_deploy.machine.cores import pinned, usable
+from sbn_deploy.machine.cores import pinned
 from sbn_deploy.machine.cpu_state import read_state
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.machine.energy import find_meter
 from sbn_deploy.records.benchmark import Benchmark, Ratio, Settings, Timing
 from sbn_deploy.records.machine import CpuState
 from sbn_deploy.records.measurement import Model, head
+from sbn_deploy.system import host
 
 
 def measure(
@@ -58,7 +59,7 @@ def measure(
         # A fair share of the remaining time.
         seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)
         watched: list[CpuState] = []
-        background = BackgroundLoad(usable())
+        background = BackgroundLoad(host.usable_cores())
 
         def watch(threads: int = threads, watched: list[CpuState] = watched) -> None:
             with pinned(threads):

@@ -164,7 +164,9 @@ class Profiler:
         Raises OutputError where onnxruntime could not write all that it measured.
         """
         try:
-            events = json.loads(Path(self._engine.session.end_profiling()).read_text())
+            events = json.loads(
+                Path(self._engine.session.end_profiling()).read_text(encoding="utf-8")
+            )
         except (OSError, ValueError) as error:
             raise OutputError(
                 f"{self._folder.name}: onnxruntime cannot write its measurements there; free"

@@ -15,7 +15,6 @@ from sbn_deploy.benchmark.rounds import BLOCK
 from sbn_deploy.benchmark.stability import RULE_OF_CORE, instability
 from sbn_deploy.benchmark.timing import summarise
 from sbn_deploy.machine.cpu_state import state_of
-from sbn_deploy.machine.describe import ARM_CORES
 from sbn_deploy.records.benchmark import (
     Benchmark,
     Operators,
@@ -25,6 +24,7 @@ from sbn_deploy.records.benchmark import (
 from sbn_deploy.records.machine import CpuState, Machine
 from sbn_deploy.records.measurement import Model, head
 from sbn_deploy.records.remote import Remote
+from sbn_deploy.system.arm_cores import ARM_CORES
 from sbn_runtime import RemoteError
 
 from .plan import Plan
@@ -183,5 +183,5 @@ def _state(core: int, contents: Mapping[str, str]) -> CpuState:
             if path.parts[0] not in ("sys", "proc") or ".." in path.parts:
                 raise ValueError(f"unexpected path {name!r}")
             Path(root, path).parent.mkdir(parents=True, exist_ok=True)
-            Path(root, path).write_text(text)
+            Path(root, path).write_text(text, encoding="utf-8")
         return state_of([core], Path(root))

@@ -46,7 +46,7 @@ def send(command: list[str], path: Path, progress: Callable[[int], None]) -> End
     Args:
         progress: is called with the number of bytes that arrived.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = start(command, stdin=subprocess.PIPE, stderr=errors)
         assert isinstance(process.stdin, io.TextIOWrapper)
         assert process.stdout is not None

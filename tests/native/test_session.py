@@ -21,7 +21,7 @@ from sbn_deploy.materialize import Form
 from sbn_runtime import InputError, MissingDependencyError, ModelError, Session, available_isas
 from sbn_runtime.engines import ENGINES, Failure, find
 from sbn_runtime.native import forced_isa
-from sbn_runtime.threads import core_count
+from sbn_runtime.system import core_count
 
 from .. import task_models
 from ..built import ROOT

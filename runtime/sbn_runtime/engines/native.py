@@ -18,7 +18,8 @@ from ..feeds import Feeds, TensorInfo
 from ..modelfile import METADATA_KEY, axis_names, constant_names
 from ..native import runtime, select_isa
 from ..shutdown import call
-from ..threads import check_threads, core_count, default_threads
+from ..system import core_count, default_threads
+from ..threads import check_threads
 from . import Failure
 
 # By ONNX's number of the type.
