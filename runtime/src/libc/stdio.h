@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 struct FILE;
-enum { SEEK_END = 2 };
+enum { SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2 };
 
 extern "C" {
 FILE* fopen(const char* path, const char* mode);
