@@ -1,5 +1,5 @@
-# Builds for WebAssembly, with clang and LLVM's linker alone: src/wasm has what the runtime needs of a
-# C library.
+# Builds for WebAssembly, with clang and LLVM's linker alone: src/libc and src/wasm have what the runtime
+# needs of a C library.
 find_program(SBN_CLANG NAMES clang++-19 clang++ REQUIRED)
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR wasm32)

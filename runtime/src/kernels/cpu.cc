@@ -5,6 +5,9 @@
 
 #if SBN_X86
 #include <cpuid.h>
+#if defined(__APPLE__)
+#include "base/apple.h"
+#endif
 #endif
 #if SBN_ARM64
 #include "kernels/cpu_arm64.h"
@@ -36,8 +39,12 @@ uint32_t detect() {
   const bool fma = c & bit_FMA;
   const bool system_saves = c & bit_OSXSAVE;
   if (!system_saves || !popcnt || !fma) return found;
-  const uint64_t saved = extended_control_register();
   constexpr uint64_t kYmmState = 0x6, kZmmState = 0xe6;
+  uint64_t saved = extended_control_register();
+#if defined(__APPLE__)
+  // macOS saves zmm from the moment when a thread first uses them.
+  if (apple_says("hw.optional.avx512f")) saved |= kZmmState;
+#endif
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
   if ((saved & kYmmState) == kYmmState && (b & bit_AVX2)) found |= kAvx2;
   constexpr uint32_t kAvx512Bits = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;

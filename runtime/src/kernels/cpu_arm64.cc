@@ -2,6 +2,11 @@
 
 #include <stddef.h>
 
+#if defined(__APPLE__)
+#include "base/apple.h"
+#elif defined(_WIN32)
+#include "base/kernel32.h"
+#endif
 #include "base/arithmetic.h"
 #include "kernels/cpu.h"
 #include "kernels/product/neon.h"
@@ -10,12 +15,12 @@
 namespace sbn::arm64 {
 namespace {
 
+#if defined(__linux__)
 // Bits as Linux numbers them: AT_HWCAP and AT_HWCAP2.
 struct Capabilities {
   uint64_t first = 0, second = 0;
 };
 
-#if defined(__linux__)
 // The library links against no libc, so it asks the kernel itself.
 int64_t system_call(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d = 0) {
   register int64_t x8 __asm__("x8") = number;
@@ -44,8 +49,6 @@ Capabilities hardware_capabilities() {
   }
   return found;
 }
-#else
-Capabilities hardware_capabilities() { return {}; }
 #endif
 
 // Ticks of a constant rate, about 20 to 1000 in a microsecond.
@@ -118,11 +121,23 @@ uint64_t time(const Work& work) {
 }  // namespace
 
 uint32_t detect() {
+  uint32_t features = kNone;
+#if defined(__linux__)
   constexpr uint64_t kSdot = 1 << 20, kI8mm = 1 << 13;
   const Capabilities found = hardware_capabilities();
-  uint32_t features = kNone;
   if (found.first & kSdot) features |= kDotProduct;
   if (found.second & kI8mm) features |= kInt8MatMul;
+#elif defined(__APPLE__)
+#if defined(__ENVIRONMENT_MAC_OS_X_VERSION_MIN_REQUIRED__)
+  features |= kDotProduct;  // of every Mac; macOS 11 does not say so
+#endif
+  if (apple_says("hw.optional.arm.FEAT_DotProd")) features |= kDotProduct;
+  if (apple_says("hw.optional.arm.FEAT_I8MM")) features |= kInt8MatMul;
+#elif defined(_WIN32)
+  constexpr uint32_t kSdot = 43, kI8mm = 66;  // as winnt.h numbers them
+  if (IsProcessorFeaturePresent(kSdot)) features |= kDotProduct;
+  if (IsProcessorFeaturePresent(kI8mm)) features |= kInt8MatMul;
+#endif
   return features;
 }
 

@@ -3,7 +3,7 @@
 #include "native/threads.h"
 
 // Where there is no pthread, a context has its caller's thread alone.
-#if defined(__wasm__) || defined(_WIN32)
+#if SBN_WASM
 
 namespace sbn::native {
 

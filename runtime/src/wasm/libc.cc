@@ -1,5 +1,5 @@
-// What the native runtime needs of a C library besides base/freestanding.cc. Memory is that of one
-// thread, and grows as far as the browser lets it.
+// What the native runtime needs of a C library in a browser besides base/freestanding.cc and
+// libc/text.cc. Memory is that of one thread, and grows as far as the browser lets it.
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,23 +115,5 @@ unsigned __int128 __multi3(unsigned __int128 a, unsigned __int128 b) {
   const uint64_t high = (a_low >> 32) * (b_low >> 32) + (middle >> 32) + (other >> 32);
   const uint64_t upper = high + a_low * b_high + a_high * b_low;
   return static_cast<unsigned __int128>(upper) << 64 | (other << 32 | (low & kHalf));
-}
-
-size_t strlen(const char* text) {
-  size_t length = 0;
-  while (text[length]) ++length;
-  return length;
-}
-
-int strcmp(const char* a, const char* b) {
-  while (*a && *a == *b) ++a, ++b;
-  return static_cast<unsigned char>(*a) - static_cast<unsigned char>(*b);
-}
-
-char* strncpy(char* to, const char* from, size_t size) {
-  size_t i = 0;
-  for (; i < size && from[i]; ++i) to[i] = from[i];
-  for (; i < size; ++i) to[i] = 0;
-  return to;
 }
 }

@@ -1,0 +1,8 @@
+#pragma once
+
+#if defined(_WIN32)
+#include "base/kernel32.h"
+inline int sched_yield() { return SwitchToThread(); }
+#else
+extern "C" int sched_yield();
+#endif
