@@ -211,7 +211,7 @@ class Executor:
 
 def _split(feeds: Feeds, size: int) -> Iterator[Feeds]:
     """The batch in pieces of at most this many images."""
-    count = max((len(x) for x in feeds.values() if x.ndim), default=1)
+    count = max([len(x) for x in feeds.values() if x.ndim], default=1)
     if count <= size:
         yield feeds
         return

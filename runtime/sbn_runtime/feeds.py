@@ -31,14 +31,13 @@ def as_feeds(given: Given, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[An
     Raises InputError for a missing or unknown input, another dtype or shape, NaN or infinity, an
     empty batch, and batches of different sizes.
     """
-    names = [node.name for node in inputs]
     if isinstance(given, np.ndarray) or not isinstance(given, Mapping):
         if len(inputs) > 1:
-            raise InputError(
-                f"the model has several inputs; give a dictionary with {_listed(names)}"
-            )
+            names = _listed([node.name for node in inputs])
+            raise InputError(f"the model has several inputs; give a dictionary with {names}")
         _check(given, inputs[0], "input")
-        return {names[0]: given}
+        return {inputs[0].name: given}
+    names = [node.name for node in inputs]
     if given.keys() != set(names):
         raise InputError(
             f"the model's inputs are {_listed(names)}; given were {_listed(given) or 'none'}"
