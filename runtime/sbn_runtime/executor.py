@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,10 @@ class Executor:
             pieces = [self._compute(others, piece) for piece in _split(feeds, self._piece)]
             fixed = self._joined(others, pieces)
         return dict(zip(rows, drawn, strict=True)) | fixed
+
+    def redirect(self, to: Callable[[engines.Engine], engines.Engine]) -> None:
+        """Lets another engine compute from now on: what `to` makes of this one's."""
+        self._loaded = to(self._loaded)
 
     def members(self, output: str) -> Members:
         """The members of a model without noise, whose answers `output` [M, N, K] joins.

@@ -33,8 +33,8 @@ def as_feeds(given: Given, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[An
     """
     if isinstance(given, np.ndarray) or not isinstance(given, Mapping):
         if len(inputs) > 1:
-            names = _listed([node.name for node in inputs])
-            raise InputError(f"the model has several inputs; give a dictionary with {names}")
+            listed = _listed([node.name for node in inputs])
+            raise InputError(f"the model has several inputs; give a dictionary with {listed}")
         _check(given, inputs[0], "input")
         return {inputs[0].name: given}
     names = [node.name for node in inputs]

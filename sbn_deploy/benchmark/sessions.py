@@ -172,7 +172,7 @@ def measure_sessions(
     end = begin + seconds
     random = Random(0)
     cores = cores_for(threads)
-    planned = MOST_SESSIONS if runs is None else min(runs, _sessions(runs))
+    planned = MOST_SESSIONS if runs is None else min(runs, sessions_for(runs))
     measured = [Measured() for _ in specs]
     done, cost = 0, 0.0
     for index in range(planned):
@@ -180,7 +180,7 @@ def measure_sessions(
         start = clock()
         if index and start + cost >= end:
             break
-        if runs is None and index >= SESSIONS and all(map(_is_precise, measured)):
+        if runs is None and index >= SESSIONS and all(map(is_precise, measured)):
             break
         share = min((end - start) / left if runs is not None else seconds / SESSIONS, end - start)
         with ExitStack() as stack:
@@ -240,12 +240,13 @@ def measure_sessions(
     return measured
 
 
-def _sessions(runs: int) -> int:
+def sessions_for(runs: int) -> int:
     """In how many sessions that many calls are made: enough for an interval."""
     return max(FEWEST, min(SESSIONS, ceil(runs / BLOCK)))
 
 
-def _is_precise(measured: Measured) -> bool:
+def is_precise(measured: Measured) -> bool:
+    """Whether its median is known to PRECISION."""
     interval = median_interval(measured.times, 1.0)
     return interval is not None and interval[1] <= 1 + PRECISION
 

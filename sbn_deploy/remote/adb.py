@@ -60,9 +60,16 @@ class AdbConnection(Connection):
         self._adb = ["adb", "-s", self.serial]
 
     def copy(self, *paths: Path) -> None:
+        """Copies files into the folder. Raises StepError, and RemoteError as `run` does."""
         # From the root: adb takes what begins with a dash for an option.
-        files = [str(path.absolute()) for path in paths]
-        ended = self._call([*self._adb, "push", *files, f"{self.folder}/"])
+        self._transfer("push", *(str(path.absolute()) for path in paths), f"{self.folder}/")
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copies a file of the folder to `path` here. Raises as `copy` does."""
+        self._transfer("pull", f"{self.folder}/{name}", str(path.absolute()))
+
+    def _transfer(self, *words: str) -> None:
+        ended = self._call([*self._adb, *words])
         if ended.status:  # some write what is wrong to standard output
             said = [*ended.text.splitlines(), *ended.lines]
             ended = replace(ended, status=255, lines=[line for line in said if "error" in line])

@@ -268,10 +268,10 @@ class _Collection:
 
     def ratios(self) -> Iterator[RatioRow]:
         for path, record in self.of_kind(Benchmark):
-            if not record.models:
+            if not record.results:
                 continue
             names = {model.name: self.names[model.sha256] for model in record.models}
-            base, engine = record.models[0].name, record.results[0].engine
+            base = (record.results[0].model, record.results[0].engine)
             few = {
                 (timing.model, timing.engine, timing.threads, timing.batch)
                 for timing in record.results
@@ -279,14 +279,14 @@ class _Collection:
             }
             for entry in record.ratios:
                 load = (entry.threads, entry.batch)
-                if (entry.model, entry.engine) == (base, engine):
+                if (entry.model, entry.engine) == base:
                     continue
-                if few & {(entry.model, entry.engine, *load), (base, engine, *load)}:
+                if few & {(entry.model, entry.engine, *load), (*base, *load)}:
                     continue
                 yield RatioRow(
                     machine=self.machine(record),
-                    base=names[base],
-                    base_engine=engine,
+                    base=names[base[0]],
+                    base_engine=base[1],
                     model=names[entry.model],
                     engine=entry.engine,
                     threads=entry.threads,

@@ -84,7 +84,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class RatioRow:
-    """Time of `model` in `engine` over that of `base`, measured in the same rounds."""
+    """Time of `model` in `engine` over that of `base` in `base_engine`, measured in turns."""
 
     machine: str
     base: str

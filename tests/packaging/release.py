@@ -28,7 +28,7 @@ COMPILED = {
     "sbn_runtime/libsbn_native.so",
     "sbn_runtime/libsbn.sha256",
     "sbn_deploy/libraries/aarch64/libsbn.so",
-    "sbn_deploy/libraries/aarch64/sbn_layers",
+    "sbn_deploy/libraries/aarch64/sbn_measure",
     f"{WEB[0]}sbn.wasm",
 }
 # What the source holds: all that builds the wheel, and what a reader looks for first.

@@ -29,7 +29,7 @@ from .wheels import CROSS_COMPILER, ROOT, system_libraries
 ARM = ("android-arm64", "linux-arm64")
 TARGETS = (*ARM, "linux-x86_64")
 ARM_LIBRARY = "sbn_deploy/libraries/aarch64/libsbn.so"
-ARM_PROGRAM = "sbn_deploy/libraries/aarch64/sbn_layers"
+ARM_PROGRAM = "sbn_deploy/libraries/aarch64/sbn_measure"
 KINDS = ("float", "pixels", "noise")
 # Plain ASCII, more than one word, and neither.
 NAMES = ["round thing", "Kreuz-Förmiges", "line"]
