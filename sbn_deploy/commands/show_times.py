@@ -22,6 +22,8 @@ def show_benchmark(record: Benchmark) -> None:
     machine, scores = record.machine, record.accuracy
     where = f"{record.remote.host}: " if record.remote else ""
     say(f"{where}{machine.cpu}, {machine.isa} kernels, onnxruntime {machine.onnxruntime}")
+    for sentence in machine.lacks:
+        say(printable(sentence))
     columns = _columns(record)
     show_table(
         [name for name, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))

@@ -88,3 +88,4 @@ def test_all_of_it(system: str, tmp_path: Path) -> None:
     assert found["speed"]["machine"]["state"]["mhz"] > 100
     assert found["answer"]
     assert any("cannot reset it" in line for line in shown)
+    assert "cannot reset it" in (folder / "report.html").read_text(encoding="utf-8")
