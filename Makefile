@@ -54,6 +54,8 @@ lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for system in win32 darwin; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system \
+		--follow-imports skip -p sbn_deploy.system -p sbn_runtime.system || exit; done
 	$(BIN)/lint-imports
 
 native-test: $(STAMPS)/dev  ## tests of the C++ kernels, as they are in the installed library, and of the native runtime

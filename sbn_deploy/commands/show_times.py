@@ -26,6 +26,8 @@ def show_benchmark(record: Benchmark) -> None:
         core += f" ({machine.core_max_mhz:.0f} MHz)"
     version = f", onnxruntime {machine.onnxruntime}" if machine.onnxruntime else ""
     say(f"{where}{machine.cpu}{core}, {machine.isa} kernels{version}")
+    for sentence in machine.lacks:
+        say(printable(sentence))
     columns = _columns(record)
     show_table(
         [name for name, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))
