@@ -64,6 +64,11 @@ def can_build_for_browsers() -> bool:
     return all(shutil.which(program) for program in ("clang++-19", "wasm-ld-19"))
 
 
+def can_build_for_ios() -> bool:
+    """Whether a wheel can hold the runtime for iOS as well."""
+    return all(map(shutil.which, ("clang++-19", "ld64.lld-19", "llvm-lipo-19")))
+
+
 def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path:
     """The manylinux wheel for an architecture, in `folder`.
 
@@ -75,6 +80,8 @@ def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path
     definitions["SBN_AARCH64_DIR"] = str(build_folder("aarch64"))
     definitions["SBN_WEB"] = "ON" if can_build_for_browsers() else "OFF"
     definitions["SBN_WEB_DIR"] = str(ROOT / "build/web")
+    definitions["SBN_IOS"] = "ON" if can_build_for_ios() else "OFF"
+    definitions["SBN_IOS_DIR"] = str(ROOT / "build/ios")
     settings = {"wheel.tags": tag, "build-dir": str(build_folder(architecture))}
     settings |= {f"cmake.define.{name}": value for name, value in definitions.items()}
     given = [f"--config-settings={name}={value}" for name, value in settings.items()]
