@@ -13,6 +13,7 @@ from sbn_runtime import ModelError, Session, __version__
 from sbn_runtime.files import write_atomically
 
 from .android import project
+from .ios import package
 from .linux import folder
 from .targets import TARGETS, Target
 from .web import page
@@ -49,7 +50,7 @@ def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> Bundle
     """Writes a zip file with the model, each target's libraries, instructions and checksums.
 
     For browsers these are a page with everything in it, and the runtime as a package; for Android
-    a project that builds an app.
+    a project that builds an app; for iOS a Swift package.
 
     It has a folder named as the model, and in it one for each target that is complete.
 
@@ -95,6 +96,8 @@ def _folder(model: Path, target: Target, libraries: Sequence[Path]) -> dict[str,
             contents = page(model, session, libraries[0])
         case "android":
             contents = project(model, session, libraries[0])
+        case "ios":
+            contents = package(model, session, libraries[0].parents[1])
         case _:
             contents = folder(model, session, target, libraries)
     contents[CHECKSUMS] = "".join(

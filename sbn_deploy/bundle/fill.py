@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -57,3 +58,8 @@ def check_name(path: Path) -> None:
             f"{path}: programs will name this file: rename it, to letters, digits, '.', '-',"
             " '+' and '_', of which the first is a letter, digit or '_'"
         )
+
+
+def lines(names: Sequence[str]) -> bytes:
+    """One line for each name, whatever it holds."""
+    return "".join(f"{escape.visible(' '.join(name.split()))}\n" for name in names).encode()

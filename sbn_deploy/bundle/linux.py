@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sbn_deploy import escape
 from sbn_runtime import MissingDependencyError, ModelError, Session
 from sbn_runtime.calibration import KEY
 from sbn_runtime.engines import NATIVE
@@ -15,6 +14,7 @@ from sbn_runtime.modelfile import external_files
 from sbn_runtime.tasks import CLASSIFICATION
 
 from .facts import CALIBRATION, Facts
+from .fill import lines
 from .network import Network, instructions
 from .readme import programs, readme
 from .targets import OPERATORS, Target, built
@@ -53,7 +53,7 @@ def folder(
     if (said := session.metadata.get(KEY)) is not None:
         contents[CALIBRATION] = f"{json.dumps(said, indent=1)}\n".encode()
     if classes:
-        contents[CLASSES] = _lines(classes)
+        contents[CLASSES] = lines(classes)
     contents[model.name] = model.read_bytes()
     contents |= {str(name): (model.parent / name).read_bytes() for name in external_files(model)}
     contents[OPERATORS] = operators.read_bytes()
@@ -87,8 +87,3 @@ def _shared_name(library: str, header: str) -> str:
     found = re.search(r"^#define SBN_ABI (\d+)$", header, re.MULTILINE)
     assert found is not None
     return f"{library}.{found[1]}"
-
-
-def _lines(names: Sequence[str]) -> bytes:
-    """One line for each name, whatever it holds."""
-    return "".join(f"{escape.visible(' '.join(name.split()))}\n" for name in names).encode()

@@ -13,6 +13,11 @@ X86_64, AARCH64 = 62, 183
 
 OPERATORS, RUNTIME = "libsbn.so", "libsbn_native.so"
 WEB_LIBRARY, ANDROID_LIBRARY = "sbn.wasm", "sbn-runtime.aar"
+IOS_FRAMEWORK = "sbn_native.xcframework"
+IOS_LIBRARIES = tuple(
+    f"{IOS_FRAMEWORK}/{slice}/libsbn_native.a"
+    for slice in ("ios-arm64", "ios-arm64_x86_64-simulator")
+)
 
 # How to get what is built for 64-bit ARM besides.
 CROSS_REMEDY = (
@@ -23,6 +28,10 @@ ARM_REMEDY = f"{CROSS_REMEDY}, and so has any installation on 64-bit ARM"
 ANDROID_REMEDY = (
     "in the folder of the source, `sudo apt-get install clang-19 lld-19 openjdk-17-jdk-headless &&"
     " pip install -C cmake.define.SBN_ANDROID=ON .` builds it; the wheels of `make wheels` have it"
+)
+IOS_REMEDY = (
+    "in the folder of the source, `sudo apt-get install clang-19 lld-19 llvm-19 && pip install -C"
+    " cmake.define.SBN_IOS=ON .` builds it; the wheels of `make wheels` have it"
 )
 WEB_REMEDY = (
     "in the folder of the source, `sudo apt-get install clang-19 lld-19 && pip install -C"
@@ -70,6 +79,7 @@ TARGETS = {
     target.name: target
     for target in (
         Target("android", "android", (ANDROID_LIBRARY,), ANDROID_REMEDY),
+        Target("ios", "ios", IOS_LIBRARIES, IOS_REMEDY),
         Target("linux-arm64", "aarch64", (OPERATORS, RUNTIME), ARM_REMEDY, AARCH64),
         Target(
             "linux-x86_64", "x86_64", (OPERATORS, RUNTIME), "bundle on an x86-64 machine", X86_64

@@ -54,7 +54,7 @@ def refused(model: Path, output: Path) -> str:
         ([], "arguments are required: MODEL, --target, -o"),
         (["m.onnx", "-o", "f.zip"], "arguments are required: --target"),
         (["m.onnx", "--target", TARGET], "arguments are required: -o"),
-        (["m.onnx", "--target", "ios", "-o", "f.zip"], "invalid choice: 'ios' (choose from"),
+        (["m.onnx", "--target", "tvos", "-o", "f.zip"], "invalid choice: 'tvos' (choose from"),
     ],
 )
 def test_bad_usage(arguments: list[str], message: str) -> None:
@@ -283,5 +283,7 @@ def test_a_model_that_the_native_runtime_cannot_run(tmp_path: Path) -> None:
     assert "the runtime for C cannot run this model: " in text
     assert "Hardmax" in text
     for read in (android.project, web.page):
-        with pytest.raises(ModelError, match=r"model\.onnx: the .* cannot run it: .*Hardmax node 'end'"):
+        with pytest.raises(
+            ModelError, match=r"model\.onnx: the .* cannot run it: .*Hardmax node 'end'"
+        ):
             read(model, Session(model), tmp_path / "none")

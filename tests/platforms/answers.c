@@ -44,7 +44,10 @@ static void* library_open(const char* path) { return dlopen(path, RTLD_NOW); }
   _(int, sbn_context_set_input, (sbn_context*, size_t, const void*))              \
   _(int, sbn_context_set_number, (sbn_context*, size_t, int64_t))                 \
   _(int, sbn_context_run, (sbn_context*, int64_t))                                \
-  _(const void*, sbn_context_output, (const sbn_context*, size_t, sbn_tensor*))
+  _(const void*, sbn_context_output, (const sbn_context*, size_t, sbn_tensor*))   \
+  _(int, sbn_model_fit, (const sbn_model*, const sbn_picture*, uint8_t*, size_t)) \
+  _(int, sbn_model_normalise, (const sbn_model*, const uint8_t*, void*, size_t))  \
+  _(int, sbn_model_calibrate, (const sbn_model*, int64_t, float*, size_t))
 
 #define DECLARE(result, name, arguments) static result(*the_##name) arguments;
 FUNCTIONS(DECLARE)
@@ -82,6 +85,30 @@ static void* made(const sbn_tensor* tensor, int64_t batch) {
   return data;
 }
 
+/* What a picture becomes in a classifier of three classes, and probabilities when calibrated. */
+static void classify(const sbn_model* model, FILE* out) {
+  enum { WIDTH = 37, HEIGHT = 23, CHANNELS = 4, CLASSES = 3 };
+  sbn_tensor picture = {.type = SBN_UINT8, .rank = 1, .shape = {WIDTH * HEIGHT * CHANNELS}};
+  sbn_tensor input;
+  the_sbn_model_input(model, 0, &input);
+  const size_t bytes = bytes_of(&input, 1);
+  const size_t size = input.type == SBN_FLOAT32 ? bytes / sizeof(float) : bytes;
+  uint8_t* pixels = malloc(size);
+  void *colours = made(&picture, 1), *data = malloc(bytes);
+  const sbn_picture given = {colours, WIDTH, HEIGHT, CHANNELS, 6};
+  if (the_sbn_model_fit(model, &given, pixels, size) == 0) {
+    if (the_sbn_model_normalise(model, pixels, data, bytes)) fail("normalise", the_sbn_last_error());
+    fwrite(pixels, 1, size, out);
+    fwrite(data, 1, bytes, out);
+    float probabilities[CLASSES] = {0.2f, 0.7f, 0.1f};
+    if (the_sbn_model_calibrate(model, 2, probabilities, CLASSES)) {
+      fail("calibrate", the_sbn_last_error());
+    }
+    fwrite(probabilities, sizeof(float), CLASSES, out);
+  }
+  free(pixels), free(colours), free(data);
+}
+
 static void run(const char* path, int threads, FILE* out) {
   const int64_t batch = 3;
   sbn_model* model = the_sbn_model_open(path);
@@ -108,6 +135,7 @@ static void run(const char* path, int threads, FILE* out) {
     if (!data) fail(path, the_sbn_last_error());
     fwrite(data, 1, bytes_of(&tensor, batch), out);
   }
+  classify(model, out);
   the_sbn_context_free(context);
   the_sbn_model_free(model);
   for (size_t i = 0; i < inputs; ++i) free(given[i]);
