@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,11 +11,9 @@ from sbn_deploy import escape
 from sbn_runtime import ModelError
 
 _LANGUAGES = {
-    "c": escape.c,
     "html": escape.html,
     "js": escape.javascript,
     "code": lambda name: escape.markdown_code(escape.name(name)),
-    "kotlin": escape.kotlin,
     "markdown": escape.markdown,
     "python": escape.python,
 }
@@ -59,3 +58,8 @@ def check_name(path: Path) -> None:
             f"{path}: programs will name this file: rename it, to letters, digits, '.', '-',"
             " '+' and '_', of which the first is a letter, digit or '_'"
         )
+
+
+def lines(names: Sequence[str]) -> bytes:
+    """One line for each name, whatever it holds."""
+    return "".join(f"{escape.visible(' '.join(name.split()))}\n" for name in names).encode()
