@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 # What the installed library is built from.
 NATIVE := $(wildcard runtime/CMakeLists.txt) \
-	$(shell find runtime/cmake runtime/include runtime/src runtime/tests runtime/bench runtime/web \
+	$(shell find runtime/android runtime/cmake runtime/include runtime/src runtime/tests runtime/bench runtime/web \
 		-type f -not -path 'runtime/bench/arm/*' 2>/dev/null)
 WHEEL_BUILD := build/wheel-$(shell uname -m)
 CMAKE_BUILD := build/native

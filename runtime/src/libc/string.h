@@ -1,4 +1,3 @@
-// See ../libc.cc.
 #pragma once
 
 #include <stddef.h>
@@ -11,4 +10,5 @@ int memcmp(const void* a, const void* b, size_t size);
 size_t strlen(const char* text);
 int strcmp(const char* a, const char* b);
 char* strncpy(char* to, const char* from, size_t size);
+char* strerror(int number);
 }

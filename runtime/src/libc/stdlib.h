@@ -1,4 +1,3 @@
-// See ../libc.cc.
 #pragma once
 
 #include <stddef.h>
@@ -7,4 +6,5 @@ extern "C" {
 void* malloc(size_t size);
 void* calloc(size_t count, size_t size);
 void free(void* memory);
+double strtod(const char* text, char** end);
 }
