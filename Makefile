@@ -25,6 +25,8 @@ CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 # Whether the runtime for browsers can be built, each time it is asked for.
 WEB = $(shell command -v clang++-19 >/dev/null && command -v wasm-ld-19 >/dev/null && echo ON || echo OFF)
+# And for Android.
+ANDROID = $(shell [[ $(WEB) == ON ]] && command -v javac >/dev/null && echo ON || echo OFF)
 # What is compiled stays, for the next time and for the tests of wheels. The file names pip's
 # environment for builds, which is another each time, for which all would be compiled again.
 EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install --no-compile -c constraints.txt \
@@ -32,13 +34,15 @@ EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install --no-compile
 	--config-settings=cmake.define.SBN_AARCH64=OFF \
 	--config-settings=cmake.define.SBN_WEB=$(WEB) \
 	--config-settings=cmake.define.SBN_WEB_DIR=$(CURDIR)/build/web \
+	--config-settings=cmake.define.SBN_ANDROID=$(ANDROID) \
+	--config-settings=cmake.define.SBN_ANDROID_DIR=$(CURDIR)/build/android \
 	--config-settings=cmake.define.SBN_BUILD_TESTS=$(1) -e
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize fuzz web test-web \
-	wheels release test-arm arm-cycles arm-models arm-tools ssh-tools web-tools bench bench-repeat models bench-train published docs clean
+	android wheels release test-arm arm-cycles arm-models arm-tools ssh-tools web-tools android-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -79,6 +83,7 @@ prepared: native-test
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
 	@$(MAKE) --silent ssh-tools || echo 'Measuring over ssh is not tested.' >&2
 	@$(MAKE) --silent web || echo 'The runtime for browsers is not tested.' >&2
+	@$(MAKE) --silent android || echo 'The runtime for Android is not tested.' >&2
 	$(BIN)/python -m tests.packaging.wheels build/wheels $$(uname -m)
 
 # The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
@@ -111,10 +116,12 @@ test-web: $(STAMPS)/web  ## the kernels' own test as WebAssembly, in Node.js
 	$(BIN)/cmake --build build/web-test --target kernel_test --parallel $(JOBS)
 	node --no-warnings runtime/tests/wasi.mjs build/web-test/kernel_test.wasm 100
 
-wheels: $(STAMPS)/dev arm-tools web-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
+android: $(STAMPS)/android  ## the runtime for Android, for `sbn bundle --target android`
+
+wheels: $(STAMPS)/dev arm-tools web-tools android-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
 	$(BIN)/python -m tests.packaging.wheels dist
 
-release: $(STAMPS)/release arm-tools web-tools  ## what is published, in dist/: the source and both wheels, listed, checked by twine, and the source installed
+release: $(STAMPS)/release arm-tools web-tools android-tools  ## what is published, in dist/: the source and both wheels, listed, checked by twine, and the source installed
 	rm -rf dist
 	$(BIN)/python -m tests.packaging.release dist
 
@@ -213,6 +220,10 @@ $(STAMPS)/web: $(STAMPS)/dev | web-tools
 	if [[ ! -f build/web/sbn.wasm ]]; then $(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev]'; fi
 	touch $@
 
+$(STAMPS)/android: $(STAMPS)/dev | android-tools
+	if [[ ! -f build/android/sbn-runtime.aar ]]; then $(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev]'; fi
+	touch $@
+
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	$(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
@@ -244,6 +255,9 @@ ssh-tools:
 web-tools:
 	$(call debian,clang++-19,clang-19)
 	$(call debian,wasm-ld-19,lld-19)
+
+android-tools: web-tools
+	$(call debian,javac,openjdk-17-jdk-headless)
 
 # LLVM's models of ARM cores, in the oldest version that has them all.
 LLVM := $(shell sed -n 's/^OLDEST = \([0-9]*\).*/\1/p' runtime/bench/arm/mca.py)

@@ -19,9 +19,6 @@ _HIDDEN = frozenset({"Cc", "Zl", "Zp", "Cs"})
 _MARKUP = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])")
 # What makes a heading, list, quotation or rule of the line that it begins.
 _LINE_START = re.compile(r"^(\s*)([-+=#>])|^(\s*\d+)([.)])(?=\s|$)")
-_PLAIN_C = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _.,:;()[]{}<>=+*/!#%&'^|~$@-"
-)
 
 
 def visible(text: str) -> str:
@@ -71,17 +68,6 @@ def python(text: str) -> str:
     return _quoted(text)
 
 
-def kotlin(text: str) -> str:
-    """A string of Kotlin."""
-    return _quoted(text).replace("$", r"\$")
-
-
-def c(text: str) -> str:
-    """A string of C, in UTF-8; what is not plain ASCII is written as octal numbers."""
-    data = text.encode("utf-8", "surrogateescape")
-    return '"' + "".join(chr(byte) if byte in _PLAIN_C else f"\\{byte:03o}" for byte in data) + '"'
-
-
 def javascript(text: str) -> str:
     """A string of JavaScript, also inside an HTML page."""
     return _quoted(text).replace("<", r"\u003c")
@@ -93,7 +79,7 @@ def html(text: str) -> str:
 
 
 def comment(text: str) -> str:
-    """A part of a comment of C, Kotlin or Python that ends with its line or with `*/`."""
+    """A part of a comment of C or Python that ends with its line or with `*/`."""
     return visible(text).replace("*/", "* /").replace("/*", "/ *")
 
 
@@ -106,7 +92,7 @@ def _number(letter: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """In double quotes, as Python and Kotlin write strings."""
+    """In double quotes, as Python and JavaScript write strings."""
     parts = (f"\\{x}" if x in '"\\' else _number(x) if _is_hidden(x) else x for x in text)
     return '"' + "".join(parts) + '"'
 

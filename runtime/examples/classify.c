@@ -1,11 +1,11 @@
-/* Classifies a picture with a model of `sbn export`, without onnxruntime.
+/* Classifies a picture with a model of `sbn export`. It needs libsbn_native and a C library.
  *
  *   cc -std=c11 -O2 classify.c $(pkg-config --cflags --libs sbn) -o classify
  *   ./classify picture.ppm digits.onnx [RUNS [THREADS]]
  *
- * The picture is a binary PPM or PGM (P6 or P5) of just the size that the model takes; `convert
- * photo.jpg -resize 32x32! picture.ppm` of ImageMagick makes one. `sbn bundle` writes programs that
- * read pictures of every size. With RUNS, that many are timed.
+ * The picture is a binary PPM or PGM (P6 or P5) of any size, upright; `convert photo.jpg -auto-orient
+ * picture.ppm` of ImageMagick makes one. A file of another kind holds the pixels of one image as the
+ * model takes them, [height, width, channels]. With RUNS, that many are timed.
  */
 #include <sbn.h>
 #include <stdio.h>
@@ -18,70 +18,15 @@ static void fail(const char* what, const char* why) {
   exit(1);
 }
 
-/* --- The file's metadata, which is JSON --- */
-
-static const char* skip_space(const char* at) { return at + strspn(at, " \t\r\n"); }
-
-/* Behind the string that begins here. */
-static const char* skip_string(const char* at) {
-  for (++at; *at && *at != '"'; ++at) {
-    if (*at == '\\' && at[1]) ++at;
-  }
-  return *at ? at + 1 : at;
+static void check(int failed) {
+  if (failed) fail("sbn", sbn_last_error());
 }
 
-/* Behind the value that begins here. */
-static const char* skip_value(const char* at) {
-  int depth = 0;
-  do {
-    if (*at == '"') {
-      at = skip_string(at);
-    } else {
-      depth += (*at == '{' || *at == '[') - (*at == '}' || *at == ']');
-      ++at;
-    }
-  } while (*at && (depth > 0 || (depth == 0 && !strchr(",]}", *at))));
-  return at;
+static void* allocate(size_t bytes) {
+  void* memory = malloc(bytes);
+  if (!memory) fail("memory", "there is too little of it");
+  return memory;
 }
-
-/* The value of a key of the object that begins here, or NULL. */
-static const char* value_of(const char* object, const char* key) {
-  const size_t length = strlen(key);
-  const char* at = object && *object == '{' ? skip_space(object + 1) : "";
-  while (*at == '"') {
-    const char* name = at + 1;
-    const char* end = skip_string(at);
-    const int found = (size_t)(end - name) == length + 1 && strncmp(name, key, length) == 0;
-    at = skip_space(end);
-    if (*at == ':') at = skip_space(at + 1);
-    if (found) return at;
-    at = skip_space(skip_value(at));
-    if (*at == ',') at = skip_space(at + 1);
-  }
-  return NULL;
-}
-
-/* An entry of the list that begins here, or NULL. */
-static const char* entry_of(const char* list, long index) {
-  if (!list || *list != '[') return NULL;
-  const char* at = skip_space(list + 1);
-  for (; index > 0 && *at && *at != ']'; --index) {
-    at = skip_space(skip_value(at));
-    if (*at == ',') at = skip_space(at + 1);
-  }
-  return *at && *at != ']' ? at : NULL;
-}
-
-static float number_or(const char* value, float otherwise) {
-  return value ? strtof(value, NULL) : otherwise;
-}
-
-/* --- The picture --- */
-
-struct picture {
-  long width, height, channels, most;
-  unsigned char* pixels; /* [height, width, channels] */
-};
 
 /* The next number of a header, in which comments begin with '#'. */
 static long header_number(FILE* file) {
@@ -98,78 +43,61 @@ static long header_number(FILE* file) {
   return number;
 }
 
-static struct picture read_picture(const char* path) {
-  struct picture p = {0, 0, 0, 0, NULL};
+/* Numbers from 0 to `most` as such from 0 to 255, rounded, of two the even one. */
+static void stretch_range(uint8_t* pixels, size_t count, long most) {
+  for (size_t i = 0; i < count && most != 255; ++i) {
+    const long above = 2 * 255 * (long)pixels[i] + most, value = above / (2 * most);
+    const long even = value - (above % (2 * most) == 0 && value % 2 == 1);
+    pixels[i] = (uint8_t)(even < 255 ? even : 255);
+  }
+}
+
+/* The picture behind the letters "P5" or "P6". */
+static sbn_picture read_picture(FILE* file, const char* path, int kind) {
+  const long width = header_number(file), height = header_number(file), most = header_number(file);
+  if (width < 1 || height < 1 || width > 16384 || height > 16384) {
+    fail(path, "its width or height is not in 1 to 16384");
+  }
+  if (most < 1 || most > 255) fail(path, "its pixels are not one byte for each channel");
+  const int32_t channels = kind == '6' ? 3 : 1;
+  const size_t size = (size_t)width * (size_t)height * (size_t)channels;
+  uint8_t* pixels = allocate(size);
+  if (fread(pixels, 1, size, file) != size) fail(path, "ends too early");
+  stretch_range(pixels, size, most);
+  return (sbn_picture){pixels, (int32_t)width, (int32_t)height, channels, 1};
+}
+
+/* The pixels of one image as the model takes them. */
+static uint8_t* read_pixels(const char* path, const sbn_model* model, size_t size) {
+  uint8_t* pixels = allocate(size + 1);
   FILE* file = fopen(path, "rb");
   if (!file) fail(path, "cannot be opened");
   const int letter = fgetc(file), kind = fgetc(file);
-  p.channels = kind == '6' ? 3 : kind == '5' ? 1 : 0;
-  if (letter != 'P' || p.channels == 0) fail(path, "is no binary PPM or PGM (P6 or P5)");
-  p.width = header_number(file);
-  p.height = header_number(file);
-  p.most = header_number(file);
-  if (p.width < 1 || p.height < 1 || p.width > 16384 || p.height > 16384) {
-    fail(path, "its width or height is not in 1 to 16384");
-  }
-  if (p.most < 1 || p.most > 255) fail(path, "its pixels are not one byte for each channel");
-  const size_t size = (size_t)p.width * (size_t)p.height * (size_t)p.channels;
-  p.pixels = malloc(size);
-  if (!p.pixels) fail(path, "out of memory");
-  if (fread(p.pixels, 1, size, file) != size) fail(path, "ends too early");
-  fclose(file);
-  return p;
-}
-
-/* The model's input of a picture: its bytes, or floats [channels, height, width] normalised as the
- * metadata says. docs/images.md defines both. */
-static void* input_of(const struct picture* p, const char* path, const sbn_tensor* input,
-                      const char* preprocess) {
-  const int is_bytes = input->type == SBN_UINT8;
-  if (input->rank != 4 || (!is_bytes && input->type != SBN_FLOAT32)) {
-    fail(path, "the model does not take pictures");
-  }
-  const int64_t* sizes = input->shape + (is_bytes ? 1 : 2); /* height, width */
-  const int64_t channels = input->shape[is_bytes ? 3 : 1];
-  char why[200];
-  if (p->height != sizes[0] || p->width != sizes[1] || p->channels != channels) {
-    snprintf(why, sizeof why, "is %ld x %ld with %ld channels; the model takes %lld x %lld with %lld",
-             p->width, p->height, p->channels, (long long)sizes[1], (long long)sizes[0],
-             (long long)channels);
-    fail(path, why);
-  }
-  const float full = number_or(value_of(preprocess, "pixel_max"), 255.0f);
-  if ((float)p->most != full) {
-    snprintf(why, sizeof why, "its full intensity is %ld, the model's is %g", p->most, (double)full);
-    fail(path, why);
-  }
-  if (is_bytes) return p->pixels;
-  const char* order = value_of(preprocess, "order");
-  const int reversed = order && strncmp(order, "\"bgr\"", 5) == 0;
-  const long count = p->width * p->height;
-  float* floats = malloc((size_t)(count * p->channels) * sizeof *floats);
-  if (!floats) fail(path, "out of memory");
-  for (long c = 0; c < p->channels; ++c) {
-    const float mean = number_or(entry_of(value_of(preprocess, "mean"), c), 0.0f);
-    const float std = number_or(entry_of(value_of(preprocess, "std"), c), 1.0f);
-    const long from = reversed ? p->channels - 1 - c : c;
-    for (long i = 0; i < count; ++i) {
-      floats[c * count + i] = ((float)p->pixels[i * p->channels + from] / full - mean) / std;
+  if (letter == 'P' && (kind == '5' || kind == '6')) {
+    const sbn_picture picture = read_picture(file, path, kind);
+    check(sbn_model_fit(model, &picture, pixels, size));
+    free((void*)picture.pixels);
+  } else {
+    rewind(file);
+    if (fread(pixels, 1, size + 1, file) != size) {
+      char why[100];
+      snprintf(why, sizeof why, "is neither a binary PPM or PGM (P6 or P5) nor %zu bytes", size);
+      fail(path, why);
     }
   }
-  return floats;
+  fclose(file);
+  return pixels;
 }
-
-/* --- The answer --- */
 
 /* The probabilities of the last run, and how many there are. */
 static const float* probabilities_of(const sbn_model* model, const sbn_context* context,
-                                     int64_t* classes) {
+                                     size_t* classes) {
   for (size_t i = 0; i < sbn_model_outputs(model); ++i) {
     sbn_tensor output;
     const float* found = sbn_context_output(context, i, &output);
-    if (!found) fail("sbn", sbn_last_error());
+    check(!found);
     if (strcmp(output.name, "probabilities") != 0 || output.rank != 2) continue;
-    *classes = output.shape[1];
+    *classes = (size_t)output.shape[1];
     return found;
   }
   fail("sbn", "the model has no probabilities of classes");
@@ -188,11 +116,10 @@ static int compare_times(const void* left, const void* right) {
 }
 
 static void time_runs(sbn_context* context, long runs) {
-  double* times = malloc((size_t)runs * sizeof *times);
-  if (!times) fail("RUNS", "out of memory");
+  double* times = allocate((size_t)runs * sizeof *times);
   for (long run = 0; run < runs; ++run) {
     const double start = now_us();
-    if (sbn_context_run(context, 1)) fail("sbn", sbn_last_error());
+    check(sbn_context_run(context, 1));
     times[run] = now_us() - start;
   }
   qsort(times, (size_t)runs, sizeof *times, compare_times);
@@ -218,37 +145,41 @@ int main(int argc, char** argv) {
   }
   const long runs = argc > 3 ? number_in(argv[3], 1000000) : 0;
   const int threads = argc > 4 ? (int)number_in(argv[4], 256) : 1;
-  const struct picture picture = read_picture(argv[1]);
   sbn_model* model = sbn_model_open(argv[2]);
-  if (!model) fail("sbn", sbn_last_error());
+  check(!model);
   sbn_context* context = sbn_context_new(model);
-  if (!context) fail("sbn", sbn_last_error());
-  if (sbn_context_set_threads(context, threads)) fail("sbn", sbn_last_error());
+  check(!context);
+  check(sbn_context_set_threads(context, threads));
 
   sbn_tensor input;
-  if (sbn_model_input(model, 0, &input)) fail("sbn", sbn_last_error());
-  const char* metadata = sbn_model_metadata(model, "sbn");
-  void* data = input_of(&picture, argv[1], &input, value_of(metadata, "preprocess"));
-  if (sbn_context_set_input(context, 0, data)) fail("sbn", sbn_last_error());
-  if (sbn_context_run(context, 1)) fail("sbn", sbn_last_error());
+  check(sbn_model_input(model, 0, &input));
+  size_t size = 1; /* of one image */
+  for (int32_t i = 1; i < input.rank; ++i) size *= (size_t)input.shape[i];
+  const size_t bytes = input.type == SBN_UINT8 ? size : size * sizeof(float);
+  uint8_t* pixels = read_pixels(argv[1], model, size);
+  void* data = allocate(bytes);
+  check(sbn_model_normalise(model, pixels, data, bytes));
+  check(sbn_context_set_input(context, 0, data));
+  check(sbn_context_run(context, 1));
 
-  int64_t classes = 0;
-  const float* probabilities = probabilities_of(model, context, &classes);
-  int64_t best = 0;
-  for (int64_t c = 1; c < classes; ++c) {
+  size_t classes = 0, best = 0;
+  const float* found = probabilities_of(model, context, &classes);
+  float* probabilities = allocate(classes * sizeof *probabilities);
+  memcpy(probabilities, found, classes * sizeof *probabilities);
+  check(sbn_model_calibrate(model, 0, probabilities, classes));
+  for (size_t c = 1; c < classes; ++c) {
     if (probabilities[c] > probabilities[best]) best = c;
   }
-  const char* name = entry_of(value_of(metadata, "classes"), (long)best);
-  if (name && *name == '"') {
-    printf("%.*s, probability %.6f\n", (int)(skip_string(name) - name - 2), name + 1,
-           (double)probabilities[best]);
-  } else {
-    printf("class %lld, probability %.6f\n", (long long)best, (double)probabilities[best]);
+  char name[256];
+  if (sbn_model_class(model, best, name, sizeof name)) {
+    snprintf(name, sizeof name, "class %zu", best);
   }
+  printf("%s, probability %.6f\n", name, (double)probabilities[best]);
   if (runs > 0) time_runs(context, runs);
 
-  if (data != picture.pixels) free(data);
-  free(picture.pixels);
+  free(probabilities);
+  free(data);
+  free(pixels);
   sbn_context_free(context);
   sbn_model_free(model);
   return 0;

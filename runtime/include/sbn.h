@@ -29,7 +29,8 @@ struct OrtStatus;
 struct OrtStatus* RegisterCustomOps(struct OrtSessionOptions* options,
                                     const struct OrtApiBase* base);
 
-/* Both, and the module for browsers, which has all below but sbn_run_cycles and sbn_model_open */
+/* Both, and the module for browsers, which has all below but sbn_run_cycles, sbn_model_open and what is for
+ * classifiers of pictures */
 
 /* The version of sbn-deploy that the library was built from. */
 const char* sbn_version(void);
@@ -133,6 +134,35 @@ int sbn_context_run(sbn_context* context, int64_t batch);
 /* An output of the last run, which lives until the next one; NULL where there is none. What it is
  * goes to `tensor`, with its sizes, unless that is NULL. */
 const void* sbn_context_output(const sbn_context* context, size_t index, sbn_tensor* tensor);
+
+/* For classifiers of pictures: what their metadata say of the way from a decoded picture to the
+ * input, and from probabilities to an answer. */
+
+/* A picture as a decoder gives it. */
+typedef struct {
+  const uint8_t* pixels; /* rows from the top */
+  int32_t width, height; /* 1 to 65536 */
+  int32_t channels;      /* bytes of a pixel: 1 grey, 2 grey and alpha, 3 red, green and blue, 4 all */
+  int32_t orientation;   /* EXIF's, 1 to 8; others mean upright */
+} sbn_picture;
+
+/* Brings a picture to the model's size, colours and range, as training did, bit for bit: one image
+ * of pixels [height, width, channels], 0 to `pixel_max` of the metadata. Returns 0, or 1 where the
+ * model takes no pictures, or so many bytes are not one image. */
+int sbn_model_fit(const sbn_model* model, const sbn_picture* picture, uint8_t* pixels,
+                  size_t bytes);
+
+/* Makes one image of the model's first input of such pixels: the same bytes, or floats
+ * [channels, height, width], normalised. Returns 0, or 1 as above and where a pixel is too large. */
+int sbn_model_normalise(const sbn_model* model, const uint8_t* pixels, void* input, size_t bytes);
+
+/* The name of a class, in UTF-8, as far as it fits. Returns 0, or 1 where it has none. */
+int sbn_model_class(const sbn_model* model, size_t index, char* name, size_t size);
+
+/* Calibrates the probabilities of one image in place, where the file has a calibration; so many
+ * noise samples were averaged, 0 for the file's own number. Returns 0, or 1 where it is damaged. */
+int sbn_model_calibrate(const sbn_model* model, int64_t samples, float* probabilities,
+                        size_t classes);
 
 #ifdef __cplusplus
 }

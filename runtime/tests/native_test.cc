@@ -147,6 +147,32 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
+// What is for classifiers of pictures, on each file: buffers are of just the sizes that are asked for.
+void call_as_classifier(const sbn_model* model) {
+  sbn_tensor input;
+  if (sbn_model_input(model, 0, &input) != 0) return;
+  int64_t size = 1;
+  for (int32_t i = 1; i < input.rank; ++i) {
+    if (__builtin_mul_overflow(size, input.shape[i], &size) || size < 0 || size > kMostBytes) return;
+  }
+  const std::vector<uint8_t> colours(5 * 7 * 4, 9);
+  std::vector<uint8_t> pixels(static_cast<size_t>(size)), whole(4 * pixels.size());
+  for (int32_t way = 0; way <= 8; ++way) {
+    const sbn_picture picture = {colours.data(), 5, 7, 1 + way % 4, way};
+    sbn_model_fit(model, &picture, pixels.data(), pixels.size());
+  }
+  const size_t bytes = input.type == SBN_UINT8 ? pixels.size() : whole.size();
+  sbn_model_normalise(model, pixels.data(), whole.data(), bytes);
+  char name[5];
+  for (const size_t index : {size_t{0}, size_t{2}, SIZE_MAX}) {
+    sbn_model_class(model, index, name, sizeof name);
+  }
+  for (const size_t classes : {size_t{2}, size_t{3}, size_t{10}}) {
+    std::vector<float> probabilities(classes, 0.5f);
+    sbn_model_calibrate(model, 0, probabilities.data(), classes);
+  }
+}
+
 // Loads and runs; whether that went well. What fails must say why, and nothing takes long or much.
 bool try_file(const Bytes& file, const std::string& what) {
   constexpr size_t kSpare = 1 << 20;
@@ -163,9 +189,11 @@ bool try_file(const Bytes& file, const std::string& what) {
     const int64_t needed = sbn_model_arena_bytes(model, 2);
     Bytes answer;
     if (needed >= 0 && needed <= kMostBytes) ran = Runner(model).run(2, 1, &answer);
+    check(ran || is_one_line(sbn_last_error()), what + ": fails without a word");
+    call_as_classifier(model);
     sbn_model_free(model);
   }
-  check(ran || is_one_line(sbn_last_error()), what + ": fails without a word");
+  check(model || is_one_line(sbn_last_error()), what + ": fails without a word");
   check(t_bytes == before, what + ": keeps memory");
   check(cpu_seconds() - start < kMostSeconds, what + ": runs for too long");
   return ran;

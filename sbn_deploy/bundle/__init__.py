@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from sbn_deploy import escape
-from sbn_runtime import ModelError, SbnError, Session, __version__
-from sbn_runtime.calibration import KEY
+from sbn_runtime import ModelError, Session, __version__
 from sbn_runtime.files import write_atomically
-from sbn_runtime.modelfile import external_files
-from sbn_runtime.tasks import CLASSIFICATION
 
-from .network import Network, instructions
-from .readme import CALIBRATION, Facts, programs, readme
+from .android import project
+from .linux import folder
 from .targets import TARGETS, Target
 from .web import page
 
 __all__ = ["TARGETS", "BundleReport", "Target", "bundle_model"]
 
 CHECKSUMS = "SHA256SUMS"
-CLASSES = "classes.txt"
-LIBRARY = "libsbn.so"
 # The same input gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -55,9 +46,10 @@ class BundleReport:
 
 
 def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> BundleReport:
-    """Writes a zip file with the model, each target's library, instructions and checksums.
+    """Writes a zip file with the model, each target's libraries, instructions and checksums.
 
-    For browsers these are a page with everything in it, and the runtime as a package.
+    For browsers these are a page with everything in it, and the runtime as a package; for Android
+    a project that builds an app.
 
     It has a folder named as the model, and in it one for each target that is complete.
 
@@ -68,11 +60,12 @@ def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> Bundle
 
     Raises:
         ModelError: the model is missing, damaged, TFLite, has open sizes, or what a
-            classifier says of its images and classes is missing or wrong.
+            classifier says of its images and classes is missing or wrong, or the runtime of a
+            browser or app lacks an operator of it.
         MissingDependencyError: this installation lacks the library of a target.
         OutputError: the zip file cannot be written.
     """
-    libraries = {target.name: target.library() for target in targets}
+    libraries = {target.name: target.libraries() for target in targets}
     contents = {
         f"{model.stem}/{target.name}/{name}": data
         for target in targets
@@ -86,53 +79,28 @@ def bundle_model(model: Path, targets: Sequence[Target], output: Path) -> Bundle
         targets=tuple(libraries),
         files=tuple(contents),
         model_bytes=model.stat().st_size,
-        library_bytes={name: library.stat().st_size for name, library in libraries.items()},
+        library_bytes={
+            name: sum(library.stat().st_size for library in needed)
+            for name, needed in libraries.items()
+        },
         version=__version__,
     )
 
 
-def _folder(model: Path, target: Target, library: Path) -> dict[str, bytes]:
+def _folder(model: Path, target: Target, libraries: Sequence[Path]) -> dict[str, bytes]:
     """All that a target needs, with checksums. Raises ModelError."""
-    if target.web:
-        session = _session(model)
-        if session.task != CLASSIFICATION or len(session.inputs) > 1:
-            raise ModelError(
-                f"{model}: its task is {session.task}, with {len(session.inputs)} inputs, and the"
-                " page for browsers shows classifiers of one image; docs/web.md has what pages of"
-                " your own can call for others"
-            )
-        contents = page(read_facts(model, session), model, library)
-    else:
-        contents = {
-            **_instructions(model, target),
-            target.model_folder + model.name: model.read_bytes(),
-            **_external(model, target),
-            target.library_folder + LIBRARY: library.read_bytes(),
-        }
+    session = _session(model)
+    match target.name:
+        case "web":
+            contents = page(model, session, libraries[0])
+        case "android":
+            contents = project(model, session, libraries[0])
+        case _:
+            contents = folder(model, session, target, libraries)
     contents[CHECKSUMS] = "".join(
         f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items()
     ).encode()
     return contents
-
-
-def _instructions(model: Path, target: Target) -> dict[str, bytes]:
-    """README.md, programs, and the names of classes where they read them. Raises ModelError."""
-    session = _session(model)
-    takes_numbers = "shape" in (session.metadata.get("preprocess") or {})
-    if session.task != CLASSIFICATION or takes_numbers or len(session.inputs) > 1:
-        network = Network.of(model, session)
-        return {
-            **{name: text.encode() for name, text in instructions(network, target).items()},
-            **_calibration(session, target),
-            **({target.model_folder + CLASSES: _lines(network.classes)} if network.classes else {}),
-        }
-    facts = read_facts(model, session)
-    return {
-        "README.md": readme(facts, target).encode(),
-        **{name: text.encode() for name, text in programs(facts, target).items()},
-        **_calibration(session, target),
-        target.model_folder + CLASSES: _lines(facts.classes),
-    }
 
 
 def _session(model: Path) -> Session:
@@ -149,44 +117,6 @@ def _session(model: Path) -> Session:
             " of sbn-deploy on the device and use sbn_runtime.Listener there"
         )
     return session
-
-
-def _calibration(session: Session, target: Target) -> dict[str, bytes]:
-    """The calibration of a calibrated model, where programs read it."""
-    said = session.metadata.get(KEY)
-    if said is None:
-        return {}
-    return {target.model_folder + CALIBRATION: f"{json.dumps(said, indent=1)}\n".encode()}
-
-
-def _external(model: Path, target: Target) -> dict[str, bytes]:
-    """The files beside the model that hold its constants. Raises ModelError."""
-    return {
-        f"{target.model_folder}{name}": (model.parent / name).read_bytes()
-        for name in external_files(model)
-    }
-
-
-def _lines(names: Sequence[str]) -> bytes:
-    """One line for each name, whatever it holds."""
-    return "".join(f"{escape.visible(' '.join(name.split()))}\n" for name in names).encode()
-
-
-def read_facts(model: Path, session: Session) -> Facts:
-    """What a program must know of a classifier of images to call it. Raises ModelError."""
-    facts = Facts.of(model, session)
-    image = facts.image
-    black = np.zeros((1, image.height, image.width, image.channels), np.uint8)
-    try:
-        (probabilities,) = session.predict_proba(session.preprocess(black))
-    except SbnError as error:
-        raise ModelError(f"{model}: does not run on the images it describes: {error}") from error
-    if len(probabilities) != len(facts.classes):
-        raise ModelError(
-            f"{model}: names {len(facts.classes)} classes but has {len(probabilities)};"
-            " export the model again"
-        )
-    return facts
 
 
 def _is_tflite(path: Path) -> bool:

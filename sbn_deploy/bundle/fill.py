@@ -10,11 +10,9 @@ from sbn_deploy import escape
 from sbn_runtime import ModelError
 
 _LANGUAGES = {
-    "c": escape.c,
     "html": escape.html,
     "js": escape.javascript,
     "code": lambda name: escape.markdown_code(escape.name(name)),
-    "kotlin": escape.kotlin,
     "markdown": escape.markdown,
     "python": escape.python,
 }

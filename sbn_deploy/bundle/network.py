@@ -14,7 +14,7 @@ from sbn_runtime.tasks import MEMBER, STANDARD_DEVIATION, TASKS
 from .fill import check_name, fill
 from .targets import Target
 
-TYPES = {"float32": "float", "uint8": "uint8_t"}
+TYPES = ("float32", "uint8")
 _MEANT = {
     "probabilities": "the probability of each class or label",
     "prediction": "the numbers",
@@ -84,8 +84,11 @@ class Network:
         )
 
 
-def instructions(network: Network, target: Target) -> dict[str, str]:
-    """README.md of a bundle, and the programs that it explains, by the names of their files."""
+def instructions(network: Network, target: Target, library: str, lacks: str) -> dict[str, str]:
+    """README.md of a bundle, and its program in Python, by the names of their files.
+
+    `library` and `lacks` are as of `readme`.
+    """
     values = {
         "version": __version__,
         "target": target.name,
@@ -93,11 +96,9 @@ def instructions(network: Network, target: Target) -> dict[str, str]:
         "stem": Path(network.file).stem,
         "task": network.task,
         "samples": str(network.samples),
-        "model_path": target.model_folder + network.file,
-        "classes_path": target.model_folder + "classes.txt",
         "class_count": str(len(network.classes)),
-        "library_path": target.library_folder + "libsbn.so",
-        "calibration_path": target.model_folder + "calibration.json",
+        "runtime": library,
+        "lacks": lacks,
         "inputs_table": _table(network.inputs),
         "outputs_table": _table(network.outputs),
         "normalisation": _normalisation(network),
@@ -106,21 +107,16 @@ def instructions(network: Network, target: Target) -> dict[str, str]:
             f"{escape.python(n.name)}: x{i}" for i, n in enumerate(network.inputs)
         ),
         "python_names": ", ".join(escape.python(node.name) for node in network.outputs),
-        "answer": network.outputs[0].name,
-        "input_count": str(len(network.inputs)),
-        "c_inputs": "\n".join(_c_input(node) for node in network.inputs),
         "c_files": " ".join(f"x{index}.raw" for index in range(len(network.inputs))),
-        "kotlin_inputs": "\n".join(_kotlin_input(node) for node in network.inputs),
     }
     conditions = {
-        "android": target.android,
-        "linux": not target.android,
+        "c": not lacks,
+        "no_c": bool(lacks),
         "noise": network.samples > 0,
         "classes": bool(network.classes),
         "calibrated": network.calibrated,
     }
-    templates = {"README.md": "network.md", "run.c": "network.c"}
-    templates |= {"Network.kt": "network.kt"} if target.android else {"run.py": "run.py.in"}
+    templates = {"README.md": "network.md", "run.py": "run.py.in"}
     return {name: fill(template, values, conditions) for name, template in templates.items()}
 
 
@@ -170,28 +166,3 @@ def _python_normal(network: Network) -> str:
         lines.append(f"mean = np.float32([{mean}]).reshape({each})")
         lines.append(f"x0 = (x0 - mean) / np.float32([{std}]).reshape({each})")
     return "\n".join(lines)
-
-
-def _c_input(node: TensorInfo) -> str:
-    shape = ", ".join(map(str, (1, *node.shape[1:])))
-    element = "UINT8" if node.dtype == "uint8" else "FLOAT"
-    return (
-        f"    {{{escape.c(node.name)}, {_bytes(node)}, {len(node.shape)}, {{{shape}}},"
-        f" ONNX_TENSOR_ELEMENT_DATA_TYPE_{element}}},"
-    )
-
-
-def _kotlin_input(node: TensorInfo) -> str:
-    shape = ", ".join(map(str, (1, *node.shape[1:])))
-    element = "UINT8" if node.dtype == "uint8" else "FLOAT"
-    return (
-        f"        {escape.kotlin(node.name)} to (longArrayOf({shape}) to OnnxJavaType.{element}),"
-    )
-
-
-def _bytes(node: TensorInfo) -> int:
-    size = 1 if node.dtype == "uint8" else 4
-    for length in node.shape[1:]:
-        assert isinstance(length, int)
-        size *= length
-    return size

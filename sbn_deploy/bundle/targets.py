@@ -1,4 +1,4 @@
-"""The platforms that a model is bundled for, and the library that each needs."""
+"""The platforms that a model is bundled for, and what each needs that was compiled for it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sbn_runtime import MissingDependencyError, library_path
 
-# e_machine of an ELF header, and what stands for WebAssembly, which has none.
-X86_64, AARCH64, WASM = 62, 183, -1
+# e_machine of an ELF header.
+X86_64, AARCH64 = 62, 183
 
-ARM_LIBRARY, WEB_LIBRARY = "aarch64/libsbn.so", "web/sbn.wasm"
+OPERATORS, RUNTIME = "libsbn.so", "libsbn_native.so"
+WEB_LIBRARY, ANDROID_LIBRARY = "sbn.wasm", "sbn-runtime.aar"
 
 # How to get what is built for 64-bit ARM besides.
 CROSS_REMEDY = (
@@ -19,6 +20,10 @@ CROSS_REMEDY = (
     " cmake.define.SBN_AARCH64=ON .` builds it; the wheel for x86-64 of `make wheels` has it"
 )
 ARM_REMEDY = f"{CROSS_REMEDY}, and so has any installation on 64-bit ARM"
+ANDROID_REMEDY = (
+    "in the folder of the source, `sudo apt-get install clang-19 lld-19 openjdk-17-jdk-headless &&"
+    " pip install -C cmake.define.SBN_ANDROID=ON .` builds it; the wheels of `make wheels` have it"
+)
 WEB_REMEDY = (
     "in the folder of the source, `sudo apt-get install clang-19 lld-19 && pip install -C"
     " cmake.define.SBN_WEB=ON .` builds it; the wheels of `make wheels` have it"
@@ -31,58 +36,55 @@ class Target:
 
     Attributes:
         name: as `sbn bundle --target` takes it.
-        machine: `e_machine` of its programs, or `WASM`.
-        model_folder, library_folder: where the files lie in the bundle; "" is its top.
-        remedy: how to get the library where this installation has none.
+        folder: that of its libraries among those that were built for other platforms.
+        needs: their names.
+        remedy: how to get them where this installation has none.
+        machine: `e_machine` of its programs; 0 where this machine's libraries never serve.
     """
 
     name: str
-    machine: int
-    model_folder: str = ""
-    library_folder: str = ""
-    remedy: str = ARM_REMEDY
+    folder: str
+    needs: tuple[str, ...]
+    remedy: str
+    machine: int = 0
 
-    @property
-    def web(self) -> bool:
-        return self.machine == WASM
-
-    @property
-    def android(self) -> bool:
-        return self.name.startswith("android")
-
-    def library(self) -> Path:
-        """The library for this platform. It needs no libc: Android and Linux share it.
+    def libraries(self) -> tuple[Path, ...]:
+        """What was compiled for this platform, by `needs`.
 
         Raises:
-            MissingDependencyError: this installation has none.
+            MissingDependencyError: this installation lacks one.
         """
-        for path in (library_path(), _cross_built(ARM_LIBRARY), _cross_built(WEB_LIBRARY)):
-            if path.is_file() and _machine(path) == self.machine:
-                return path
-        name = Path(WEB_LIBRARY if self.web else ARM_LIBRARY).name
-        raise MissingDependencyError(
-            f"this installation has no {name} for {self.name}: {self.remedy}"
-        )
+        folder = built(self.folder)
+        if self.machine and _machine(library_path()) == self.machine:
+            folder = library_path().parent
+        found = tuple(folder / name for name in self.needs)
+        for path in found:
+            if not path.is_file():
+                raise MissingDependencyError(
+                    f"this installation has no {path.name} for {self.name}: {self.remedy}"
+                )
+        return found
 
 
 TARGETS = {
     target.name: target
     for target in (
-        Target("android-arm64", AARCH64, "assets/", "jniLibs/arm64-v8a/"),
-        Target("linux-arm64", AARCH64),
-        Target("linux-x86_64", X86_64, remedy="bundle on an x86-64 machine"),
-        Target("web", WASM, remedy=WEB_REMEDY),
+        Target("android", "android", (ANDROID_LIBRARY,), ANDROID_REMEDY),
+        Target("linux-arm64", "aarch64", (OPERATORS, RUNTIME), ARM_REMEDY, AARCH64),
+        Target(
+            "linux-x86_64", "x86_64", (OPERATORS, RUNTIME), "bundle on an x86-64 machine", X86_64
+        ),
+        Target("web", "web", (WEB_LIBRARY,), WEB_REMEDY),
     )
 }
 
 
-def _cross_built(name: str) -> Path:
+def built(name: str) -> Path:
+    """What was installed beside the Python, under its name in `libraries`."""
     return Path(str(files("sbn_deploy").joinpath("libraries", name)))
 
 
 def _machine(library: Path) -> int:
     with library.open("rb") as file:
         header = file.read(20)
-    if header[:4] == b"\0asm":
-        return WASM
     return int.from_bytes(header[18:20], "little") if header[:4] == b"\x7fELF" else 0

@@ -6,11 +6,10 @@ import base64
 import re
 from pathlib import Path
 
-from sbn_runtime import ModelError, __version__
-from sbn_runtime.modelfile import external_files
+from sbn_runtime import Session, __version__
 
+from .facts import Facts
 from .fill import fill
-from .readme import Facts
 
 # The modules of the package in the order in which they stand in the page.
 _MODULES = ("answer.js", "picture.js", "sbn.js")
@@ -20,26 +19,18 @@ _IMPORT = re.compile(r"^import .*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 
-def page(facts: Facts, model: Path, library: Path) -> dict[str, bytes]:
+def page(model: Path, session: Session, library: Path) -> dict[str, bytes]:
     """The files of a bundle for browsers: a page that needs no other, and a package for others.
 
     Args:
-        facts: of the model.
+        session: of the model.
         library: sbn.wasm, beside the files of its package.
 
     Raises:
-        ModelError: the model takes other images than grey or colour ones, or keeps constants in
-            files of their own.
+        ModelError: the model does something else than classify pictures, or the runtime lacks one
+            of its operators.
     """
-    if facts.image.channels not in (1, 3):
-        raise ModelError(
-            f"{model}: takes {facts.image.channels} channels, and browsers read images of 1 or 3"
-        )
-    if external_files(model):
-        raise ModelError(
-            f"{model}: keeps constants in files beside it, which browsers do not read; save it as"
-            " one file"
-        )
+    facts = Facts.read_for_app(model, session, "the page for browsers")
     package = {path.name: path.read_bytes() for path in sorted(library.parent.iterdir())}
     runtime = "".join(_bare(package[name].decode()) for name in _MODULES)
     values = {

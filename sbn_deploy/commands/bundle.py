@@ -19,10 +19,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = new_parser(
         subparsers,
         "bundle",
-        description="Packs a model into one zip file, with a folder for each target: the operator"
-        " library, complete programs in Kotlin, C and Python, a README, and checksums; for web a"
-        " page that runs the model in the browser, offline too.",
-        example="sbn bundle digits.onnx --target android-arm64 -o digits-android.zip",
+        description="Packs a model into one zip file, with a folder for each target, a README, and"
+        " checksums: for Linux libraries and complete programs in C and Python; for android a"
+        " project that builds an app, and the runtime as an archive for others; for web a page that"
+        " runs the model in the browser, offline too.",
+        example="sbn bundle digits.onnx --target android -o digits-android.zip",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
     parser.add_argument(

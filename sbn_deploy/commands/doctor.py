@@ -129,9 +129,9 @@ def _problem_of(engine: str) -> str | None:
 
 
 def _lacks(target: Target) -> str | None:
-    """How to get the library that bundles for a platform need, where it is not here."""
+    """How to get the libraries that bundles for a platform need, where they are not here."""
     try:
-        target.library()
+        target.libraries()
     except SbnError:
         return f"missing: {target.remedy}"
     return None

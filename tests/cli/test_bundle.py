@@ -13,18 +13,18 @@ from typing import Literal
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
-from sbn_deploy.bundle import TARGETS, bundle_model
-from sbn_deploy.bundle.readme import Facts, programs, readme
+from sbn_deploy.bundle import TARGETS, android, bundle_model, web
+from sbn_deploy.bundle.facts import Facts
+from sbn_deploy.bundle.readme import programs, readme
 from sbn_runtime import ModelError, Preprocess, Session
 from sbn_runtime.modelfile import external_files
 from sbn_runtime.raster import Raster
 
 from ..calibrations import calibrated
 from ..command import sbn
-from ..packaging.native import HERE, STRICT, onnxruntime_library, run
+from ..packaging.native import compiled_as_described, run
 from ..small_models import (
     CLASSES,
     PREPROCESS,
@@ -63,7 +63,7 @@ def test_bad_usage(arguments: list[str], message: str) -> None:
 
 def test_unknown_target_is_told_the_known_ones() -> None:
     message = sbn("bundle", "m.onnx", "--target", "arm", "-o", "f.zip").refused()
-    assert all(name in message for name in ("android-arm64", "linux-arm64", "linux-x86_64", "web"))
+    assert all(name in message for name in TARGETS)
 
 
 def test_missing_model(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_program_for_a_camera(tmp_path: Path) -> None:
     preprocess = Preprocess(3, 4, 4, 255, (0.5,) * 3, (0.5,) * 3, fit="crop")
     model = write_pixel_classifier(tmp_path / "m.onnx", 3, preprocess=preprocess.to_json())
     session = Session(model)
-    found = programs(Facts.of(model, session), TARGETS["linux-arm64"])
+    found = programs(Facts.read(model, session), TARGETS["linux-arm64"])
     (tmp_path / "picamera2.py").write_text(CAMERA)
     (tmp_path / "camera.py").write_text(found["camera.py"].replace("time.sleep(", "float("))
     command = [sys.executable, "-W", "error", "camera.py"]
@@ -195,13 +195,9 @@ def test_the_program_for_a_camera(tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 def test_programs_feed_channels_in_the_order_of_the_network(order: Literal["rgb", "bgr"]) -> None:
     image = Preprocess(3, 4, 4, 255, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), order)
-    facts = Facts("m.onnx", "input", False, image, ("a", "b"), 0)
-    linux, android = (readme(facts, TARGETS[name]) for name in ("linux-x86_64", "android-arm64"))
-    channel = {"rgb": "c", "bgr": "2 - c"}[order]
-    assert f"pixels[3 * i + {channel}]" in linux
-    assert f"pixels[3 * i + {channel}]" in android
-    for text in ("images[..., ::-1]", "channels first (blue, green, red) and normalised"):
-        assert (text in linux) == (order == "bgr")
+    text = readme(Facts("m.onnx", "input", False, image, ("a", "b"), 0), TARGETS[TARGET], "", "")
+    for part in ("images[..., ::-1]", "channels first (blue, green, red) and normalised"):
+        assert (part in text) == (order == "bgr")
 
 
 @pytest.mark.parametrize("noise", [False, True])
@@ -234,17 +230,11 @@ def test_a_calibrated_model(
     assert printed[0] == CLASSES[expected.argmax()]
     assert float(printed[1]) == pytest.approx(expected.max(), abs=1e-6)
     if shutil.which("cc") is not None:
-        (code,) = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-        Path("classify.c").write_text(code)
-        onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
-        link = ("-L", ".", "-lonnxruntime", "-lm", f"-Wl,-rpath,{folder}", "-o", "classify")
-        run("cc", *STRICT, "classify.c", "-I", HERE / "include", *link, cwd=folder)
-        said = run("./classify", "image.raw", cwd=folder).split()
-        assert said[1] == f"{expected.argmax()},"
-        assert float(said[3]) == pytest.approx(expected.max(), abs=1e-6)
-    kotlin = re.findall(r"^```kotlin\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[0]
-    assert "return calibrated(probabilities)" in kotlin
-    assert kotlin.count("(") == kotlin.count(")")
+        compiled_as_described(folder)
+        said = run("./classify", "image.raw", "model.onnx", cwd=folder)
+        name, _, probability = said.rpartition(", probability ")
+        assert name == CLASSES[expected.argmax()]
+        assert float(probability) == pytest.approx(expected.max(), abs=2e-6)
     coverage, least = re.findall(
         r"probability of ([\d.]+): .* probability is at least ([\d.]+)\.", text
     )[0]
@@ -256,21 +246,42 @@ def test_a_calibrated_model(
     np.testing.assert_array_equal(sets.labels, inside)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", ["linux-arm64", "linux-x86_64"])
 @pytest.mark.parametrize("fit", ["", "pad"])
 @pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("lacks", ["", "node n (Op): is not supported"])
 def test_programs_bring_images_to_the_size_of_the_network(
-    target: str, fit: Literal["", "pad"], channels: int
+    target: str, fit: Literal["", "pad"], channels: int, lacks: str
 ) -> None:
     half = (0.5,) * channels
     image = Preprocess(channels, 4, 6, 255, half, half, fit=fit)
     facts = Facts("m.onnx", "input", True, image, ("a", "b"), 0)
-    text, files = readme(facts, TARGETS[target]), programs(facts, TARGETS[target])
+    text = readme(facts, TARGETS[target], "libsbn_native.so.1", lacks)
+    files = programs(facts, TARGETS[target])
     assert not any("{{" in part or "\n\n\n" in part for part in (text, *files.values()))
     fits = bool(fit) and channels != 2
-    assert ("image.h" in files) == fits == ('#include "image.h"' in files["classify.c"])
-    kotlin = files["Classifier.kt"]
+    assert ("binary PPM" in text) == (fits and not lacks)
+    assert ("There is no program in C" in text) == bool(lacks)
     assert ("camera.py" in files) == (fits and target == "linux-arm64")
-    assert ('const val FIT = "pad"' in kotlin) == fits
-    assert ("BufferedImage" in kotlin) == (fits and target != "android-arm64")
-    assert ("createScaledBitmap" in kotlin) == (not fits and channels != 2 and "android" in target)
+
+
+def test_a_model_that_the_native_runtime_cannot_run(tmp_path: Path) -> None:
+    """Its bundle for Linux has no program in C and says why; apps and pages are refused."""
+    proto = onnx.load(Classifier.random().write(tmp_path / "plain.onnx"))
+    softmax = proto.graph.node[-1]
+    softmax.op_type, softmax.name = "Hardmax", "end"
+    model = tmp_path / "model.onnx"
+    onnx.save(proto, model)
+    bundle_model(model, [TARGETS[TARGET]], tmp_path / "f.zip")
+    with zipfile.ZipFile(tmp_path / "f.zip") as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / "model" / TARGET
+    names = {path.name for path in folder.iterdir()}
+    assert {"classify.py", "libsbn.so"} < names
+    assert not {"classify.c", "sbn.h", "libsbn_native.so.1"} & names
+    text = (folder / "README.md").read_text()
+    assert "the runtime for C cannot run this model: " in text
+    assert "Hardmax" in text
+    for read in (android.project, web.page):
+        with pytest.raises(ModelError, match=r"model\.onnx: the .* cannot run it: .*Hardmax node 'end'"):
+            read(model, Session(model), tmp_path / "none")

@@ -12,19 +12,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
-from sbn_deploy import escape
 from sbn_deploy.bundle import TARGETS, bundle_model
-from sbn_deploy.bundle.network import Network, instructions
 from sbn_runtime import ModelError, Session
 from sbn_runtime.modelfile import imported_domains
 from sbn_runtime.preprocess import Standardize
 from sbn_runtime.tasks import TASKS
 
 from ..nasty import NASTY
-from ..packaging.native import HERE, STRICT, need, onnxruntime_library, run
+from ..packaging.native import compiled_as_described, run
 from ..task_models import NOISY, PIXELS, ROWS, SEVERAL, pixels, rows, save
 
 STANDARD = {"preprocess": Standardize((16,), (0.5,) * 16, (2.0,) * 16).to_json()}
@@ -103,34 +100,21 @@ def test_python_program(model: Path) -> None:
 
 
 def test_c_program(model: Path) -> None:
-    need("cc")
+    """The answer comes first of what it prints, below its name."""
     folder = unpacked(model, "linux-x86_64")
-    text = (folder / "README.md").read_text()
-    (program,) = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    (folder / "run.c").write_text(program)
-    onnxruntime_library(Path(onnxruntime.__file__).parent / "capi", folder)
-    link = ("-L", ".", "-lonnxruntime", f"-Wl,-rpath,{folder}", "-o", "run")
-    run("cc", *STRICT, "run.c", "-I", HERE / "include", *link, cwd=folder)
+    compiled_as_described(folder)
     session = Session(model)
     x = normalised(session, given(session))
     files = []
     for index, value in enumerate(x.values()):
         value.tofile(folder / f"x{index}.raw")
         files.append(f"x{index}.raw")
-    found = [float(line) for line in run("./run", *files, cwd=folder).splitlines()]
+    assert f"./run {model.name} {' '.join(files)}\n" in (folder / "README.md").read_text()
+    lines = run("./run", model.name, *files, cwd=folder).splitlines()
     expected = session.run(x)[answer_name(session)].ravel()
+    begin = lines.index(answer_name(session)) + 1
+    found = np.array(lines[begin : begin + expected.size], np.float64)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_kotlin_names_what_the_model_has(model: Path) -> None:
-    session = Session(model)
-    text = instructions(Network.of(model, session), TARGETS["android-arm64"])["README.md"]
-    assert "{{" not in text
-    (program,) = re.findall(r"^```kotlin\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    for node in session.inputs:
-        sizes = ", ".join(map(str, (1, *node.shape[1:])))
-        assert f'"{node.name}" to (longArrayOf({sizes}) to OnnxJavaType.FLOAT)' in program
-    assert f'setOf("{answer_name(session)}")' in program
 
 
 def test_sizes_that_are_open(tmp_path: Path) -> None:
@@ -167,12 +151,7 @@ def test_names_are_text(name: str, tmp_path: Path) -> None:
     headings = re.findall("^#+ .*", re.sub("```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     titles = ["## What goes in", "## What comes out", "## Python", "## C"]
     assert headings == ["# m for linux-x86_64", *titles]
-    (linux / "run.c").write_text(fenced(text, "c"))
-    run("cc", *STRICT, "-fsyntax-only", "run.c", "-I", HERE / "include", cwd=linux)
     tree = ast.parse(fenced(text, "python"))
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert {*names.values()} <= texts
     assert len((linux / "classes.txt").read_text().splitlines()) == 2
-    android = instructions(Network.of(path, session), TARGETS["android-arm64"])["README.md"]
-    program = fenced(android, "kotlin")
-    assert f"        {escape.kotlin(name)} to (longArrayOf(" in program

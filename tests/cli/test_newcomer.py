@@ -6,14 +6,12 @@ import contextlib
 import io
 import json
 import os
-import re
 import signal
 import threading
 import time
 import zipfile
 from pathlib import Path
 
-import onnxruntime
 import pytest
 from PIL import Image
 
@@ -27,16 +25,7 @@ from sbn_runtime.decode import decode
 from ..command import Outcome, sbn
 from ..once import once
 from ..packaging.conftest import Environment
-from ..packaging.native import (
-    CROSS_COMPILER,
-    HERE,
-    STRICT,
-    arm_onnxruntime,
-    emulator,
-    need,
-    onnxruntime_library,
-    run,
-)
+from ..packaging.native import CROSS_COMPILER, compiled_as_described, emulator, need, run
 from ..packaging.wheels import installed
 from ..photos import write_photos
 
@@ -158,15 +147,12 @@ def way(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
     return folder
 
 
-def compiled(compiler: str, target: str, capi: Path, folder: Path) -> Path:
+def compiled(compiler: str, target: str, folder: Path) -> Path:
     """The bundle for a target, unpacked, with its C program."""
     with zipfile.ZipFile(folder / "fruit.zip") as archive:
         archive.extractall(folder)
     bundle = folder / "fruit" / target
-    onnxruntime_library(capi, bundle)
-    link = ("-L", ".", "-lonnxruntime", "-lm", f"-Wl,-rpath,{bundle}", "-o", "classify")
-    undefined = "-Wl,--allow-shlib-undefined"
-    run(compiler, *STRICT, "classify.c", "-I", HERE / "include", *link, undefined, cwd=bundle)
+    compiled_as_described(bundle, compiler)
     return bundle
 
 
@@ -177,17 +163,16 @@ def check(bundle: Path, *emulator: str) -> None:
     classes = session.metadata["classes"]
     assert session.predict(PHOTO)[0] == classes.index(answer["class"])
     Image.fromarray(decode(PHOTO).upright()).save(bundle / "photo.ppm")
-    said = run(*emulator, "./classify", "photo.ppm", cwd=bundle)
-    label, probability = re.findall(r"[\d.]+", said)
-    assert classes[int(label)] == answer["class"]
+    said = run(*emulator, "./classify", "photo.ppm", "fruit.onnx", cwd=bundle)
+    label, _, probability = said.strip().rpartition(", probability ")
+    assert label == answer["class"]
     assert float(probability) == pytest.approx(answer["probability"], abs=1e-5)
 
 
 def test_from_photos_to_a_program_on_this_machine(way: Path, tmp_path: Path) -> None:
     need("cc")
     done("bundle", "fruit.onnx", "--target", "linux-x86_64", "-o", tmp_path / "fruit.zip")
-    capi = Path(onnxruntime.__file__).parent / "capi"
-    check(compiled("cc", "linux-x86_64", capi, tmp_path))
+    check(compiled("cc", "linux-x86_64", tmp_path))
 
 
 def test_from_photos_to_a_program_on_a_raspberry_pi(
@@ -195,11 +180,10 @@ def test_from_photos_to_a_program_on_a_raspberry_pi(
 ) -> None:
     """Bundled by an installation of the wheel, which has the library for ARM."""
     need(CROSS_COMPILER, "qemu-aarch64")
-    capi = arm_onnxruntime(tmp_path_factory)
     desk = Environment(installed(tmp_path_factory), way)
     target = ("--target", "linux-arm64")
     desk.run("sbn", "bundle", "fruit.onnx", *target, "-o", str(tmp_path / "fruit.zip"))
-    bundle = compiled(CROSS_COMPILER, "linux-arm64", capi, tmp_path)
+    bundle = compiled(CROSS_COMPILER, "linux-arm64", tmp_path)
     assert {"camera.py", "camera.service"} < {path.name for path in bundle.iterdir()}
     check(bundle, *emulator("cortex-a72"))
 

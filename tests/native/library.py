@@ -63,6 +63,16 @@ def kernel_set(name: str) -> Iterator[None]:
         library().sbn_set_isa(b"")
 
 
+class _Picture(ctypes.Structure):
+    _fields_ = (
+        ("pixels", ctypes.c_void_p),
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("channels", ctypes.c_int32),
+        ("orientation", ctypes.c_int32),
+    )
+
+
 class Model:
     """A loaded model with one context. `run` maps inputs by name to outputs by name."""
 
@@ -132,6 +142,50 @@ class Model:
             raise NativeError(self._library.sbn_last_error().decode())
         return {name: self._output(i) for i, name in enumerate(self.outputs)}
 
+    def fit(self, picture: NDArray[np.uint8], orientation: int, size: int) -> NDArray[np.uint8]:
+        """A picture [height, width, channels] as so many bytes of pixels."""
+        kept = np.ascontiguousarray(picture)
+        rows, columns, channels = kept.shape
+        given = _Picture(kept.ctypes.data, columns, rows, channels, orientation)
+        pixels = np.empty(size, np.uint8)
+        self._done(
+            self._library.sbn_model_fit(
+                self._model, ctypes.byref(given), _pointer(pixels), ctypes.c_size_t(size)
+            )
+        )
+        return pixels
+
+    def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.generic]:
+        """The elements of the first input for such pixels."""
+        kept = np.ascontiguousarray(pixels)
+        dtype, _ = next(iter(self.inputs.values()))
+        made = np.empty(kept.size, dtype)
+        self._done(
+            self._library.sbn_model_normalise(
+                self._model, _pointer(kept), _pointer(made), ctypes.c_size_t(made.nbytes)
+            )
+        )
+        return made
+
+    def class_name(self, index: int, size: int = 256) -> str:
+        name = ctypes.create_string_buffer(size)
+        at, most = ctypes.c_size_t(index), ctypes.c_size_t(size)
+        self._done(self._library.sbn_model_class(self._model, at, name, most))
+        return name.value.decode()
+
+    def calibrate(self, probabilities: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
+        made = probabilities.copy()
+        self._done(
+            self._library.sbn_model_calibrate(
+                self._model, ctypes.c_int64(samples), _pointer(made), ctypes.c_size_t(made.size)
+            )
+        )
+        return made
+
+    def _done(self, failed: int) -> None:
+        if failed:
+            raise NativeError(self._library.sbn_last_error().decode())
+
     def _output(self, index: int) -> NDArray[np.generic]:
         tensor = _Tensor()
         data = self._check(
@@ -142,3 +196,7 @@ class Model:
         dtype = np.dtype(_TYPES[tensor.type])
         size = int(np.prod(tensor.sizes)) * dtype.itemsize
         return np.frombuffer(ctypes.string_at(data, size), dtype).reshape(tensor.sizes)
+
+
+def _pointer(x: NDArray[np.generic]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(x.ctypes.data)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from ..once import once
 from . import arm
 from .wheels import CROSS_COMPILER, ROOT, build_folder, compiling, toolchain
 
@@ -24,8 +24,6 @@ PACKAGES = {
     "musl-gcc": "musl-tools",
     "readelf": "binutils",
 }
-# The newest that qemu 7 can run.
-ARM_ONNXRUNTIME = "onnxruntime==1.27.0"
 STRICT = (
     "-std=c11",
     "-O2",
@@ -104,30 +102,14 @@ def arm_packages(folder: Path, *names: str) -> Path:
     return folder
 
 
-def arm_onnxruntime(factory: pytest.TempPathFactory) -> Path:
-    """The folder with onnxruntime's library for 64-bit ARM, of its wheel; once for all tests."""
-
-    def make(folder: Path) -> None:
-        platforms = ("--platform=manylinux_2_28_aarch64", "--platform=manylinux_2_27_aarch64")
-        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download")
-        only = ("--no-deps", "--only-binary=:all:", "--python-version=3.11", *platforms)
-        if try_run(*pip, *only, f"--dest={folder}", ARM_ONNXRUNTIME).returncode:
-            pytest.skip(f"pip has no {ARM_ONNXRUNTIME} for 64-bit ARM within reach")
-        (wheel,) = folder.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder)
-
-    return once(factory, "arm-onnxruntime", make) / "onnxruntime" / "capi"
-
-
 def emulator(core: str) -> tuple[str, ...]:
     """What runs programs for 64-bit ARM on this machine, as this core."""
     return ("qemu-aarch64", "-cpu", core, "-L", "/usr/aarch64-linux-gnu")
 
 
-def onnxruntime_library(capi: Path, folder: Path) -> Path:
-    """A folder to link with: the C library in onnxruntime's Python package, by its usual names."""
-    (library,) = capi.glob("libonnxruntime.so.1.*")
-    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
-        (folder / name).symlink_to(library)
-    return folder
+def compiled_as_described(bundle: Path, compiler: str = "cc") -> None:
+    """Compiles the C program of a bundle with the command of its README.md, without warnings."""
+    need(compiler)
+    readme = (bundle / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^cc (.*)$", readme, re.MULTILINE)
+    run(compiler, *STRICT, *shlex.split(command), cwd=bundle)

@@ -24,14 +24,7 @@ using sbn::Message;
 
 thread_local char t_error[sizeof(Message)];
 
-int failed(Status* failure) {
-  if (!failure) return 0;
-  memcpy(t_error, failure->text, sizeof t_error);
-  release(failure);
-  return 1;
-}
-
-int failed(const char* text) { return failed(fail(text)); }
+int failed(const char* text) { return sbn::native::failed(fail(text)); }
 
 #if !SBN_WASM
 constexpr long kMostFileBytes = 0x7fffffff;  // of a protocol buffer
@@ -68,6 +61,13 @@ void describe(const Model& model, const Port& port, sbn_tensor* tensor) {
 }  // namespace
 
 static_assert(SBN_MAX_RANK == sbn::ort::kMaxRank, "of sbn.h");
+
+int sbn::native::failed(Status* failure) {
+  if (!failure) return 0;
+  memcpy(t_error, failure->text, sizeof t_error);
+  release(failure);
+  return 1;
+}
 
 SBN_API int sbn_abi(void) { return SBN_ABI; }
 

@@ -28,6 +28,9 @@ inline Status* fail(const Message& message) { return fail(message.text()); }
 Status* out_of_memory();
 void release(Status* status);
 
+// What a function of sbn.h returns of a failure, which sbn_last_error then says: 0 for null, or 1.
+int failed(Status* failure);
+
 // Bytes of a file. Those that are no printable ASCII appear as '?' in messages.
 struct Bytes {
   const uint8_t* data = nullptr;

@@ -1,4 +1,0 @@
-
-{{include image.kt}}
-
-{{include buffered.kt}}

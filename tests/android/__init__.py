@@ -1,0 +1,1 @@
+"""The runtime for Android, as far as it runs without a phone."""
