@@ -95,7 +95,7 @@ def test_the_library_loads_on_android(archive: Path, abi: str) -> None:
     assert f"Machine:                           {MACHINES[abi]}" in listed
     assert re.findall(r"\(NEEDED\).*\[(.*)\]", listed) == ["libc.so"]
     assert re.findall(r"\(SONAME\).*\[(.*)\]", listed) == ["libsbn_native.so"]
-    for absent in ("TEXTREL", "(RPATH)", "(RUNPATH)", "VERNEED", "INIT_ARRAY", " TLS "):
+    for absent in ("TEXTREL", "(RPATH)", "(RUNPATH)", "VERNEED", " TLS "):
         assert absent not in listed
     segments = re.findall(r"^  LOAD +(\S+) +(\S+) .* ([R ][W ][E ]) (0x\w+)$", listed, re.MULTILINE)
     assert len(segments) >= 3
@@ -133,7 +133,8 @@ def test_on_arm(archive: Path, core: str, tmp_path: Path) -> None:
     library = archive / "jni/arm64-v8a/libsbn_native.so"
     source = RUNTIME / "examples/classify.c"
     program = tmp_path / "classify"
-    libraries = (library, stand_in / "libc.so", f"-Wl,-rpath,{stand_in}:{library.parent}")
+    libraries = (library, stand_in / "libc.so")
     run(CROSS_COMPILER, *STRICT, source, "-I", RUNTIME / "include", *libraries, "-o", program)
+    folders = f"LD_LIBRARY_PATH={stand_in}:{library.parent}"
     write_pixel_classifier(tmp_path / "model.onnx", 3)
-    classifies_pixels(tmp_path, 3, *emulator(core), program)
+    classifies_pixels(tmp_path, 3, *emulator(core), "-E", folders, program)

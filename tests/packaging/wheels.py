@@ -64,17 +64,24 @@ def can_build_for_browsers() -> bool:
     return all(shutil.which(program) for program in ("clang++-19", "wasm-ld-19"))
 
 
+def can_build_for_android() -> bool:
+    """Whether a wheel can hold the runtime for Android as well."""
+    return can_build_for_browsers() and shutil.which("javac") is not None
+
+
 def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path:
     """The manylinux wheel for an architecture, in `folder`.
 
-    With `arm_library` it holds the library for 64-bit ARM as well, for `sbn bundle`, and where
-    that can be built the runtime for browsers.
+    With `arm_library` it holds the libraries for 64-bit ARM as well, for `sbn bundle`, and where
+    they can be built the runtimes for browsers and for Android.
     """
     tag = f"py3-none-manylinux_{GLIBC[0]}_{GLIBC[1]}_{architecture}"
     definitions = toolchain(architecture) | {"SBN_AARCH64": "ON" if arm_library else "OFF"}
     definitions["SBN_AARCH64_DIR"] = str(build_folder("aarch64"))
     definitions["SBN_WEB"] = "ON" if can_build_for_browsers() else "OFF"
     definitions["SBN_WEB_DIR"] = str(ROOT / "build/web")
+    definitions["SBN_ANDROID"] = "ON" if can_build_for_android() else "OFF"
+    definitions["SBN_ANDROID_DIR"] = str(ROOT / "build/android")
     settings = {"wheel.tags": tag, "build-dir": str(build_folder(architecture))}
     settings |= {f"cmake.define.{name}": value for name, value in definitions.items()}
     given = [f"--config-settings={name}={value}" for name, value in settings.items()]
