@@ -283,5 +283,7 @@ def test_a_model_that_the_native_runtime_cannot_run(tmp_path: Path) -> None:
     assert "the runtime for C cannot run this model: " in text
     assert "Hardmax" in text
     for read in (android.project, web.page):
-        with pytest.raises(ModelError, match=r"model\.onnx: the .* cannot run it: .*Hardmax node 'end'"):
+        with pytest.raises(
+            ModelError, match=r"model\.onnx: the .* cannot run it: .*Hardmax node 'end'"
+        ):
             read(model, Session(model), tmp_path / "none")

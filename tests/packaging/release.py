@@ -20,15 +20,22 @@ from .wheels import ARCHITECTURES, CONSTRAINTS, ROOT, build, can_cross_compile, 
 
 # Where the packages of the wheel lie in this tree.
 PACKAGES = {"sbn_deploy": "", "sbn_converters": "converters/", "sbn_runtime": "runtime/"}
-# The package for browsers, which is installed beside its module.
+# What is installed elsewhere than it lies: the package for browsers, and what C programs are made of.
 WEB = ("sbn_deploy/libraries/web/", "runtime/web/")
+PROGRAMS = {
+    "sbn_deploy/libraries/c/classify.c": "runtime/examples/classify.c",
+    "sbn_deploy/libraries/c/run.c": "runtime/examples/run.c",
+    "sbn_deploy/libraries/c/sbn.h": "runtime/include/sbn.h",
+}
 # What the wheel holds that is compiled.
 COMPILED = {
     "sbn_runtime/libsbn.so",
     "sbn_runtime/libsbn_native.so",
     "sbn_runtime/libsbn.sha256",
     "sbn_deploy/libraries/aarch64/libsbn.so",
+    "sbn_deploy/libraries/aarch64/libsbn_native.so",
     "sbn_deploy/libraries/aarch64/sbn_layers",
+    "sbn_deploy/libraries/android/sbn-runtime.aar",
     f"{WEB[0]}sbn.wasm",
 }
 # What the source holds: all that builds the wheel, and what a reader looks for first.
@@ -78,7 +85,8 @@ def unwanted(path: Path) -> list[str]:
         licence = f"{folder}licenses/LICENSE"
         made = {name for name in held if name in COMPILED or name.startswith(folder)}
         places = {name: _place(name) for name in held.keys() - made}
-        allowed = (*(f"{place}{package}/" for package, place in PACKAGES.items()), WEB[1])
+        own = (f"{place}{package}/" for package, place in PACKAGES.items())
+        allowed = (*own, WEB[1], *PROGRAMS.values())
     else:
         folder = f"sbn_deploy-{version()}/"
         licence = f"{folder}LICENSE"
@@ -107,6 +115,8 @@ def _place(name: str) -> str:
     """Where a file of the wheel lies in this tree."""
     if name.startswith(WEB[0]):
         return name.replace(*WEB)
+    if name in PROGRAMS:
+        return PROGRAMS[name]
     return PACKAGES.get(name.split("/")[0], "") + name
 
 

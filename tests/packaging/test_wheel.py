@@ -24,6 +24,7 @@ from .wheels import (
     CONSTRAINTS,
     CROSS_COMPILER,
     ROOT,
+    can_build_for_android,
     can_build_for_browsers,
     check,
     pip,
@@ -64,6 +65,11 @@ def test_one_wheel_per_platform_serves_every_python(wheel: Path, project: dict[s
     assert platform.startswith("manylinux_2_28_")
 
 
+def test_wheel_is_small(wheel: Path) -> None:
+    """With everything for phones and browsers in it."""
+    assert wheel.stat().st_size <= 12_000_000
+
+
 def test_wheel_keeps_its_platform_tag(wheel: Path) -> None:
     assert system_libraries(wheel) == {"libc.so.6"}
 
@@ -98,11 +104,17 @@ def test_wheel_holds_every_file_and_the_libraries(names: set[str]) -> None:
 def test_wheel_holds_nothing_else(names: set[str], project: dict[str, Any]) -> None:
     known = (*PACKAGES, f"sbn_deploy-{project['version']}.dist-info")
     assert {name.split("/")[0] for name in names} == set(known)
-    compiled = {name for name in names if name.endswith((".so", ".a", ".wasm"))}
-    for_arm = {"sbn_deploy/libraries/aarch64/libsbn.so"} if shutil.which(CROSS_COMPILER) else set()
-    for_web = {"sbn_deploy/libraries/web/sbn.wasm"} if can_build_for_browsers() else set()
-    assert compiled == LIBRARIES | for_arm | for_web
-    ours = {name for name in names if "/bundle/templates/" not in name}
+    compiled = {name for name in names if name.endswith((".so", ".a", ".wasm", ".aar"))}
+    arm = "sbn_deploy/libraries/aarch64"
+    others = {
+        f"{arm}/libsbn.so": shutil.which(CROSS_COMPILER) is not None,
+        f"{arm}/libsbn_native.so": shutil.which(CROSS_COMPILER) is not None,
+        "sbn_deploy/libraries/web/sbn.wasm": can_build_for_browsers(),
+        "sbn_deploy/libraries/android/sbn-runtime.aar": can_build_for_android(),
+    }
+    assert compiled == LIBRARIES | {name for name, can_be_built in others.items() if can_be_built}
+    of_bundles = ("/bundle/templates/", "sbn_deploy/libraries/c/")
+    ours = {name for name in names if not any(part in name for part in of_bundles)}
     assert not [name for name in ours if name.endswith((".pyc", ".cc", ".h", ".cmake"))]
 
 
