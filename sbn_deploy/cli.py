@@ -105,7 +105,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = host.expanded(list(sys.argv[1:] if argv is None else argv))
     host.use_console()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
