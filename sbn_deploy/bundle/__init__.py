@@ -31,6 +31,7 @@ CLASSES = "classes.txt"
 LIBRARY = "libsbn.so"
 # The same input gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,8 @@ def _zip(contents: dict[str, bytes]) -> bytes:
             assert not {"", ".", ".."} & {*name.split("/")}, name
             entry = zipfile.ZipInfo(name, _DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
+            # Python says otherwise on Windows, whose files have no such permissions.
+            entry.create_system = _UNIX
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, data)
     return packed.getvalue()
