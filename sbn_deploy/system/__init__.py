@@ -26,6 +26,7 @@ All else in sbn_deploy asks it, and nothing that only some systems have is used 
 | `bind_to_parent()` | is called in that process, for systems where it takes its own help |
 | `lock(file)` | for this process, until it closes the file; BlockingIOError if another has it |
 | `forbid_core_file()` | a crash of this process leaves no file behind |
+| `expanded(words)` | a command line with files in place of patterns such as `*.png` |
 | `use_console()` | makes the terminal understand colours and cursor movements |
 | `is_closed_pipe(error)` | whether it says that the reader of a pipe has gone |
 """

@@ -47,6 +47,11 @@ def forbid_core_file() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def expanded(words: list[str]) -> list[str]:
+    # Shells do that here.
+    return words
+
+
 def use_console() -> None:
     """Terminals here always do."""
 

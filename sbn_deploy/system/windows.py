@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import signal
 import subprocess
 import sys
@@ -152,6 +153,14 @@ def lock(file: IO[bytes]) -> None:
 
 def forbid_core_file() -> None:
     """There are none."""
+
+
+def expanded(words: list[str]) -> list[str]:
+    found: list[str] = []
+    for word in words:
+        pattern = not word.startswith("-") and ("*" in word or "?" in word)
+        found += (sorted(glob.glob(word)) if pattern else []) or [word]
+    return found
 
 
 def use_console() -> None:

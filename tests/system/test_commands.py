@@ -56,8 +56,15 @@ sbn("export", "runs/it is/checkpoint.safetensors", "-o", "digits.onnx")
 sbn("validate", "digits.onnx", "--against", "runs/it is/checkpoint.safetensors")
 sbn("evaluate", "digits.onnx", *digits, "-o", "evaluation.json")
 Image.fromarray(data.load("digits", "test").images[0].squeeze() * 15).save("an image.png")
-found = {}
-found["answer"] = json.loads(sbn("predict", "digits.onnx", "an image.png", "--json"))
+for name in ("banana", "Apple", "Cherry"):
+    for index in range(6):
+        path = Path("photos", name, f"{'Ab'[index % 2]}{index}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 9 * index, np.uint8)).save(path)
+fruit = data.load("folder:photos", "train")
+image = "an im*.png" if host.__name__.endswith("windows") else "an image.png"
+found = {"classes": fruit.classes, "images": fruit.images[:, 0, 0, 0].tolist()}
+found["answer"] = json.loads(sbn("predict", "digits.onnx", image, "--json"))
 speed = ("--runs", "3", "--max-seconds", "20", "-o", "speed.json", "--json")
 found["speed"] = json.loads(sbn("benchmark", "digits.onnx", *speed))
 sbn("profile", "digits.onnx", "--runs", "3")
@@ -87,5 +94,8 @@ def test_all_of_it(system: str, tmp_path: Path) -> None:
     assert timing["process_bytes"] > 1 << 20
     assert found["speed"]["machine"]["state"]["mhz"] > 100
     assert found["answer"]
+    assert found["classes"] == ["Apple", "Cherry", "banana"]
+    order = [0, 18, 36, 9, 27, 45]  # A0, A2, A4, b1, b3, b5
+    assert found["images"] == sorted(found["images"][:5], key=order.index) * 3
     assert any("cannot reset it" in line for line in shown)
     assert "cannot reset it" in (folder / "report.html").read_text(encoding="utf-8")

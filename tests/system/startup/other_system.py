@@ -16,6 +16,7 @@ import fcntl
 import importlib.machinery
 import json
 import os
+import pathlib
 import re
 import resource
 import sys
@@ -162,6 +163,11 @@ def _windows(library: str) -> dict[str, Any]:
         def memory_info(self) -> Any:
             size = super().memory_info().rss
             return SimpleNamespace(rss=size, peak_wset=size)
+
+    # Paths are compared without regard to case.
+    pathlib.PurePath.__lt__ = (  # type: ignore[method-assign]
+        lambda path, other: str(path).lower() < str(other).lower()
+    )
 
     def load(name: str | None, *rest: Any) -> ctypes.CDLL:
         if name is None:
