@@ -33,7 +33,6 @@ from sbn_deploy.engines.engine import example
 from sbn_deploy.engines.table import NATIVE
 from sbn_deploy.evaluate.scores import BATCH, score
 from sbn_deploy.profile.node_times import Times, random_signs
-from sbn_deploy.profile.peak import peak_model
 from sbn_deploy.records.benchmark import Benchmark, Settings
 from sbn_deploy.records.evaluation import Scores
 from sbn_deploy.records.machine import Machine
@@ -144,6 +143,8 @@ def profile_on_phone(
     phone: Phone, model: Path, *, threads: int, batch: int, runs: int, isa: str, say: Say
 ) -> tuple[Times, Machine, Remote]:
     """Times each node of an exported model on a phone. Raises as `measure_on_phone` does."""
+    from sbn_deploy.profile.peak import peak_model  # needs onnx
+
     with _on_phone(phone, [model], isa, say) as (program, twins, folder):
         (folder / PEAK).write_bytes(peak_model())
         peak = engines.find(NATIVE).load(folder / PEAK, threads=1, spin=False)
