@@ -135,10 +135,13 @@ release: $(STAMPS)/release arm-tools web-tools android-tools platform-tools  ## 
 	rm -rf dist
 	$(BIN)/python -m tests.packaging.release dist
 
-test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores and all that qemu has (half an hour)
+test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, native runtime, wheel, source install and the runtime's tests for 64-bit ARM, as three cores and all that qemu has (half an hour)
 	for cpu in cortex-a53 cortex-a72 cortex-a76 max; do \
-		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
-			$(ARM_BUILD)-sanitized/tests/kernel_test 50 || exit; \
+		for program in 'kernel_test 50' 'native_test tests/golden 1000'; do \
+			ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+				timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
+				$(ARM_BUILD)-sanitized/tests/$$program || exit; \
+		done; \
 	done
 	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py

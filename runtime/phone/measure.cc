@@ -26,6 +26,7 @@ namespace sbn::phone {
 namespace {
 
 constexpr int64_t kMostRuns = 1000000;
+constexpr int64_t kMostMs = 1000000000000;
 constexpr int64_t kNsOfMs = 1000000;
 constexpr int64_t kWarmupShare = 10;  // of the limit
 constexpr int64_t kEmptyCalls = 1000;
@@ -177,11 +178,10 @@ void measure(int count, char** words) {
   } else if (times) {
     time_calls(model, calls, threads, cores,
                {number(words[5], 1, kMostRuns), number(words[6], 0, kMostRuns),
-                number(words[7], 0, kMostRuns) * kNsOfMs,
-                number(words[8], 0, kMostRuns * 1000) * kNsOfMs});
+                number(words[7], 0, kMostMs) * kNsOfMs, number(words[8], 0, kMostMs) * kNsOfMs});
   } else {
     profile_calls(model, calls, threads, cores, number(words[5], 1, kMostRuns),
-                  number(words[6], 0, kMostRuns) * kNsOfMs, words[7], words[8]);
+                  number(words[6], 0, kMostMs) * kNsOfMs, words[7], words[8]);
   }
   printf("}\n");
   if (fflush(stdout) != 0 || ferror(stdout))

@@ -11,6 +11,7 @@ from math import ceil
 from pathlib import Path
 from random import Random
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,6 @@ from sbn_deploy.engines.engine import example
 from sbn_deploy.engines.table import NATIVE
 from sbn_deploy.evaluate.scores import BATCH, score
 from sbn_deploy.profile.node_times import Times, random_signs
-from sbn_deploy.profile.peak import peak_model
 from sbn_deploy.records.benchmark import Benchmark, Settings
 from sbn_deploy.records.evaluation import Scores
 from sbn_deploy.records.machine import Machine
@@ -105,16 +105,18 @@ def measure_on_phone(
         InputError: a model does not take such a batch; the images do not fit the first one.
     """
     with _on_phone(phone, [path for path, _ in models], isa, say) as (program, twins, folder):
-        places: list[Place] = []
+        starts = _Starts(program, settings)
+        numbers = {facts.name: index for index, (_, facts) in enumerate(models)}
 
         def place(present: Sequence[Spec], threads: int, batch: int, seconds: float) -> Watched:
-            starts = _Starts(program, threads, settings, say)
-            files = {
-                facts.name: (_model(i), _calls(i, batch)) for i, (_, facts) in enumerate(models)
-            }
-            found = starts.in_turns([files[spec.model] for spec in present], seconds)
-            places.extend((starts.first, starts.last))
-            return Watched(found, starts.first.before, starts.last.after, background=None)
+            done = len(starts.places)
+            files = [
+                (_model(numbers[spec.model]), _calls(numbers[spec.model], batch))
+                for spec in present
+            ]
+            measured = starts.in_turns(files, threads, seconds)
+            first, last = starts.places[done], starts.places[-1]
+            return Watched(measured, first.before, last.after, background=None)
 
         _send_and_check(program, twins, settings.batch, max(settings.threads), folder, say)
         specs = [Spec(facts.name, NATIVE, str(path)) for path, facts in models]
@@ -125,7 +127,7 @@ def measure_on_phone(
                 program, twins[0], test, max(settings.threads), folder, say
             )
         remote = replace(program.remote(), differing_labels=differing)
-        machine = program.machine(places[0])
+        machine = program.machine(starts.places[0])
     return Benchmark(
         **head(machine),
         models=tuple(facts for _, facts in models),
@@ -141,6 +143,8 @@ def profile_on_phone(
     phone: Phone, model: Path, *, threads: int, batch: int, runs: int, isa: str, say: Say
 ) -> tuple[Times, Machine, Remote]:
     """Times each node of an exported model on a phone. Raises as `measure_on_phone` does."""
+    from sbn_deploy.profile.peak import peak_model  # needs onnx
+
     with _on_phone(phone, [model], isa, say) as (program, twins, folder):
         (folder / PEAK).write_bytes(peak_model())
         peak = engines.find(NATIVE).load(folder / PEAK, threads=1, spin=False)
@@ -163,20 +167,20 @@ def profile_on_phone(
 
 
 class _Starts:
-    """Starts of the program on some threads: models take turns, each start by start.
+    """Starts of the program, of which models take turns: start by start, not call by call.
 
     Attributes:
-        first, last: what the first and the last one said of the phone.
+        places: what each start said of the phone.
     """
 
-    first: Place
-    last: Place
-
-    def __init__(self, program: PhoneProgram, threads: int, settings: Settings, say: Say) -> None:
-        self._program, self._threads, self._say = program, threads, say
+    def __init__(self, program: PhoneProgram, settings: Settings) -> None:
+        self.places: list[Place] = []
+        self._program = program
         self._runs, self._warmup = settings.runs, settings.warmup
 
-    def in_turns(self, files: Sequence[tuple[str, str]], seconds: float) -> list[Measured]:
+    def in_turns(
+        self, files: Sequence[tuple[str, str]], threads: int, seconds: float
+    ) -> list[Measured]:
         """Times models, given as the names of model and calls there, as `measure_sessions` does.
 
         A start is a session, and what it measures one round: its calls follow each other at once,
@@ -200,27 +204,24 @@ class _Starts:
                 wanted, share = ceil((self._runs - done) / left), (end - start) / left
             share = max(0.0, min(share, end - start)) / len(files)
             for which in random.sample(range(len(files)), len(files)):
-                timed = self._start(*files[which], wanted, share)
+                timed = self._start(*files[which], threads, wanted, share)
                 measured[which].started.append(timed.started)
-                calls = len(timed.ns)
-                measured[which].sessions.append(Taken([timed.ns / 1e6], calls))
+                measured[which].sessions.append(Taken([timed.ns / 1e6], len(timed.ns)))
             done += wanted
             cost = perf_counter() - start
         return measured
 
-    def _start(self, model: str, calls: str, runs: int, seconds: float) -> Timed:
+    def _start(self, model: str, calls: str, threads: int, runs: int, seconds: float) -> Timed:
         timed = self._program.time(
             model,
             calls,
-            self._threads,
+            threads,
             runs=runs,
             warmup=self._warmup,
             busy_s=min(BUSY_S, seconds / 2),
             limit_s=seconds,
         )
-        if not hasattr(self, "first"):
-            self.first = timed.place
-        self.last = timed.place
+        self.places.append(timed.place)
         return timed
 
 
@@ -295,15 +296,9 @@ def _classify(
     """How well the phone classifies images, and how many get another label there than here."""
     images, labels = test
     found: list[NDArray[np.float32]] = []
-    differing = 0
-    at = 0
-    while at < len(images):
-        say(f"{program.serial}: classifying images, {at:,} of {len(images):,} done")
-        parts = [twin.preprocess(images[at : at + BATCH])]
-        at += len(parts[-1])
-        while at < len(images) and sum(part.nbytes for part in parts) < PUSH_BYTES:
-            parts.append(twin.preprocess(images[at : at + BATCH]))
-            at += len(parts[-1])
+    done = differing = 0
+    for parts in _pushes(twin, images):
+        say(f"{program.serial}: classifying images, {done:,} of {len(images):,} done")
         recording = twin.recorded()
         here = np.concatenate([twin.predict_proba(part) for part in parts])
         write_calls(folder / IMAGES, recording.calls)
@@ -312,4 +307,19 @@ def _classify(
         there = np.concatenate([twin.predict_proba(part) for part in parts])
         differing += int((here.argmax(axis=1) != there.argmax(axis=1)).sum())
         found.append(there)
+        done += len(there)
     return score(np.concatenate(found), labels), differing
+
+
+def _pushes(twin: Twin, images: NDArray[np.uint8]) -> Iterator[list[NDArray[Any]]]:
+    """The images as the model takes them, in batches, by what is sent at once."""
+    parts: list[NDArray[Any]] = []
+    size = 0
+    for start in range(0, len(images), BATCH):
+        parts.append(twin.preprocess(images[start : start + BATCH]))
+        size += parts[-1].nbytes
+        if size >= PUSH_BYTES:
+            yield parts
+            parts, size = [], 0
+    if parts:
+        yield parts

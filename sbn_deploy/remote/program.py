@@ -28,7 +28,7 @@ OUTPUTS = "outputs"
 
 PROPERTIES = ("ro.product.cpu.abi", "ro.product.model", "ro.soc.model", "ro.build.version.release")
 PROBE = f'for name in {" ".join(PROPERTIES)}; do getprop "$name"; done'
-# Whether it was made by this user or another one of this machine, it has to be a program there.
+# adb keeps the permissions of a file, and an installation need not have made it a program.
 ALLOW = f"chmod 700 {PROGRAM}"
 # The program's own errors have status 2 and say what they are.
 RUN = """\

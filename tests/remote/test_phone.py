@@ -157,10 +157,15 @@ def benchmark(
     monkeypatch.setattr(phone, "BUSY_S", 0.01)
 
     def run(
-        *more: str, remote: str = "adb:", path: Path = model, also: Path | None = None
+        *more: str,
+        remote: str = "adb:",
+        path: Path = model,
+        also: Path | None = None,
+        runs: int | None = 9,
     ) -> tuple[int, str, str]:
         models = [str(path) for path in (path, also) if path is not None]
-        words = ["benchmark", *models, "--remote", remote, "--runs", "9", "--warmup", "1"]
+        words = ["benchmark", *models, "--remote", remote, "--warmup", "1"]
+        words += [] if runs is None else ["--runs", str(runs)]
         status = cli.main([*words, *more])
         return status, *capfd.readouterr()
 
@@ -242,7 +247,7 @@ def test_json(benchmark: Run) -> None:
 
 
 def test_text(benchmark: Run) -> None:
-    status, output, errors = benchmark("--runs", "50", remote=f"adb:{SERIAL}")
+    status, output, errors = benchmark(remote=f"adb:{SERIAL}", runs=50)
     assert status == 0, errors
     assert output.split()[:3] == ["engine", "threads", "batch"]
     assert output.splitlines()[-1].split()[:3] == ["native", "1", "1"]
@@ -251,8 +256,7 @@ def test_text(benchmark: Run) -> None:
 
 
 def test_every_number_of_threads_and_batch(benchmark: Run) -> None:
-    words = ("--json", "--runs", "1", "--threads", "1,2", "--batch", "1,4")
-    status, output, errors = benchmark(*words)
+    status, output, errors = benchmark("--json", "--threads", "1,2", "--batch", "1,4", runs=1)
     assert status == 0, errors
     record = json.loads(output)
     found = [(result["threads"], result["batch"]) for result in record["results"]]
@@ -261,20 +265,32 @@ def test_every_number_of_threads_and_batch(benchmark: Run) -> None:
 
 def test_models_take_turns(benchmark: Run, tmp_path: Path) -> None:
     more = StochasticClassifier.random(2).write(tmp_path / "more.onnx")
-    status, output, errors = benchmark("--json", "--runs", "50", also=more)
+    status, output, errors = benchmark("--json", also=more, runs=50)
     assert status == 0, errors
     record = json.loads(output)
     assert [result["model"] for result in record["results"]] == ["small", "more"]
     (ratio,) = record["ratios"]
     assert (ratio["model"], ratio["engine"]) == ("more", "native")
     assert ratio["prediction_low"] <= ratio["ratio"] <= ratio["prediction_high"]
-    status, output, errors = benchmark("--runs", "50", "--compare", "native", also=more)
+    status, output, errors = benchmark("--compare", "native", also=more, runs=50)
     assert status == 0, errors
     assert "time against native" in output
 
 
+def test_until_it_is_precise(
+    benchmark: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starts that agree need not be more than ten."""
+    monkeypatch.setattr(program, "PROGRAMS", stand_in(tmp_path, model, json.dumps(timed())))
+    status, output, errors = benchmark("--json", runs=None)
+    assert status == 0, errors
+    (whole,) = json.loads(output)["results"]
+    assert (whole["sessions"], whole["runs"]) == (10, 30)
+    assert whole["prediction_low_ms"] == whole["prediction_high_ms"] == whole["p50_ms"]
+
+
 def test_until_time_is_up(benchmark: Run) -> None:
-    status, output, errors = benchmark("--json", "--runs", "100000", "--max-seconds", "0.5")
+    status, output, errors = benchmark("--json", "--max-seconds", "0.5", runs=100_000)
     assert status == 0, errors
     (whole,) = json.loads(output)["results"]
     assert 0 < whole["runs"] < 100_000
