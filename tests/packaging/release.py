@@ -20,7 +20,7 @@ from .wheels import ARCHITECTURES, CONSTRAINTS, ROOT, build, can_cross_compile, 
 
 # Where the packages of the wheel lie in this tree.
 PACKAGES = {"sbn_deploy": "", "sbn_converters": "converters/", "sbn_runtime": "runtime/"}
-# What is installed elsewhere than it lies: the package for browsers, what C programs are made of.
+# What is installed elsewhere than it lies: the package for browsers, and what programs in C need.
 WEB = ("sbn_deploy/libraries/web/", "runtime/web/")
 PROGRAMS = {
     "sbn_deploy/libraries/c/classify.c": "runtime/examples/classify.c",
