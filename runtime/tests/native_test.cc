@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "mutate.h"
+#include "native/decimal.h"
 #include "native/threads.h"
 #include "sbn.h"
 
@@ -338,6 +340,52 @@ void test_want_of_memory(const Bytes& file) {
 
 }  // namespace
 
+// Texts of all kinds of numbers, among them those between two doubles.
+void test_decimals() {
+  uint64_t state = 1;
+  const auto random = [&] { return state = state * 6364136223846793005u + 1442695040888963407u; };
+  const auto random_double = [&] {
+    double number;
+    const uint64_t bits = random() ^ random() >> 32;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+  };
+  for (int i = 0; i < 20000; ++i) {
+    char text[400];
+    const double number = random_double();
+    const auto digits = static_cast<int>(random() >> 59);
+    if (!(number - number == 0)) continue;
+    switch (i % 4) {
+      case 0: snprintf(text, sizeof text, "%.17g", number); break;
+      case 1: snprintf(text, sizeof text, "%.*e", digits, number); break;
+      case 2: snprintf(text, sizeof text, "%.*f", digits, static_cast<double>(random()) / 1e15); break;
+      default: {
+        const double half = 0.5 + static_cast<double>(random() >> 12) * 0x1p-53;
+        snprintf(text, sizeof text, "%.60f", half);
+        char* last = text + strlen(text) - 1;
+        while (*last == '0') --last;
+        *last = static_cast<char>(*last + (digits % 3 - 1) * (*last > '1' && *last < '9'));
+      }
+    }
+    char* end;
+    const double wanted = strtod(text, &end);
+    double got = -1;
+    const char* behind = nullptr;
+    const bool read = sbn::native::read_decimal(text, &got, &behind);
+    const bool subnormal = std::abs(wanted) < 0x1p-1022;
+    if (wanted - wanted != 0) {
+      check(!read, std::string(text) + ": is too large");
+    } else {
+      check(read && behind == end && got == (subnormal ? 0 : wanted), text);
+    }
+  }
+  double number;
+  const char* behind;
+  for (const char* text : {"", "-", "+1", ".5", "e1", "nan", "1e309", "-1e400"}) {
+    check(!sbn::native::read_decimal(text, &number, &behind), std::string(text) + ": is read");
+  }
+}
+
 int main(int argc, char** argv) {
   if (argc < 2) return fprintf(stderr, "usage: native_test FOLDER [MUTATIONS [FIRST]]\n"), 2;
   const int64_t mutations = argc > 2 ? atoll(argv[2]) : 3000;
@@ -357,6 +405,7 @@ int main(int argc, char** argv) {
     test_threads_of_a_run(file);
     test_given_memory(file);
   }
+  test_decimals();
   test_workers();
   test_cut_files(files.front());
   test_mutations(files, mutations, first);

@@ -16,17 +16,25 @@ import venv
 import zipfile
 from pathlib import Path
 
+from sbn_deploy.bundle.targets import IOS_FRAMEWORK, IOS_LIBRARIES
+
 from .wheels import ARCHITECTURES, CONSTRAINTS, ROOT, build, can_cross_compile, check, pip
 
 # Where the packages of the wheel lie in this tree.
 PACKAGES = {"sbn_deploy": "", "sbn_converters": "converters/", "sbn_runtime": "runtime/"}
-# What is installed elsewhere than it lies: the package for browsers, and what programs in C need.
+# What is installed elsewhere than it lies: the package for browsers, and what programs in C and
+# Swift are made of.
 WEB = ("sbn_deploy/libraries/web/", "runtime/web/")
 PROGRAMS = {
     "sbn_deploy/libraries/c/classify.c": "runtime/examples/classify.c",
     "sbn_deploy/libraries/c/run.c": "runtime/examples/run.c",
     "sbn_deploy/libraries/c/sbn.h": "runtime/include/sbn.h",
+    f"sbn_deploy/libraries/ios/{IOS_FRAMEWORK}/Info.plist": "runtime/ios/Info.plist",
 }
+for name in IOS_LIBRARIES:
+    headers = f"sbn_deploy/libraries/ios/{Path(name).parent.as_posix()}/Headers/sbn_native"
+    PROGRAMS[f"{headers}/sbn.h"] = "runtime/include/sbn.h"
+    PROGRAMS[f"{headers}/module.modulemap"] = "runtime/ios/module.modulemap"
 # What the wheel holds that is compiled.
 COMPILED = {
     "sbn_runtime/libsbn.so",
@@ -36,6 +44,7 @@ COMPILED = {
     "sbn_deploy/libraries/aarch64/libsbn_native.so",
     "sbn_deploy/libraries/aarch64/sbn_measure",
     "sbn_deploy/libraries/android/sbn-runtime.aar",
+    *(f"sbn_deploy/libraries/ios/{name}" for name in IOS_LIBRARIES),
     f"{WEB[0]}sbn.wasm",
 }
 # What the source holds: all that builds the wheel, and what a reader looks for first.

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
+from sbn_deploy.bundle.targets import IOS_LIBRARIES
 from sbn_runtime import Session
 
 from ..small_models import random_images, write_pixel_classifier
@@ -27,6 +28,7 @@ from .wheels import (
     ROOT,
     can_build_for_android,
     can_build_for_browsers,
+    can_build_for_ios,
     check,
     pip,
     system_libraries,
@@ -112,9 +114,10 @@ def test_wheel_holds_nothing_else(names: set[str], project: dict[str, Any]) -> N
         f"{arm}/libsbn_native.so": shutil.which(CROSS_COMPILER) is not None,
         "sbn_deploy/libraries/web/sbn.wasm": can_build_for_browsers(),
         "sbn_deploy/libraries/android/sbn-runtime.aar": can_build_for_android(),
+        **{f"sbn_deploy/libraries/ios/{name}": can_build_for_ios() for name in IOS_LIBRARIES},
     }
     assert compiled == LIBRARIES | {name for name, can_be_built in others.items() if can_be_built}
-    of_bundles = ("/bundle/templates/", "sbn_deploy/libraries/c/")
+    of_bundles = ("/bundle/templates/", "sbn_deploy/libraries/c/", "/Headers/sbn_native/")
     ours = {name for name in names if not any(part in name for part in of_bundles)}
     assert not [name for name in ours if name.endswith((".pyc", ".cc", ".h", ".cmake"))]
 

@@ -1,32 +1,14 @@
 /* answers LIBRARY OUT MODEL...: runs models in a native runtime with every kernel set of this machine,
  * on one thread and on two, and writes the bytes of all outputs to OUT.
  *
- * LIBRARY is one of this system, or with -DSBN_MACHO a dylib, with -DSBN_PE a DLL. Inputs are made
- * here, the same everywhere. */
+ * Inputs are made here, the same everywhere. */
 #include "sbn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(_WIN32)
-#include "windows_loader.h"
-#elif defined(SBN_MACHO)
-#include "macho.h"
-typedef MachO Library;
-#define library_open macho_open
-#define library_symbol macho_symbol
-#elif defined(SBN_PE)
-#include "pe.h"
-typedef Pe Library;
-#define library_open pe_open
-#define library_symbol pe_symbol
-#else
-#include <dlfcn.h>
-typedef void Library;
-static void* library_open(const char* path) { return dlopen(path, RTLD_NOW); }
-#define library_symbol(library, name) dlsym((void*)(library), name)
-#endif
+#include "library.h"
 
 #define FUNCTIONS(_)                                                              \
   _(int, sbn_isa_available, (const char*))                                        \

@@ -1,8 +1,9 @@
 #include "native/json.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "native/decimal.h"
 
 namespace sbn::native::json {
 namespace {
@@ -170,11 +171,9 @@ bool read_text(const char* value, char* to, size_t size) {
 bool read_number(const char* value, double* to) {
   const bool begins = value && (*value == '-' || (*value >= '0' && *value <= '9'));
   if (!begins) return false;
-  char* behind;
-  *to = strtod(value, &behind);
-  // In a program whose locale has a decimal comma, a point ends the number.
-  const bool whole = is_space(*behind) || ends_value(*behind);
-  return whole && *to - *to == 0;
+  const char* behind;
+  if (!read_decimal(value, to, &behind)) return false;
+  return is_space(*behind) || ends_value(*behind);
 }
 
 }  // namespace sbn::native::json

@@ -1,0 +1,31 @@
+/* Libraries: of this system, or with -DSBN_MACHO dylibs, with -DSBN_PE DLLs, which are loaded by
+ * loaders of our own. */
+#pragma once
+
+#if defined(_WIN32)
+#include <windows.h>
+static inline void* system_open(const char* path) { return LoadLibraryA(path); }
+static inline void* system_symbol(void* library, const char* name) {
+  return (void*)GetProcAddress(library, name);
+}
+#else
+#include <dlfcn.h>
+static inline void* system_open(const char* path) { return dlopen(path, RTLD_NOW); }
+static inline void* system_symbol(void* library, const char* name) { return dlsym(library, name); }
+#endif
+
+#if defined(SBN_MACHO)
+#include "macho.h"
+typedef MachO Library;
+#define library_open macho_open
+#define library_symbol macho_symbol
+#elif defined(SBN_PE)
+#include "pe.h"
+typedef Pe Library;
+#define library_open pe_open
+#define library_symbol pe_symbol
+#else
+typedef void Library;
+#define library_open system_open
+#define library_symbol system_symbol
+#endif
