@@ -6,6 +6,9 @@
 #include "kernels/cpu.h"
 #include "kernels/product/neon.h"
 #include "kernels/product/neon_lut2.h"
+#if SBN_SME2
+#include "kernels/product/sme2.h"
+#endif
 
 namespace sbn::arm64 {
 namespace {
@@ -118,12 +121,23 @@ uint64_t time(const Work& work) {
 }  // namespace
 
 uint32_t detect() {
-  constexpr uint64_t kSdot = 1 << 20, kI8mm = 1 << 13;
+  constexpr uint64_t kSdot = 1 << 20, kI8mm = 1 << 13, kSme2Bit = uint64_t{1} << 37;
   const Capabilities found = hardware_capabilities();
   uint32_t features = kNone;
   if (found.first & kSdot) features |= kDotProduct;
   if (found.second & kI8mm) features |= kInt8MatMul;
+#if SBN_SME2
+  if (found.second & kSme2Bit && sme2::streaming_lanes() <= sme2::kPositions) features |= kSme2;
+#endif
   return features;
+}
+
+bool sme2_is_faster() {
+#if SBN_SME2
+  return sme2::streaming_lanes() == sme2::kPositions;
+#else
+  return false;
+#endif
 }
 
 bool look_ups_are_faster() {
