@@ -18,6 +18,9 @@
 #elif SBN_ARM64
 #include "kernels/product/neon.h"
 #include "kernels/product/neon_lut2.h"
+#if SBN_SME2
+#include "kernels/product/sme2.h"
+#endif
 #endif
 
 namespace sbn::bench {
@@ -101,6 +104,19 @@ void neon_lut2_peak() {
   benchmark::DoNotOptimize(sums);
 }
 #endif
+#if SBN_SME2
+void sme2_peak() {
+  static int32_t mismatches[sme2::kPositions * sme2::kChannels];
+  sme2::Product product = {};
+  product.x = product.w = reinterpret_cast<const uint32_t*>(g_operands);
+  product.plane = product.positions = product.room = sme2::kPositions;
+  product.words = kPeakSteps;
+  product.down = product.across = {1, 0, 1, 0, 0};
+  product.channels = sme2::kChannels;
+  product.result = mismatches;
+  sme2::stream(sme2::sbn_sme2_counts, product);
+}
+#endif
 
 // One call of the register tile that a kernel's products run on.
 struct Peak {
@@ -127,6 +143,11 @@ Peak peak_of(const KernelRow& row) {
     constexpr double kDigit = neon_lut2::Digits::kBits;
     return {steps * kDigit * 2 * neon_lut2::kBlock, neon_lut2_peak};
   }
+#if SBN_SME2
+  if (row.isa == Isa::sme2) {
+    return {steps * 32 * sme2::kPositions * sme2::kChannels, sme2_peak};
+  }
+#endif
   if (row.isa == Isa::neon) return {steps * kWord * neon::kPixels * neon::kBlock, neon_peak};
 #endif
   return {steps * kWord * scalar::kLanes, portable_peak};

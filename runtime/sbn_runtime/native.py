@@ -21,7 +21,7 @@ from .system.wheel import advice
 ISA_VARIABLE = "SBN_ISA"
 # As long as 0.1 ms at 3 GHz.
 CLOCK_CYCLES = 300_000
-ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon", "neon_lut2")
+ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon", "neon_lut2", "sme2")
 _OPERATORS, _RUNTIME = "libsbn.so", "libsbn_native.so"
 
 

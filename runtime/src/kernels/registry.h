@@ -105,7 +105,7 @@ const KernelOf<op>* select_kernel(Isa isa, Fits fits) {
   const KernelOf<op>* best = nullptr;
   for (size_t i = 0; i < kKernelCount; ++i) {
     const KernelRow& row = kKernelTable[i];
-    if (row.op != op || row.isa > isa || !kernel_available(row)) continue;
+    if (row.op != op || !isa_includes(isa, row.isa) || !kernel_available(row)) continue;
     const auto* kernel = static_cast<const KernelOf<op>*>(row.kernel);
     if (fits(*kernel)) best = kernel;
   }
