@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _fail("interrupted")
         return 130
     except OSError as error:
-        if host.is_closed_pipe(error):
+        if host.is_closed_pipe(error) and _reader_is_gone():
             # The reader of our output went away; keep the interpreter from complaining again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
@@ -133,6 +133,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}")
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what we write to standard output."""
+    try:
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError:
+        return True
+    return False
 
 
 def command(verb: str) -> ModuleType:
