@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _fail("interrupted")
         return 130
     except OSError as error:
-        if _reader_is_gone():
+        if host.is_closed_pipe(error) and _reader_is_gone():
             # The reader of our output went away; keep the interpreter from complaining again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
@@ -138,9 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _reader_is_gone() -> bool:
     """Whether nobody reads what we write to standard output."""
     try:
-        sys.stdout.flush()
-    except OSError as error:
-        return host.is_closed_pipe(error)
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError:
+        return True
     return False
 
 

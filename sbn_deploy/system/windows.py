@@ -109,17 +109,11 @@ def forget_peak() -> None:
 
 
 def hold(process: Popen[Any]) -> None:
-    import psutil
-
-    with suppress(psutil.NoSuchProcess):
-        psutil.Process(process.pid).suspend()
+    _each(process, "suspend")
 
 
 def release(process: Popen[Any]) -> None:
-    import psutil
-
-    with suppress(psutil.NoSuchProcess):
-        psutil.Process(process.pid).resume()
+    _each(process, "resume")
 
 
 def start_bound(
@@ -177,6 +171,16 @@ def is_closed_pipe(error: OSError) -> bool:
     return isinstance(error, BrokenPipeError) or (
         error.errno == errno.EINVAL and error.filename is None
     )
+
+
+def _each(process: Popen[Any], action: str) -> None:
+    """Does that to a process and those it has started: a virtual environment's Python is one."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        started = psutil.Process(process.pid)
+        for one in (started, *started.children(recursive=True)):
+            getattr(one, action)()
 
 
 def _registry(path: str, name: str) -> str:

@@ -83,6 +83,22 @@ def test_a_windows_machine(tmp_path: Path) -> None:
 import ctypes
 library = ctypes.CDLL(json.loads(os.environ["SBN_OTHER_SYSTEM"])["library"])
 found["bound"], found["console"] = library.test_bound(), library.test_console_mode()
+# As the Python of a virtual environment there: a process that only starts another one.
+inner = "print(flush=True); input()"
+outer = f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', {inner!r}])"
+with tempfile.TemporaryFile() as errors:
+    process = host.start_bound(
+        [sys.executable, "-S", "-c", outer],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+    )
+    process.stdout.readline()
+    (child,) = open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
+    for action, wanted in ((host.hold, "T"), (host.release, "S")):
+        action(process)
+        for pid in (process.pid, child):
+            while open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != wanted:
+                time.sleep(0.01)
+    process.communicate(b"\\n")
 for name, mask in (("fast", 0x0f), ("slow", 0x31), ("few", 0x01)):
     library.test_set_affinity(ctypes.c_uint64(mask))
     found[name] = default_threads()
