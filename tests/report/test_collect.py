@@ -48,7 +48,7 @@ def test_real_weights_have_another_accuracy(collected: Collected) -> None:
 def test_times_of_engines_without_an_accuracy_have_no_chart(
     collected: Collected, tmp_path: Path
 ) -> None:
-    """A phone times operators only: the accuracy of the file is not that of what it timed."""
+    """Older phones timed operators only: the file's accuracy is not that of what they timed."""
     report = collected(
         here=builder.benchmark([builder.Case(FAST, 1.0)]),
         phone=builder.benchmark([builder.Case(FAST, 9.0, "sbn operators")], machine=builder.BOARD),
@@ -201,9 +201,15 @@ def test_ratios_say_what_they_are_relative_to(collected: Collected) -> None:
     assert {row.base_engine for row in report.ratios} == {"sbn"}
 
 
-def test_ratios_where_onnxruntime_is_missing(collected: Collected) -> None:
+def test_ratios_of_a_phone_are_relative_to_native(collected: Collected, tmp_path: Path) -> None:
     cases = [builder.Case(FAST, 1.0, "native"), builder.Case(GOOD, 8.0, "native")]
-    report = collected(speed=builder.benchmark(cases))
-    assert [(row.base, row.base_engine, row.model) for row in report.ratios] == [
-        ("fast", "native", "good"),
-    ]
+    report = collected(phone=builder.benchmark(cases, machine=builder.BOARD))
+    (row,) = report.ratios
+    assert (row.base, row.base_engine, row.model, row.engine) == (
+        "fast",
+        "native",
+        "good",
+        "native",
+    )
+    write(report, tmp_path / "report.html")
+    assert "Time divided by that of fast in native," in (tmp_path / "report.html").read_text()
