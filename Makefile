@@ -45,8 +45,8 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize fuzz web test-web \
-	android ios wheels release test-arm arm-cycles arm-models arm-tools ssh-tools web-tools android-tools platform-tools bench bench-repeat models bench-train published docs clean
+.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize fuzz web test-web test-platforms \
+	android ios wheels release test-arm arm-cycles arm-models arm-tools ssh-tools web-tools android-tools platform-tools wine-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -128,10 +128,16 @@ android: $(STAMPS)/android  ## the runtime for Android, for `sbn bundle --target
 
 ios: $(STAMPS)/ios  ## the runtime for iOS, for `sbn bundle --target ios`
 
-wheels: $(STAMPS)/dev arm-tools web-tools android-tools platform-tools  ## wheels for x86-64 and 64-bit ARM in dist/, checked by auditwheel
+# As clang calls them.
+PLATFORMS := x86_64-pc-windows-msvc aarch64-pc-windows-msvc arm64-apple-macos11.0 x86_64-apple-macos11.0
+
+test-platforms: $(PLATFORMS:%=build/platforms/%/built) ios arm-tools wine-tools  ## the libraries for Windows, macOS and iOS, in Wine, in loaders and under qemu (about 10 minutes)
+	$(PYTEST) -m '' tests/platforms $(ARGS)
+
+wheels: $(STAMPS)/dev arm-tools web-tools android-tools platform-tools  ## wheels for Linux, Windows and macOS in dist/, checked for what their tags promise
 	$(BIN)/python -m tests.packaging.wheels dist
 
-release: $(STAMPS)/release arm-tools web-tools android-tools platform-tools  ## what is published, in dist/: the source and both wheels, listed, checked by twine, and the source installed
+release: $(STAMPS)/release arm-tools web-tools android-tools platform-tools  ## what is published, in dist/: the source and all wheels, listed, checked by twine, and the source installed
 	rm -rf dist
 	$(BIN)/python -m tests.packaging.release dist
 
@@ -279,6 +285,16 @@ android-tools: web-tools
 # For macOS, iOS and Windows.
 platform-tools: web-tools
 	$(call debian,llvm-lipo-19,llvm-19)
+
+wine-tools:
+	$(call debian,wine,wine wine64)
+	$(call debian,x86_64-w64-mingw32-gcc,gcc-mingw-w64-x86-64-win32)
+
+build/platforms/%/built: $(NATIVE) | $(STAMPS)/dev platform-tools
+	$(BIN)/cmake -S runtime -B $(@D) -DCMAKE_BUILD_TYPE=Release -DSBN_NATIVE=ON -DSBN_TARGET=$* \
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/clang-$(if $(findstring windows,$*),windows,apple).cmake
+	$(BIN)/cmake --build $(@D) --parallel $(JOBS)
+	touch $@
 
 # LLVM's models of ARM cores, in the oldest version that has them all.
 LLVM := $(shell sed -n 's/^OLDEST = \([0-9]*\).*/\1/p' runtime/bench/arm/mca.py)

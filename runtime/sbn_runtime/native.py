@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,7 +23,9 @@ ISA_VARIABLE = "SBN_ISA"
 # As long as 0.1 ms at 3 GHz.
 CLOCK_CYCLES = 300_000
 ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon", "neon_lut2", "sme2")
-_OPERATORS, _RUNTIME = "libsbn.so", "libsbn_native.so"
+# How the system names a library.
+_NAMED = {"win32": "{}.dll", "darwin": "lib{}.dylib"}.get(sys.platform, "lib{}.so")
+_OPERATORS, _RUNTIME = _NAMED.format("sbn"), _NAMED.format("sbn_native")
 
 
 def library_path() -> Path:

@@ -1,4 +1,4 @@
-"""What a release consists of: the source, and a wheel for each architecture.
+"""What a release consists of: the source, and a wheel for each system and architecture.
 
 `python -m tests.packaging.release FOLDER` builds them in a folder, checks them, and lists what
 they hold.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sbn_deploy.bundle.targets import IOS_FRAMEWORK, IOS_LIBRARIES
 
+from . import foreign
 from .wheels import ARCHITECTURES, CONSTRAINTS, ROOT, build, can_cross_compile, check, pip
 
 # Where the packages of the wheel lie in this tree.
@@ -40,6 +41,8 @@ COMPILED = {
     "sbn_runtime/libsbn.so",
     "sbn_runtime/libsbn_native.so",
     "sbn_runtime/libsbn.sha256",
+    *(f"sbn_runtime/{platform.operators}" for platform in foreign.PLATFORMS.values()),
+    *(f"sbn_runtime/{platform.runtime}" for platform in foreign.PLATFORMS.values()),
     "sbn_deploy/libraries/aarch64/libsbn.so",
     "sbn_deploy/libraries/aarch64/libsbn_native.so",
     "sbn_deploy/libraries/aarch64/sbn_measure",
@@ -147,6 +150,9 @@ def main(folder: Path) -> int:
         wheel = build(architecture, folder, arm_library=can_cross_compile(architecture))
         print(check(wheel))
         made.append(wheel)
+    for tag in foreign.PLATFORMS:
+        made.append(foreign.build(tag, folder))
+        print(foreign.check(made[-1]))
     wrong = [f"{path.name}: {line}" for path in made for line in unwanted(path)]
     for path in made:
         held = contents(path)

@@ -1,7 +1,7 @@
 """The wheels of this tree: building one for a platform, and checking what its name promises.
 
-`python -m tests.packaging.wheels FOLDER` builds and checks one for each architecture, or for those
-named after the folder.
+`python -m tests.packaging.wheels FOLDER` builds and checks one for each architecture of Linux, and
+for Windows and macOS, or those named after the folder.
 """
 
 from __future__ import annotations
@@ -83,18 +83,28 @@ def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path
     tag = f"py3-none-manylinux_{GLIBC[0]}_{GLIBC[1]}_{architecture}"
     definitions = toolchain(architecture) | {"SBN_AARCH64": "ON" if arm_library else "OFF"}
     definitions["SBN_AARCH64_DIR"] = str(build_folder("aarch64"))
-    definitions["SBN_WEB"] = "ON" if can_build_for_browsers() else "OFF"
-    definitions["SBN_WEB_DIR"] = str(ROOT / "build/web")
-    definitions["SBN_IOS"] = "ON" if can_build_for_ios() else "OFF"
-    definitions["SBN_IOS_DIR"] = str(ROOT / "build/ios")
-    definitions["SBN_ANDROID"] = "ON" if can_build_for_android() else "OFF"
-    definitions["SBN_ANDROID_DIR"] = str(ROOT / "build/android")
-    settings = {"wheel.tags": tag, "build-dir": str(build_folder(architecture))}
+    return pip_wheel(tag, build_folder(architecture), definitions, folder)
+
+
+def pip_wheel(tag: str, build: Path, definitions: dict[str, str], folder: Path) -> Path:
+    """The wheel of a tag, in `folder`, with what bundles for other platforms need as far as that
+    can be built here; compiled in the folder `build` with definitions of CMake."""
+    for name, can in (
+        ("WEB", can_build_for_browsers()),
+        ("IOS", can_build_for_ios()),
+        ("ANDROID", can_build_for_android()),
+    ):
+        definitions = {
+            **definitions,
+            f"SBN_{name}": "ON" if can else "OFF",
+            f"SBN_{name}_DIR": str(ROOT / "build" / name.lower()),
+        }
+    settings = {"wheel.tags": tag, "build-dir": str(build)}
     settings |= {f"cmake.define.{name}": value for name, value in definitions.items()}
     given = [f"--config-settings={name}={value}" for name, value in settings.items()]
     with compiling():
         # It names pip's environment for this build; with another all would be compiled again.
-        (build_folder(architecture) / ".skbuild-info.json").unlink(missing_ok=True)
+        (build / ".skbuild-info.json").unlink(missing_ok=True)
         pip("wheel", "--no-deps", "--wheel-dir", str(folder), *given, str(ROOT))
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     return folder / f"sbn_deploy-{version}-{tag}.whl"
@@ -150,6 +160,14 @@ def system_libraries(wheel: Path) -> set[str]:
 
 
 if __name__ == "__main__":
-    for architecture in sys.argv[2:] or ARCHITECTURES:
-        made = build(architecture, Path(sys.argv[1]), arm_library=can_cross_compile(architecture))
-        print(made, check(made), sep="\n")
+    from . import foreign
+
+    dist = Path(sys.argv[1])
+    for wanted in sys.argv[2:] or (*ARCHITECTURES, *foreign.PLATFORMS):
+        if wanted in foreign.PLATFORMS:
+            made = foreign.build(wanted, dist)
+            said = foreign.check(made)
+        else:
+            made = build(wanted, dist, arm_library=can_cross_compile(wanted))
+            said = check(made)
+        print(made, said, sep="\n")

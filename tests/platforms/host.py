@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..built import RUNTIME
+from ..built import ROOT, RUNTIME
 
 HERE = Path(__file__).parent
 ARM_COMPILER = "aarch64-linux-gnu-gcc"
@@ -32,6 +32,19 @@ class Ran:
     outputs: tuple[bytes, ...]
     version: str
     refusal: str
+
+
+def golden() -> list[Path]:
+    """The golden networks."""
+    return sorted((ROOT / "tests/golden").glob("*.onnx"))
+
+
+def platform_folder(triple: str) -> Path:
+    """Where the libraries for a platform were built; skips the test where they were not."""
+    folder = ROOT / "build/platforms" / triple
+    if not (folder / "built").is_file():
+        pytest.skip(f"make test-platforms builds the libraries for {triple}")
+    return folder
 
 
 def need(*programs: str) -> None:
@@ -64,7 +77,13 @@ def compiled(folder: Path, machine: str, *definitions: str) -> Path:
 
 
 def answers(
-    program: Path, library: Path, models: Sequence[Path], *, features: str = "", cpu: str = "max"
+    program: Path,
+    library: Path,
+    models: Sequence[Path],
+    *,
+    features: str = "",
+    cpu: str = "max",
+    folder: Path | None = None,
 ) -> Ran:
     """Runs it: under qemu as the core `cpu` if it is for 64-bit ARM.
 
@@ -73,9 +92,8 @@ def answers(
     """
     arm = program.name.endswith("aarch64")
     emulator = (*ARM_EMULATOR, "-cpu", cpu) if arm else ()
-    return finished(
-        (*emulator, program), library, models, env={**os.environ, "SBN_FEATURES": features}
-    )
+    environment = {**os.environ, "SBN_FEATURES": features}
+    return finished((*emulator, program), library, models, env=environment, folder=folder)
 
 
 def finished(
@@ -98,6 +116,14 @@ def finished(
 
 def functions() -> set[str]:
     """The functions of sbn.h that the native runtime has."""
-    text = (RUNTIME / "include/sbn.h").read_text()
-    names = set(re.findall(r"^[a-z][^\n(]*[ *](\w+)\(", text, re.MULTILINE))
-    return names - {"RegisterCustomOps"}
+    return _declared((RUNTIME / "include/sbn.h").read_text()) - {"RegisterCustomOps"}
+
+
+def operator_functions() -> set[str]:
+    """Those that the library of operators has: in the header they come first."""
+    text, _, _ = (RUNTIME / "include/sbn.h").read_text().partition("\n/* libsbn_native")
+    return _declared(text)
+
+
+def _declared(text: str) -> set[str]:
+    return set(re.findall(r"^[a-z][^\n(]*[ *](\w+)\(", text, re.MULTILINE))

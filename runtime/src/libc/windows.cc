@@ -78,9 +78,10 @@ int* _errno() { return &t_error; }
 
 char* strerror(int number) {
   constexpr uint32_t kOfSystem = 0x1000, kNoInserts = 0x200, kOneLine = 0xff;
-  const uint32_t length =
+  uint32_t length =
       FormatMessageA(kOfSystem | kNoInserts | kOneLine, nullptr, static_cast<uint32_t>(number), 0,
                      t_message, sizeof t_message - 1, nullptr);
+  while (length > 0 && (t_message[length - 1] == ' ' || t_message[length - 1] == '.')) --length;
   t_message[length] = 0;
   return t_message;
 }
