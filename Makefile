@@ -62,6 +62,8 @@ lint: $(STAMPS)/dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for system in win32 darwin; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system \
+		--follow-imports skip -p sbn_deploy.system -p sbn_runtime.system || exit; done
 	$(BIN)/lint-imports
 
 native-test: $(STAMPS)/dev  ## tests of the C++ kernels, as they are in the installed library, and of the native runtime
@@ -101,9 +103,10 @@ test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: Python 3.12 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/engines $(ARGS)
 
-sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE (about an hour)
+sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE, 500 in WebAssembly (two hours)
 	$(PYTEST) --hypothesis-profile=thorough tests/converters/test_random_networks.py \
-		tests/converters/test_drawn_networks.py tests/converters/tflite/test_random_networks.py
+		tests/converters/test_drawn_networks.py tests/converters/tflite/test_random_networks.py \
+		tests/web/test_random_networks.py
 
 soak: $(STAMPS)/dev  ## damaged files of every format and interrupted commands, continuing from the last run; `make soak CASES=100000 FORMATS=onnx`
 	$(BIN)/python -m tests.soak $(FORMATS) $(if $(CASES),--cases $(CASES))
@@ -138,10 +141,13 @@ release: $(STAMPS)/release arm-tools web-tools android-tools platform-tools  ## 
 	rm -rf dist
 	$(BIN)/python -m tests.packaging.release dist
 
-test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, wheel, source install and the runtime's tests for 64-bit ARM, as three cores and all that qemu has (half an hour)
+test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, native runtime, wheel, source install and the runtime's tests for 64-bit ARM, as three cores and all that qemu has (half an hour)
 	for cpu in cortex-a53 cortex-a72 cortex-a76 max; do \
-		ASAN_OPTIONS=detect_leaks=0 timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
-			$(ARM_BUILD)-sanitized/tests/kernel_test 50 || exit; \
+		for program in 'kernel_test 50' 'native_test tests/golden 1000'; do \
+			ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+				timeout 900 qemu-aarch64 -cpu $$cpu -L /usr/aarch64-linux-gnu \
+				$(ARM_BUILD)-sanitized/tests/$$program || exit; \
+		done; \
 	done
 	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py

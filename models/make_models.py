@@ -69,7 +69,7 @@ def make(config: Path, data: str) -> None:
         shown = "threshold"
         sbn("sweep", config, "--data", data, "--out", runs)
     else:
-        forms = tomllib.loads(config.read_text())["forms"]
+        forms = tomllib.loads(config.read_text(encoding="utf-8"))["forms"]
         shown = next(iter(forms))
         measure(folder / "checkpoint.safetensors", forms, data, runs)
     measured = sorted([*runs.glob("evaluations/*.json"), *runs.glob("benchmarks/*.json")])

@@ -27,6 +27,7 @@ from typing import NoReturn
 
 from sbn_deploy.commands.common import add_loudness, printable
 from sbn_deploy.names import suggest
+from sbn_deploy.system import host
 from sbn_runtime.errors import MissingDependencyError, SbnError
 
 VERBS = {
@@ -67,6 +68,7 @@ SOURCES = {
     "jinja2": "'sbn-deploy[report]'",
     "markupsafe": "'sbn-deploy[report]'",
     "optuna": "'sbn-deploy[tune]'",
+    "psutil": "psutil",
     "sounddevice": "sounddevice",
     "shtab": "'sbn-deploy[train]'",
     "matplotlib": "'sbn-deploy[report]'",
@@ -103,7 +105,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = host.expanded(list(sys.argv[1:] if argv is None else argv))
+    host.use_console()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Characters missing in the terminal's encoding become `?` instead of an error after the
@@ -118,11 +121,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
-    except BrokenPipeError:
-        # The reader of our output went away; keep the interpreter from complaining again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        if _reader_is_gone():
+            # The reader of our output went away; keep the interpreter from complaining again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         if "No usable temporary directory" in str(error):
             return _fail(
                 "there is no writable temporary folder; create one, or set TMPDIR:"
@@ -130,6 +133,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}")
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what we write to standard output."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return host.is_closed_pipe(error)
+    return False
 
 
 def command(verb: str) -> ModuleType:
@@ -189,7 +201,7 @@ def _as_loud_as(options: argparse.Namespace) -> Iterator[None]:
     if not getattr(options, "quiet", False):
         yield
         return
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
         yield
 
 

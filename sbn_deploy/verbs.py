@@ -28,6 +28,7 @@ def run_verb(*arguments: str, quiet: bool = False) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE if quiet else None,
         text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode:

@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path, text in files(root).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
         os.replace(temporary, path)
     return 0
 

@@ -18,6 +18,9 @@
 #elif SBN_ARM64
 #include "kernels/product/neon.h"
 #include "kernels/product/neon_lut2.h"
+#if SBN_SME2
+#include "kernels/product/sme2.h"
+#endif
 #endif
 
 namespace sbn::bench {
@@ -101,6 +104,19 @@ void neon_lut2_peak() {
   benchmark::DoNotOptimize(sums);
 }
 #endif
+#if SBN_SME2
+void sme2_peak() {
+  static int32_t mismatches[sme2::kPositions * sme2::kChannels];
+  sme2::Product product = {};
+  product.x = product.w = reinterpret_cast<const uint32_t*>(g_operands);
+  product.plane = product.positions = product.room = sme2::kPositions;
+  product.words = kPeakSteps;
+  product.down = product.across = {1, 0, 1, 0, 0};
+  product.channels = sme2::kChannels;
+  product.result = mismatches;
+  sme2::stream(sme2::sbn_sme2_counts, product);
+}
+#endif
 
 // One call of the register tile that a kernel's products run on.
 struct Peak {
@@ -127,6 +143,11 @@ Peak peak_of(const KernelRow& row) {
     constexpr double kDigit = neon_lut2::Digits::kBits;
     return {steps * kDigit * 2 * neon_lut2::kBlock, neon_lut2_peak};
   }
+#if SBN_SME2
+  if (row.isa == Isa::sme2) {
+    return {steps * 32 * sme2::kPositions * sme2::kChannels, sme2_peak};
+  }
+#endif
   if (row.isa == Isa::neon) return {steps * kWord * neon::kPixels * neon::kBlock, neon_peak};
 #endif
   return {steps * kWord * scalar::kLanes, portable_peak};
@@ -362,6 +383,18 @@ void bench_quantize(benchmark::State& state, const KernelRow& row, int64_t rows,
   run(state, call, "floats/cycle", static_cast<double>(rows * channels));
 }
 
+void bench_quantize_linear(benchmark::State& state, const KernelRow& row, int64_t count) {
+  Random random(0);
+  const Guarded x(test::bytes_of(count, 4), kSlack), y(test::bytes_of(count, 1), kSlack);
+  test::fill_floats(random, x.as<void>(), count);
+  const LinearRange range = {0.02f, -128, 127, 128};
+  const auto call = [&] {
+    static_cast<const QuantizeLinearKernel*>(row.kernel)
+        ->run(range, x.as<const float>(), y.as<uint8_t>(), count);
+  };
+  run(state, call, "floats/cycle", static_cast<double>(count));
+}
+
 void bench_max_pool(benchmark::State& state, const KernelRow& row, int64_t size,
                     int64_t channels) {
   const bool packed = row.op == Op::max_pool;
@@ -482,6 +515,8 @@ void register_row(const KernelRow& row) {
         [&](benchmark::State& s) { bench_pixel_conv(s, row, kFirst224); });
   } else if (row.op == Op::quantize) {
     add(prefix + "1024x128", [&](benchmark::State& s) { bench_quantize(s, row, 1024, 128); });
+  } else if (row.op == Op::quantize_linear) {
+    add(prefix + "131072", [&](benchmark::State& s) { bench_quantize_linear(s, row, 131072); });
   } else if (row.op == Op::stochastic_sign) {
     const auto one = [&](const char* name, int64_t images, int64_t pixels, int64_t channels) {
       add(prefix + name, [&row, images, pixels, channels](benchmark::State& s) {

@@ -80,39 +80,43 @@ void print_thermal_zones(StatePrinter* printer) {
 
 }  // namespace
 
-int usable_cores() {
-  cpu_set_t usable;
-  return sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : 0;
-}
-
-int pin_to_fastest_core() {
-  cpu_set_t usable;
-  if (sched_getaffinity(0, sizeof usable, &usable) != 0) return -1;
-  while (CPU_COUNT(&usable) > 0) {
+Cores keep_to_fastest(int count) {
+  Cores cores = {};
+  cpu_set_t usable, chosen;
+  if (sched_getaffinity(0, sizeof usable, &usable) != 0) return cores;
+  cores.usable = CPU_COUNT(&usable);
+  cpu_set_t left = usable;
+  CPU_ZERO(&chosen);
+  while (cores.count < count && cores.count < kMostCores && CPU_COUNT(&left) > 0) {
     int fastest = -1;
     for (int core = 0; core < CPU_SETSIZE; ++core) {
-      if (!CPU_ISSET(core, &usable)) continue;
+      if (!CPU_ISSET(core, &left)) continue;
       if (fastest < 0 || most_khz(core) >= most_khz(fastest)) fastest = core;
     }
+    CPU_CLR(fastest, &left);
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(fastest, &one);
-    if (sched_setaffinity(0, sizeof one, &one) == 0) return fastest;
-    CPU_CLR(fastest, &usable);
+    if (sched_setaffinity(0, sizeof one, &one) != 0) continue;
+    CPU_SET(fastest, &chosen);
+    cores.numbers[cores.count++] = fastest;
   }
-  return -1;
+  if (cores.count > 0) sched_setaffinity(0, sizeof chosen, &chosen);
+  return cores;
 }
 
-void print_state(int core) {
+void print_state(const Cores& cores) {
   constexpr const char* kNames[] = {"cpufreq/scaling_governor", "cpufreq/scaling_cur_freq",
                                     "cpufreq/scaling_max_freq", "cpufreq/cpuinfo_max_freq",
                                     "regs/identification/midr_el1"};
   StatePrinter printer;
   putchar('{');
-  for (const char* name : kNames) {
-    char path[96];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/%s", core, name);
-    printer.file(path);
+  for (int i = 0; i < cores.count; ++i) {
+    for (const char* name : kNames) {
+      char path[96];
+      snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/%s", cores.numbers[i], name);
+      printer.file(path);
+    }
   }
   print_thermal_zones(&printer);
   printer.file("/proc/loadavg");

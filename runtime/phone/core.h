@@ -1,18 +1,23 @@
-// The core that the program runs on, and what the system says about it.
+// The cores that the program runs on, and what the system says about them.
 #pragma once
 
 namespace sbn::phone {
 
-// Moves this thread to the fastest core that it may use, by the highest frequency that the
-// system states; of equal ones, to the last. Returns its number, or -1 where the system
-// does not allow it.
-int pin_to_fastest_core();
+constexpr int kMostCores = 256;
 
-// How many cores this thread may use; before it was pinned, that is all that there are.
-int usable_cores();
+struct Cores {
+  int usable;  // how many the program could have used
+  int count;   // how many it keeps to; 0 where the system does not allow to choose
+  int numbers[kMostCores];
+};
 
-// Writes a JSON object: by path, the text of the files of /sys and /proc that tell the
-// state of that core. What cannot be read is left out.
-void print_state(int core);
+// Keeps this thread, and those that it starts, to `count` of the cores that it may use, or to all
+// where there are fewer: the fastest, by the highest frequency that the system states; of equal
+// ones, the last.
+Cores keep_to_fastest(int count);
+
+// Writes a JSON object: by path, the text of the files of /sys and /proc that tell the state of
+// these cores. What cannot be read is left out.
+void print_state(const Cores& cores);
 
 }  // namespace sbn::phone

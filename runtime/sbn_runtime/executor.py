@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import engines, sampling
-from .engines import Failure
+from .engines import NATIVE, Failure
 from .errors import ModelError
 from .feeds import Feeds, TensorInfo
 from .members import Members
-from .modelfile import DOMAIN, imported_domains
+from .modelfile import DOMAIN, check_constants, imported_domains
 from .sampling import Draw
 from .tasks import MEMBER
 
@@ -60,6 +60,8 @@ class Executor:
         self.engine = row.name
         if DOMAIN not in imported_domains(path, content):
             raise ModelError(f"{path}: has no sbn operators; write the file with `sbn export`")
+        if row.name != NATIVE:  # which looks at the bytes first
+            check_constants(path, content)
         # Threads of one model would wait busily for work while another one computes.
         self._load_members = partial(row.load, threads=threads, spin=False)
         try:
@@ -103,6 +105,10 @@ class Executor:
             pieces = [self._compute(others, piece) for piece in _split(feeds, self._piece)]
             fixed = self._joined(others, pieces)
         return dict(zip(rows, drawn, strict=True)) | fixed
+
+    def redirect(self, to: Callable[[engines.Engine], engines.Engine]) -> None:
+        """Lets another engine compute from now on: what `to` makes of this one's."""
+        self._loaded = to(self._loaded)
 
     def members(self, output: str) -> Members:
         """The members of a model without noise, whose answers `output` [M, N, K] joins.
@@ -209,7 +215,7 @@ class Executor:
 
 def _split(feeds: Feeds, size: int) -> Iterator[Feeds]:
     """The batch in pieces of at most this many images."""
-    count = max((len(x) for x in feeds.values() if x.ndim), default=1)
+    count = max([len(x) for x in feeds.values() if x.ndim], default=1)
     if count <= size:
         yield feeds
         return

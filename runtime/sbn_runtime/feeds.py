@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,14 +31,13 @@ def as_feeds(given: Given, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[An
     Raises InputError for a missing or unknown input, another dtype or shape, NaN or infinity, an
     empty batch, and batches of different sizes.
     """
-    names = [node.name for node in inputs]
-    if not isinstance(given, Mapping):
+    if isinstance(given, np.ndarray) or not isinstance(given, Mapping):
         if len(inputs) > 1:
-            raise InputError(
-                f"the model has several inputs; give a dictionary with {_listed(names)}"
-            )
+            listed = _listed([node.name for node in inputs])
+            raise InputError(f"the model has several inputs; give a dictionary with {listed}")
         _check(given, inputs[0], "input")
-        return {names[0]: given}
+        return {inputs[0].name: given}
+    names = [node.name for node in inputs]
     if given.keys() != set(names):
         raise InputError(
             f"the model's inputs are {_listed(names)}; given were {_listed(given) or 'none'}"
@@ -57,26 +57,30 @@ def as_feeds(given: Given, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[An
 def _check(x: Any, expected: TensorInfo, what: str) -> None:
     if not isinstance(x, np.ndarray):
         raise InputError(f"{what} must be a numpy array, this is {type(x).__name__}")
-    if x.dtype != np.dtype(expected.dtype):
+    if x.dtype != expected.dtype:
         raise InputError(
             f"{what} must be {expected.dtype}, this is {x.dtype}; {_remedy(x, expected)}"
         )
-    fits = len(x.shape) == len(expected.shape) and all(
-        size == want or not isinstance(want, int)
-        for size, want in zip(x.shape, expected.shape, strict=True)
-    )
-    if not fits:
+    if not _fits(x.shape, expected.shape):
         wanted = ", ".join("?" if size is None else str(size) for size in expected.shape)
         raise InputError(f"{what} must have shape [{wanted}], this has {list(x.shape)}")
     if not x.size:
         raise InputError(f"{what} is empty: shape {list(x.shape)}")
     if x.dtype.kind == "f":
-        # The least number is NaN if any is.
-        least, largest = x.min(), x.max()
-        if np.isnan(least):
-            raise InputError(f"{what} contains NaN")
-        if np.isinf(least) or np.isinf(largest):
-            raise InputError(f"{what} contains infinity")
+        # Both are NaN if any number is.
+        least, largest = np.minimum.reduce(x, axis=None), np.maximum.reduce(x, axis=None)
+        if not (isfinite(least) and isfinite(largest)):
+            raise InputError(f"{what} contains {'NaN' if isnan(least) else 'infinity'}")
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | str | None, ...]) -> bool:
+    if len(shape) != len(expected):
+        return False
+    # Each comparison is a good part of a small layer, hence no generator.
+    for size, want in zip(shape, expected, strict=True):
+        if size != want and isinstance(want, int):
+            return False
+    return True
 
 
 def _remedy(x: NDArray[Any], expected: TensorInfo) -> str:

@@ -42,4 +42,6 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {error.strerror}; choose a writable folder")
+    # Windows does not let a file be replaced that a program has open.
+    held = "close what has it open, or " if path.is_file() else ""
+    return OutputError(f"cannot write {path}: {error.strerror}; {held}choose a writable folder")

@@ -1,9 +1,9 @@
 """Reads facts of an ONNX file without the onnx package.
 
-Reads just enough of the protobuf encoding to say which operator domains a model imports,
-whether its constants are as large as they claim, and which files hold constants beside it, at a
-cost that does not depend on the size of the weights; and, for files with a calibration, a digest
-of what computes.
+Reads just enough of the protobuf encoding to say which operator domains a model imports, what
+the axes of its inputs and outputs are called, whether its constants are as large as they claim,
+and which files hold constants beside it, at a cost that does not depend on the size of the
+weights; and, for files with a calibration, a digest of what computes.
 """
 
 from __future__ import annotations
@@ -46,14 +46,22 @@ def imported_domains(path: Path, content: bytes | None = None) -> set[str]:
     """The operator domains that the model at `path`, or of this content, imports.
 
     Raises:
-        ModelError: the file is missing, unreadable, or no complete ONNX model; or a constant
-            claims more elements than its bytes can hold, for which onnxruntime would set up
-            memory before it looks at the bytes.
+        ModelError: the file is missing, unreadable, or no complete ONNX model.
+    """
+    with _opened(path, content) as data:
+        return set(_texts(data, 0, len(data), _MODEL_OPSET_IMPORT, _OPSET_DOMAIN))
+
+
+def check_constants(path: Path, content: bytes | None = None) -> None:
+    """Raises ModelError where a constant of a model claims more elements than its bytes can hold.
+
+    onnxruntime would set up memory for them before it looks at the bytes.
+
+    Raises what `imported_domains` raises too.
     """
     with _opened(path, content) as data:
         for begin, end in _tensors(data):
             _check_tensor(path, data, begin, end)
-        return set(_texts(data, 0, len(data), _MODEL_OPSET_IMPORT, _OPSET_DOMAIN))
 
 
 def axis_names(content: bytes) -> dict[str, list[str | None]]:
@@ -62,12 +70,14 @@ def axis_names(content: bytes) -> dict[str, list[str | None]]:
     Raises ValueError or IndexError when the bytes are no complete model.
     """
     found: dict[str, list[str | None]] = {}
-    for kind in (_GRAPH_INPUT, _GRAPH_OUTPUT):
-        for value in _within(content, 0, len(content), _MODEL_GRAPH, kind):
-            axes = _within(content, *value, *_VALUE_DIMENSIONS)
+    for begin, end in _within(content, 0, len(content), _MODEL_GRAPH):
+        for number, *value in message_fields(content, end, begin):
+            if number not in (_GRAPH_INPUT, _GRAPH_OUTPUT):
+                continue
             (name,) = _texts(content, *value, _VALUE_NAME)
             found[name] = [
-                "".join(_texts(content, *axis, _DIMENSION_NAME)) or None for axis in axes
+                "".join(_texts(content, *axis, _DIMENSION_NAME)) or None
+                for axis in _within(content, *value, *_VALUE_DIMENSIONS)
             ]
     return found
 

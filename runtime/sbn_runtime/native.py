@@ -17,11 +17,12 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from .errors import IsaError, MissingDependencyError
+from .system.wheel import advice
 
 ISA_VARIABLE = "SBN_ISA"
 # As long as 0.1 ms at 3 GHz.
 CLOCK_CYCLES = 300_000
-ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon", "neon_lut2")
+ISAS = ("scalar", "avx2", "avx512bw", "avx512", "neon", "neon_lut2", "sme2")
 # How the system names a library.
 _NAMED = {"win32": "{}.dll", "darwin": "lib{}.dylib"}.get(sys.platform, "lib{}.so")
 _OPERATORS, _RUNTIME = _NAMED.format("sbn"), _NAMED.format("sbn_native")
@@ -129,7 +130,7 @@ def _current(library: ctypes.CDLL) -> str:
 def _path(name: str) -> Path:
     path = Path(str(files(__package__).joinpath(name)))
     if not path.is_file():
-        raise MissingDependencyError(f"{path}: the native library is missing; reinstall sbn-deploy")
+        raise MissingDependencyError(f"{path}: the native library is missing; {advice()}")
     return path
 
 
@@ -140,7 +141,7 @@ def _library(name: str = _OPERATORS) -> ctypes.CDLL:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise MissingDependencyError(
-            f"{path}: the native library does not load ({error}); reinstall sbn-deploy"
+            f"{path}: the native library does not load ({error}); {advice()}"
         ) from error
     library.sbn_version.restype = ctypes.c_char_p
     library.sbn_isa.restype = ctypes.c_char_p

@@ -54,8 +54,7 @@ class Session:
             the same in all of them; floats differ by rounding.
         threads: number of threads that share the work of one call; by default
             as many as there are cores that this process may use, by its affinity and the quota
-            of its control group, of the fast ones where a CPU has two kinds. Engine native has
-            one.
+            of its control group, of the fast ones where a CPU has two kinds.
         spin: whether threads that wait for work spin, which is faster, or sleep, which leaves the
             cores to others.
 
@@ -79,7 +78,7 @@ class Session:
             an operator of it, which the message names; its calibration is damaged, or its weights
             were changed afterwards.
         InputError: there is no such engine; `threads` is below 1 or more than
-            `sbn_runtime.threads.MOST_THREADS`, or than 1 for engine native.
+            `sbn_runtime.threads.MOST_THREADS`.
         MissingDependencyError: the engine needs onnxruntime, which is not installed.
         IsaError: SBN_ISA names a kernel set that is unknown or that this CPU lacks.
     """
@@ -421,7 +420,7 @@ class Session:
 
     def _feeds(self, x: Given | Files) -> dict[str, NDArray[Any]]:
         given: Any = x
-        if as_paths(given) is not None:
+        if not isinstance(given, np.ndarray) and as_paths(given) is not None:
             given = self.preprocess(given)
         return as_feeds(given, self.inputs)
 

@@ -45,5 +45,6 @@ def _wait_for_calls() -> None:
         time.sleep(0.001)
 
 
-# The threads of a parent are not in its child.
-os.register_at_fork(after_in_child=_running.clear)
+if hasattr(os, "register_at_fork"):
+    # The threads of a parent are not in its child.
+    os.register_at_fork(after_in_child=_running.clear)

@@ -2,7 +2,7 @@
 // compares it bit for bit with the definition of its op. Inputs end at a page that
 // cannot be read, or are unaligned.
 //
-//   kernel_test [problems per kernel] [seed]
+//   kernel_test [problems per kernel] [seed] [part of the kernels' names]
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +10,9 @@
 #include <string>
 #include <thread>
 
+#if SBN_SME2
+#include "kernels/product/sme2.h"
+#endif
 #include "reference.h"
 
 namespace sbn::test {
@@ -128,6 +131,15 @@ ConvShape random_conv(Random& random) {
   s.pad_value = uniform(random, -1, 1);
   s.batch = uniform(random, 1, 3);
   s.height = uniform(random, 1, 7), s.width = uniform(random, 1, 7);
+  return s;
+}
+
+// More outputs than any kernel computes at once.
+ConvShape large_conv(Random& random) {
+  ConvShape s = random_conv(random);
+  s.channels = s.groups * uniform(random, 1, 64), s.outputs = s.groups * uniform(random, 1, 70);
+  s.kernel_h = uniform(random, 1, 2), s.batch = uniform(random, 1, 2);
+  s.height = uniform(random, 8, 50), s.width = uniform(random, 8, 50);
   return s;
 }
 
@@ -428,6 +440,31 @@ void test_quantize(const KernelRow& row, Random& random, int64_t rows, int64_t c
   check(row, y.as<char>(), wanted.data(), y.size(), "rows C: " + describe(rows, channels));
 }
 
+void test_quantize_linear(const KernelRow& row, Random& random, int64_t count) {
+  const size_t slack = random_slack(random);
+  const Guarded x(bytes_of(count, 4), slack), y(bytes_of(count, 1), slack);
+  fill_floats(random, x.as<void>(), count);
+  const float rare[] = {NAN, INFINITY, -INFINITY, 3e38f, 0.5f, -1.5f};
+  for (float value : rare) store(x.as<float>() + uniform(random, 0, count - 1), value);
+  const bool is_signed = random() % 2;
+  const int lowest = is_signed ? -128 : 0, highest = is_signed ? 127 : 255;
+  const float scales[] = {1.0f, 1.0f / 3, 1e-3f, 1e-38f, 3e38f};
+  const auto zero = static_cast<int32_t>(uniform(random, lowest, highest));
+  const LinearRange range = {scales[random() % 5], static_cast<float>(lowest - zero),
+                             static_cast<float>(highest - zero), zero};
+  memset(y.as<char>(), 0x5a, y.size());
+  static_cast<const QuantizeLinearKernel*>(row.kernel)
+      ->run(range, x.as<const float>(), y.as<uint8_t>(), count);
+  std::vector<uint8_t> wanted(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    const float v = load<float>(x.as<float>() + i) / range.scale;
+    // fmax and fmin ignore NaN.
+    const float whole = nearbyintf(fminf(fmaxf(v, range.low), range.high));
+    wanted[static_cast<size_t>(i)] = static_cast<uint8_t>(static_cast<int>(whole) + zero);
+  }
+  check(row, y.as<char>(), wanted.data(), y.size(), "count zero: " + describe(count, zero));
+}
+
 // Signs of all images against those that the scalar kernel draws of one element at a
 // time; tests/runtime compares that one with the definition.
 void test_stochastic_sign(const KernelRow& row, Random& random, int64_t channels) {
@@ -548,6 +585,50 @@ void test_single_rounding(const KernelRow& row, Random& random) {
 }
 
 // Inner sizes 1 to 1025: all of them where `problems` is large enough.
+#if SBN_SME2
+// A caller that left ZA to be saved finds it where it said, and its floating-point status as it was.
+void test_stream() {
+  const int64_t bytes = 4 * sme2::streaming_lanes();
+  std::vector<char> za(static_cast<size_t>(bytes * bytes)), saved(za.size());
+  Random random(0);
+  for (char& byte : za) byte = static_cast<char>(random());
+  alignas(16) struct {
+    void* buffer;
+    uint16_t slices;
+    uint8_t zero[6];
+  } block = {saved.data(), static_cast<uint16_t>(bytes), {}};
+  uint64_t before, after, left, mode;
+  __asm__ volatile(
+      "mov w12, wzr\n\t"
+      "mov x13, %1\n\t"
+      ".inst 0xd503457f\n"    // smstart za
+      "1:\n\t"
+      ".inst 0xe10001a0\n\t"  // ldr za[w12, 0], [x13]
+      ".inst 0x042d582d\n\t"  // addsvl x13, x13, #1
+      "add w12, w12, #1\n\t"
+      "cmp x12, %2\n\t"
+      "b.lo 1b\n\t"
+      "msr S3_3_C13_C0_5, %3\n\t"  // TPIDR2_EL0
+      "mrs %0, fpsr"
+      : "=&r"(before)
+      : "r"(za.data()), "r"(bytes), "r"(&block)
+      : "x12", "x13", "memory", "cc");
+  const sme2::Product nothing = {};
+  sme2::stream(sme2::sbn_sme2_counts, nothing);
+  __asm__ volatile(
+      "mrs %0, fpsr\n\t"
+      "mrs %1, S3_3_C13_C0_5\n\t"
+      "mrs %2, S3_3_C4_C2_2"  // SVCR
+      : "=&r"(after), "=&r"(left), "=&r"(mode)
+      :
+      : "memory");
+  if (za != saved || left || mode || before != after) {
+    printf("FAILED stream: ZA, TPIDR2_EL0, SVCR or FPSR of the caller\n");
+    ++g_failures;
+  }
+}
+#endif
+
 void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
   Random random(seed);
   for (int64_t i = 0; i < problems; ++i) {
@@ -556,9 +637,11 @@ void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
       test_conv(row, random, random_conv(random));
       test_conv(row, random, pointwise(inner, uniform(random, 1, 40)));
       test_conv(row, random, pointwise(uniform(random, 1, 70), inner));
+      if (i % 32 == 0) test_conv(row, random, large_conv(random));
     } else if (is_dense(row.op)) {
       test_dense(row, random, dense_shape(uniform(random, 1, 9), inner, uniform(random, 1, 40)));
       test_dense(row, random, dense_shape(1, uniform(random, 1, 200), inner));
+      if (i % 8 == 0) test_dense(row, random, dense_shape(uniform(random, 10, 40), inner, inner / 4 + 1));
     } else if (is_pixel_conv(row.op)) {
       test_pixel_conv(row, random, inner % 200 + 1);
     } else if (row.op == Op::max_pool || row.op == Op::quantized_max_pool) {
@@ -570,6 +653,8 @@ void test_row(const KernelRow& row, int64_t problems, uint64_t seed) {
       test_single_rounding(row, random);
     } else if (row.op == Op::quantize) {
       test_quantize(row, random, uniform(random, 1, 5), inner);
+    } else if (row.op == Op::quantize_linear) {
+      test_quantize_linear(row, random, inner);
     } else if (row.op == Op::stochastic_sign) {
       // 100 problems meet all of 130 channel counts.
       test_stochastic_sign(row, random, i % 130 + 1);
@@ -587,8 +672,10 @@ int main(int argc, char** argv) {
   using namespace sbn;
   const int64_t problems = argc > 1 ? atoll(argv[1]) : 100;
   const uint64_t seed = argc > 2 ? strtoull(argv[2], nullptr, 10) : 0;
+  const char* wanted = argc > 3 ? argv[3] : "";
   for (size_t i = 0; i < kKernelCount; ++i) {
     const KernelRow& row = kKernelTable[i];
+    if (!strstr(row.name, wanted)) continue;
     if (!kernel_available(row)) {
       printf("skipped %s: not on this machine\n", row.name);
       continue;
@@ -596,6 +683,9 @@ int main(int argc, char** argv) {
     test::test_row(row, problems, seed);
     printf("tested %s\n", row.name);
   }
+#if SBN_SME2
+  if (isa_available(Isa::sme2)) test::test_stream();
+#endif
   printf("fastest kernel set: %s\n", isa_name(current_isa()));
   printf("%d failures\n", test::g_failures);
   return test::g_failures ? 1 : 0;

@@ -92,8 +92,7 @@ def _resampled_medians(
 
 
 def _around(estimate: float, values: Sequence[NDArray[np.float64]]) -> tuple[float, float] | None:
-    # Of a phone there is one session, whose rounds are all that is known.
-    units = len(values) if len(values) > 1 else len(values[0])
+    units = len(values)
     if units < FEWEST:
         return None
     student = STUDENT[units - 2] if units - 2 < len(STUDENT) else NORMAL

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from sbn_deploy.benchmark.bootstrap import ratio, ratio_interval
 from sbn_deploy.benchmark.sessions import Measured, measure_sessions
@@ -15,13 +16,34 @@ from sbn_deploy.benchmark.timing import summarise
 from sbn_deploy.benchmark.worker import Spec
 from sbn_deploy.engines.table import takes
 from sbn_deploy.machine.background_load import BackgroundLoad
-from sbn_deploy.machine.cores import pinned, usable
+from sbn_deploy.machine.cores import pinned
 from sbn_deploy.machine.cpu_state import read_state
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.machine.energy import find_meter
 from sbn_deploy.records.benchmark import Benchmark, Ratio, Settings, Timing
 from sbn_deploy.records.machine import CpuState
 from sbn_deploy.records.measurement import Model, head
+from sbn_deploy.system import host
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was measured of engines in turns, and the state of the machine.
+
+    Attributes:
+        measured: in the order of the engines.
+        before, after: while they kept it busy.
+        background: what else the cores did; None where that is not known.
+    """
+
+    measured: Sequence[Measured]
+    before: CpuState
+    after: CpuState
+    background: BackgroundLoad | None
+
+
+Place = Callable[[Sequence[Spec], int, int, float], Watched]
+"""Measures engines with some threads, some batch, and for some seconds."""
 
 
 def measure(
@@ -43,24 +65,14 @@ def measure(
         progress: is called with the share done, 0 to 1. Raises what the engines raise, and
             ModelError if one dies.
     """
-    assert settings.max_seconds is not None
     machine = describe()
     meter = find_meter()
-    results: list[Timing] = []
-    ratios: list[Ratio] = []
-    unstable: list[str] = []
-    states: list[CpuState] = []
-    combinations = [(threads, batch) for threads in settings.threads for batch in settings.batch]
-    end = perf_counter() + settings.max_seconds
-    for index, (threads, batch) in enumerate(combinations):
-        present = [spec for spec in specs if takes(spec.engine, batch)]
-        say(_announcement(present, threads, batch))
-        # A fair share of the remaining time.
-        seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)
-        watched: list[CpuState] = []
-        background = BackgroundLoad(usable())
 
-        def watch(threads: int = threads, watched: list[CpuState] = watched) -> None:
+    def here(present: Sequence[Spec], threads: int, batch: int, seconds: float) -> Watched:
+        watched: list[CpuState] = []
+        background = BackgroundLoad(host.usable_cores())
+
+        def watch() -> None:
             with pinned(threads):
                 watched.append(read_state())
 
@@ -77,11 +89,34 @@ def measure(
             progress=progress,
         )
         watch()
-        states += watched
+        return Watched(measured, watched[0], watched[1], background)
+
+    figures = measure_at(here, specs, settings, say=say)
+    return Benchmark(**head(machine), models=tuple(models), settings=settings, **figures, rule=RULE)
+
+
+def measure_at(
+    place: Place, specs: Sequence[Spec], settings: Settings, *, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """What a `Benchmark` holds of engines that are measured in a place; see `measure`."""
+    assert settings.max_seconds is not None
+    results: list[Timing] = []
+    ratios: list[Ratio] = []
+    unstable: list[str] = []
+    states: list[CpuState] = []
+    combinations = [(threads, batch) for threads in settings.threads for batch in settings.batch]
+    end = perf_counter() + settings.max_seconds
+    for index, (threads, batch) in enumerate(combinations):
+        present = [spec for spec in specs if takes(spec.engine, batch)]
+        say(_announcement(present, threads, batch))
+        # A fair share of the remaining time.
+        seconds = max(0.0, end - perf_counter()) / (len(combinations) - index)
+        watched = place(present, threads, batch, seconds)
+        states += [watched.before, watched.after]
         kept = _without_slower_modes(
             [
                 (spec, entry, _timing(spec, threads, batch, entry))
-                for spec, entry in zip(present, measured, strict=True)
+                for spec, entry in zip(present, watched.measured, strict=True)
             ]
         )
         results += [timing for *_, timing in kept]
@@ -93,22 +128,18 @@ def measure(
         ]
         several = len(combinations) > 1 or len({spec.model for spec in specs}) > 1
         unstable += instability(
-            watched[0],
-            watched[1],
+            watched.before,
+            watched.after,
             {_label(timing, several): timing for *_, timing in kept},
-            background=background,
+            background=watched.background,
         )
-    return Benchmark(
-        **head(machine),
-        models=tuple(models),
-        settings=settings,
-        before=states[0],
-        after=states[-1],
-        results=tuple(results),
-        ratios=tuple(ratios),
-        unstable=tuple(dict.fromkeys(unstable)),
-        rule=RULE,
-    )
+    return {
+        "before": states[0],
+        "after": states[-1],
+        "results": tuple(results),
+        "ratios": tuple(ratios),
+        "unstable": tuple(dict.fromkeys(unstable)),
+    }
 
 
 def _announcement(specs: Sequence[Spec], threads: int, batch: int) -> str:

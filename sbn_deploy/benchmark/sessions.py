@@ -3,7 +3,7 @@
 Each start of a program gets another memory layout, and is faster or slower for its whole life;
 rounds within one process do not show that. So each
 engine is started several times. In a session all of them wait in processes of their own, and take
-turns. Waiting engines are stopped by a signal, because their threads spin after a call, some
+turns. Waiting engines are held, because their threads spin after a call, some
 forever, on the cores that the next one needs.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from sbn_deploy.benchmark.worker import Job, Spec, Started
 from sbn_deploy.machine.background_load import BackgroundLoad
 from sbn_deploy.machine.cores import cores_for, pinned
 from sbn_deploy.machine.energy import Meter
+from sbn_deploy.system import host
 from sbn_runtime import ModelError, errors
 
 SESSIONS = 10
@@ -89,8 +89,8 @@ class Worker:
 
     def _ask(self, line: str) -> dict[str, Any]:
         assert self.process.stdin is not None
-        self.process.send_signal(signal.SIGCONT)
-        with suppress(BrokenPipeError):  # what it said before it ended is read below
+        host.release(self.process)
+        with suppress(OSError):  # what it said before it ended is read below
             os.write(self.process.stdin.fileno(), f"{line}\n".encode())
         return self._read()
 
@@ -105,7 +105,7 @@ class Worker:
                 f"{self.spec.engine} ended while it ran {self.spec.model}: "
                 f"{' '.join(said) or f'status {status}'}"
             )
-        self.process.send_signal(signal.SIGSTOP)
+        host.hold(self.process)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             if answer["type"] == MemoryError.__name__:
@@ -124,7 +124,7 @@ def worker(spec: Spec, module: str = "sbn_deploy.benchmark.worker") -> Iterator[
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile() as errors,
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors) as process,
+        host.start_bound(command, stdin=pipe, stdout=pipe, stderr=errors) as process,
     ):
         try:
             yield Worker(spec, process, errors)
@@ -172,7 +172,7 @@ def measure_sessions(
     end = begin + seconds
     random = Random(0)
     cores = cores_for(threads)
-    planned = MOST_SESSIONS if runs is None else min(runs, _sessions(runs))
+    planned = MOST_SESSIONS if runs is None else min(runs, sessions_for(runs))
     measured = [Measured() for _ in specs]
     done, cost = 0, 0.0
     for index in range(planned):
@@ -180,7 +180,7 @@ def measure_sessions(
         start = clock()
         if index and start + cost >= end:
             break
-        if runs is None and index >= SESSIONS and all(map(_is_precise, measured)):
+        if runs is None and index >= SESSIONS and all(map(is_precise, measured)):
             break
         share = min((end - start) / left if runs is not None else seconds / SESSIONS, end - start)
         with ExitStack() as stack:
@@ -240,12 +240,13 @@ def measure_sessions(
     return measured
 
 
-def _sessions(runs: int) -> int:
+def sessions_for(runs: int) -> int:
     """In how many sessions that many calls are made: enough for an interval."""
     return max(FEWEST, min(SESSIONS, ceil(runs / BLOCK)))
 
 
-def _is_precise(measured: Measured) -> bool:
+def is_precise(measured: Measured) -> bool:
+    """Whether its median is known to PRECISION."""
     interval = median_interval(measured.times, 1.0)
     return interval is not None and interval[1] <= 1 + PRECISION
 

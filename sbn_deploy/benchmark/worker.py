@@ -11,7 +11,6 @@ error's class.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
@@ -29,11 +28,10 @@ from sbn_deploy.benchmark.rounds import Turn, Turns, settle, timed
 from sbn_deploy.engines.engine import Engine, Feed, example
 from sbn_deploy.engines.session import session_engine
 from sbn_deploy.engines.table import LCE, NATIVE, SBN, TORCH
-from sbn_deploy.machine.cores import keep_to
+from sbn_deploy.system import host
 from sbn_runtime import SbnError
 
 EMPTY_CALLS = 1000
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -102,20 +100,20 @@ def start(job: Job) -> tuple[Started, Callable[[int], Turn]]:
 
     Raises what the engine does, and InputError for a batch that the model does not take.
     """
-    keep_to(job.cores)
+    host.keep_to(job.cores)
     gc.collect()
     gc.disable()
-    _forget_peak()
-    before = _memory("VmRSS")
+    host.forget_peak()
+    before = host.resident_bytes()
     begin = perf_counter()
     engine = _engine(job)
     started = perf_counter() - begin
-    loaded = _memory("VmHWM")
+    loaded = host.peak_bytes()
     feed = example(engine.inputs, job.batch)
-    _forget_peak()  # making the inputs is not the engine's work
+    host.forget_peak()  # making the inputs is not the engine's work
     warm_begin = perf_counter()
     engine.run(feed)
-    ran = _memory("VmHWM")
+    ran = host.peak_bytes()
     call_s = perf_counter() - warm_begin
     calls = 1
     while (
@@ -191,33 +189,16 @@ def _engine(job: Job) -> Engine:
     return stock_engine(file, threads=threads)
 
 
-def _forget_peak() -> None:
-    """Resets Linux's peak VmHWM; without permission, memory is overstated, if stated at all."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def _memory(entry: str) -> int | None:
-    """An entry of /proc/self/status in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{entry}:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
 def _answer(answers: TextIO, value: Mapping[str, Any]) -> None:
     print(json.dumps(value), file=answers, flush=True)
 
 
 def serve(engine: str, run: Callable[[str, TextIO, TextIO], None] = main) -> None:
     """Serves on standard input and output, and ends with the process that started this one."""
-    # Ctrl-C is for who started this, and ends it by closing its input. Held by a signal, it
-    # would not notice that.
+    # Ctrl-C is for who started this, and ends it by closing its input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with os.fdopen(os.dup(1), "w") as own:
+    host.bind_to_parent()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as own:
         # What libraries print must not mix with answers.
         os.dup2(2, 1)
         run(engine, sys.stdin, own)

@@ -23,6 +23,7 @@ __all__ = ["TARGETS", "BundleReport", "Target", "bundle_model"]
 CHECKSUMS = "SHA256SUMS"
 # The same input gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ def _zip(contents: dict[str, bytes]) -> bytes:
             assert not {"", ".", ".."} & {*name.split("/")}, name
             entry = zipfile.ZipInfo(name, _DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
+            # Python says otherwise on Windows, whose files have no such permissions.
+            entry.create_system = _UNIX
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, data)
     return packed.getvalue()

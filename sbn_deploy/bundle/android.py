@@ -27,7 +27,7 @@ def project(model: Path, session: Session, library: Path) -> dict[str, bytes]:
         ModelError: the model does something else than classify pictures, or the runtime lacks one
             of its operators.
     """
-    facts = Facts.read_for_app(model, session, "the app for Android")
+    facts = Facts.read_for_app(model, session, "the app for Android", "docs/phones.md")
     image = facts.image
     values = {
         "version": __version__,

@@ -68,11 +68,12 @@ class Facts:
         return facts
 
     @classmethod
-    def read_for_app(cls, path: Path, session: Session, what: str) -> Facts:
+    def read_for_app(cls, path: Path, session: Session, what: str, page: str) -> Facts:
         """The same for an app that shows one picture's class, in the native runtime.
 
         Args:
             what: the app.
+            page: of the documentation, which says what serves other models.
 
         Raises:
             ModelError: also where the runtime lacks an operator of the file, or it is for
@@ -81,7 +82,8 @@ class Facts:
         if session.task != CLASSIFICATION or len(session.inputs) > 1:
             raise ModelError(
                 f"{path}: its task is {session.task}, with {len(session.inputs)} inputs, and"
-                f" {what} shows classifiers of one image"
+                f" {what} shows classifiers of one image; {page} has what programs of your own can"
+                " call for others"
             )
         if external_files(path):
             raise ModelError(

@@ -30,7 +30,7 @@ def page(model: Path, session: Session, library: Path) -> dict[str, bytes]:
         ModelError: the model does something else than classify pictures, or the runtime lacks one
             of its operators.
     """
-    facts = Facts.read_for_app(model, session, "the page for browsers")
+    facts = Facts.read_for_app(model, session, "the page for browsers", "docs/web.md")
     package = {path.name: path.read_bytes() for path in sorted(library.parent.iterdir())}
     runtime = "".join(_bare(package[name].decode()) for name in _MODULES)
     values = {

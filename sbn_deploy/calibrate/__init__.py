@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,14 +84,15 @@ def calibrate(
         )
     metadata = read_metadata(content, model)
     metadata.pop(KEY, None)
-    with tempfile.TemporaryDirectory() as folder:
-        # Without a calibration, which could be of other weights, or be applied.
-        bare = Path(folder) / model.name
-        bare.write_bytes(with_metadata(content, metadata, model))
-        for name in beside:
-            (bare.parent / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(model.parent / name, bare.parent / name)
-        session = Session(bare, threads=threads)
+    # Without a calibration, which could be of other weights, or be applied. Constants beside the
+    # file stay open in the session.
+    folder = model.parent if beside else None
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".onnx", delete=False) as bare:
+        bare.write(with_metadata(content, metadata, model))
+    try:
+        session = Session(bare.name, threads=threads)
+    finally:
+        os.unlink(bare.name)
     if session.task not in TASKS:
         raise ModelError(
             f"{model}: its task is {session.task}; calibration is for {' and '.join(TASKS)}"

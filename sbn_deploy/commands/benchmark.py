@@ -8,11 +8,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sbn_deploy.engines.table import COMPARED, takes
+from sbn_deploy.engines.table import COMPARED, NATIVE, takes
 from sbn_runtime.errors import ConfigError, InputError
 
 from .common import (
@@ -26,8 +27,15 @@ from .common import (
 )
 from .data import test_images
 from .own_network import add_network_options
-from .remote_options import add_remote_options, check_remote, remote_site
-from .show_times import show_benchmark, show_operators
+from .remote_options import (
+    add_remote_options,
+    check_remote,
+    is_phone,
+    phone_kernels,
+    remote_phone,
+    remote_site,
+)
+from .show_times import show_benchmark
 
 if TYPE_CHECKING:
     from sbn_deploy.benchmark.own import Own
@@ -53,8 +61,8 @@ def add_parser(subparsers: Subparsers) -> None:
         " affects all of them, and start several times, so that the intervals cover the next"
         " measurement too: its median falls inside with 95 % probability. With --data:"
         " accuracy as well. With --remote: on a device, over the system's ssh, which leaves"
-        " nothing behind there. With --remote adb: the model's sbn operators one by one on a"
-        " phone. Warns if the machine was not steady.",
+        " nothing behind there. With --remote adb: on a phone, in our own runtime. Warns if the"
+        " machine was not steady.",
         example="sbn benchmark digits.onnx --compare fp32,int8,lce,torch\n"
         "  sbn benchmark small.onnx large.onnx --threads 1,2 --batch 1,8,32 -o speed.json\n"
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
@@ -117,7 +125,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--images", type=at_least(1), metavar="N", help="use N evenly spaced images"
     )
-    add_remote_options(parser, also=", or adb:[SERIAL] for a phone")
+    add_remote_options(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -130,29 +138,26 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measures the models and what they are compared with, here or on a device."""
     _check(options)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, phone_kernels(options) as isa:
         options.own = _export_own(options, Path(folder))
-        return _run(options)
+        return _run(options, isa)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, isa: str) -> int:
     output: Path | None = options.output and writable(options.output)
-    if options.remote is not None and options.remote.startswith("adb:"):
-        record = _measure_phone(options)
-    else:
-        dataset = None
-        if options.data is not None:
-            dataset = test_images(options.data, options.images, options.models[0])
-        measure = _measure_here if options.remote is None else _measure_there
-        record = measure(options, dataset)
+    dataset = None
+    if options.data is not None:
+        dataset = test_images(options.data, options.images, options.models[0])
+    measure = _measure_here if options.remote is None else _measure_there
+    if is_phone(options):
+        measure = partial(_measure_phone, isa=isa)
+    record = measure(options, dataset)
     if output is not None:
         from sbn_deploy.records.files import save
 
         save(output, record)
     if options.json:
         show_json(record)
-    elif record.operators is not None:
-        show_operators(record)
     else:
         show_benchmark(record)
     return 0
@@ -235,7 +240,6 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> Bench
 
 def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benchmark:
     from sbn_deploy.benchmark.baselines import Baselines
-    from sbn_deploy.engines.look import load
     from sbn_deploy.evaluate.scores import classified
     from sbn_deploy.remote.steps import Material, measure_remotely
     from sbn_runtime import Session
@@ -245,12 +249,7 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benc
         if not COMPARED[name].devices:
             raise ConfigError(f"{name} runs on this machine only; leave it out with --remote")
     import_module("pydantic")  # reads the answer; if it is missing, better now than after the work
-    models = [load(model) for model in options.models]
-    for model in models:
-        if not model.exported:
-            raise InputError(
-                f"{model.path}: has no sbn operators; a device is sent files of `sbn export`"
-            )
+    models = _exported(options)
     found = test = None
     if dataset is not None:
         say(f"classifying {len(dataset)} images of {dataset.name} here")
@@ -270,30 +269,35 @@ def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benc
     return replace(record, data=dataset.name, remote=replace(remote, differing_labels=differing))
 
 
-def _measure_phone(options: argparse.Namespace) -> Benchmark:
+def _measure_phone(options: argparse.Namespace, dataset: Dataset | None, isa: str) -> Benchmark:
     from sbn_deploy.remote.phone import measure_on_phone
-    from sbn_deploy.remote.target import Phone, parse
 
-    for name, unfit, instead in (
-        ("--data", options.data is not None, "accuracy is the same on every device: leave it out"),
-        ("--compare", bool(options.compare), "compare on a device with --remote ssh://"),
-        ("--wheel", options.wheel is not None, "a phone's shell has no Python: leave it out"),
-        (
-            "--remote-python",
-            options.remote_python is not None,
-            "a phone's shell has no Python: leave it out",
-        ),
-        ("--threads", options.threads != (1,), "it is timed on one thread: leave it out"),
-        ("--batch", len(options.batch) > 1, "give one size"),
-    ):
-        if unfit:
-            raise InputError(f"{name} does not go with --remote adb:; {instead}")
-    if len(options.models) > 1:
-        raise InputError("--remote adb: measures one model at a time")
-    phone = parse(options.remote)
-    assert isinstance(phone, Phone)
-    (model,) = options.models
-    return measure_on_phone(phone, model, _settings(options), say)
+    phone = remote_phone(options)
+    for name in options.compare:
+        if COMPARED[name].name != NATIVE:
+            raise ConfigError(
+                f"--compare {name} does not go with --remote adb:, whose shell has our own runtime"
+                " only: onnxruntime for Android runs in apps; compare here, or on a board with"
+                " --remote ssh://"
+            )
+    models = _exported(options)
+    described = [(model.path, facts) for model, facts in zip(models, _facts(models), strict=True)]
+    test = None if dataset is None else (dataset.images, dataset.labels)
+    record = measure_on_phone(phone, described, test, _settings(options), isa, say)
+    return record if dataset is None else replace(record, data=dataset.name)
+
+
+def _exported(options: argparse.Namespace) -> list[Loaded]:
+    """The models, which a device is to be sent. Raises InputError."""
+    from sbn_deploy.engines.look import load
+
+    models = [load(model) for model in options.models]
+    for model in models:
+        if not model.exported:
+            raise InputError(
+                f"{model.path}: has no sbn operators; a device is sent files of `sbn export`"
+            )
+    return models
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sbn_deploy.bundle.targets import TARGETS, Target
+from sbn_deploy.system import host
 from sbn_runtime.errors import SbnError
 
 from .common import new_parser, show_json, show_table
@@ -27,6 +29,8 @@ OPTIONAL = {
     "tune": ("optuna",),
     "hub": ("huggingface-hub",),
 }
+# What others' programs are for.
+PROGRAMS = {"ssh": "--remote ssh://USER@HOST", "adb": "--remote adb:"}
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -34,8 +38,8 @@ def add_parser(subparsers: Subparsers) -> None:
     new_parser(
         subparsers,
         "doctor",
-        description="Shows the CPU, the kernel sets it can run, versions, the engines that run"
-        " models here, which packages are"
+        description="Shows the CPU, the kernel sets it can run, versions, what measurements cannot"
+        " have on this system, the engines that run models here, which packages and programs are"
         " missing for which verbs, and which targets `sbn bundle` has the library for. The exit"
         " status is 1 if models cannot run on this machine.",
         example="sbn doctor",
@@ -62,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         for extra, names in OPTIONAL.items()
         for package in names
     ]
+    programs = {name: shutil.which(name) for name in PROGRAMS}
     targets = {name: _lacks(target) for name, target in TARGETS.items()}
     if options.json:
         show_json(
@@ -72,15 +77,18 @@ def run(options: argparse.Namespace) -> int:
                 "available_isas": isas,
                 "engines": engines,
                 "optional": packages,
+                "programs": programs,
                 "bundle_targets": targets,
             }
         )
     else:
+        lacks = machine.pop("lacks", ())
         shown = machine | machine.pop("state", {})
         show_table(
             ("this machine", ""),
             [(name.replace("_", " "), value) for name, value in shown.items()]
-            + [("available isas", ", ".join(isas))],
+            + [("available isas", ", ".join(isas))]
+            + [("not on this system", sentence) for sentence in lacks],
         )
         print()
         show_table(
@@ -97,6 +105,14 @@ def run(options: argparse.Namespace) -> int:
                     "" if entry["version"] else f"pip install {_source(entry)}",
                 )
                 for entry in packages
+            ],
+        )
+        print()
+        show_table(
+            ("program", "for", "state"),
+            [
+                (name, use, "is here" if programs[name] else f"missing: {host.INSTALL[name]}")
+                for name, use in PROGRAMS.items()
             ],
         )
         print()

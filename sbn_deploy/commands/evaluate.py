@@ -274,7 +274,7 @@ def _on_images(options: argparse.Namespace) -> Evaluation:
         except SbnError:
             # The same command would fail again.
             if partial is not None:
-                partial.path.unlink(missing_ok=True)
+                partial.discard()
             raise
         finally:
             if partial is not None:

@@ -88,9 +88,9 @@ def _read(path: Path) -> tuple[dict[str, Any], list[LayerInfo], int]:
         return metadata(model, str(path)), layers, inspect.working_memory(model)
     from sbn_converters.onnx.inspect import inspect_model, working_memory
     from sbn_runtime import Session
-    from sbn_runtime.modelfile import imported_domains
+    from sbn_runtime.modelfile import check_constants
 
     # First report what only needs reading, before any memory is allocated.
-    imported_domains(path)
+    check_constants(path)
     layers, working = inspect_model(path), working_memory(path)
     return Session(path).metadata, layers, working

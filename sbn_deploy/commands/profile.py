@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import at_least, new_parser, say, show_json, writable
-from .remote_options import add_remote_options, check_remote, remote_site
+from .remote_options import (
+    add_remote_options,
+    check_remote,
+    is_phone,
+    phone_kernels,
+    remote_phone,
+    remote_site,
+)
 from .show_times import show_profile
 
 if TYPE_CHECKING:
@@ -55,7 +62,11 @@ def run(options: argparse.Namespace) -> int:
     check_remote(options)
     if options.output is not None:
         writable(options.output)
-    record = _profile_here(options) if options.remote is None else _profile_there(options)
+    if is_phone(options):
+        with phone_kernels(options) as isa:
+            record = _profile_phone(options, isa)
+    else:
+        record = _profile_here(options) if options.remote is None else _profile_there(options)
     if options.output is not None:
         save(options.output, record)
         say(f"written: {options.output}")
@@ -104,5 +115,34 @@ def _profile_there(options: argparse.Namespace) -> Profile:
         **head(answer.machine),
         model=describe_model(options.model, metadata),
         **figures(answer.times, layers),
+        remote=remote,
+    )
+
+
+def _profile_phone(options: argparse.Namespace, isa: str) -> Profile:
+    from sbn_deploy.engines.table import NATIVE
+    from sbn_deploy.profile.profile import figures, known_layers
+    from sbn_deploy.records.measurement import describe_model, head
+    from sbn_deploy.records.profile import Profile
+    from sbn_deploy.remote.phone import profile_on_phone
+    from sbn_runtime import Session
+
+    phone = remote_phone(options)
+    metadata = Session(options.model, threads=1).metadata
+    layers = known_layers(options.model)
+    times, machine, remote = profile_on_phone(
+        phone,
+        options.model,
+        threads=options.threads,
+        batch=options.batch,
+        runs=options.runs,
+        isa=isa,
+        say=say,
+    )
+    return Profile(
+        **head(machine),
+        model=describe_model(options.model, metadata),
+        engine=NATIVE,
+        **figures(times, layers),
         remote=remote,
     )

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sbn_runtime import InputError
+from sbn_runtime.errors import InputError
+from sbn_runtime.native import ISA_VARIABLE
 
 if TYPE_CHECKING:
     from sbn_deploy.remote.steps import Site
+    from sbn_deploy.remote.target import Phone
 
 ADDRESS = "ssh://[USER@]HOST[:PORT][/FOLDER]"
+PHONE_ADDRESS = "adb:[SERIAL]"
 
 
-def add_remote_options(parser: argparse.ArgumentParser, *, also: str = "") -> None:
-    """`--remote` and what goes with it; `also` is said of other addresses."""
+def add_remote_options(parser: argparse.ArgumentParser, *, phones: bool = True) -> None:
+    """`--remote` and what goes with it; `phones`: whether the verb measures on these too."""
+    also = f", or {PHONE_ADDRESS} for a phone" if phones else ""
     parser.add_argument("--remote", metavar="DEVICE", help=f"measure there: {ADDRESS}{also}")
     parser.add_argument(
         "--remote-python",
@@ -42,6 +49,37 @@ def check_remote(options: argparse.Namespace) -> None:
             )
 
 
+def is_phone(options: argparse.Namespace) -> bool:
+    """Whether `--remote` is a phone."""
+    return options.remote is not None and options.remote.startswith("adb:")
+
+
+@contextmanager
+def phone_kernels(options: argparse.Namespace) -> Iterator[str]:
+    """The kernel set that `SBN_ISA` names for a phone, where it has no effect here; else ""."""
+    wanted = os.environ.pop(ISA_VARIABLE, "") if is_phone(options) else ""
+    try:
+        yield wanted
+    finally:
+        if wanted:
+            os.environ[ISA_VARIABLE] = wanted
+
+
+def remote_phone(options: argparse.Namespace) -> Phone:
+    """The phone of `--remote`. Raises InputError."""
+    from sbn_deploy.remote.target import Phone, parse
+
+    for name in ("wheel", "remote_python"):
+        if getattr(options, name) is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} does not go with --remote adb:; a phone's shell has no"
+                " Python: leave it out"
+            )
+    phone = parse(options.remote)
+    assert isinstance(phone, Phone)
+    return phone
+
+
 def remote_site(options: argparse.Namespace) -> Site:
     """The device of `--remote`, which must be reached over ssh. Raises InputError."""
     from sbn_deploy.remote.steps import Site
@@ -50,7 +88,7 @@ def remote_site(options: argparse.Namespace) -> Site:
     target = parse(options.remote)
     if not isinstance(target, Target):
         raise InputError(
-            f"--remote {options.remote}: a phone's operators are timed by `sbn benchmark`; this"
+            f"--remote {options.remote}: `sbn benchmark` and `sbn profile` measure on phones; this"
             f" goes over ssh only: {ADDRESS}"
         )
     return Site(target, options.remote_python or "", options.wheel)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .common import printable, say, show_table
 
 if TYPE_CHECKING:
-    from sbn_deploy.records.benchmark import Benchmark, Operator, Ratio, Timing
+    from sbn_deploy.records.benchmark import Benchmark, Ratio, Timing
     from sbn_deploy.records.profile import Layer, Profile
 
 BAR = 24
@@ -21,7 +21,13 @@ def show_benchmark(record: Benchmark) -> None:
 
     machine, scores = record.machine, record.accuracy
     where = f"{record.remote.host}: " if record.remote else ""
-    say(f"{where}{machine.cpu}, {machine.isa} kernels, onnxruntime {machine.onnxruntime}")
+    core = "" if machine.core is None else f", core {machine.core}"
+    if machine.core_max_mhz:
+        core += f" ({machine.core_max_mhz:.0f} MHz)"
+    version = f", onnxruntime {machine.onnxruntime}" if machine.onnxruntime else ""
+    say(f"{where}{machine.cpu}{core}, {machine.isa} kernels{version}")
+    for sentence in machine.lacks:
+        say(printable(sentence))
     columns = _columns(record)
     show_table(
         [name for name, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))
@@ -73,7 +79,8 @@ def _columns(record: Benchmark) -> list[tuple[str, list[object]]]:
     if len(record.models) > 1:
         columns.insert(0, ("model", [timing.model for timing in results]))
     if record.ratios:
-        columns.append(("time against sbn", [_ratio(record.ratios, timing) for timing in results]))
+        against = f"time against {results[0].engine}"
+        columns.append((against, [_ratio(record.ratios, timing) for timing in results]))
     return columns
 
 
@@ -106,55 +113,6 @@ def _ratio(ratios: Sequence[Ratio], timing: Timing) -> str:
     return "1"
 
 
-def show_operators(record: Benchmark) -> None:
-    """The times of a model's sbn operators on a phone, and what was not timed."""
-    machine, (whole,), found = record.machine, record.results, record.operators
-    assert found is not None
-    assert record.remote is not None
-    core = "" if machine.core is None else f", core {machine.core}"
-    if machine.core_max_mhz:
-        core += f" ({machine.core_max_mhz:.0f} MHz)"
-    say(f"{record.remote.host}: {machine.cpu}{core}, {machine.isa} kernels")
-    rows = [
-        (
-            printable(each.name),
-            printable(each.op),
-            each.kind,
-            f"{each.macs:,}",
-            f"{each.p50_ms:.4f}",
-            f"{each.p90_ms:.4f}",
-            f"{each.min_ms:.4f}",
-        )
-        for each in found.timed
-    ]
-    times = (_scaled(value, 1, 4) for value in (whole.p50_ms, whole.p90_ms, whole.min_ms))
-    total = f"{sum(each.macs for each in found.timed):,}"
-    show_table(
-        ("operator", "type", "kind", "MAC per sample", "p50 ms", "p90 ms", "min ms"),
-        [*rows, ("all of them", f"batch {whole.batch}", "", total, *times)],
-    )
-    binary = sum(each.macs for each in found.timed if each.kind == "binary")
-    print(
-        f"\n{binary:,} binary MAC per sample; each operator gave the same bits as the scalar"
-        " kernels there and as this machine"
-    )
-    print(f"not timed: {_not_timed(found.not_timed)}")
-    print(found.scope)
-    for reason in record.unstable:
-        say(f"unstable: {reason}")
-
-
-def _not_timed(operators: Sequence[Operator]) -> str:
-    """The operators with multiply-accumulates by name, the others by type."""
-    heavy = [
-        f"{printable(each.name)} ({printable(each.op)}, {each.macs:,} MAC)"
-        for each in operators
-        if each.macs
-    ]
-    light = dict.fromkeys(printable(each.op) for each in operators if not each.macs)
-    return ", ".join([*heavy, *light]) or "nothing"
-
-
 def show_profile(record: Profile) -> None:
     """Each layer, and the bottleneck."""
     longest = max(layer.share for layer in record.layers)
@@ -184,9 +142,9 @@ def show_profile(record: Profile) -> None:
     assert peak is not None
     assert bottleneck is not None
     print(
-        f"\n{record.call_us:,.1f} µs per call on {record.isa} kernels at {peak.ghz:.2f} GHz,"
-        f" threads: {record.threads}; the peak is {peak.binary_macs_per_cycle:,.0f} binary MACs"
-        " per cycle"
+        f"\n{record.call_us:,.1f} µs per call in {record.engine} on {record.isa} kernels at"
+        f" {peak.ghz:.2f} GHz, threads: {record.threads}; the peak is"
+        f" {peak.binary_macs_per_cycle:,.0f} binary MACs per cycle"
     )
     print(f"bottleneck: {bottleneck.name}, {bottleneck.why}")
     if record.profiler_us:

@@ -54,7 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="recommend the fastest form with at least this accuracy, 0 to 1",
     )
 
-    add_remote_options(parser)
+    add_remote_options(parser, phones=False)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -134,7 +134,7 @@ class Layout:
         others: list[Path] = []
         for index, label in enumerate(self.classes):
             inside = (within / label).iterdir() if (within / label).is_dir() else iter(())
-            for file in sorted(inside):
+            for file in in_order(inside):
                 if file.suffix.lower() in self.suffixes:
                     files.append(file)
                     labels.append(index)
@@ -183,6 +183,11 @@ class Layout:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(
+    return in_order(
         path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
     )
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Paths of one folder in the order of their names; Windows would compare them otherwise."""
+    return sorted(paths, key=lambda path: path.name)

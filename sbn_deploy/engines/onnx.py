@@ -16,6 +16,7 @@ from sbn_runtime import ModelError, TensorInfo
 from sbn_runtime.engines import Failure
 from sbn_runtime.engines.native import Native
 from sbn_runtime.engines.onnxruntime import describe_input, session_options, stock_options
+from sbn_runtime.modelfile import check_constants
 from sbn_runtime.native import forced_isa
 
 
@@ -89,6 +90,8 @@ def stock_engine(
 
     `threads` is as of `Session`. Raises ModelError if it cannot be loaded.
     """
+    if isinstance(model, Path):
+        check_constants(model)
     return _loaded(model, stock_options(threads), name)
 
 

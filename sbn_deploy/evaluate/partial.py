@@ -7,7 +7,6 @@ other one holds the answers to a batch. An incomplete frame, left by a killed ru
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import struct
@@ -20,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_deploy.system import host
 from sbn_runtime import InputError
 
 FORMAT = "sbn-evaluation-part"
@@ -63,9 +63,11 @@ class Partial:
 
     def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
         self.path = path
-        self._file: IO[bytes] = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", 0)
+        # All that is written goes to the end.
+        self._file: IO[bytes] = path.open("a+b", 0)
+        self._file.seek(0)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            host.lock(self._file)
         except BlockingIOError:
             self._file.close()
             raise InputError(
@@ -100,6 +102,11 @@ class Partial:
     def close(self) -> None:
         """Keeps the file for later."""
         self._file.close()
+
+    def discard(self) -> None:
+        """Deletes the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)
 
     def _write(self, content: bytes) -> None:
         frame = memoryview(_HEAD.pack(len(content), zlib.crc32(content)) + content)

@@ -53,6 +53,7 @@ def convert(source: Path, output: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode:

@@ -10,10 +10,11 @@ it says why on stderr.
 from __future__ import annotations
 
 import argparse
-import resource
 from pathlib import Path
 
 import numpy as np
+
+from sbn_deploy.system import host
 
 from .interpreter import KERNELS, interpreter
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--xnnpack", action="store_true")
     options = parser.parse_args()
     # A crash is expected and reported by the parent: no file of it should stay behind.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    host.forbid_core_file()
     try:
         made = interpreter(
             options.model.read_bytes(),

@@ -1,19 +1,14 @@
-"""Background load during measurements, from the counters of /proc/stat."""
+"""Background load during measurements, from the times that the system counts."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import astuple, dataclass
+from math import isnan
 from time import perf_counter, process_time
 
-from sbn_deploy.machine.cpu_state import read_text
-
-# Of the times of a core in /proc/stat: all that are spent on programs or interrupts, and the
-# time for which the host of a virtual machine let the core wait.
-BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
-STOLEN = 7
+from sbn_deploy.system import host
+from sbn_deploy.system.core_time import CoreTime
 
 
 @dataclass(frozen=True)
@@ -31,33 +26,26 @@ class BackgroundLoad:
 
     Args:
         cores: their numbers; all that this process and its engines may use.
-        root: where /proc is.
+        times: what the cores have done.
         clock: seconds that pass.
     """
 
     def __init__(
         self,
         cores: Collection[int],
-        root: Path = Path("/"),
+        times: Callable[[], Mapping[int, CoreTime]] = host.core_times,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self.cores = cores
-        self._root, self._clock = root, clock
+        self._times, self._clock = times, clock
         self._seconds = self._others = self._stolen = 0.0
 
     def look(self) -> Look | None:
         """How it is now; None where the system does not tell."""
-        times = []
-        for line in (read_text(self._root / "proc/stat") or "").splitlines():
-            name, *numbers = line.split()
-            if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in self.cores:
-                # Old kernels tell less.
-                times.append([int(number) for number in numbers] + [0] * (STOLEN + 1))
+        times = [time for core, time in self._times().items() if core in self.cores]
         if not times:
             return None
-        tick = os.sysconf("SC_CLK_TCK")
-        busy = sum(core[index] for core in times for index in BUSY) / tick
-        stolen = sum(core[STOLEN] for core in times) / tick
+        busy, stolen = (sum(kind) for kind in zip(*map(astuple, times), strict=True))
         return Look(self._clock(), busy, stolen, process_time())
 
     def count(self, before: Look | None, engines_s: float) -> None:
@@ -77,4 +65,5 @@ class BackgroundLoad:
     @property
     def stolen_cores(self) -> float | None:
         """How many cores the host withheld, on average; None if unknown."""
-        return self._stolen / self._seconds if self._seconds else None
+        known = self._seconds and not isnan(self._stolen)
+        return self._stolen / self._seconds if known else None

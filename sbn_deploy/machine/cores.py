@@ -1,26 +1,11 @@
-"""The cores that engines keep to while they are measured.
-
-Where the system cannot pin a process (macOS), its scheduler chooses.
-"""
+"""The cores that engines keep to while they are measured, where the system can pin a thread."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-
-def usable() -> list[int]:
-    """The cores that this thread may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def keep_to(cores: Sequence[int]) -> None:
-    """Keeps this thread, and those it starts, on these cores."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
+from sbn_deploy.system import host
 
 
 def cores_for(threads: int) -> list[int]:
@@ -28,16 +13,16 @@ def cores_for(threads: int) -> list[int]:
 
     The last ones are taken: systems serve more interrupts on the first.
     """
-    cores = usable()
+    cores = host.usable_cores()
     return cores[-threads:] if threads <= len(cores) else cores
 
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
     """Keeps this thread, and those it starts, on `cores_for(threads)`."""
-    before = usable()
-    keep_to(cores_for(threads))
+    before = host.usable_cores()
+    host.keep_to(cores_for(threads))
     try:
         yield
     finally:
-        keep_to(before)
+        host.keep_to(before)

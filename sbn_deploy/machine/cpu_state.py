@@ -9,9 +9,12 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from sbn_deploy.machine.cores import usable
 from sbn_deploy.records.machine import CpuState
+from sbn_deploy.system import host
+from sbn_deploy.system.kernel_files import read_text
+from sbn_runtime.native import clock_ghz
 
+CLOCK_LOOKS = 5
 # Bits of `vcgencmd get_throttled` on a Raspberry Pi: what is so now, and what was since it started.
 PI_FLAGS = {
     0: "under-voltage",
@@ -26,8 +29,16 @@ PI_FLAGS = {
 
 
 def read_state(root: Path = Path("/")) -> CpuState:
-    """The state of the cores that this thread may run on; `root` is where /sys and /proc are."""
-    return state_of(usable(), root, throttled=_pi_flags())
+    """The state of the cores that this thread may run on.
+
+    On Linux from files below `root`, where /sys and /proc are. Elsewhere no interface tells the
+    frequency of now, so it is measured, on the core that this thread runs on.
+    """
+    if host.KERNEL_FILES:
+        return state_of(host.usable_cores(), root, throttled=_pi_flags())
+    # The highest is of a time without interruptions.
+    mhz = max(clock_ghz() for _ in range(CLOCK_LOOKS)) * 1e3
+    return CpuState(mhz=mhz, load_average=host.load_average())
 
 
 def state_of(
@@ -50,14 +61,6 @@ def state_of(
         throttle_count=int(sum(counts)) if counts else None,
         load_average=float(load[0]) if load else None,
     )
-
-
-def read_text(path: Path) -> str | None:
-    """The text of a file of /sys or /proc, or None where it is missing."""
-    try:
-        return path.read_text(errors="replace").strip("\0 \n")
-    except OSError:
-        return None
 
 
 def _mhz(root: Path, folders: list[Path], cores: list[int]) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sbn_deploy.machine.cpu_state import read_text
+from sbn_deploy.system.kernel_files import read_text
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -27,7 +27,7 @@ class Meter:
     def read(self) -> tuple[int, ...] | None:
         """What the counters show, in microjoules; None if one cannot be read any more."""
         try:
-            return tuple(int(path.read_text()) for path, _ in self.counters)
+            return tuple(int(path.read_text(encoding="ascii")) for path, _ in self.counters)
         except (OSError, ValueError):
             return None
 

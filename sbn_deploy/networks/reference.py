@@ -164,7 +164,7 @@ def _from_here(reference: str) -> str:
     path = Path(file)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
-    return f"{path}:{name}"
+    return f"{path.as_posix()}:{name}"
 
 
 def _find(reference: str, trusted: bool) -> _Found:

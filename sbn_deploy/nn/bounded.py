@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
+from sbn_deploy.system import host
 from sbn_runtime.errors import ConfigError
 
 FACTORIES = frozenset({torch.empty, torch.full, torch.ones, torch.randn, torch.zeros})
@@ -25,8 +25,7 @@ class Bounded(TorchFunctionMode):
 
     def __init__(self, most: int | None = None) -> None:
         super().__init__()
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        self.most = memory // 2 if most is None else most
+        self.most = host.memory_bytes() // 2 if most is None else most
         self.size = 0
 
     def __torch_function__(

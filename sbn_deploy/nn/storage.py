@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from sbn_deploy.reading.parsing import parsing
@@ -74,7 +74,8 @@ def read_header(path: Path) -> dict[str, Any]:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of any safetensors file. Raises ArtifactError."""
     with _parsing(path):
-        return load_file(path)
+        # Not mapped into memory: Windows does not let a mapped file be replaced.
+        return load(path.read_bytes())
 
 
 def _parsing(path: Path) -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,6 +21,7 @@ from sbn_deploy.engines.engine import Feed, example
 from sbn_deploy.engines.onnx import kernel_engine
 from sbn_deploy.machine.cores import pinned
 from sbn_deploy.records.schema import Record
+from sbn_runtime import TensorInfo
 from sbn_runtime.errors import OutputError
 from sbn_runtime.native import clock_ghz, isa
 
@@ -99,12 +100,7 @@ def time_nodes(
         engine = kernel_engine(path, threads=threads)
         best = kernel_engine(peak_model, threads=threads)
         feed = example(engine.inputs, batch)
-        # Random signs, as in use: with zeros, look-ups would always hit the same cache line.
-        random = np.random.default_rng(0)
-        best_feed = {
-            name: random.integers(0, 2**64, array.shape, np.uint64)
-            for name, array in example(best.inputs, 1).items()
-        }
+        best_feed = random_signs(best.inputs)
         profiler = Profiler(path, threads)
         calls: list[float] = []
         peaks: list[float] = []
@@ -136,6 +132,15 @@ def time_nodes(
     )
 
 
+def random_signs(inputs: Sequence[TensorInfo]) -> Feed:
+    """What the peak's model takes: as in use. With zeros, look-ups would hit one cache line."""
+    random = np.random.default_rng(0)
+    return {
+        name: random.integers(0, 2**64, array.shape, np.uint64)
+        for name, array in example(inputs, 1).items()
+    }
+
+
 def _rest(threads: int) -> None:
     """Waits until the workers of the engine before have ceased to wait for work, busily."""
     if threads > 1:
@@ -164,7 +169,9 @@ class Profiler:
         Raises OutputError where onnxruntime could not write all that it measured.
         """
         try:
-            events = json.loads(Path(self._engine.session.end_profiling()).read_text())
+            events = json.loads(
+                Path(self._engine.session.end_profiling()).read_text(encoding="utf-8")
+            )
         except (OSError, ValueError) as error:
             raise OutputError(
                 f"{self._folder.name}: onnxruntime cannot write its measurements there; free"
@@ -185,7 +192,7 @@ def _node_time(node: str, op: str, events: list[Mapping[str, Any]]) -> NodeTime:
     return NodeTime(
         node,
         op,
-        _middle_mean([event["dur"] for event in events]) + _CUT_US,
+        middle_mean([event["dur"] for event in events]) + _CUT_US,
         _shapes(details.get("input_type_shape", [])),
         _shapes(details.get("output_type_shape", [])),
         int(details.get("activation_size", 0)) + int(details.get("output_size", 0)),
@@ -197,7 +204,7 @@ def _shapes(tensors: list[dict[str, list[int]]]) -> tuple[Shape, ...]:
     return tuple(tuple(shape) for tensor in tensors for shape in tensor.values())
 
 
-def _middle_mean(values: list[int]) -> float:
+def middle_mean(values: Sequence[int]) -> float:
     """The mean of the middle half: as steady as a median, and finer than a microsecond."""
     ordered = np.sort(values)
     quarter = len(ordered) // 4

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sbn_deploy.system import host
 from sbn_runtime.errors import SbnError, reason
 
 
@@ -34,6 +34,6 @@ def parsing(
 
 def check_memory(size: int) -> None:
     """Raises ValueError if this machine has not that many bytes of memory at all."""
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    whole = host.memory_bytes()
     if size > whole:
         raise ValueError(f"it holds {size:,} bytes, and this machine has {whole:,} of memory")

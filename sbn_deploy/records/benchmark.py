@@ -91,7 +91,7 @@ class Timing(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio(Record):
-    """How many times as long as the first model in sbn another engine or model takes.
+    """How many times as long as the first result another engine or model takes.
 
     The prediction interval is where the ratio of the next measurement falls.
     """
@@ -122,7 +122,7 @@ class Operator(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TimedOperator(Operator):
-    """An operator that was timed by itself, on a phone."""
+    """An operator that was timed by itself."""
 
     agree: bool
     """Whether it gave the bits of the scalar kernels there and of this machine."""
@@ -133,7 +133,7 @@ class TimedOperator(Operator):
 
 @dataclass(frozen=True, kw_only=True)
 class Operators(Record):
-    """The operators of a model, one by one."""
+    """The operators of a model, one by one, as phones were measured before `sbn profile` did."""
 
     timed: tuple[TimedOperator, ...]
     not_timed: tuple[Operator, ...]
@@ -162,7 +162,7 @@ class Benchmark(Measurement):
     """Test images that the first model has classified."""
     accuracy: Scores | None = None
     operators: Operators | None = None
-    """Of a phone, which times them one by one."""
+    """In older measurements of phones; not written any more."""
     remote: Remote | None = None
 
     def __post_init__(self) -> None:

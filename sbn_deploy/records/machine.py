@@ -48,6 +48,8 @@ class Machine(Record):
     memory_bytes: int | None = None
     extensions: tuple[str, ...] = ()
     """Extensions of the instruction set that decide how fast integer networks are."""
+    lacks: tuple[str, ...] = ()
+    """What measurements cannot have on this system, a sentence each."""
     core: int | None = None
     """The core that a phone measured on."""
     core_name: str | None = None

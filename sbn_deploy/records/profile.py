@@ -69,6 +69,8 @@ class Profile(Measurement):
 
     kind: Literal["profile"] = "profile"
     model: Model
+    engine: str = "sbn"
+    """Its name in `sbn_deploy.engines.table`."""
     threads: int
     batch: int
     runs: int | None = None

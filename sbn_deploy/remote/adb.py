@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sbn_deploy.system import host
 from sbn_runtime import MissingDependencyError, RemoteError
 
-from .connection import PACKAGES, Connection, Ended
+from .connection import Connection, Ended
 from .target import Phone, takes_serial
 
 # The one folder of Android that adb's shell may write to and run programs from.
@@ -59,9 +60,16 @@ class AdbConnection(Connection):
         self._adb = ["adb", "-s", self.serial]
 
     def copy(self, *paths: Path) -> None:
+        """Copies files into the folder. Raises StepError, and RemoteError as `run` does."""
         # From the root: adb takes what begins with a dash for an option.
-        files = [str(path.absolute()) for path in paths]
-        ended = self._call([*self._adb, "push", *files, f"{self.folder}/"])
+        self._transfer("push", *(str(path.absolute()) for path in paths), f"{self.folder}/")
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copies a file of the folder to `path` here. Raises as `copy` does."""
+        self._transfer("pull", f"{self.folder}/{name}", str(path.absolute()))
+
+    def _transfer(self, *words: str) -> None:
+        ended = self._call([*self._adb, *words])
         if ended.status:  # some write what is wrong to standard output
             said = [*ended.text.splitlines(), *ended.lines]
             ended = replace(ended, status=255, lines=[line for line in said if "error" in line])
@@ -136,7 +144,10 @@ def _addresses(found: Mapping[str, str]) -> str:
 def _listed() -> dict[str, str]:
     """The state of each phone that adb knows, by serial number."""
     # A file: the server that adb may start keeps what it writes to open.
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
+    ):
         try:
             status = subprocess.run(
                 ["adb", "devices"],
@@ -147,7 +158,7 @@ def _listed() -> dict[str, str]:
             ).returncode
         except FileNotFoundError as error:
             raise MissingDependencyError(
-                f"adb is not installed here: sudo apt-get install {PACKAGES['adb']}"
+                f"adb is not installed here: {host.INSTALL['adb']}"
             ) from error
         except subprocess.TimeoutExpired as error:
             raise RemoteError("adb does not answer; type `adb kill-server`") from error

@@ -21,6 +21,7 @@ from threading import Event, Thread, Timer, current_thread, main_thread
 from types import FrameType, TracebackType
 from typing import IO, Any, Self
 
+from sbn_deploy.system import host
 from sbn_runtime import MissingDependencyError, RemoteError
 
 # How long the login shell may take to come to our command.
@@ -30,9 +31,6 @@ LOOK_S = 5
 LOOKS = 12
 GOODBYE_S = 30
 LAST_WORDS_S = 3
-
-# Debian's packages of the programs that carry.
-PACKAGES = {"ssh": "openssh-client", "adb": "adb"}
 
 # Comes before what a command writes, to standard output and standard error: the start-up files
 # of a login shell may write there first, with or without an end of line.
@@ -85,18 +83,18 @@ class Connection(ABC):
 
     folder: str
     load: float | None
-    # What a command ends with that was killed, while the connection lasts.
-    killed: tuple[int, ...] = (128 + signal.SIGKILL,)
+    # What a command ends with that was killed, by signal 9, while the connection lasts.
+    killed: tuple[int, ...] = (128 + 9,)
 
     def __init__(self, name: str, place: str | None, say: Callable[[str], None]) -> None:
         self._name = name
         self._place = place
         self._say = say
         self.commands: list[str] = []
-        # Its path must be short: a socket's has at most 107 characters.
-        self._local = tempfile.TemporaryDirectory(prefix="sbn-", dir="/tmp")
+        self._local = tempfile.TemporaryDirectory(prefix="sbn-", dir=host.SHORT_FOLDER)
         # What our program for the agent writes to standard error; `_close` closes it.
-        self._errors = (Path(self._local.name) / "errors").open("w+", errors="replace")
+        errors = Path(self._local.name) / "errors"
+        self._errors = errors.open("w+", encoding="utf-8", errors="replace")
         self._ended = Event()
         self._handlers: dict[int, Any] = {}
 
@@ -121,7 +119,7 @@ class Connection(ABC):
         """
 
     def __enter__(self) -> Self:
-        self._handlers = _raised((signal.SIGTERM, signal.SIGHUP))
+        self._handlers = _raised(host.ENDING_SIGNALS)
         try:
             self._connect()
         except BaseException:
@@ -170,7 +168,7 @@ class Connection(ABC):
         return int(found[1]) * 1024
 
     def _connect(self) -> None:
-        script = files(__package__).joinpath("agent.sh").read_text()
+        script = files(__package__).joinpath("agent.sh").read_text(encoding="utf-8")
         words = ["sh", "-c", script, "sh", self._place or "", str(LOOK_S), str(LOOKS)]
         self._agent = start(self._agent_command(words), stdin=subprocess.PIPE, stderr=self._errors)
         assert self._agent.stdin is not None
@@ -224,7 +222,7 @@ class Connection(ABC):
 
     def _call(self, command: list[str], progress: Callable[[str], None] | None = None) -> Ended:
         """Runs one of our commands here to its end; `progress` hears lines after the mark."""
-        with tempfile.TemporaryFile("w+", dir=self._local.name) as output:
+        with tempfile.TemporaryFile("w+", dir=self._local.name, encoding="utf-8") as output:
             step = start(command, stdout=output)
             lines: list[str] = []
             marked = False
@@ -330,11 +328,11 @@ def start(
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            text=True,
+            encoding="utf-8",
             errors="replace",
-            start_new_session=True,
+            **host.AWAY_FROM_CTRL_C,
         )
     except FileNotFoundError as error:
         raise MissingDependencyError(
-            f"{command[0]} is not installed here: sudo apt-get install {PACKAGES[command[0]]}"
+            f"{command[0]} is not installed here: {host.INSTALL[command[0]]}"
         ) from error

@@ -117,7 +117,7 @@ def run_profile(folder: Path, job: ProfileJob) -> ProfileAnswer:
 
 def run_job(folder: Path) -> Answer | ProfileAnswer:
     """Does the job in `folder`."""
-    fields = json.loads((folder / JOB).read_text())
+    fields = json.loads((folder / JOB).read_text(encoding="utf-8"))
     if fields.pop("kind") == "profile":
         return run_profile(folder, ProfileJob(**fields))
     job = BenchmarkJob(

@@ -10,9 +10,11 @@ import io
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from sbn_deploy.system import host
 
 from .connection import Ended, start
 
@@ -40,20 +42,30 @@ print("sbn-complete", flush=True)
 """
 
 
+@contextmanager
+def _unless_closed() -> Iterator[None]:
+    """Ends quietly where the other end of a pipe is closed; what that means, its status says."""
+    try:
+        yield
+    except OSError as error:
+        if not host.is_closed_pipe(error):
+            raise
+
+
 def send(command: list[str], path: Path, progress: Callable[[int], None]) -> Ended:
     """Sends a file to `RECEIVE`, which `command` starts on the device.
 
     Args:
         progress: is called with the number of bytes that arrived.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = start(command, stdin=subprocess.PIPE, stderr=errors)
         assert isinstance(process.stdin, io.TextIOWrapper)
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         try:
             arrived = any(line == "sbn-receiving\n" for line in lines)
-            with path.open("rb") as file, suppress(BrokenPipeError):
+            with path.open("rb") as file, _unless_closed():
                 size = _FIRST
                 while arrived:
                     piece = file.read(size)
@@ -69,7 +81,7 @@ def send(command: list[str], path: Path, progress: Callable[[int], None]) -> End
                     elif seconds > _SLOW_S:
                         size = max(size // 2, _LEAST)
             complete = next(lines, "") == "sbn-complete\n"
-            with suppress(BrokenPipeError):
+            with _unless_closed():
                 process.stdin.close()
             status = process.wait()
         finally:

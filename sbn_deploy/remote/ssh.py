@@ -1,6 +1,7 @@
 """A connection over the system's ssh, with the user's own settings, keys and known hosts.
 
-The first ssh connects once for all that follow (ControlMaster).
+The first ssh connects once for all that follow (ControlMaster), where the system's ssh can share
+a connection; elsewhere each connects.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sbn_deploy.system import host
 from sbn_runtime import RemoteError
 
 from .connection import Connection
@@ -68,7 +70,7 @@ class SshConnection(Connection):
     def __init__(self, target: Target, say: Callable[[str], None]) -> None:
         super().__init__(target.host, target.folder, say)
         self._target = target
-        self._socket = str(Path(self._local.name) / "ssh")
+        self._socket = str(Path(self._local.name) / "ssh") if host.SHARES_SSH else "none"
 
     def copy(
         self, python: str, files: Sequence[tuple[Path, str]], progress: Callable[[int], None]
@@ -89,7 +91,7 @@ class SshConnection(Connection):
 
     def _agent_command(self, words: Sequence[str]) -> list[str]:
         return [
-            *("ssh", "-M", *self._options(proxy=False)),
+            *("ssh", *(["-M"] if host.SHARES_SSH else []), *self._options(first=True)),
             *(f"-oConnectTimeout={CONNECT_S}", f"-oServerAliveInterval={ALIVE_S}"),
             *(f"-oServerAliveCountMax={ALIVE_COUNT}", "-oControlPersist=no", *self._host()),
             _spelled(words),
@@ -109,11 +111,12 @@ class SshConnection(Connection):
             f"cannot connect to {self._target.login}: {explain(self._target, lines, said, status)}"
         )
 
-    def _options(self, *, proxy: bool = True) -> list[str]:
-        """With `proxy`, of a command that uses the open connection or none at all."""
+    def _options(self, *, first: bool = False) -> list[str]:
+        """Of the first command, or of one that uses its connection where connections are shared."""
+        later = ["-oControlMaster=no", *(["-oProxyCommand=false"] if host.SHARES_SSH else [])]
         return [
             *("-oBatchMode=yes", "-oLogLevel=ERROR", f"-oControlPath={self._socket}", *_PLAIN),
-            *(("-oControlMaster=no", "-oProxyCommand=false") if proxy else ()),
+            *([] if first else later),
         ]
 
     def _host(self) -> list[str]:

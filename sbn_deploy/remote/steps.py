@@ -248,7 +248,7 @@ def _do(site: Site, job: Job, files: Files, answer: type[A], say: Say) -> tuple[
         found = _probe(device, site)
         wheel = fitting(_machine(found, host), wheels, chosen=site.wheel is not None)
         task = Path(folder) / JOB
-        task.write_text(to_json(job))
+        task.write_text(to_json(job), encoding="utf-8")
         _copy(device, site, found, [*files, (task, JOB), (wheel, wheel.name)], say)
         _install(device, site, found, wheel, say)
         with _failures_named(device, site, "measuring failed"):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import jinja2
@@ -398,7 +398,10 @@ def _public(word: str) -> str:
     """An argument of a command without the folders of this machine, quoted."""
     if data := _PATHS.fullmatch(word):
         return f"{data[1]}:PATH"
-    return escape.shell(Path(word).name if word.startswith("/") else word)
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(word).is_absolute():
+            return escape.shell(kind(word).name)
+    return escape.shell(word)
 
 
 def _argument(file: str) -> str:

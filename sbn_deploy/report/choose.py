@@ -306,7 +306,7 @@ def _of_profiles(profiles: Sequence[Profiled]) -> Iterator[Choice]:
             detail=f"{why[:1].upper()}{why[1:].rstrip('.')}.",
             comparison=None,
             model=entry.model,
-            engine=SBN,
+            engine=profile.engine,
             threads=profile.threads,
             figures=[
                 ("all layers", milliseconds(total / 1e3), f"{len(profile.layers)} layers"),

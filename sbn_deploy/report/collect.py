@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sbn_deploy.engines.table import SBN, same_network, shown_as
+from sbn_deploy.engines.table import same_network, shown_as
 from sbn_deploy.records.benchmark import FEWEST_CALLS, Benchmark, Timing
 from sbn_deploy.records.evaluation import Evaluation, TaskEvaluation
 from sbn_deploy.records.measurement import Measurement
@@ -268,10 +268,10 @@ class _Collection:
 
     def ratios(self) -> Iterator[RatioRow]:
         for path, record in self.of_kind(Benchmark):
-            if not record.models:
+            if not record.results:
                 continue
             names = {model.name: self.names[model.sha256] for model in record.models}
-            base = record.models[0].name
+            base = (record.results[0].model, record.results[0].engine)
             few = {
                 (timing.model, timing.engine, timing.threads, timing.batch)
                 for timing in record.results
@@ -279,13 +279,14 @@ class _Collection:
             }
             for entry in record.ratios:
                 load = (entry.threads, entry.batch)
-                if (entry.model, entry.engine) == (base, SBN):
+                if (entry.model, entry.engine) == base:
                     continue
-                if few & {(entry.model, entry.engine, *load), (base, SBN, *load)}:
+                if few & {(entry.model, entry.engine, *load), (*base, *load)}:
                     continue
                 yield RatioRow(
                     machine=self.machine(record),
-                    base=names[base],
+                    base=names[base[0]],
+                    base_engine=base[1],
                     model=names[entry.model],
                     engine=entry.engine,
                     threads=entry.threads,

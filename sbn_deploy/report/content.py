@@ -84,10 +84,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class RatioRow:
-    """Time of `model` in `engine` over that of `base` in sbn, measured in the same rounds."""
+    """Time of `model` in `engine` over that of `base` in `base_engine`, measured in turns."""
 
     machine: str
     base: str
+    base_engine: str
     model: str
     engine: str
     threads: int

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from sbn_deploy import escape
+from sbn_deploy.engines.table import shown_as
 from sbn_deploy.records.evaluation import CalibrationScores
 from sbn_deploy.records.profile import Peak
 
@@ -30,6 +31,7 @@ from .charts.risk import risk_chart
 from .charts.sets import coverage_chart, sizes_chart
 from .content import Comparison, Evaluated, Profiled, RatioRow, Report, TaskEvaluated
 from .tables import (
+    base_of,
     class_table,
     comparison_table,
     confused_table,
@@ -118,7 +120,7 @@ def _ratios(rows: Sequence[RatioRow], looks: Looks) -> Iterator[dict[str, Any]]:
         here = list(group)
         yield {
             "machine": machine,
-            "bases": list(dict.fromkeys(row.base for row in here)),
+            "bases": list(dict.fromkeys(map(base_of, here))),
             "wide": ratio_chart(f"r{i}w", here[:RATIOS], looks, WIDE),
             "narrow": ratio_chart(f"r{i}n", here[:RATIOS], looks, NARROW),
             "left_out": len(here[RATIOS:]),
@@ -209,6 +211,7 @@ def _profile(i: int, entry: Profiled) -> dict[str, Any]:
     kinds = [kind for kind in KINDS if any(layer.kind == kind for layer in profile.layers)]
     return {
         "content": entry,
+        "engine": shown_as(profile.engine),
         "wide": layer_chart(f"l{i}w", profile.layers, bottleneck, WIDE),
         "narrow": layer_chart(f"l{i}n", profile.layers, bottleneck, NARROW),
         "left_out": len(profile.layers) - len(shown(profile.layers)),

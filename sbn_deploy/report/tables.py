@@ -112,7 +112,7 @@ def ratio_table(rows: Sequence[RatioRow]) -> Table:
     columns = [
         Column("model", numeric=False, header=True),
         Column("engine", numeric=False),
-        Column("relative to, in sbn", numeric=False),
+        Column("relative to", numeric=False),
         *map(Column, ("threads", "batch", "time")),
         Column("which is", numeric=False),
         Column(PREDICTION),
@@ -122,7 +122,7 @@ def ratio_table(rows: Sequence[RatioRow]) -> Table:
         [
             Cell(row.model),
             Cell(shown_as(row.engine)),
-            Cell(row.base),
+            Cell(base_of(row)),
             Cell(str(row.threads), row.threads),
             Cell(str(row.batch), row.batch),
             Cell(times(row.ratio), row.ratio),
@@ -133,6 +133,11 @@ def ratio_table(rows: Sequence[RatioRow]) -> Table:
         for row in rows
     ]
     return Table("Time relative to the first model of the same measurement", columns, cells)
+
+
+def base_of(row: RatioRow) -> str:
+    """What the time of a row is relative to."""
+    return f"{row.base} in {shown_as(row.base_engine)}"
 
 
 def score_table(evaluations: Sequence[Evaluated]) -> Table:

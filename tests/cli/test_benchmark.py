@@ -177,7 +177,10 @@ def test_compared_with_torch_without_architecture(tmp_path: Path) -> None:
         (["-o", "{folder}"], "is a folder"),
         (["{model}"], "a model is given twice"),
         (["{other}", "--data", "digits"], "--data goes with one model"),
-        (["{other}", "--remote", "adb:"], "--remote adb: measures one model at a time"),
+        (
+            ["--remote", "adb:", "--compare", "int8"],
+            "--compare int8 does not go with --remote adb:",
+        ),
         (["--remote", "ssh://host", "--compare", "torch"], "torch runs on this machine only"),
     ],
 )

@@ -66,6 +66,17 @@ def test_unknown_target_is_told_the_known_ones() -> None:
     assert all(name in message for name in TARGETS)
 
 
+def test_bundles_have_the_same_bytes_from_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_pixel_classifier(tmp_path / "m.onnx")
+    bundle_model(model, [TARGETS[TARGET]], tmp_path / "here.zip")
+    monkeypatch.setattr(sys, "platform", "win32")
+    bundle_model(model, [TARGETS[TARGET]], tmp_path / "there.zip")
+    monkeypatch.undo()
+    assert (tmp_path / "here.zip").read_bytes() == (tmp_path / "there.zip").read_bytes()
+
+
 def test_missing_model(tmp_path: Path) -> None:
     message = refused(tmp_path / "none.onnx", tmp_path / "f.zip")
     assert "none.onnx: No such file" in message

@@ -82,6 +82,7 @@ LANGUAGES = {
     "cmake",
     "js",
     "mermaid",
+    "powershell",
 }
 
 
@@ -202,7 +203,7 @@ def test_functions_are_right(document: Path) -> None:
 def test_what_is_not_run_says_why(document: Path) -> None:
     for part in parts(document):
         assert part.language in LANGUAGES, f"{part}: name the language of the block"
-        if part.language in ("kotlin", "java", "swift", "c", "cmake", "js"):
+        if part.language in ("kotlin", "java", "swift", "c", "cmake", "js", "powershell"):
             assert part.reason, f"{part}: say why it is not run"
         for path in re.findall(r"tests/[\w/]+(?:\.py)?", part.reason):
             assert (ROOT / path).exists(), f"{part}: {path} is not there"

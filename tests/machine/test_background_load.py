@@ -11,6 +11,7 @@ from time import process_time
 import pytest
 
 from sbn_deploy.machine.background_load import BackgroundLoad
+from sbn_deploy.system.linux import core_times
 
 TICK = os.sysconf("SC_CLK_TCK")
 # user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice
@@ -28,7 +29,7 @@ def test_a_made_up_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Three cores, of which two are ours to use, in two watches of two seconds together."""
     monkeypatch.setattr("sbn_deploy.machine.background_load.process_time", lambda: 0.0)
     now = 0.0
-    found = BackgroundLoad({0, 2}, tmp_path, lambda: now)
+    found = BackgroundLoad({0, 2}, lambda: core_times(tmp_path), lambda: now)
     write_stat(tmp_path, [BEFORE] * 3)
     for turn in (1, 2):
         before = found.look()
@@ -47,7 +48,7 @@ def test_a_system_that_tells_nothing(tmp_path: Path, stat: str | None) -> None:
     if stat is not None:
         (tmp_path / "proc").mkdir()
         (tmp_path / "proc/stat").write_text(stat)
-    found = BackgroundLoad({0, 1}, tmp_path)
+    found = BackgroundLoad({0, 1}, lambda: core_times(tmp_path))
     found.count(found.look(), 1.0)
     assert found.busy_cores is None
     assert found.stolen_cores is None
@@ -55,7 +56,7 @@ def test_a_system_that_tells_nothing(tmp_path: Path, stat: str | None) -> None:
 
 def test_an_old_kernel_tells_less(tmp_path: Path) -> None:
     now = 0.0
-    found = BackgroundLoad({0}, tmp_path, lambda: now)
+    found = BackgroundLoad({0}, lambda: core_times(tmp_path), lambda: now)
     write_stat(tmp_path, [BEFORE[:4]])
     before = found.look()
     now = 1.0

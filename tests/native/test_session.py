@@ -21,7 +21,7 @@ from sbn_deploy.materialize import Form
 from sbn_runtime import InputError, MissingDependencyError, ModelError, Session, available_isas
 from sbn_runtime.engines import ENGINES, Failure, find
 from sbn_runtime.native import forced_isa
-from sbn_runtime.threads import core_count
+from sbn_runtime.system import core_count
 
 from .. import task_models
 from ..built import ROOT
@@ -135,6 +135,18 @@ def test_threads_share_a_session(sessions: dict[tuple[str, str], Session]) -> No
         together = list(pool.map(lambda call: session.run(call[0], **call[1]), draws))
     for found, wanted in zip(together, alone, strict=True):
         np.testing.assert_array_equal(found["member_logits"], wanted["member_logits"])
+
+
+def test_what_was_answered_stays(model: Path) -> None:
+    """Whatever is run afterwards, of any size, and from wherever it is read."""
+    native, sbn = (Session(model, engine=engine, threads=1) for engine in ("native", "sbn"))
+    x = native.preprocess(random_images(9))
+    fixed = x[2:4]
+    fixed.flags.writeable = False
+    given = [x[:1], x[1:2], x[:3], np.asfortranarray(x[:3]), fixed, x[::-2], x[:1]]
+    answered = [native.run(images) for images in given]
+    for images, found in zip(given, answered, strict=True):
+        compare(found, sbn.run(images))
 
 
 def test_members_taken_apart(tmp_path: Path) -> None:

@@ -70,8 +70,8 @@ def arm_library() -> Path:
 
 
 def arm_program() -> Path:
-    """The program that times a model's operators on a phone, built if it is out of date."""
-    return arm_build("sbn_layers") / "phone" / "sbn_layers"
+    """The program that measures models on a phone, built if it is out of date."""
+    return arm_build("sbn_measure") / "phone" / "sbn_measure"
 
 
 def arm_build(target: str) -> Path:

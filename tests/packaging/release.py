@@ -45,7 +45,7 @@ COMPILED = {
     *(f"sbn_runtime/{platform.runtime}" for platform in foreign.PLATFORMS.values()),
     "sbn_deploy/libraries/aarch64/libsbn.so",
     "sbn_deploy/libraries/aarch64/libsbn_native.so",
-    "sbn_deploy/libraries/aarch64/sbn_layers",
+    "sbn_deploy/libraries/aarch64/sbn_measure",
     "sbn_deploy/libraries/android/sbn-runtime.aar",
     *(f"sbn_deploy/libraries/ios/{name}" for name in IOS_LIBRARIES),
     f"{WEB[0]}sbn.wasm",

@@ -30,7 +30,7 @@ TARGETS = (ARM, "linux-x86_64")
 ARM_LIBRARIES = {
     f"sbn_deploy/libraries/aarch64/{name}" for name in ("libsbn.so", "libsbn_native.so")
 }
-ARM_PROGRAM = "sbn_deploy/libraries/aarch64/sbn_layers"
+ARM_PROGRAM = "sbn_deploy/libraries/aarch64/sbn_measure"
 KINDS = ("float", "pixels", "noise")
 # Plain ASCII, more than one word, and neither.
 NAMES = ["round thing", "Kreuz-Förmiges", "line"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from sbn_deploy.bundle.targets import IOS_LIBRARIES
 from sbn_runtime import Session
@@ -125,8 +126,11 @@ def test_base_install_requires_numpy_and_onnxruntime_only(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(path).decode())
-    base = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert sorted(line.split(">")[0] for line in base) == ["numpy", "onnxruntime"]
+    wanted = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
+    for system, more in (("linux", set()), ("win32", {"psutil"}), ("darwin", {"psutil"})):
+        place = {"extra": "", "sys_platform": system}
+        base = {one.name for one in wanted if one.marker is None or one.marker.evaluate(place)}
+        assert base == {"numpy", "onnxruntime"} | more
     extras = set(metadata.get_all("Provides-Extra", []))
     assert extras == {"train", "onnx", "tflite", "report", "tune", "hub", "all", "docs", "dev"}
 

@@ -51,7 +51,7 @@ def toolchain(architecture: str) -> dict[str, str]:
     if architecture == platform.machine():
         return {}
     file = ROOT / "runtime" / "cmake" / f"{architecture}-linux-gnu.cmake"
-    return {"CMAKE_TOOLCHAIN_FILE": str(file), "SBN_LAYERS": "ON", "SBN_NATIVE": "ON"}
+    return {"CMAKE_TOOLCHAIN_FILE": str(file), "SBN_MEASURE": "ON", "SBN_NATIVE": "ON"}
 
 
 def can_cross_compile(architecture: str) -> bool:

@@ -76,9 +76,10 @@ def inputs_of(name: str, rng: np.random.Generator) -> tuple[dict[str, Array], di
 
 
 def write(path: Path) -> dict[str, Array]:
-    """Writes the model and returns what it takes."""
+    """Writes the model and returns what it takes, by name."""
     rng = np.random.default_rng(0)
     nodes, initializers, changing, outputs = [], [], [], []
+    taken: dict[str, Array] = {}
     for name, operator in ops.BY_NAME.items():
         values, attributes = inputs_of(name, rng)
         assert list(values) == [tensor.name for tensor in operator.inputs]
@@ -91,17 +92,14 @@ def write(path: Path) -> dict[str, Array]:
         nodes.append(node)
         for key, value in values.items():
             tensor = onnx.numpy_helper.from_array(value, f"{name}_{key}")
-            initializers.append(tensor)
             if key in CHANGING:
                 info = onnx.helper.make_tensor_value_info
                 changing.append(info(tensor.name, tensor.data_type, value.shape))
+                taken[tensor.name] = value
+            else:
+                initializers.append(tensor)
         outputs += [onnx.ValueInfoProto(name=result) for result in results]
-    nodes.append(onnx.helper.make_node("Relu", ["input"], ["relu"], name="relu"))
-    shape = onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3])
-    last = onnx.helper.make_tensor_value_info("relu", onnx.TensorProto.FLOAT, [1, 3])
-    graph = onnx.helper.make_graph(
-        nodes, "every", [shape, *changing], [last, *outputs], initializers
-    )
+    graph = onnx.helper.make_graph(nodes, "every", changing, outputs, initializers)
     model = onnx.helper.make_model(
         graph,
         opset_imports=[
@@ -112,4 +110,4 @@ def write(path: Path) -> dict[str, Array]:
         ir_version=ops.IR_VERSION,
     )
     path.write_bytes(model.SerializeToString())
-    return {"input": np.zeros((1, 3), np.float32)}
+    return taken

@@ -8,6 +8,7 @@ FOLDER holds
     clients/        a file for each adb that runs, named by its process
     refusal         if it exists, what adb writes instead of running a shell
     push_refusal    if it exists, what adb writes instead of copying, to standard output
+    pushes          what was copied to the phone, a line for each time
     forgets_status  if it exists, the status of a command is not passed on
 
 Programs for 64-bit ARM run in qemu. As with adb's own, the phone notices through the end of its
@@ -84,7 +85,18 @@ def push(folder: Path, paths: list[str], target: Path) -> int:
             copy.chmod(0o700)
             runner = RUNNER.format(qemu=shutil.which("qemu-aarch64"), root=folder / "root")
             (target / path.name).write_text(runner)
+    with (folder / "pushes").open("a") as pushes:
+        print(*(Path(path).name for path in paths), file=pushes)
     print(f"{len(paths)} files pushed.")
+    return 0
+
+
+def pull(source: Path, target: Path) -> int:
+    if not source.is_file():
+        print(f"adb: error: failed to stat remote object '{source}': No such file or directory")
+        return 1
+    shutil.copyfile(source, target)
+    print(f"{source}: 1 file pulled.")
     return 0
 
 
@@ -102,6 +114,8 @@ def main(folder: Path, *words: str) -> int:
                 return shell(folder, command)
             case ["-s", _, "push", *paths, target]:
                 return push(folder, paths, Path(target))
+            case ["-s", _, "pull", source, target]:
+                return pull(Path(source), Path(target))
         return fail(f"adb: unknown command {' '.join(words)}")
     finally:
         client.unlink()

@@ -313,7 +313,7 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
     ("arguments", "message"),
     [
         (["--remote", "pi@raspberrypi"], "'pi@raspberrypi' is not a device address; write ssh://"),
-        (["--remote", "adb:", "--threads", "2"], "--threads does not go with --remote adb:"),
+        (["--remote", "adb:", "--wheel", "a.whl"], "--wheel does not go with --remote adb:"),
         (["--remote", "ssh://host", "--compare", "lce"], "lce runs on this machine only"),
         (["--wheel", "some.whl"], "--wheel needs --remote"),
         (["--remote-python", "python3.12"], "--remote-python needs --remote"),

@@ -17,6 +17,7 @@ from sbn_deploy.remote import ssh
 from sbn_deploy.remote.connection import StepError
 from sbn_deploy.remote.ssh import SshConnection
 from sbn_deploy.remote.target import Target
+from sbn_deploy.system import host
 from sbn_runtime import MissingDependencyError, RemoteError
 
 from .conftest import WAIT_S, Device
@@ -33,7 +34,11 @@ def quiet(_: str) -> None: ...
 def ignored(_: int) -> None: ...
 
 
-def test_run_and_copy(device: Device, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shares", [True, False], ids=["one connection", "one for each command"])
+def test_run_and_copy(
+    device: Device, tmp_path: Path, shares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "SHARES_SSH", shares)
     (tmp_path / "file").write_text("content\n")
     said: list[str] = []
     with SshConnection(device.target, said.append) as connection:

@@ -1,4 +1,4 @@
-"""`sbn benchmark --remote adb:` with an adb whose phone is a folder; its programs run in qemu."""
+"""`--remote adb:` with an adb whose phone is a folder; its programs run in qemu."""
 
 from __future__ import annotations
 
@@ -12,21 +12,32 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 from sbn_deploy import cli
 from sbn_deploy.benchmark.stability import RULE_OF_CORE
-from sbn_deploy.remote import connection, phone
-from sbn_runtime import isa
+from sbn_deploy.engines.engine import example
+from sbn_deploy.evaluate.scores import classified
+from sbn_deploy.remote import adb, connection, phone, program
+from sbn_deploy.remote.phone import Twin
+from sbn_runtime import Session, isa
 
 from ..packaging.native import arm_program, need
 from ..sampled import few
-from ..small_models import Classifier, StochasticClassifier, write_float_model
+from ..small_models import (
+    PREPROCESS,
+    SIZE,
+    Classifier,
+    StochasticClassifier,
+    write_float_model,
+)
 from .fake_adb import ELF
 
 WAIT_S = 10
@@ -46,8 +57,8 @@ DRIVER = """
 import sys
 from pathlib import Path
 from sbn_deploy import cli
-from sbn_deploy.remote import phone
-phone.PROGRAMS = Path(sys.argv[1])
+from sbn_deploy.remote import program
+program.PROGRAMS = Path(sys.argv[1])
 sys.exit(cli.main(sys.argv[2:]))
 """
 
@@ -92,7 +103,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where an installation has the program for phones."""
     need("qemu-aarch64")
     folder = tmp_path_factory.mktemp("libraries")
-    shutil.copy(arm_program(), folder / "sbn_layers")
+    shutil.copy(arm_program(), folder / "sbn_measure")
     return folder
 
 
@@ -142,14 +153,47 @@ def benchmark(
     capfd: pytest.CaptureFixture[str],
 ) -> Run:
     """`sbn benchmark --remote adb:`: exit status, standard output and error."""
-    monkeypatch.setattr(phone, "PROGRAMS", programs)
+    monkeypatch.setattr(program, "PROGRAMS", programs)
+    monkeypatch.setattr(phone, "BUSY_S", 0.01)
 
-    def run(*more: str, remote: str = "adb:", path: Path = model) -> tuple[int, str, str]:
-        words = ["benchmark", str(path), "--remote", remote, "--runs", "9", "--warmup", "1"]
+    def run(
+        *more: str,
+        remote: str = "adb:",
+        path: Path = model,
+        also: Path | None = None,
+        runs: int | None = 9,
+    ) -> tuple[int, str, str]:
+        models = [str(path) for path in (path, also) if path is not None]
+        words = ["benchmark", *models, "--remote", remote, "--warmup", "1"]
+        words += [] if runs is None else ["--runs", str(runs)]
         status = cli.main([*words, *more])
         return status, *capfd.readouterr()
 
     return run
+
+
+def stand_in(folder: Path, model: Path, text: str, *, outputs: bytes | None = None) -> Path:
+    """The folder of a program that computes the right thing, or `outputs`, and says `text`."""
+    right = b"".join(x.tobytes() for x in answers(model))
+    (folder / "right").write_bytes(right if outputs is None else outputs)
+    compute = f'if [ "$1" = run ]; then cat "{folder}/right" >outputs; exit; fi'
+    (folder / "sbn_measure").write_text(f"#!/bin/sh\n{compute}\necho '{text}'\n")
+    return folder
+
+
+def answers(model: Path) -> list[Any]:
+    """What a model answers here to the example that is timed."""
+    twin = Twin(model)
+    recording = twin.recorded()
+    recording.run([], example(twin.inputs, 1))
+    return recording.answers[0]
+
+
+def timed(**fields: Any) -> dict[str, Any]:
+    """What the program says of a phone of unlike cores."""
+    place = {"isa": "neon", "version": "1", "usable": 8, "cores": [7], "before": {}, "after": {}}
+    times = {"load_ns": 3_000_000, "resident_bytes": 1000, "peak_bytes": 5000, "clock_ns": 40}
+    return place | times | {"ns": [1000, 1000, 1000]} | fields
 
 
 def refusal(outcome: tuple[int, str, str]) -> str:
@@ -165,28 +209,27 @@ def refusal(outcome: tuple[int, str, str]) -> str:
 def test_json(benchmark: Run) -> None:
     status, output, errors = benchmark("--json", "--batch", "3")
     assert status == 0, errors
-    assert f"removed {phone.FOLDER}" not in errors  # the fake's folder lies elsewhere
+    assert f"removed {adb.FOLDER}" not in errors  # the fake's folder lies elsewhere
     assert errors.splitlines()[-1].startswith("removed ")
     record: dict[str, Any] = json.loads(output)
     (whole,) = record["results"]
-    assert (whole["engine"], whole["threads"], whole["batch"], whole["runs"]) == (
-        "sbn operators",
-        1,
-        3,
-        9,
-    )
-    assert [layer["op"] for layer in record["operators"]["timed"]] == ["sbn.Pack", "sbn.DenseScale"]
-    for layer in record["operators"]["timed"]:
-        assert layer["agree"]
-        assert 0 < layer["min_ms"] <= layer["p50_ms"] <= layer["p90_ms"]
-    assert record["operators"]["timed"][1]["macs"] == 16 * 3
-    assert [each["op"] for each in record["operators"]["not_timed"]] == ["Flatten", "Softmax"]
-    assert "docs/phones.md" in record["operators"]["scope"]
+    assert {name: whole[name] for name in ("engine", "threads", "batch", "runs", "sessions")} == {
+        "engine": "native",
+        "threads": 1,
+        "batch": 3,
+        "runs": 9,
+        "sessions": 5,
+    }
+    assert 0 < whole["min_ms"] <= whole["p50_ms"]
+    assert whole["start_ms"] > 0
+    assert whole["overhead_us"] > 0
+    assert 0 < whole["peak_bytes"] < whole["process_bytes"]
     machine = record["machine"]
     assert machine["cpu"] == "Phone 1, SM1234"
     assert machine["system"] == "Android 14"
     assert machine["isa"] in ("neon", "neon_lut2")
     assert machine["core"] in os.sched_getaffinity(0)
+    assert machine["sbn_kernels"]
     assert record["before"].keys() == record["after"].keys()
     assert record["before"].keys() == machine["state"].keys()
     assert record["rule"] == RULE_OF_CORE
@@ -199,27 +242,136 @@ def test_json(benchmark: Run) -> None:
         "soc": "SM1234",
         "android": "14",
     }
-    assert any("./sbn_layers plan 9 1" in command for command in remote["commands"])
+    assert any("./sbn_measure time model0.onnx calls0-3 1 2 1 " in c for c in remote["commands"])
     assert record["remote"]["here"]["isa"] == isa()
 
 
 def test_text(benchmark: Run) -> None:
-    status, output, errors = benchmark(remote=f"adb:{SERIAL}")
+    status, output, errors = benchmark(remote=f"adb:{SERIAL}", runs=50)
     assert status == 0, errors
-    assert "sbn.DenseScale" in output
-    assert "all of them" in output
-    assert "not timed: Flatten, Softmax" in output
-    assert "what onnxruntime computes itself is not timed" in output
+    assert output.split()[:3] == ["engine", "threads", "batch"]
+    assert output.splitlines()[-1].split()[:3] == ["native", "1", "1"]
     assert f"{SERIAL}: Phone 1, SM1234, core " in errors
+    assert "onnxruntime" not in errors
 
 
-def test_noise(benchmark: Run, tmp_path: Path) -> None:
-    """The seed and the number of samples are inputs with defaults."""
+def test_every_number_of_threads_and_batch(benchmark: Run) -> None:
+    status, output, errors = benchmark("--json", "--threads", "1,2", "--batch", "1,4", runs=1)
+    assert status == 0, errors
+    record = json.loads(output)
+    found = [(result["threads"], result["batch"]) for result in record["results"]]
+    assert found == [(1, 1), (1, 4), (2, 1), (2, 4)]
+
+
+def test_models_take_turns(benchmark: Run, tmp_path: Path) -> None:
+    more = StochasticClassifier.random(2).write(tmp_path / "more.onnx")
+    status, output, errors = benchmark("--json", also=more, runs=50)
+    assert status == 0, errors
+    record = json.loads(output)
+    assert [result["model"] for result in record["results"]] == ["small", "more"]
+    (ratio,) = record["ratios"]
+    assert (ratio["model"], ratio["engine"]) == ("more", "native")
+    assert ratio["prediction_low"] <= ratio["ratio"] <= ratio["prediction_high"]
+    status, output, errors = benchmark("--compare", "native", also=more, runs=50)
+    assert status == 0, errors
+    assert "time against native" in output
+
+
+def test_until_it_is_precise(
+    benchmark: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starts that agree need not be more than ten."""
+    monkeypatch.setattr(program, "PROGRAMS", stand_in(tmp_path, model, json.dumps(timed())))
+    status, output, errors = benchmark("--json", runs=None)
+    assert status == 0, errors
+    (whole,) = json.loads(output)["results"]
+    assert (whole["sessions"], whole["runs"]) == (10, 30)
+    assert whole["prediction_low_ms"] == whole["prediction_high_ms"] == whole["p50_ms"]
+
+
+def test_until_time_is_up(benchmark: Run) -> None:
+    status, output, errors = benchmark("--json", "--max-seconds", "0.5", runs=100_000)
+    assert status == 0, errors
+    (whole,) = json.loads(output)["results"]
+    assert 0 < whole["runs"] < 100_000
+
+
+def test_noise(benchmark: Run, fake: FakePhone, tmp_path: Path) -> None:
+    """The noise is compared too, with the seed of the file and another one."""
     path = StochasticClassifier.random(2).write(tmp_path / "noise.onnx")
     status, output, errors = benchmark("--json", path=path)
     assert status == 0, errors
-    found = [layer["op"] for layer in json.loads(output)["operators"]["timed"]]
-    assert sorted(found) == [*["sbn.DenseScale"] * 2, *["sbn.StochasticSign"] * 2]
+    assert "comparing what the model computes there and here" in errors
+    assert json.loads(output)["models"][0]["file"] == "noise.onnx"
+    assert (fake.folder / "pushes").read_text() == "sbn_measure model0.onnx calls0-1\n"
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_accuracy(
+    benchmark: Run,
+    fake: FakePhone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    noise: bool,
+) -> None:
+    """Scores are those of the same images here, in as many pushes as the bytes need."""
+    metadata = {"classes": ["a", "b", "c"], "preprocess": PREPROCESS, "members": 1}
+    if noise:
+        path = StochasticClassifier.random().write(tmp_path / "noise.onnx", samples=6)
+    else:
+        path = Classifier.random().write(tmp_path / "named.onnx", metadata=metadata)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 17, (600, SIZE, SIZE, 1)).astype(np.uint8)
+    labels = rng.integers(0, 3, 600)
+    data = tmp_path / "set.npz"
+    np.savez(data, images=images, labels=labels, test_images=images, test_labels=labels)
+    monkeypatch.setattr(phone, "PUSH_BYTES", 300 * SIZE * SIZE * 4)
+    status, output, errors = benchmark("--json", "--data", f"npz:{data}", path=path)
+    assert status == 0, errors
+    record = json.loads(output)
+    expected, _ = classified(Session(path, engine="native"), images, labels)
+    assert record["accuracy"] == asdict(expected)
+    assert record["data"] == "npz:set.npz"
+    assert record["remote"]["differing_labels"] == 0
+    pushes = (fake.folder / "pushes").read_text().splitlines()
+    assert pushes[1:] == ["images", "images"]
+
+
+def test_profile(
+    fake: FakePhone,
+    model: Path,
+    programs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The same record as of this machine, and a page of it."""
+    monkeypatch.setattr(program, "PROGRAMS", programs)
+    monkeypatch.setattr(phone, "BUSY_S", 0.01)
+    named = onnx.load(model)
+    for node in named.graph.node:
+        node.name = f'"{node.output[0]}" \\ ä'  # what JSON has to escape
+    onnx.save(named, model)
+    output = tmp_path / "profile.json"
+    words = ["profile", str(model), "--remote", "adb:", "--runs", "12", "--batch", "2"]
+    assert cli.main([*words, "-o", str(output)]) == 0, capfd.readouterr().err
+    shown = capfd.readouterr().out
+    assert "bottleneck: " in shown
+    record = json.loads(output.read_text())
+    layers = {layer["name"]: layer for layer in record["layers"]}
+    assert [layer["op"] for layer in record["layers"]] == ["Pack", "DenseScale", "Softmax"]
+    assert layers['"logits" \\ ä']["kind"] == "binary"
+    assert layers['"logits" \\ ä']["binary_macs"] == 2 * 16 * 3
+    assert layers['"probabilities" \\ ä']["input_shape"] == [2, 3]
+    assert all(layer["us"] >= 0 for layer in record["layers"])
+    assert sum(layer["share"] for layer in record["layers"]) == pytest.approx(1)
+    assert (record["threads"], record["batch"], record["runs"]) == (1, 2, 12)
+    assert record["machine"]["cpu"] == "Phone 1, SM1234"
+    assert record["engine"] == "native"
+    assert record["peak"]["binary_macs_per_cycle"] > 0
+    assert record["remote"]["host"] == SERIAL
+    assert cli.main(["report", str(output), "-o", str(tmp_path / "report.html")]) == 0
+    assert "Phone 1" in (tmp_path / "report.html").read_text()
 
 
 def test_kernel_set(benchmark: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,17 +383,17 @@ def test_kernel_set(benchmark: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["SBN_ISA"] == "neon_lut2"
     monkeypatch.setenv("SBN_ISA", "avx2")
     assert refusal(benchmark()) == (
-        f"{SERIAL}: sbn_layers does not run there: SBN_ISA=avx2: this CPU cannot run it"
+        f"{SERIAL}: sbn_measure does not run there: SBN_ISA=avx2: this CPU cannot run it"
     )
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--data", "digits"), "--data does not go with --remote adb:; accuracy is the same"),
-        (("--compare", "fp32"), "--compare does not go with --remote adb:; compare on a device"),
+        (("--compare", "fp32"), "--compare fp32 does not go with --remote adb:, whose shell has"),
+        (("--compare", "native,int8"), "--compare int8 does not go with --remote adb:, whose"),
         (("--wheel", "x.whl"), "--wheel does not go with --remote adb:; a phone's shell has no"),
-        (("--threads", "2"), "--threads does not go with --remote adb:; it is timed on one thread"),
+        (("--remote-python", "x"), "--remote-python does not go with --remote adb:; a phone's"),
     ],
 )
 def test_what_does_not_go_with_a_phone(benchmark: Run, more: tuple[str, ...], said: str) -> None:
@@ -292,9 +444,9 @@ def test_no_adb(
 
 
 def test_no_program(benchmark: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    monkeypatch.setattr(program, "PROGRAMS", tmp_path)
     said = refusal(benchmark())
-    assert said.startswith("this installation has no sbn_layers for phones: in the folder")
+    assert said.startswith("this installation has no sbn_measure for phones: in the folder")
 
 
 def test_shell_that_is_refused(benchmark: Run, fake: FakePhone) -> None:
@@ -350,8 +502,8 @@ def test_folder_that_cannot_be_made(benchmark: Run, fake: FakePhone) -> None:
     ("script", "said"),
     few(
         [
-            ("exit 126", "sbn_layers ended with status 126"),
-            ("kill -4 $$", "sbn_layers ended with status 132"),
+            ("exit 126", "sbn_measure ended with status 126"),
+            ("kill -4 $$", "sbn_measure ended with status 132"),
             ("echo out of memory >&2; exit 2", "out of memory"),
         ],
         1,
@@ -360,55 +512,54 @@ def test_folder_that_cannot_be_made(benchmark: Run, fake: FakePhone) -> None:
 def test_program_that_does_not_run(
     benchmark: Run, programs: Path, tmp_path: Path, monkeypatch: Any, script: str, said: str
 ) -> None:
-    (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\n{script}\n")
-    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
-    assert refusal(benchmark()) == f"{SERIAL}: sbn_layers does not run there: {said}"
+    (tmp_path / "sbn_measure").write_text(f"#!/bin/sh\n{script}\n")
+    monkeypatch.setattr(program, "PROGRAMS", tmp_path)
+    assert refusal(benchmark()) == f"{SERIAL}: sbn_measure does not run there: {said}"
 
 
 @pytest.mark.parametrize(
-    "text", few(["", "{}", "[]", '{"isa": "neon", "layers": [], "core": 1}', "hello"], 2)
-)
-def test_answers_of_another_form(
-    benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{text}'\n")
-    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
-    assert refusal(benchmark()) == f"{SERIAL}: sbn_layers answers in an unknown format"
-
-
-@pytest.mark.parametrize(
-    ("agree", "expected", "other"),
+    "text",
     few(
         [
-            ("false", "false", "the scalar ones there"),
-            ("true", "false", "the same on this machine"),
+            *("", "{}", "[]", "hello"),
+            *(json.dumps(timed(ns=ns)) for ns in ([], [0], [[1]], ["x"], None)),
         ],
-        1,
+        3,
     ),
 )
-def test_kernels_that_are_wrong_there(
+def test_answers_of_another_form(
+    benchmark: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(program, "PROGRAMS", stand_in(tmp_path, model, text))
+    assert refusal(benchmark()) == f"{SERIAL}: sbn_measure answers in an unknown format"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x + np.float32([0, 0, 1]), "output 'logits': off by up to 1, its largest"),
+        (lambda x: x * np.float32(np.nan), "output 'logits': off by up to nan"),
+        (lambda x: x[:0], f"{SERIAL}: sbn_measure answers with outputs of other sizes: "),
+    ],
+)
+def test_another_answer_than_here(
     benchmark: Run,
+    model: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    agree: str,
-    expected: str,
-    other: str,
+    change: Callable[[Any], Any],
+    said: str,
 ) -> None:
-    right = '{"agree": true, "expected": true, "ns": [5]}'
-    wrong = f'{{"agree": {agree}, "expected": {expected}, "ns": [5]}}'
-    text = (
-        '{"isa": "neon", "version": "1", "cores": 8, "core": 7, "before": {}, "after": {},'
-        f' "layers": [{right}, {wrong}]}}'
-    )
-    (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{text}'\n")
-    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
-    assert refusal(benchmark()).startswith(
-        f"{SERIAL}: sbn.DenseScale 'logits': the neon kernels give other bits than {other};"
-    )
+    """Times of a phone that computes something else are not reported."""
+    logits, probabilities = answers(model)
+    outputs = change(logits).tobytes() + probabilities.tobytes()
+    folder = stand_in(tmp_path, model, json.dumps(timed()), outputs=outputs)
+    monkeypatch.setattr(program, "PROGRAMS", folder)
+    assert said in refusal(benchmark())
 
 
 def test_state_of_the_fastest_core(
-    benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    benchmark: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a phone of unlike cores tells; it became slower and hot."""
     folder, zone = "sys/devices/system/cpu/cpu7", "sys/class/thermal/thermal_zone3"
@@ -421,18 +572,8 @@ def test_state_of_the_fastest_core(
         "proc/loadavg": "11.10 11.00 10.00 3/4321 9999",
     }
     after = before | {f"{folder}/cpufreq/scaling_cur_freq": "1804800", f"{zone}/temp": "85000"}
-    layer = {"agree": True, "expected": True, "ns": [1000, 1000, 1000]}
-    answer = {
-        "isa": "neon",
-        "version": "1",
-        "cores": 8,
-        "core": 7,
-        "before": before,
-        "after": after,
-        "layers": [layer, layer],
-    }
-    (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
-    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    answer = json.dumps(timed(before=before, after=after))
+    monkeypatch.setattr(program, "PROGRAMS", stand_in(tmp_path, model, answer))
     status, output, errors = benchmark("--json")
     assert status == 0, errors
     record = json.loads(output)
@@ -444,7 +585,9 @@ def test_state_of_the_fastest_core(
     )
     assert machine["cpu"] == "Phone 1, SM1234, Cortex-X1"
     assert (record["before"]["governor"], record["before"]["temperature_c"]) == ("schedutil", 61.0)
-    assert record["results"][0]["p50_ms"] == 0.002
+    (whole,) = record["results"]
+    assert (whole["p50_ms"], whole["start_ms"], whole["overhead_us"]) == (0.001, 3.0, 0.04)
+    assert (whole["peak_bytes"], whole["process_bytes"]) == (4000, 5000)
     assert record["unstable"] == [
         "the frequency fell from 2842 to 1805 MHz",
         "the CPU is at 85 °C",
@@ -452,22 +595,11 @@ def test_state_of_the_fastest_core(
 
 
 def test_path_that_leads_elsewhere(
-    benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    benchmark: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path in (f"{tmp_path}/written", "sys/../../written", ""):
-        text = json.dumps(
-            {
-                "isa": "neon",
-                "version": "1",
-                "cores": 8,
-                "core": 7,
-                "before": {path: "x"},
-                "after": {},
-                "layers": [{"agree": True, "expected": True, "ns": [1]}] * 2,
-            }
-        )
-        (tmp_path / "sbn_layers").write_text(f"#!/bin/sh\necho '{text}'\n")
-        monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+        text = json.dumps(timed(before={path: "x"}))
+        monkeypatch.setattr(program, "PROGRAMS", stand_in(tmp_path, model, text))
         assert "an unknown form" in refusal(benchmark())
     assert not (tmp_path / "written").exists()
 
@@ -479,8 +611,8 @@ def test_connection_lost_half_way(
     """The phone ends the program and removes the folder by itself."""
     if way == "silence":
         (fake.folder / "forgets_status").touch()
-    (tmp_path / "sbn_layers").write_text("#!/bin/sh\necho $$ >pid; sleep 600\n")
-    monkeypatch.setattr(phone, "PROGRAMS", tmp_path)
+    (tmp_path / "sbn_measure").write_text("#!/bin/sh\necho $$ >pid; sleep 600\n")
+    monkeypatch.setattr(program, "PROGRAMS", tmp_path)
     running: list[int] = []
 
     def cut() -> None:
@@ -506,7 +638,7 @@ def test_connection_lost_half_way(
 def test_command_that_is_ended(
     fake: FakePhone, model: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    (tmp_path / "sbn_layers").write_text("#!/bin/sh\n: >started; sleep 600\n")
+    (tmp_path / "sbn_measure").write_text("#!/bin/sh\n: >started; sleep 600\n")
     words = ["-c", DRIVER, tmp_path, "benchmark", model, "--remote", "adb:"]
     with subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL) as command:
         end = time.monotonic() + 60
@@ -542,4 +674,4 @@ def test_the_systems_own_adb(model: Path, programs: Path) -> None:
 
 
 def test_program_is_elf(programs: Path) -> None:
-    assert (programs / "sbn_layers").read_bytes()[:4] == ELF
+    assert (programs / "sbn_measure").read_bytes()[:4] == ELF

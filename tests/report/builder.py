@@ -318,7 +318,7 @@ def _base(cases: Sequence[Case], case: Case) -> int | None:
             i
             for i, other in enumerate(cases)
             if other.model == cases[0].model
-            and other.engine == "sbn"
+            and other.engine == cases[0].engine
             and (other.threads, other.batch) == (case.threads, case.batch)
         ),
         None,

@@ -156,3 +156,24 @@ def test_names_of_the_hub(tmp_path: Path, data: str, there: list[str] | None) ->
     assert re.fullmatch(r"(?:[\w-]+/)?[\w\-.]+", result.dataset_type, re.ASCII)
     with pytest.raises(ConfigError, match=r"'Apache-2\.0'; did you mean apache-2\.0"):
         write_card(about, license="Apache-2.0")
+
+
+def test_folders_of_the_machine_stay_private(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    save(path, ROWS, "classification", metadata={"classes": CLASSES})
+    facts = subject(path, []).facts
+    words = [
+        "sbn",
+        "evaluate",
+        r"C:\Users\me\m.onnx",
+        "--data",
+        r"npz:D:\mine.npz",
+        "/home/me/o.json",
+    ]
+    record = replace(
+        builder.evaluation(facts, *builder.answers(30, 2, 1.0), CLASSES[:2]),
+        command=shlex.join(words),
+    )
+    card = write_card(subject(path, [(path, record)]))
+    assert "sbn evaluate m.onnx --data npz:PATH o.json" in card
+    assert "me" not in re.findall(r"[A-Za-z]+", card.partition("Origin")[2].lower())

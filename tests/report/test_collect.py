@@ -198,3 +198,12 @@ def test_ratios_say_what_they_are_relative_to(collected: Collected) -> None:
         ("fast", "fast", "torch"),
         ("fast", "good", "sbn"),
     ]
+    assert {row.base_engine for row in report.ratios} == {"sbn"}
+
+
+def test_ratios_where_onnxruntime_is_missing(collected: Collected) -> None:
+    cases = [builder.Case(FAST, 1.0, "native"), builder.Case(GOOD, 8.0, "native")]
+    report = collected(speed=builder.benchmark(cases))
+    assert [(row.base, row.base_engine, row.model) for row in report.ratios] == [
+        ("fast", "native", "good"),
+    ]

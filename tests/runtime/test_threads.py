@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sbn_runtime.threads import default_threads, fast_cores, quota, usable_cores
+from sbn_runtime.system import default_threads
+from sbn_runtime.system.linux import fast_cores, quota, usable_cores
 
 
 def write(path: Path, text: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from pathlib import PureWindowsPath
 from types import MappingProxyType
 
 import numpy as np
@@ -92,7 +93,8 @@ def source_line(trace: str) -> str:
     for line in reversed(trace.splitlines()):
         if line.strip().startswith("File "):
             file, _, rest = line.strip().removeprefix("File ").partition(", line ")
-            return f"{file.strip(chr(34)).rpartition('/')[2]}:{rest.split(',')[0]}"
+            # Which takes the separators of every system.
+            return f"{PureWindowsPath(file.strip(chr(34))).name}:{rest.split(',')[0]}"
     return ""
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from ..feeds import Feeds, TensorInfo
 from ..modelfile import METADATA_KEY, axis_names, constant_names
 from ..native import runtime, select_isa
 from ..shutdown import call
-from ..threads import check_threads, core_count, default_threads
+from ..system import core_count, default_threads
+from ..threads import check_threads
 from . import Failure
 
 # By ONNX's number of the type.
@@ -60,6 +62,32 @@ class _Port:
         )
 
 
+class _Seen(NamedTuple):
+    """An output's memory, and an array that is there."""
+
+    at: int
+    view: NDArray[Any]
+
+
+@dataclass
+class _Context:
+    """A context of the library, with its outputs by their indices.
+
+    To see them as arrays takes longer than a small layer. Their sizes depend on the batch and on
+    numbers alone: while these stay, so do the arrays, at the same place.
+    """
+
+    pointer: int
+    sizes: tuple[int, ...] = ()
+    outputs: dict[int, _Seen] = field(default_factory=dict)
+
+    def ran(self, batch: int, numbers: list[int]) -> None:
+        sizes = (batch, *numbers)
+        if sizes != self.sizes:
+            self.sizes = sizes
+            self.outputs.clear()
+
+
 class Native:
     """A model in libsbn_native; see `Engine`.
 
@@ -86,21 +114,20 @@ class Native:
             self._outputs = {port.name: port for port in self._ports("output")}
             said = self._library.sbn_model_metadata(self._model, METADATA_KEY.encode())
             self.metadata = None if said is None else bytes(said).decode()
-            axes, constants = axis_names(content), constant_names(content)
+            self._numbers = frozenset(name for name, port in self._inputs.items() if port.number)
+            axes = axis_names(content)
+            self.controls = self._numbers and self._numbers.intersection(constant_names(content))
         except (ValueError, LookupError) as error:
             raise Failure(f"its inputs or outputs are damaged: {error}") from error
-        self.controls = frozenset(
-            name for name, port in self._inputs.items() if port.number and name in constants
-        )
         self.inputs = [
             _described(port, axes)
             for name, port in self._inputs.items()
             if name not in self.controls
         ]
         self.outputs = [_described(port, axes) for port in self._outputs.values()]
-        self._numbers = frozenset(name for name, port in self._inputs.items() if port.number)
+        self._required = frozenset(info.name for info in self.inputs)
         # By which numbers were set: a context keeps them.
-        self._idle: dict[frozenset[str], list[int]] = {}
+        self._idle: dict[frozenset[str], list[_Context]] = {}
 
     def run(self, names: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:
         idle = self._idle.setdefault(self._numbers.intersection(feeds), [])
@@ -111,30 +138,34 @@ class Native:
         try:
             # The arrays must live while the context runs: it reads them where they are.
             arrays = self._checked(feeds)
+            batch, *numbers = [_batch(arrays)]
             for port, array in arrays:
                 if port.number:
-                    self._library.sbn_context_set_number(context, port.index, int(array))
+                    numbers.append(int(array))
+                    self._library.sbn_context_set_number(context.pointer, port.index, numbers[-1])
                 else:
-                    self._library.sbn_context_set_input(context, port.index, _address(array))
-            if call(self._library.sbn_context_run, context, _batch(arrays)):
+                    self._library.sbn_context_set_input(
+                        context.pointer, port.index, _address(array)
+                    )
+            if call(self._library.sbn_context_run, context.pointer, batch):
                 raise self._failure()
+            context.ran(batch, numbers)
             return [self._output(context, self._outputs[name]) for name in names]
         finally:
             idle.append(context)
 
-    def _new_context(self) -> int:
-        context = self._made(self._library.sbn_context_new(self._model))
-        self._contexts.append(context)
-        if self._library.sbn_context_set_threads(context, self._threads):
+    def _new_context(self) -> _Context:
+        pointer = self._made(self._library.sbn_context_new(self._model))
+        self._contexts.append(pointer)
+        if self._library.sbn_context_set_threads(pointer, self._threads):
             raise self._failure()
-        return context
+        return _Context(pointer)
 
     def _checked(self, feeds: Feeds) -> list[tuple[_Port, NDArray[Any]]]:
         """What is given, as the library reads it: it trusts sizes and types."""
         found = []
-        for info in self.inputs:
-            if info.name not in feeds:
-                raise Failure(f"input {info.name!r} was not given")
+        for name in self._required.difference(feeds):
+            raise Failure(f"input {name!r} was not given")
         for name, x in feeds.items():
             port = self._inputs[name]
             if not port.takes(x):
@@ -144,15 +175,17 @@ class Native:
             found.append((port, x))
         return found
 
-    def _output(self, context: int, port: _Port) -> NDArray[Any]:
+    def _output(self, context: _Context, port: _Port) -> NDArray[Any]:
         """A copy: the context's own changes with its next run."""
-        tensor = _Tensor()
-        data = self._made(
-            self._library.sbn_context_output(context, port.index, ctypes.byref(tensor))
-        )
-        found: NDArray[Any] = np.empty(tensor.shape[: tensor.rank], port.dtype)
-        ctypes.memmove(_address(found), data, found.nbytes)
-        return found
+        output = self._library.sbn_context_output
+        at = self._made(output(context.pointer, port.index, None))
+        seen = context.outputs.get(port.index)
+        if seen is None or seen.at != at:
+            tensor = _Tensor()
+            output(context.pointer, port.index, ctypes.byref(tensor))
+            seen = _Seen(at, _view(at, port.dtype, tensor.shape[: tensor.rank]))
+            context.outputs[port.index] = seen
+        return seen.view.copy()
 
     def _ports(self, kind: str) -> Iterable[_Port]:
         count = getattr(self._library, f"sbn_model_{kind}s")(self._model)
@@ -172,10 +205,19 @@ class Native:
         return Failure(bytes(self._library.sbn_last_error()).decode(errors="replace"))
 
 
-def _address(x: NDArray[Any]) -> int:
-    """Where an array's elements are: what `x.ctypes.data` says, in half the time."""
+def _address(x: Any) -> int:
+    """Where an array's elements are: what `x.ctypes.data` says, in a quarter of the time."""
+    if x.flags.writeable and x.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(x))
     data: tuple[int, bool] = x.__array_interface__["data"]
     return data[0]
+
+
+def _view(at: int, dtype: np.dtype[Any], shape: list[int]) -> NDArray[Any]:
+    """An array in memory that is not Python's."""
+    count = math.prod(shape) * dtype.itemsize
+    memory: Any = (ctypes.c_char * count).from_address(at)
+    return np.ndarray(shape, dtype, memory)
 
 
 def _count(threads: int | None) -> int:

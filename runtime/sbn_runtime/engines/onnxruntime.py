@@ -14,7 +14,8 @@ from ..feeds import Feeds, TensorInfo
 from ..modelfile import METADATA_KEY
 from ..native import library_path, select_isa
 from ..shutdown import call
-from ..threads import check_threads, default_threads
+from ..system import default_threads
+from ..threads import check_threads
 from . import Failure
 
 _DTYPES = {"float": "float32", "double": "float64"}

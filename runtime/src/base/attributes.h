@@ -41,6 +41,11 @@
 #define SBN_ARM64 0
 #endif
 
+// Whether there are kernels of SME2: CMake says so, which knows whether they can be built.
+#ifndef SBN_SME2
+#define SBN_SME2 0
+#endif
+
 #if defined(__wasm__)
 #define SBN_WASM 1
 #else

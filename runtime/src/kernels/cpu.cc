@@ -17,7 +17,7 @@ namespace sbn {
 namespace {
 
 constexpr const char* kNames[] = {"scalar", "avx2", "avx512bw", "avx512", "neon",
-                                     "neon_lut2", "wasm"};
+                                     "neon_lut2", "sme2", "wasm"};
 static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(Isa::count), "one name each");
 
 constexpr int32_t kBest = -1;
@@ -67,6 +67,7 @@ uint32_t detect() { return kNone; }
 
 Isa best_isa() {
 #if SBN_ARM64
+  if (isa_available(Isa::sme2) && arm64::sme2_is_faster()) return Isa::sme2;
   return arm64::look_ups_are_faster() ? Isa::neon_lut2 : Isa::neon;
 #else
   auto best = Isa::scalar;
@@ -116,11 +117,20 @@ bool isa_available(Isa isa) {
     case Isa::neon:
     case Isa::neon_lut2:
       return SBN_ARM64;
+    case Isa::sme2:
+      return SBN_SME2 && cpu_features() & kSme2;
     case Isa::wasm:
       return SBN_WASM;
     default:
       return false;
   }
+}
+
+bool isa_includes(Isa isa, Isa other) {
+#if SBN_ARM64
+  if (isa == Isa::sme2 && other == Isa::neon_lut2) return arm64::look_ups_are_faster();
+#endif
+  return other <= isa;
 }
 
 Isa current_isa() {

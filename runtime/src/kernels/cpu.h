@@ -6,7 +6,7 @@
 namespace sbn {
 
 // Kernel sets in order of preference; the names are those of sbn_set_isa.
-enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, neon, neon_lut2, wasm, count };
+enum class Isa : int32_t { scalar, avx2, avx512bw, avx512, neon, neon_lut2, sme2, wasm, count };
 
 // CPU features that a kernel may need (bits).
 enum Feature : uint32_t {
@@ -19,6 +19,7 @@ enum Feature : uint32_t {
   kDotProduct = 1u << 5,  // SDOT and UDOT of Armv8.2-A
   kInt8MatMul = 1u << 6,  // SMMLA and UMMLA of Armv8.6-A
   kAvxVnni = 1u << 7,     // the same as kAvx2 and AVX-VNNI
+  kSme2 = 1u << 8,        // SME2, with vectors of at most 512 bits
 };
 
 // The features of this machine.
@@ -31,6 +32,9 @@ bool isa_of_name(const char* name, Isa* isa);
 
 // Whether this machine can run the kernel set.
 bool isa_available(Isa isa);
+
+// Whether kernels of `other` serve where `isa` is in use and has none that fits.
+bool isa_includes(Isa isa, Isa other);
 
 // The kernel set in use: the one set last, or else the fastest one of this machine.
 Isa current_isa();

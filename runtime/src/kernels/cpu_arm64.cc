@@ -11,6 +11,9 @@
 #include "kernels/cpu.h"
 #include "kernels/product/neon.h"
 #include "kernels/product/neon_lut2.h"
+#if SBN_SME2
+#include "kernels/product/sme2.h"
+#endif
 
 namespace sbn::arm64 {
 namespace {
@@ -122,23 +125,37 @@ uint64_t time(const Work& work) {
 
 uint32_t detect() {
   uint32_t features = kNone;
+  [[maybe_unused]] bool sme2 = false;
 #if defined(__linux__)
-  constexpr uint64_t kSdot = 1 << 20, kI8mm = 1 << 13;
+  constexpr uint64_t kSdot = 1 << 20, kI8mm = 1 << 13, kSme2Bit = uint64_t{1} << 37;
   const Capabilities found = hardware_capabilities();
   if (found.first & kSdot) features |= kDotProduct;
   if (found.second & kI8mm) features |= kInt8MatMul;
+  sme2 = found.second & kSme2Bit;
 #elif defined(__APPLE__)
 #if defined(__ENVIRONMENT_MAC_OS_X_VERSION_MIN_REQUIRED__)
   features |= kDotProduct;  // of every Mac; macOS 11 does not say so
 #endif
   if (apple_says("hw.optional.arm.FEAT_DotProd")) features |= kDotProduct;
   if (apple_says("hw.optional.arm.FEAT_I8MM")) features |= kInt8MatMul;
+  sme2 = apple_says("hw.optional.arm.FEAT_SME2");
 #elif defined(_WIN32)
   constexpr uint32_t kSdot = 43, kI8mm = 66;  // as winnt.h numbers them
   if (IsProcessorFeaturePresent(kSdot)) features |= kDotProduct;
   if (IsProcessorFeaturePresent(kI8mm)) features |= kInt8MatMul;
 #endif
+#if SBN_SME2
+  if (sme2 && sme2::streaming_lanes() <= sme2::kPositions) features |= kSme2;
+#endif
   return features;
+}
+
+bool sme2_is_faster() {
+#if SBN_SME2
+  return sme2::streaming_lanes() == sme2::kPositions;
+#else
+  return false;
+#endif
 }
 
 bool look_ups_are_faster() {

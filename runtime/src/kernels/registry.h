@@ -23,6 +23,7 @@ enum class Op {
   pack_threshold,
   unpack,
   quantize,
+  quantize_linear,
   max_pool,
   quantized_max_pool,
   stochastic_sign,
@@ -61,6 +62,8 @@ template <>
 struct KernelType<Op::unpack> { using type = UnpackKernel; };
 template <>
 struct KernelType<Op::quantize> { using type = QuantizeKernel; };
+template <>
+struct KernelType<Op::quantize_linear> { using type = QuantizeLinearKernel; };
 template <>
 struct KernelType<Op::max_pool> { using type = MaxPoolKernel; };
 template <>
@@ -102,7 +105,7 @@ const KernelOf<op>* select_kernel(Isa isa, Fits fits) {
   const KernelOf<op>* best = nullptr;
   for (size_t i = 0; i < kKernelCount; ++i) {
     const KernelRow& row = kKernelTable[i];
-    if (row.op != op || row.isa > isa || !kernel_available(row)) continue;
+    if (row.op != op || !isa_includes(isa, row.isa) || !kernel_available(row)) continue;
     const auto* kernel = static_cast<const KernelOf<op>*>(row.kernel);
     if (fits(*kernel)) best = kernel;
   }

@@ -1,3 +1,4 @@
+// What is used of it, for targets whose C library has no headers here.
 #pragma once
 
 #include <stddef.h>

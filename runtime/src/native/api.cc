@@ -2,8 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "native/model.h"
-#include "sbn.h"
+#include "native/handles.h"
 
 #if !SBN_WASM
 #include <errno.h>
@@ -11,11 +10,6 @@
 #endif
 
 #define SBN_API extern "C" SBN_EXPORT
-
-struct sbn_model : sbn::native::Model {};
-struct sbn_context : sbn::native::Context {
-  const void** inputs;  // by input; of a number anything but null where there is one
-};
 
 namespace {
 

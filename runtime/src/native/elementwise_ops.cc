@@ -525,24 +525,19 @@ Status* quantize_shape(const Operands& o) {
   return bytes ? nullptr : o.invalid("only to uint8 and int8 is supported");
 }
 
-// The nearest integer to x / scale, of two the even one, plus the zero point, kept in range.
-template <class T>
-void quantize_run_as(const Operands& o, float lowest, float highest) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const auto scale = load<float>(o.input(1).data);
-  const auto zero = o.has(2) ? static_cast<float>(load<T>(o.input(2).data)) : 0.0f;
-  const float low = lowest - zero, high = highest - zero;
-  each_element<float, T>(o, [=](float x) {
-    float v = x / scale;
-    v = v > low ? v : low;
-    v = v < high ? v : high;
-    return static_cast<T>(static_cast<int32_t>((v + kMagic) - kMagic + zero));
-  });
-}
-
 void quantize_run(const Operands& o) {
   const bool is_signed = o.output().type == ElementType::kInt8;
-  return is_signed ? quantize_run_as<int8_t>(o, -128, 127) : quantize_run_as<uint8_t>(o, 0, 255);
+  LinearRange range = {load<float>(o.input(1).data), 0, 0, 0};
+  if (o.has(2)) {
+    const void* zero = o.input(2).data;
+    range.zero = is_signed ? int32_t{load<int8_t>(zero)} : int32_t{load<uint8_t>(zero)};
+  }
+  range.low = static_cast<float>((is_signed ? -128 : 0) - range.zero);
+  range.high = static_cast<float>((is_signed ? 127 : 255) - range.zero);
+  const auto* kernel = select_kernel<Op::quantize_linear>(current_isa());
+  o.each_range(count(o.output()), 1, [&](Range r) {
+    kernel->run(range, o.in<float>(0) + r.begin, o.out<uint8_t>() + r.begin, r.end - r.begin);
+  });
 }
 
 constexpr OnnxOp kOps[] = {

@@ -488,9 +488,13 @@ Status* run(Context* context, const void* const* inputs) {
     } else if (is_view(step)) {
       const Operands operands = operands_of(*context, i);
       operands.output().data = operands.input(0).data;
-    } else if (!context->known[i]) {
+      continue;
+    } else if (context->known[i]) {
+      continue;
+    } else {
       step.onnx->run(operands_of(*context, i));
     }
+    if (context->watch.ended) context->watch.ended(context->watch.state, i);
   }
   return nullptr;
 }

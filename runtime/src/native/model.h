@@ -34,6 +34,12 @@ struct Block {
   int64_t offset;
 };
 
+// Who times the steps of a run: is called after each that computes something, with its number.
+struct Watch {
+  void (*ended)(void* state, size_t step);  // null for nobody
+  void* state;
+};
+
 // Plain data. Tensors of the graph, with the memory that they were given.
 struct Context {
   const Model* model;
@@ -57,6 +63,8 @@ struct Context {
   int64_t thread_count;    // 0 stands for one
   int64_t worker_bytes;    // scratch memory of a worker, found when memory is planned
   void* worker_memory;     // of malloc, for all workers
+
+  Watch watch;
 
   void release();
 };

@@ -25,7 +25,7 @@ Status* ConvOp<finish>::set_weights(const Node& node, const Tensor& w, ConvShape
   if (w.count(0, 3) == 0) return node.invalid("input W is empty");
   if (const char* reason = conv_fix(s)) return node.invalid(reason);
   *chosen = select_kernel<kKernel>(
-      isa, [&](const ConvKernel& candidate) { return candidate.max_products >= s->products; });
+      isa, [&](const ConvKernel& candidate) { return fits(candidate, *s); });
   return nullptr;
 }
 

@@ -22,7 +22,7 @@ Status* DenseOp<finish>::set_weights(const Node& node, const Tensor& w, DenseSha
                              << words_of(s->products) << " words in a row, but W has shape " << w);
   }
   *chosen = select_kernel<kKernel>(
-      isa, [&](const DenseKernel& candidate) { return candidate.max_bits >= bits.value(); });
+      isa, [&](const DenseKernel& candidate) { return fits(candidate, *s); });
   return nullptr;
 }
 

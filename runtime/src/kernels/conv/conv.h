@@ -84,7 +84,15 @@ struct ConvKernel {
 
   // Computes blocks x units.
   void (*run)(const ConvRun& run, Range blocks, Range units);
+
+  // Whether a kernel of a lower set is slower, by what conv_fix knows; null: whenever it counts
+  // so far.
+  bool (*gains)(const ConvShape& shape) = nullptr;
 };
+
+SBN_INLINE bool fits(const ConvKernel& kernel, const ConvShape& s) {
+  return s.products <= kernel.max_products && (!kernel.gains || kernel.gains(s));
+}
 
 // What a kernel works on.
 struct ConvRun {

@@ -37,7 +37,15 @@ struct DenseKernel {
 
   // Computes blocks x rows.
   void (*run)(const DenseRun& run, Range blocks, Range rows);
+
+  // Whether a kernel of a lower set is slower for a row of this shape; null: whenever it counts so
+  // far.
+  bool (*gains)(const DenseShape& shape) = nullptr;
 };
+
+SBN_INLINE bool fits(const DenseKernel& kernel, const DenseShape& s) {
+  return 64 * s.words <= kernel.max_bits && (!kernel.gains || kernel.gains(s));
+}
 
 // What a node computes with; see ConvNode.
 struct DenseNode {

@@ -96,11 +96,37 @@ SBN_TARGET_AVX2 void quantize(const float* x, const float* scale, const float* b
   }
 }
 
+SBN_TARGET_AVX2 void quantize_linear(const LinearRange& range, const float* x, uint8_t* y,
+                                     int64_t count) {
+  const __m256 scale = _mm256_set1_ps(range.scale);
+  const __m256 low = _mm256_set1_ps(range.low), high = _mm256_set1_ps(range.high);
+  const __m256i zero = _mm256_set1_epi32(range.zero), byte = _mm256_set1_epi32(0xff);
+  // Packing interleaves the halves of its inputs.
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    __m256i parts[4];
+    SBN_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const __m256 v = _mm256_div_ps(_mm256_loadu_ps(x + i + 8 * j), scale);
+      // Of NaN and a number, the second.
+      const __m256 kept = _mm256_min_ps(_mm256_max_ps(v, low), high);
+      parts[j] = _mm256_and_si256(_mm256_add_epi32(_mm256_cvtps_epi32(kept), zero), byte);
+    }
+    const __m256i bytes = _mm256_packus_epi16(_mm256_packus_epi32(parts[0], parts[1]),
+                                              _mm256_packus_epi32(parts[2], parts[3]));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + i),
+                        _mm256_permutevar8x32_epi32(bytes, order));
+  }
+  for (; i < count; ++i) y[i] = quantize_linear(range, load<float>(x + i));
+}
+
 }  // namespace
 
 const PackKernel pack_avx2 = {pack};
 const PackThresholdKernel pack_threshold_avx2 = {pack_threshold};
 const UnpackKernel unpack_avx2 = {unpack};
 const QuantizeKernel quantize_avx2 = {quantize};
+const QuantizeLinearKernel quantize_linear_avx2 = {quantize_linear};
 
 }  // namespace sbn

@@ -89,11 +89,27 @@ SBN_TARGET_AVX512BW void quantize(const float* x, const float* scale, const floa
   }
 }
 
+SBN_TARGET_AVX512BW void quantize_linear(const LinearRange& range, const float* x, uint8_t* y,
+                                         int64_t count) {
+  const __m512 scale = _mm512_set1_ps(range.scale);
+  const __m512 low = _mm512_set1_ps(range.low), high = _mm512_set1_ps(range.high);
+  const __m512i zero = _mm512_set1_epi32(range.zero);
+  for (int64_t i = 0; i < count; i += 16) {
+    const __mmask16 lanes = first_lanes(count - i);
+    const __m512 v = _mm512_div_ps(_mm512_maskz_loadu_ps(lanes, x + i), scale);
+    // Of NaN and a number, the second.
+    const __m512 kept = _mm512_min_ps(_mm512_max_ps(v, low), high);
+    const __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(kept), zero);
+    _mm512_mask_cvtepi32_storeu_epi8(y + i, lanes, whole);
+  }
+}
+
 }  // namespace
 
 const PackKernel pack_avx512bw = {pack};
 const PackThresholdKernel pack_threshold_avx512bw = {pack_threshold};
 const UnpackKernel unpack_avx512bw = {unpack};
 const QuantizeKernel quantize_avx512bw = {quantize};
+const QuantizeLinearKernel quantize_linear_avx512bw = {quantize_linear};
 
 }  // namespace sbn

@@ -102,11 +102,33 @@ void quantize(const float* x, const float* scale, const float* bias, int16_t* y,
   }
 }
 
+void quantize_linear(const LinearRange& range, const float* x, uint8_t* y, int64_t count) {
+  const float32x4_t scale = vdupq_n_f32(range.scale);
+  const float32x4_t low = vdupq_n_f32(range.low), high = vdupq_n_f32(range.high);
+  const int32x4_t zero = vdupq_n_s32(range.zero);
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    uint16x8_t halves[4];
+    SBN_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const float32x4_t v = vdivq_f32(load<float32x4_t>(x + i + 4 * j), scale);
+      // Of NaN and a number, the number.
+      const float32x4_t kept = vminnmq_f32(vmaxnmq_f32(v, low), high);
+      halves[j] = vreinterpretq_u16_s32(vaddq_s32(vcvtnq_s32_f32(kept), zero));
+    }
+    const uint8x16_t first = vreinterpretq_u8_u16(vuzp1q_u16(halves[0], halves[1]));
+    const uint8x16_t second = vreinterpretq_u8_u16(vuzp1q_u16(halves[2], halves[3]));
+    store(y + i, vuzp1q_u8(first, second));
+  }
+  for (; i < count; ++i) y[i] = quantize_linear(range, load<float>(x + i));
+}
+
 }  // namespace
 
 const PackKernel pack_neon = {pack};
 const PackThresholdKernel pack_threshold_neon = {pack_threshold};
 const UnpackKernel unpack_neon = {unpack};
 const QuantizeKernel quantize_neon = {quantize};
+const QuantizeLinearKernel quantize_linear_neon = {quantize_linear};
 
 }  // namespace sbn

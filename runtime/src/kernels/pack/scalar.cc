@@ -55,11 +55,17 @@ void quantize(const float* x, const float* scale, const float* bias, int16_t* y,
   }
 }
 
+void quantize_linear(const LinearRange& range, const float* x, uint8_t* y, int64_t count) {
+  const LinearRange r = range;  // which y does not lie in
+  for (int64_t i = 0; i < count; ++i) y[i] = quantize_linear(r, load<float>(x + i));
+}
+
 }  // namespace
 
 const PackKernel pack_scalar = {pack};
 const PackThresholdKernel pack_threshold_scalar = {pack_threshold};
 const UnpackKernel unpack_scalar = {unpack};
 const QuantizeKernel quantize_scalar = {quantize};
+const QuantizeLinearKernel quantize_linear_scalar = {quantize_linear};
 
 }  // namespace sbn

@@ -88,11 +88,34 @@ void quantize(const float* x, const float* scale, const float* bias, int16_t* y,
   }
 }
 
+void quantize_linear(const LinearRange& range, const float* x, uint8_t* y, int64_t count) {
+  const v128_t scale = wasm_f32x4_splat(range.scale);
+  const v128_t low = wasm_f32x4_splat(range.low), high = wasm_f32x4_splat(range.high);
+  const v128_t zero = wasm_i32x4_splat(range.zero), byte = wasm_i32x4_const_splat(0xff);
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    v128_t parts[4];
+    SBN_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const v128_t v = wasm_f32x4_div(load<v128_t>(x + i + 4 * j), scale);
+      // Of NaN and a number, the first.
+      const v128_t kept = wasm_f32x4_pmin(high, wasm_f32x4_pmax(low, v));
+      const v128_t whole = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(kept));
+      parts[j] = wasm_v128_and(wasm_i32x4_add(whole, zero), byte);
+    }
+    const v128_t first = wasm_u16x8_narrow_i32x4(parts[0], parts[1]);
+    const v128_t second = wasm_u16x8_narrow_i32x4(parts[2], parts[3]);
+    store(y + i, wasm_u8x16_narrow_i16x8(first, second));
+  }
+  for (; i < count; ++i) y[i] = quantize_linear(range, load<float>(x + i));
+}
+
 }  // namespace
 
 const PackKernel pack_wasm = {pack};
 const PackThresholdKernel pack_threshold_wasm = {pack_threshold};
 const UnpackKernel unpack_wasm = {unpack};
 const QuantizeKernel quantize_wasm = {quantize};
+const QuantizeLinearKernel quantize_linear_wasm = {quantize_linear};
 
 }  // namespace sbn

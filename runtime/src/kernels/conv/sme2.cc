@@ -1,0 +1,201 @@
+// The index of an image are planes of 32-bit words. A stride cuts the image into phases, each of the
+// rows and columns that are as far from a tap; there, the inputs of neighbouring outputs under the
+// same tap lie side by side. Positions are the outputs of a row and what lies between two rows,
+// which is computed for nothing.
+#include "kernels/product/sme2.h"
+
+#include "kernels/registry.h"
+
+namespace sbn {
+namespace {
+
+using sme2::kChannels;
+using sme2::kPositions;
+
+int64_t weight_bytes(const ConvShape& s) {
+  const int64_t steps = s.kernel_h * s.kernel_w * sme2::half_words(s.group_channels);
+  return sme2::weight_bytes(conv_blocks(s, kChannels), steps);
+}
+
+void pack_weights(const ConvShape& s, const uint64_t* w, void* packed) {
+  sme2::pack_weights(w, s.groups, s.group_outputs, s.kernel_h * s.kernel_w, s.group_channels,
+                     packed);
+}
+
+int64_t offset_bytes(const ConvShape& s) { return sme2::offset_bytes(s.outputs); }
+
+void pack_offsets(const ConvShape& s, const int32_t* offsets, void* packed) {
+  sme2::pack_offsets(s.outputs, offsets, packed);
+}
+
+// The index: [image][group][word][column phase][row phase][row][column].
+struct Planes {
+  int64_t pitch, phase, plane, words, image;
+
+  explicit Planes(const ConvShape& s) {
+    pitch = div_up(s.padded_w, s.stride_w);
+    phase = div_up(s.padded_h, s.stride_h) * pitch;
+    plane = s.stride_w * s.stride_h * phase;
+    words = sme2::half_words(s.group_channels);
+    image = s.groups * words * plane;
+  }
+
+  // Of an image: output (y, x) is y * pitch + x.
+  int64_t positions(const ConvShape& s) const { return (s.out_h - 1) * pitch + s.out_w; }
+  int64_t tiles(const ConvShape& s) const { return div_up(positions(s), kPositions); }
+};
+
+int64_t index_bytes(const ConvShape& s) { return div_up(Planes(s).image * 4, s.padded_h); }
+
+void build_index(const ConvShape& s, const uint64_t* padded_row, int64_t row, void* index) {
+  const Planes planes(s);
+  const int64_t y = row % s.padded_h;
+  auto* to = static_cast<uint32_t*>(index) + row / s.padded_h * planes.image +
+             y % s.stride_h * planes.phase + y / s.stride_h * planes.pitch;
+  const int64_t pixel = s.groups * s.group_words;
+  for (int64_t column = 0; column < s.stride_w; ++column, to += s.stride_h * planes.phase) {
+    const int64_t count = div_up(max(s.padded_w - column, 0), s.stride_w);
+    for (int64_t group = 0; group < s.groups; ++group) {
+      sme2::to_planes(padded_row + column * pixel + group * s.group_words, s.stride_w * pixel, count,
+                      planes.words, to + group * planes.words * planes.plane, planes.plane);
+    }
+  }
+}
+
+int64_t units(const ConvShape& s) { return s.batch * Planes(s).tiles(s); }
+
+// Positions of an image, walked row by row.
+class Positions {
+ public:
+  Positions(const ConvRun& run, int64_t image)
+      : run_(run), s_(*run.shape), planes_(s_), image_(image) {}
+
+  // Calls body(y, x, outputs, position) for each row of which [begin, end) has a part: as many
+  // outputs from (y, x) on.
+  template <class Body>
+  SBN_INLINE void each_row(int64_t begin, int64_t end, const Body& body) const {
+    int64_t y = begin / planes_.pitch, x = begin % planes_.pitch;
+    for (int64_t at = begin; at < end; ++y, x = 0) {
+      const int64_t length = min(planes_.pitch - x, end - at);
+      if (x < s_.out_w) body(y, x, min(length, s_.out_w - x), at);
+      at += length;
+    }
+  }
+
+  int64_t pixel(int64_t y, int64_t x) const { return (image_ * s_.out_h + y) * s_.out_w + x; }
+
+  const int32_t* offsets(int64_t y, int64_t x, int64_t channel) const {
+    const auto* all = static_cast<const char*>(run_.offsets);
+    const char* row = all + run_.row_offset[y] + run_.column_offset[x];
+    return reinterpret_cast<const int32_t*>(row) + channel;
+  }
+
+  // Which rows of offsets the tile at `begin` has.
+  void list_offsets(int64_t begin, int64_t end, int64_t channel, sme2::Offsets* list) const {
+    *list = {};
+    each_row(begin, end, [&](int64_t y, int64_t x, int64_t outputs, int64_t at) {
+      // A class is one run of columns.
+      for (const int64_t* here = run_.column_offset + x; outputs > 0;) {
+        int64_t run = outputs;
+        if (here[outputs - 1] != *here) {
+          run = 1;
+          while (here[run] == *here) ++run;
+        }
+        const int32_t* row = offsets(y, here - run_.column_offset, channel);
+        int64_t found = 0;
+        while (found < list->count && list->rows[found] != row) ++found;
+        if (found == list->count) list->rows[list->count++] = row;
+        for (int64_t i = 0; found && i < run; ++i) {
+          list->row[at - begin + i] = static_cast<uint8_t>(found);
+        }
+        at += run, here += run, outputs -= run;
+      }
+    });
+  }
+
+ private:
+  const ConvRun& run_;
+  const ConvShape& s_;
+  Planes planes_;
+  int64_t image_;
+};
+
+// An axis of taps: `line` words from an element to the next one in its phase.
+sme2::Walk walk(int64_t taps, int64_t dilation, int64_t stride, int64_t line, int64_t phase) {
+  const int64_t step = dilation % stride * phase + dilation / stride * line;
+  return {taps, step, stride, dilation % stride, line - stride * phase};
+}
+
+template <class Epilogue>
+void run_blocks(const ConvRun& run, Range blocks, Range tiles) {
+  constexpr bool kBits = Epilogue::kFunction == sme2::sbn_sme2_bits;
+  constexpr int64_t kTiles = Epilogue::kRoom / kPositions;
+  const ConvShape& s = *run.shape;
+  const Planes planes(s);
+  const Epilogue epilogue = {run.output};
+  const int64_t positions = planes.positions(s), per_image = planes.tiles(s);
+  alignas(64) typename Epilogue::Result results[Epilogue::kRoom];
+  sme2::Offsets offsets[kBits ? kTiles : 1];
+
+  sme2::Product product = {};
+  product.plane = planes.plane;
+  product.words = planes.words;
+  product.down = walk(s.kernel_h, s.dilation_h, s.stride_h, planes.pitch, planes.phase);
+  product.across = walk(s.kernel_w, s.dilation_w, s.stride_w, 1, s.stride_h * planes.phase);
+  product.offsets = offsets;
+  product.result = results;
+  const int64_t steps = s.kernel_h * s.kernel_w * planes.words;
+  for (int64_t tile = tiles.begin; tile < tiles.end;) {
+    const int64_t image = tile / per_image, first = tile % per_image;
+    const int64_t count = min(min(per_image - first, kTiles), tiles.end - tile);
+    const int64_t begin = first * kPositions;
+    const int64_t end = min(begin + count * kPositions, positions);
+    const Positions walked(run, image);
+    product.positions = end - begin;
+    product.room = count * kPositions;
+    for (int64_t index = blocks.begin; index < blocks.end;) {
+      const ConvBlock block = conv_block(s, index, kChannels);
+      const int64_t channels = min((block.group + 1) * s.group_outputs - block.channel,
+                                   min(blocks.end - index, kTiles / count) * kChannels);
+      product.x = static_cast<const uint32_t*>(run.index) + image * planes.image +
+                  block.group * planes.words * planes.plane + begin;
+      product.w = static_cast<const uint32_t*>(run.weights) + index * kChannels * steps;
+      product.channels = div_up(channels, kChannels) * kChannels;
+      for (int64_t i = 0; kBits && i < count; ++i) {
+        const int64_t from = begin + i * kPositions;
+        walked.list_offsets(from, min(from + kPositions, end), block.channel, offsets + i);
+      }
+      sme2::stream(Epilogue::kFunction, product);
+      for (int64_t channel = 0; channel < channels; channel += kChannels, ++index) {
+        const auto* here = results + channel / kChannels * product.room;
+        walked.each_row(begin, end, [&](int64_t y, int64_t x, int64_t outputs, int64_t at) {
+          for (int64_t i = 0; i < outputs; ++i) {
+            epilogue(here, product.room, at - begin + i,
+                     walked.offsets(y, x + i, block.channel + channel), walked.pixel(y, x + i),
+                     block.channel + channel, min(channels - channel, kChannels));
+          }
+        });
+      }
+    }
+    tile += count;
+  }
+}
+
+void run_float(const ConvRun& run, Range blocks, Range tiles) {
+  if (run.output.straight && run.shape->group_outputs % sme2::kGroup == 0) {
+    return run_blocks<sme2::Float<true>>(run, blocks, tiles);
+  }
+  run_blocks<sme2::Float<false>>(run, blocks, tiles);
+}
+
+constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
+  return {sme2::kMaxProducts, kChannels,   kChannels,   weight_bytes, pack_weights, offset_bytes,
+          pack_offsets,       index_bytes, build_index, units,        run};
+}
+
+}  // namespace
+
+const ConvKernel conv_threshold_sme2 = kernel(run_blocks<sme2::Threshold>);
+const ConvKernel conv_float_sme2 = kernel(run_float);
+
+}  // namespace sbn

@@ -1,0 +1,163 @@
+// For clang 19 and newer; other compilers take what clang made of it, sme2_streaming.s. SME2 without
+// SVE: with it, clang may use SVE outside streaming mode, which processors that have it in that mode
+// only refuse (Apple's).
+#include <arm_sme.h>
+
+#include "base/attributes.h"
+
+#define SBN_STREAMING __arm_streaming __arm_inout("za")
+#include "kernels/product/sme2_streaming.h"
+
+#pragma clang attribute push(__attribute__((target("sme2"), no_sanitize("all"))), \
+                             apply_to = function)
+
+namespace sbn::sme2 {
+namespace {
+
+// The inverted weights of `w` give XOR for the XNOR of BMOPA.
+template <bool Subtract>
+SBN_INLINE void step(svuint32_t x, svuint32x4_t w) SBN_STREAMING {
+  const svbool_t all = svptrue_b32();
+  if (Subtract) {
+    svbmops_za32_u32_m(0, all, all, x, svget4(w, 0));
+    svbmops_za32_u32_m(1, all, all, x, svget4(w, 1));
+    svbmops_za32_u32_m(2, all, all, x, svget4(w, 2));
+    svbmops_za32_u32_m(3, all, all, x, svget4(w, 3));
+  } else {
+    svbmopa_za32_u32_m(0, all, all, x, svget4(w, 0));
+    svbmopa_za32_u32_m(1, all, all, x, svget4(w, 1));
+    svbmopa_za32_u32_m(2, all, all, x, svget4(w, 2));
+    svbmopa_za32_u32_m(3, all, all, x, svget4(w, 3));
+  }
+}
+
+// Adds the mismatches of the positions from `at` on to the four tiles, or subtracts them.
+template <bool Subtract>
+SBN_INLINE void count(const Product& p, int64_t at, const uint32_t* w) SBN_STREAMING {
+  const svbool_t some = svwhilelt_b32(at, p.positions);
+  const svcount_t four = svptrue_c32();
+  const int64_t block = 4 * static_cast<int64_t>(svcntw());
+  const int64_t plane = p.plane, words = p.words;
+  const uint32_t* row = p.x + at;
+  for (int64_t i = p.down.taps, row_phase = 0; i > 0; --i) {
+    const uint32_t* tap = row;
+    for (int64_t j = p.across.taps, phase = 0; j > 0; --j) {
+      const uint32_t* x = tap;
+      int64_t left = words;
+      for (; left >= 2; left -= 2, x += 2 * plane, w += 2 * block) {
+        const svuint32_t first = svld1(some, x), second = svld1(some, x + plane);
+        step<Subtract>(first, svld1_x4(four, w));
+        step<Subtract>(second, svld1_x4(four, w + block));
+      }
+      if (left) {
+        step<Subtract>(svld1(some, x), svld1_x4(four, w));
+        w += block;
+      }
+      tap += p.across.step;
+      phase += p.across.phase_step;
+      if (phase >= p.across.phases) phase -= p.across.phases, tap += p.across.wrap;
+    }
+    row += p.down.step;
+    row_phase += p.down.phase_step;
+    if (row_phase >= p.down.phases) row_phase -= p.down.phases, row += p.down.wrap;
+  }
+}
+
+// The offsets of positions from `first` of their tile on, and of channels from `channel` on.
+SBN_INLINE void load_offsets(const Offsets& offsets, int64_t first, int64_t channel) SBN_STREAMING {
+  svzero_za();
+  const svbool_t all = svptrue_b32();
+  const svuint32_t row = svld1ub_u32(all, offsets.row + first);
+  for (int64_t i = 0; i < offsets.count; ++i) {
+    const svbool_t mine = svcmpeq(all, row, static_cast<uint32_t>(i));
+    const svint32x4_t values = svld1_x4(svptrue_c32(), offsets.rows[i] + channel);
+    svaddha_za32_m(0, mine, all, svget4(values, 0));
+    svaddha_za32_m(1, mine, all, svget4(values, 1));
+    svaddha_za32_m(2, mine, all, svget4(values, 2));
+    svaddha_za32_m(3, mine, all, svget4(values, 3));
+  }
+}
+
+// From four rows of each tile, a vector of bytes, to the four tiles of each row.
+SBN_INLINE svint8x4_t rows_of(svint8x4_t tiles) SBN_STREAMING {
+  switch (svcntb()) {
+    case 64: return svzipq(tiles);
+    case 32: return svreinterpret_s8_s64_x4(svzip(svreinterpret_s64_s8_x4(tiles)));
+    default: return svreinterpret_s8_s32_x4(svzip(svreinterpret_s32_s8_x4(tiles)));
+  }
+}
+
+SBN_INLINE void store_signs(svint8_t row, char* to) SBN_STREAMING {
+  *reinterpret_cast<svbool_t*>(to) = svcmplt(svptrue_b8(), row, int8_t{0});
+}
+
+// Four rows of a tile.
+template <int Tile>
+SBN_INLINE void store_counts(const Product& p, uint32_t row, int64_t position,
+                             int64_t channel) SBN_STREAMING {
+  const int64_t lanes = static_cast<int64_t>(svcntw());
+  const svint32x4_t rows = svread_hor_za32_s32_vg4(Tile, row);
+  const int64_t first = channel + Tile * lanes;
+  int32_t* to = static_cast<int32_t*>(p.result) + (first / kGroup * p.room + position) * kGroup +
+                first % kGroup;
+  if (lanes == kGroup) return svst1(svptrue_c32(), to, rows);
+  const svbool_t all = svptrue_b32();
+  svst1(all, to, svget4(rows, 0));
+  svst1(all, to + kGroup, svget4(rows, 1));
+  svst1(all, to + 2 * kGroup, svget4(rows, 2));
+  svst1(all, to + 3 * kGroup, svget4(rows, 3));
+}
+
+// Words of weights of a channel.
+SBN_INLINE int64_t steps(const Product& p) SBN_STREAMING {
+  return p.words * p.down.taps * p.across.taps;
+}
+
+}  // namespace
+
+extern "C" void sbn_sme2_bits(const Product* product) SBN_STREAMING {
+  const Product& p = *product;
+  const int64_t lanes = static_cast<int64_t>(svcntw());
+  for (int64_t channel = 0; channel < p.channels; channel += 4 * lanes) {
+    const uint32_t* w = p.w + channel * steps(p);
+    for (int64_t at = 0; at < p.positions; at += lanes) {
+      load_offsets(p.offsets[at / kPositions], at % kPositions, channel);
+      count<true>(p, at, w);
+      char* to = static_cast<char*>(p.result) + (channel / kChannels * p.room + at) * 8 +
+                 channel % kChannels / 8;
+      for (uint32_t row = 0; row < lanes; row += 4, to += 32) {
+        const svint8_t t0 = svqcvt_s8(svread_hor_za32_s32_vg4(0, row));
+        const svint8_t t1 = svqcvt_s8(svread_hor_za32_s32_vg4(1, row));
+        const svint8_t t2 = svqcvt_s8(svread_hor_za32_s32_vg4(2, row));
+        const svint8_t t3 = svqcvt_s8(svread_hor_za32_s32_vg4(3, row));
+        const svint8x4_t rows = rows_of(svcreate4(t0, t1, t2, t3));
+        store_signs(svget4(rows, 0), to);
+        store_signs(svget4(rows, 1), to + 8);
+        store_signs(svget4(rows, 2), to + 16);
+        store_signs(svget4(rows, 3), to + 24);
+      }
+    }
+  }
+}
+
+extern "C" void sbn_sme2_counts(const Product* product) SBN_STREAMING {
+  const Product& p = *product;
+  const int64_t lanes = static_cast<int64_t>(svcntw());
+  for (int64_t channel = 0; channel < p.channels; channel += 4 * lanes) {
+    const uint32_t* w = p.w + channel * steps(p);
+    for (int64_t at = 0; at < p.positions; at += lanes) {
+      svzero_za();
+      count<false>(p, at, w);
+      for (uint32_t row = 0; row < lanes; row += 4) {
+        store_counts<0>(p, row, at + row, channel);
+        store_counts<1>(p, row, at + row, channel);
+        store_counts<2>(p, row, at + row, channel);
+        store_counts<3>(p, row, at + row, channel);
+      }
+    }
+  }
+}
+
+}  // namespace sbn::sme2
+
+#pragma clang attribute pop

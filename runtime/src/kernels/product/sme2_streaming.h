@@ -1,0 +1,65 @@
+// What SME2's streaming mode computes: mismatches of binary products by BMOPA, the outer product of
+// popcounts. The functions run on the matrix unit, between SMSTART and SMSTOP: they call nothing,
+// and touch neither the other vector registers nor anything of the thread but their operands.
+//
+// Positions are whatever shares weights: output pixels of a convolution, rows of a dense layer. Their
+// inputs are planes of 32-bit words, so that one load has the same word of 16 positions, which lie
+// side by side. BMOPA multiplies them by the words of as many channels; the four tiles of the
+// accumulator have 64 channels. A vector of 512 bits is meant; with shorter ones the same tile takes
+// several passes.
+#pragma once
+
+#include <stdint.h>
+
+// What clang has to know of a function, where it compiles it.
+#ifndef SBN_STREAMING
+#define SBN_STREAMING
+#endif
+
+namespace sbn::sme2 {
+
+constexpr int64_t kPositions = 16;  // of a tile
+constexpr int64_t kChannels = 64;   // of a block
+constexpr int64_t kGroup = 16;      // channels whose counts lie side by side
+
+// The taps of an axis. A stride of more than 1 cuts the axis into as many phases, each with
+// its elements side by side, so that a tap's elements are neighbours for every stride.
+struct Walk {
+  int64_t taps;
+  int64_t step;        // words from a tap to the next one
+  int64_t phases;      // the stride
+  int64_t phase_step;  // phases from a tap to the next one
+  int64_t wrap;        // words to add where that leaves the last phase
+};
+
+// Rows of offsets (conv.h) of the positions of a tile.
+struct Offsets {
+  const int32_t* rows[kPositions];  // those that differ, from the first channel on
+  int64_t count;                    // of them
+  uint8_t row[kPositions];          // of each position
+};
+
+struct Product {
+  const uint32_t* x;       // of the first position, under the first tap
+  int64_t plane;           // words from a word of a position to the next one
+  int64_t words;           // of a tap
+  Walk down, across;
+  const uint32_t* w;       // pack_weights()
+  int64_t positions;
+  int64_t channels;        // whole blocks
+  int64_t room;            // positions that the result has room for, whole tiles
+  const Offsets* offsets;  // by tile; of bits only
+  void* result;
+};
+
+extern "C" {
+
+// Whether m > offset: uint64 [channels / 64, room], channels from the lowest bit on. Positions up to
+// the end of the last tile are written.
+void sbn_sme2_bits(const Product* product) SBN_STREAMING;
+
+// m: int32 [channels / 16, room, 16].
+void sbn_sme2_counts(const Product* product) SBN_STREAMING;
+}
+
+}  // namespace sbn::sme2

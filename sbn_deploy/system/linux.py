@@ -1,0 +1,154 @@
+"""Linux, from a phone to a server."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from subprocess import Popen
+from typing import IO
+
+from .arm_cores import ARM_CORES
+from .core_time import CoreTime
+from .kernel_files import read_text
+
+assert sys.platform != "win32"
+assert sys.platform != "darwin"
+
+from .posix import (
+    AWAY_FROM_CTRL_C,
+    ENDING_SIGNALS,
+    SHARES_SSH,
+    SHORT_FOLDER,
+    expanded,
+    forbid_core_file,
+    hold,
+    is_closed_pipe,
+    load_average,
+    lock,
+    memory_bytes,
+    release,
+    use_console,
+)
+
+__all__ = [
+    "AWAY_FROM_CTRL_C",
+    "ENDING_SIGNALS",
+    "INSTALL",
+    "KERNEL_FILES",
+    "LACKS",
+    "SHARES_SSH",
+    "SHORT_FOLDER",
+    "bind_to_parent",
+    "core_times",
+    "cpu_features",
+    "cpu_name",
+    "expanded",
+    "forbid_core_file",
+    "forget_peak",
+    "hold",
+    "is_closed_pipe",
+    "keep_to",
+    "load_average",
+    "lock",
+    "machine_id",
+    "memory_bytes",
+    "peak_bytes",
+    "release",
+    "resident_bytes",
+    "start_bound",
+    "usable_cores",
+    "use_console",
+]
+
+INSTALL = {"ssh": "sudo apt-get install openssh-client", "adb": "sudo apt-get install adb"}
+LACKS: tuple[str, ...] = ()
+KERNEL_FILES = True
+
+# Of the times of a core in /proc/stat: all that are spent on programs or interrupts, and the
+# time for which the host of a virtual machine let the core wait.
+BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
+STOLEN = 7
+_PR_SET_PDEATHSIG = 1
+
+
+def usable_cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
+def keep_to(cores: Sequence[int]) -> None:
+    os.sched_setaffinity(0, cores)
+
+
+def core_times(root: Path = Path("/")) -> dict[int, CoreTime]:
+    """See `sbn_deploy.system`; `root` is where /proc is."""
+    tick = os.sysconf("SC_CLK_TCK")
+    found = {}
+    for line in (read_text(root / "proc/stat") or "").splitlines():
+        name, *numbers = line.split()
+        if name.startswith("cpu") and name[3:].isdigit():
+            # Old kernels tell less.
+            times = [int(number) for number in numbers] + [0] * (STOLEN + 1)
+            busy = sum(times[index] for index in BUSY)
+            found[int(name[3:])] = CoreTime(busy / tick, times[STOLEN] / tick)
+    return found
+
+
+def cpu_name() -> str | None:
+    names = _cpuinfo("model name")[:1]
+    if not names:
+        board = read_text(Path("/proc/device-tree/model"))
+        parts = dict.fromkeys(ARM_CORES.get(part) for part in _cpuinfo("CPU part"))
+        names = [name for name in (board, *parts) if name]
+    return ", ".join(names) or None
+
+
+def cpu_features() -> frozenset[str]:
+    return frozenset(" ".join(_cpuinfo("flags") or _cpuinfo("Features")).split())
+
+
+def machine_id() -> str:
+    return read_text(Path("/etc/machine-id")) or ""
+
+
+def resident_bytes() -> int | None:
+    return _memory("VmRSS")
+
+
+def peak_bytes() -> int | None:
+    return _memory("VmHWM")
+
+
+def forget_peak() -> None:
+    """Without permission, memory is overstated, if stated at all."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def start_bound(
+    command: Sequence[str], *, stdin: int, stdout: int, stderr: IO[bytes]
+) -> Popen[bytes]:
+    return Popen(command, stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+def bind_to_parent() -> None:
+    # Held by a signal, it would not notice that its input has ended.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _cpuinfo(key: str) -> list[str]:
+    text = read_text(Path("/proc/cpuinfo")) or ""
+    return re.findall(rf"^{key}\s*: (.*)$", text, re.MULTILINE)
+
+
+def _memory(entry: str) -> int | None:
+    """An entry of /proc/self/status in bytes."""
+    for line in (read_text(Path("/proc/self/status")) or "").splitlines():
+        if line.startswith(f"{entry}:"):
+            return int(line.split()[1]) * 1024
+    return None
