@@ -26,7 +26,7 @@ def package(model: Path, session: Session, framework: Path) -> dict[str, bytes]:
         ModelError: the model does something else than classify pictures, or the runtime lacks one
             of its operators.
     """
-    facts = Facts.read_for_app(model, session, "the package for iOS")
+    facts = Facts.read_for_app(model, session, "the package for iOS", "docs/ios.md")
     values = {
         "version": __version__,
         "stem": model.stem,
