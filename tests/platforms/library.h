@@ -1,5 +1,5 @@
 /* Libraries: of this system, or with -DSBN_MACHO dylibs, with -DSBN_PE DLLs, which are loaded by
- * loaders of our own. */
+ * loaders of our own. And the time. */
 #pragma once
 
 #if defined(_WIN32)
@@ -8,8 +8,20 @@ static inline void* system_open(const char* path) { return LoadLibraryA(path); }
 static inline void* system_symbol(void* library, const char* name) {
   return (void*)GetProcAddress(library, name);
 }
+static inline double microseconds(void) {
+  LARGE_INTEGER rate, now;
+  QueryPerformanceFrequency(&rate);
+  QueryPerformanceCounter(&now);
+  return (double)now.QuadPart / (double)rate.QuadPart * 1e6;
+}
 #else
 #include <dlfcn.h>
+#include <time.h>
+static inline double microseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
 static inline void* system_open(const char* path) { return dlopen(path, RTLD_NOW); }
 static inline void* system_symbol(void* library, const char* name) { return dlsym(library, name); }
 #endif

@@ -1,0 +1,67 @@
+"""Wheels for Windows and macOS, which `make wheels` builds and checks in the same way."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ..once import once
+from .foreign import PLATFORMS, TOOLS, build, can_build, check
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not can_build(), reason=f"builds wheels with {', '.join(TOOLS)}"),
+]
+
+
+def wheel(factory: pytest.TempPathFactory, tag: str) -> Path:
+    folder = once(factory, f"wheel-{tag}", lambda folder: build(tag, folder))
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.mark.parametrize("tag", PLATFORMS)
+def test_wheel_keeps_its_tag(tag: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert check(wheel(tmp_path_factory, tag)).startswith(f"{tag}: ")
+
+
+@pytest.mark.parametrize("tag", PLATFORMS)
+def test_the_same_source_gives_the_same_wheel(
+    tag: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    assert build(tag, tmp_path).read_bytes() == wheel(tmp_path_factory, tag).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("tag", "other"),
+    [
+        ("win_amd64", "win_arm64"),
+        ("win_arm64", "win_amd64"),
+        ("macosx_11_0_arm64", "macosx_11_0_x86_64"),
+        ("macosx_11_0_x86_64", "macosx_11_0_arm64"),
+    ],
+)
+def test_libraries_of_another_machine_are_seen(
+    tag: str, other: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    good = wheel(tmp_path_factory, tag)
+    renamed = tmp_path / good.name.replace(tag, other)
+    shutil.copy(good, renamed)
+    with pytest.raises(ValueError, match=f"does not keep its tag {other}: .*(machine|processor)"):
+        check(renamed)
+
+
+def test_a_file_that_was_changed_is_seen(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    good = wheel(tmp_path_factory, "win_amd64")
+    changed = tmp_path / good.name
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(changed, "w") as to:
+        for name in archive.namelist():
+            data = archive.read(name)
+            to.writestr(name, data + b" " if name == "sbn_runtime/py.typed" else data)
+    with pytest.raises(ValueError, match=r"sbn_runtime/py.typed is not as listed"):
+        check(changed)
