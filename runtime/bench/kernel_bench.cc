@@ -110,8 +110,11 @@ void sme2_peak() {
   sme2::Product product = {};
   product.x = product.w = reinterpret_cast<const uint32_t*>(g_operands);
   product.plane = product.positions = product.room = sme2::kPositions;
-  product.words = kPeakSteps;
-  product.down = product.across = {1, 0, 1, 0, 0};
+  int64_t steps[kPeakSteps];
+  for (int64_t i = 0; i < kPeakSteps; ++i) steps[i] = i * product.plane;
+  product.steps = steps;
+  product.count = kPeakSteps;
+  product.words = 1;
   product.channels = sme2::kChannels;
   product.result = mismatches;
   sme2::stream(sme2::sbn_sme2_counts, product);

@@ -90,7 +90,7 @@ void execute(Random& random, const Node& node, Size scratch_size, const X* x, vo
 
 void test_conv(const KernelRow& row, Random& random, ConvShape s) {
   const auto& kernel = *static_cast<const ConvKernel*>(row.kernel);
-  if (conv_fix(&s) || !resize(&s) || s.products > kernel.max_products) return;
+  if (conv_fix(&s) || !resize(&s) || !fits(kernel, s)) return;
   const ConvProblem problem(random, row.op, some_steps(random, row.op), s, random_slack(random));
   const Outputs outputs(random, problem);
   ConvNode node = problem.node(kernel, outputs.signs.as<void>());
@@ -154,7 +154,7 @@ ConvShape pointwise(int64_t channels, int64_t outputs) {
 
 void test_dense(const KernelRow& row, Random& random, const DenseShape& s) {
   const auto& kernel = *static_cast<const DenseKernel*>(row.kernel);
-  if (s.words * 64 > kernel.max_bits) return;
+  if (!fits(kernel, s)) return;
   const DenseProblem problem(random, row.op, some_steps(random, row.op), s, random_slack(random));
   const Outputs outputs(random, problem);
   DenseNode node = problem.node(kernel, outputs.signs.as<void>());

@@ -8,8 +8,6 @@
 namespace sbn {
 namespace {
 
-// Binary MACs that are worth a task of their own: about 15 us at full speed.
-constexpr double kTaskMacs = 1 << 23;
 // Words of padded input that are worth a task, to copy and to make an index of.
 constexpr double kTaskWords = 1 << 14;
 constexpr double kTaskIndexWords = 1 << 10;
@@ -332,7 +330,7 @@ void conv_execute(const ConvNode& node, const uint64_t* x, void* y, void* scratc
                       static_cast<double>(s.products);
   // Merging tasks must not share words, so they cover all channels of their units.
   const int64_t parts = run.output.merge ? 1 : blocks;
-  parallel_grid(parallel, parts, units, macs, kTaskMacs, [&](Range b, Range u) {
+  parallel_grid(parallel, parts, units, macs, k.task_macs, [&](Range b, Range u) {
     k.run(run, run.output.merge ? Range{0, blocks} : b, u);
   });
 }

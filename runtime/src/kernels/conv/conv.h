@@ -88,6 +88,9 @@ struct ConvKernel {
   // Whether a kernel of a lower set is slower, by what conv_fix knows; null: whenever it counts
   // so far.
   bool (*gains)(const ConvShape& shape) = nullptr;
+
+  // Binary MACs that are worth a task of their own: about 15 us at full speed.
+  double task_macs = 1 << 23;
 };
 
 SBN_INLINE bool fits(const ConvKernel& kernel, const ConvShape& s) {

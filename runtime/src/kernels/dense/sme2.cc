@@ -26,18 +26,27 @@ void pack_offsets(const DenseShape& s, const int32_t* offsets, void* packed) {
   sme2::pack_offsets(s.outputs, offsets, packed);
 }
 
+// A row alone uses one of 16 positions; what is smaller than this, NEON has done by the time that
+// streaming mode is entered and left.
+bool gains(const DenseShape& s) {
+  return s.outputs >= sme2::kGroup && s.outputs * s.words >= 1024;
+}
+
 template <class Epilogue>
 void run_blocks(const DenseRun& run, Range blocks, Range rows) {
   const DenseShape& s = *run.shape;
   const Epilogue epilogue = {run.output};
   alignas(64) typename Epilogue::Result results[Epilogue::kRoom];
   alignas(64) uint32_t planes[kMaxBits / 32 * kPositions];
+  int64_t steps[kMaxBits / 64];
   sme2::Offsets offsets = {};
+  offsets.rows[0] = static_cast<const int32_t*>(run.offsets);
   offsets.count = 1;
 
   sme2::Product product = {};
-  product.words = 2 * s.words;
-  product.down = product.across = {1, 0, 1, 0, 0};
+  product.words = 2;
+  product.steps = steps;
+  product.count = s.words;
   product.room = kPositions;
   product.offsets = &offsets;
   product.result = results;
@@ -47,23 +56,23 @@ void run_blocks(const DenseRun& run, Range blocks, Range rows) {
     product.x = reinterpret_cast<const uint32_t*>(x);
     product.plane = 1;
     if (product.positions > 1) {
-      sme2::to_planes(x, s.words, product.positions, product.words, planes, kPositions);
+      sme2::to_planes(x, s.words, product.positions, 2 * s.words, planes, kPositions);
       product.x = planes;
       product.plane = kPositions;
     }
+    for (int64_t i = 0; i < s.words; ++i) steps[i] = 2 * i * product.plane;
     for (int64_t first = blocks.begin; first < blocks.end;) {
       const int64_t count = min(blocks.end - first, Epilogue::kRoom / kPositions);
       product.channels = count * kChannels;
-      product.w = static_cast<const uint32_t*>(run.weights) + first * kChannels * product.words;
-      offsets.rows[0] = static_cast<const int32_t*>(run.offsets) + first * kChannels;
+      product.w = static_cast<const uint32_t*>(run.weights) + first * kChannels * 2 * s.words;
+      product.channel = first * kChannels;
       sme2::stream(Epilogue::kFunction, product);
       for (int64_t i = 0; i < count; ++i, ++first) {
         const int64_t channel = first * kChannels;
-        for (int64_t at = 0; at < product.positions; ++at) {
-          epilogue(results + i * kPositions, kPositions, at,
-                   static_cast<const int32_t*>(run.offsets) + channel, row + at, channel,
-                   min(s.outputs - channel, kChannels));
-        }
+        epilogue(
+            Epilogue::at(results + i * kPositions, 0), kPositions, product.positions,
+            [&](int64_t) { return static_cast<const int32_t*>(run.offsets) + channel; }, row,
+            channel, min(s.outputs - channel, kChannels));
       }
     }
   }
@@ -71,13 +80,14 @@ void run_blocks(const DenseRun& run, Range blocks, Range rows) {
 
 void run_float(const DenseRun& run, Range blocks, Range rows) {
   if (run.output.straight && run.shape->outputs % sme2::kGroup == 0) {
-    return run_blocks<sme2::Float<true>>(run, blocks, rows);
+    return run_blocks<sme2::StraightFloat>(run, blocks, rows);
   }
-  run_blocks<sme2::Float<false>>(run, blocks, rows);
+  run_blocks<sme2::Float>(run, blocks, rows);
 }
 
 constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
-  return {kMaxBits, kChannels, weight_bytes, pack_weights, offset_bytes, pack_offsets, run};
+  return {kMaxBits, kChannels, weight_bytes, pack_weights, offset_bytes, pack_offsets, run,
+          gains};
 }
 
 }  // namespace

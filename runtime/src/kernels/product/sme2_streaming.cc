@@ -37,29 +37,19 @@ SBN_INLINE void count(const Product& p, int64_t at, const uint32_t* w) SBN_STREA
   const svbool_t some = svwhilelt_b32(at, p.positions);
   const svcount_t four = svptrue_c32();
   const int64_t block = 4 * static_cast<int64_t>(svcntw());
-  const int64_t plane = p.plane, words = p.words;
-  const uint32_t* row = p.x + at;
-  for (int64_t i = p.down.taps, row_phase = 0; i > 0; --i) {
-    const uint32_t* tap = row;
-    for (int64_t j = p.across.taps, phase = 0; j > 0; --j) {
-      const uint32_t* x = tap;
-      int64_t left = words;
-      for (; left >= 2; left -= 2, x += 2 * plane, w += 2 * block) {
-        const svuint32_t first = svld1(some, x), second = svld1(some, x + plane);
-        step<Subtract>(first, svld1_x4(four, w));
-        step<Subtract>(second, svld1_x4(four, w + block));
-      }
-      if (left) {
-        step<Subtract>(svld1(some, x), svld1_x4(four, w));
-        w += block;
-      }
-      tap += p.across.step;
-      phase += p.across.phase_step;
-      if (phase >= p.across.phases) phase -= p.across.phases, tap += p.across.wrap;
+  const uint32_t* x = p.x + at;
+  const int64_t* end = p.steps + p.count;
+  const int64_t plane = p.plane;
+  if (p.words == 2) {
+    for (const int64_t* i = p.steps; i != end; ++i, w += 2 * block) {
+      const svuint32_t first = svld1(some, x + *i), second = svld1(some, x + *i + plane);
+      step<Subtract>(first, svld1_x4(four, w));
+      step<Subtract>(second, svld1_x4(four, w + block));
     }
-    row += p.down.step;
-    row_phase += p.down.phase_step;
-    if (row_phase >= p.down.phases) row_phase -= p.down.phases, row += p.down.wrap;
+  } else {
+    for (const int64_t* i = p.steps; i != end; ++i, w += block) {
+      step<Subtract>(svld1(some, x + *i), svld1_x4(four, w));
+    }
   }
 }
 
@@ -78,17 +68,35 @@ SBN_INLINE void load_offsets(const Offsets& offsets, int64_t first, int64_t chan
   }
 }
 
-// From four rows of each tile, a vector of bytes, to the four tiles of each row.
+// From four rows of each tile, a vector of bytes, to the four tiles of each row. A quarter of a vector
+// has so many bytes.
+template <int Quarter>
 SBN_INLINE svint8x4_t rows_of(svint8x4_t tiles) SBN_STREAMING {
-  switch (svcntb()) {
-    case 64: return svzipq(tiles);
-    case 32: return svreinterpret_s8_s64_x4(svzip(svreinterpret_s64_s8_x4(tiles)));
+  switch (Quarter) {
+    case 16: return svzipq(tiles);
+    case 8: return svreinterpret_s8_s64_x4(svzip(svreinterpret_s64_s8_x4(tiles)));
     default: return svreinterpret_s8_s32_x4(svzip(svreinterpret_s32_s8_x4(tiles)));
   }
 }
 
 SBN_INLINE void store_signs(svint8_t row, char* to) SBN_STREAMING {
   *reinterpret_cast<svbool_t*>(to) = svcmplt(svptrue_b8(), row, int8_t{0});
+}
+
+// Which are negative, 8 bytes from a row to the next one.
+template <int Lanes>
+SBN_INLINE void store_bits(char* to) SBN_STREAMING {
+  for (uint32_t row = 0; row < Lanes; row += 4, to += 32) {
+    const svint8_t t0 = svqcvt_s8(svread_hor_za32_s32_vg4(0, row));
+    const svint8_t t1 = svqcvt_s8(svread_hor_za32_s32_vg4(1, row));
+    const svint8_t t2 = svqcvt_s8(svread_hor_za32_s32_vg4(2, row));
+    const svint8_t t3 = svqcvt_s8(svread_hor_za32_s32_vg4(3, row));
+    const svint8x4_t rows = rows_of<Lanes>(svcreate4(t0, t1, t2, t3));
+    store_signs(svget4(rows, 0), to);
+    store_signs(svget4(rows, 1), to + 8);
+    store_signs(svget4(rows, 2), to + 16);
+    store_signs(svget4(rows, 3), to + 24);
+  }
 }
 
 // Four rows of a tile.
@@ -108,33 +116,22 @@ SBN_INLINE void store_counts(const Product& p, uint32_t row, int64_t position,
   svst1(all, to + 3 * kGroup, svget4(rows, 3));
 }
 
-// Words of weights of a channel.
-SBN_INLINE int64_t steps(const Product& p) SBN_STREAMING {
-  return p.words * p.down.taps * p.across.taps;
-}
-
 }  // namespace
 
 extern "C" void sbn_sme2_bits(const Product* product) SBN_STREAMING {
   const Product& p = *product;
   const int64_t lanes = static_cast<int64_t>(svcntw());
   for (int64_t channel = 0; channel < p.channels; channel += 4 * lanes) {
-    const uint32_t* w = p.w + channel * steps(p);
+    const uint32_t* w = p.w + channel * p.count * p.words;
     for (int64_t at = 0; at < p.positions; at += lanes) {
-      load_offsets(p.offsets[at / kPositions], at % kPositions, channel);
+      load_offsets(p.offsets[at / kPositions], at % kPositions, p.channel + channel);
       count<true>(p, at, w);
       char* to = static_cast<char*>(p.result) + (channel / kChannels * p.room + at) * 8 +
                  channel % kChannels / 8;
-      for (uint32_t row = 0; row < lanes; row += 4, to += 32) {
-        const svint8_t t0 = svqcvt_s8(svread_hor_za32_s32_vg4(0, row));
-        const svint8_t t1 = svqcvt_s8(svread_hor_za32_s32_vg4(1, row));
-        const svint8_t t2 = svqcvt_s8(svread_hor_za32_s32_vg4(2, row));
-        const svint8_t t3 = svqcvt_s8(svread_hor_za32_s32_vg4(3, row));
-        const svint8x4_t rows = rows_of(svcreate4(t0, t1, t2, t3));
-        store_signs(svget4(rows, 0), to);
-        store_signs(svget4(rows, 1), to + 8);
-        store_signs(svget4(rows, 2), to + 16);
-        store_signs(svget4(rows, 3), to + 24);
+      switch (lanes) {
+        case 16: store_bits<16>(to); break;
+        case 8: store_bits<8>(to); break;
+        default: store_bits<4>(to); break;
       }
     }
   }
@@ -144,7 +141,7 @@ extern "C" void sbn_sme2_counts(const Product* product) SBN_STREAMING {
   const Product& p = *product;
   const int64_t lanes = static_cast<int64_t>(svcntw());
   for (int64_t channel = 0; channel < p.channels; channel += 4 * lanes) {
-    const uint32_t* w = p.w + channel * steps(p);
+    const uint32_t* w = p.w + channel * p.count * p.words;
     for (int64_t at = 0; at < p.positions; at += lanes) {
       svzero_za();
       count<false>(p, at, w);

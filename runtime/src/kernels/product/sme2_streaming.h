@@ -22,30 +22,22 @@ constexpr int64_t kPositions = 16;  // of a tile
 constexpr int64_t kChannels = 64;   // of a block
 constexpr int64_t kGroup = 16;      // channels whose counts lie side by side
 
-// The taps of an axis. A stride of more than 1 cuts the axis into as many phases, each with
-// its elements side by side, so that a tap's elements are neighbours for every stride.
-struct Walk {
-  int64_t taps;
-  int64_t step;        // words from a tap to the next one
-  int64_t phases;      // the stride
-  int64_t phase_step;  // phases from a tap to the next one
-  int64_t wrap;        // words to add where that leaves the last phase
-};
-
 // Rows of offsets (conv.h) of the positions of a tile.
 struct Offsets {
-  const int32_t* rows[kPositions];  // those that differ, from the first channel on
+  const int32_t* rows[kPositions];  // those that differ
   int64_t count;                    // of them
   uint8_t row[kPositions];          // of each position
 };
 
 struct Product {
-  const uint32_t* x;       // of the first position, under the first tap
-  int64_t plane;           // words from a word of a position to the next one
-  int64_t words;           // of a tap
-  Walk down, across;
+  const uint32_t* x;       // word 0 of the first position, under the first tap
+  int64_t plane;           // from a word of a position to the next one
+  const int64_t* steps;    // from x to the words of each step
+  int64_t count;           // of steps
+  int64_t words;           // of a step: 1, or 2 planes
   const uint32_t* w;       // pack_weights()
   int64_t positions;
+  int64_t channel;         // first, of offsets
   int64_t channels;        // whole blocks
   int64_t room;            // positions that the result has room for, whole tiles
   const Offsets* offsets;  // by tile; of bits only

@@ -6,231 +6,112 @@
 	.p2align 2
 	.type sbn_sme2_bits,@function
 sbn_sme2_bits:
-	ldr x14, [x0, #120]
-	cmp x14, #1
-	b.lt .LBB0_35
-	ldr x13, [x0, #112]
-	cmp x13, #1
-	b.lt .LBB0_35
-	stp x26, x25, [sp, #-64]!
-	.inst	0x04bf5029  // rdvl x9, #1
-	.inst	0x2598e3e0  // ptrue p0.s
-	stp x22, x21, [sp, #32]
-	lsr x11, x9, #4
-	.inst	0x2518e3e1  // ptrue p1.b
+	ldr x17, [x0, #64]
+	cmp x17, #1
+	b.lt .LBB0_24
+	ldr x6, [x0, #48]
+	cmp x6, #1
+	b.lt .LBB0_24
+	stp x22, x21, [sp, #-32]!
+	.inst	0x04bf502a  // rdvl x10, #1
+	.inst	0x2518e3e0  // ptrue p0.b
 	mov x8, xzr
-	.inst	0x04a0e3e9  // cntw x9
+	lsr x11, x10, #4
+	.inst	0x2598e3e1  // ptrue p1.s
+	mov x9, xzr
+	.inst	0x04a0e3ea  // cntw x10
 	.inst	0x25a07810  // ptrue pn8.s
-	mov w12, #152
-	lsl x10, x11, #4
-	and x11, x11, #0xfffffffffffffff
-	mov w21, #136
-	stp x24, x23, [sp, #16]
-	stp x20, x19, [sp, #48]
+	mov w21, #152
+	lsl x11, x11, #4
+	mov w16, #136
+	mov w14, #4
+	mov w15, #8
+	mov w13, #12
+	stp x20, x19, [sp, #16]
 	b .LBB0_5
 .LBB0_3:
-	ldr x14, [x0, #120]
+	ldr x17, [x0, #64]
 .LBB0_4:
-	add x8, x8, x10
-	cmp x8, x14
-	b.ge .LBB0_34
+	add x9, x9, x11
+	.inst	0x04285088  // addvl x8, x8, #4
+	cmp x9, x17
+	b.ge .LBB0_23
 .LBB0_5:
-	cmp x13, #1
+	cmp x6, #1
 	b.lt .LBB0_4
-	ldp x13, x14, [x0, #16]
-	cmp x8, #0
-	mov x17, xzr
-	mul x13, x13, x8
-	mul x13, x13, x14
-	ldr x14, [x0, #64]
-	mul x13, x13, x14
-	add x14, x8, #63
-	csel x15, x14, x8, lt
-	ldr x14, [x0, #104]
-	and x16, x15, #0xffffffffffffffc0
-	asr x15, x15, #6
-	sub x16, x8, x16
-	asr x16, x16, #3
-	add x14, x14, x13, lsl #2
-	b .LBB0_8
+	ldp x12, x17, [x0, #24]
+	cmp x9, #0
+	ldr x2, [x0, #40]
+	mov x4, xzr
+	mul x1, x12, x9
+	mul x12, x12, x17
+	mul x1, x1, x17
+	add x17, x9, #63
+	csel x3, x17, x9, lt
+	madd x17, x12, x8, x2
+	and x12, x3, #0xffffffffffffffc0
+	sub x12, x9, x12
+	add x1, x2, x1, lsl #2
+	asr x2, x3, #6
+	asr x3, x12, #3
+	b .LBB0_9
 .LBB0_7:
-	ldr x13, [x0, #112]
-	add x17, x17, x9
-	cmp x17, x13
-	b.ge .LBB0_3
-.LBB0_8:
-	add x13, x17, #15
-	cmp x17, #0
-	ldr x2, [x0, #136]
-	csel x1, x13, x17, lt
-	.inst	0xc00800ff  // zero {za}
-	asr x13, x1, #4
-	madd x13, x13, x12, x2
-	ldr x2, [x13, #128]
-	cmp x2, #1
-	b.lt .LBB0_11
-	and x1, x1, #0xfffffffffffffff0
-	sub x1, x17, x1
-	add x1, x13, x1
-	.inst	0xa4554020  // ld1b { z0.s }, p0/z, [x1, x21]
-	mov x1, xzr
-.LBB0_10:
-	.inst	0x05a03821  // mov z1.s, w1
-	ldr x2, [x13, x1, lsl #3]
-	add x1, x1, #1
-	.inst	0xa108c050  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x2, x8, lsl #2]
-	.inst	0x2481a002  // cmpeq p2.s, p0/z, z0.s, z1.s
-	.inst	0xc0900a00  // addha za0.s, p2/m, p0/m, z16.s
-	.inst	0xc0900a81  // addha za1.s, p2/m, p0/m, z20.s
-	.inst	0xc0900b02  // addha za2.s, p2/m, p0/m, z24.s
-	.inst	0xc0900b83  // addha za3.s, p2/m, p0/m, z28.s
-	ldr x2, [x13, #128]
-	cmp x1, x2
-	b.lt .LBB0_10
-.LBB0_11:
-	ldr x1, [x0, #24]
-	cmp x1, #1
-	b.lt .LBB0_26
-	ldr x20, [x0, #64]
-	cmp x20, #1
-	b.lt .LBB0_26
-	ldp x6, x5, [x0]
-	mov x3, xzr
-	ldr x13, [x0, #112]
-	ldr x2, [x0, #16]
-	mov x19, x14
-	.inst	0x25ad1622  // whilelt p2.s, x17, x13
-	lsl x4, x5, #3
-	add x6, x6, x17, lsl #2
-	lsl x5, x5, #2
-	add x7, x2, #2
-	cmp x20, #1
-	b.lt .LBB0_24
-.LBB0_14:
-	cmp x2, #2
-	b.lt .LBB0_21
-	mov x22, xzr
-	mov x13, x6
-	b .LBB0_17
-.LBB0_16:
-	ldp x25, x23, [x0, #80]
-	ldr x24, [x0, #72]
-	ldr x26, [x0, #96]
-	add x13, x13, x24, lsl #2
-	add x22, x23, x22
-	cmp x22, x25
-	csel x23, xzr, x26, lt
-	add x13, x13, x23, lsl #2
-	csel x23, xzr, x25, lt
-	subs x20, x20, #1
-	sub x22, x22, x23
-	b.le .LBB0_24
-.LBB0_17:
-	mov x24, x7
-	mov x23, x13
-.LBB0_18:
-	add x25, x23, x5
-	.inst	0xa540aae0  // ld1w { z0.s }, p2/z, [x23]
-	sub x24, x24, #2
-	.inst	0xa540ab21  // ld1w { z1.s }, p2/z, [x25]
-	.inst	0xa140c270  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x19]
-	.inst	0x04335099  // addvl x25, x19, #4
-	cmp x24, #3
-	add x23, x23, x4
-	.inst	0x04335113  // addvl x19, x19, #8
-	.inst	0x80900018  // bmops za0.s, p0/m, p0/m, z0.s, z16.s
-	.inst	0x80940019  // bmops za1.s, p0/m, p0/m, z0.s, z20.s
-	.inst	0x8098001a  // bmops za2.s, p0/m, p0/m, z0.s, z24.s
-	.inst	0x809c001b  // bmops za3.s, p0/m, p0/m, z0.s, z28.s
-	.inst	0xa140c330  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x25]
-	.inst	0x80900038  // bmops za0.s, p0/m, p0/m, z1.s, z16.s
-	.inst	0x80940039  // bmops za1.s, p0/m, p0/m, z1.s, z20.s
-	.inst	0x8098003a  // bmops za2.s, p0/m, p0/m, z1.s, z24.s
-	.inst	0x809c003b  // bmops za3.s, p0/m, p0/m, z1.s, z28.s
-	b.gt .LBB0_18
-	cmp x24, #2
-	b.eq .LBB0_16
-	.inst	0xa540aae0  // ld1w { z0.s }, p2/z, [x23]
-	.inst	0xa140c270  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x19]
-	.inst	0x04335093  // addvl x19, x19, #4
-	.inst	0x80900018  // bmops za0.s, p0/m, p0/m, z0.s, z16.s
-	.inst	0x80940019  // bmops za1.s, p0/m, p0/m, z0.s, z20.s
-	.inst	0x8098001a  // bmops za2.s, p0/m, p0/m, z0.s, z24.s
-	.inst	0x809c001b  // bmops za3.s, p0/m, p0/m, z0.s, z28.s
-	b .LBB0_16
-.LBB0_21:
-	cbz x2, .LBB0_24
-	mov x22, xzr
-	add x13, x20, #1
-	mov x20, x6
-.LBB0_23:
-	.inst	0xa540aa80  // ld1w { z0.s }, p2/z, [x20]
-	.inst	0xa140c270  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x19]
-	sub x13, x13, #1
-	.inst	0x04335093  // addvl x19, x19, #4
-	.inst	0x80900018  // bmops za0.s, p0/m, p0/m, z0.s, z16.s
-	.inst	0x80940019  // bmops za1.s, p0/m, p0/m, z0.s, z20.s
-	.inst	0x8098001a  // bmops za2.s, p0/m, p0/m, z0.s, z24.s
-	.inst	0x809c001b  // bmops za3.s, p0/m, p0/m, z0.s, z28.s
-	ldp x25, x23, [x0, #80]
-	ldr x24, [x0, #72]
-	ldr x26, [x0, #96]
-	add x22, x23, x22
-	add x20, x20, x24, lsl #2
-	cmp x22, x25
-	csel x23, xzr, x26, lt
-	add x20, x20, x23, lsl #2
-	csel x23, xzr, x25, lt
-	cmp x13, #1
-	sub x22, x22, x23
-	b.hi .LBB0_23
-.LBB0_24:
-	subs x1, x1, #1
-	b.le .LBB0_26
-	ldp x22, x13, [x0, #40]
-	ldr x20, [x0, #32]
-	add x13, x13, x3
-	add x3, x6, x20, lsl #2
-	ldp x23, x20, [x0, #56]
-	cmp x13, x22
-	csel x6, xzr, x23, lt
-	add x6, x3, x6, lsl #2
-	csel x3, xzr, x22, lt
-	sub x3, x13, x3
-	cmp x20, #1
-	b.ge .LBB0_14
-	b .LBB0_24
-.LBB0_26:
-	cmp x9, #1
-	b.lt .LBB0_7
-	ldr x1, [x0, #128]
-	ldr x2, [x0, #144]
-	mov w13, wzr
-	madd x1, x1, x15, x17
-	add x1, x2, x1, lsl #3
-	add x1, x1, x16
-	b .LBB0_30
-.LBB0_28:
-	.inst	0xc1f6e000  // zip { z0.d - z3.d }, { z0.d - z3.d }
-.LBB0_29:
-	.inst	0x25002402  // cmplt p2.b, p1/z, z0.b, #0
-	.inst	0x25002423  // cmplt p3.b, p1/z, z1.b, #0
-	add x2, x1, #8
-	.inst	0x25002444  // cmplt p4.b, p1/z, z2.b, #0
-	.inst	0x25002465  // cmplt p5.b, p1/z, z3.b, #0
-	add w13, w13, #4
-	add x3, x1, #16
-	cmp x9, x13
-	.inst	0xe5800022  // str p2, [x1]
-	.inst	0xe5800043  // str p3, [x2]
-	add x2, x1, #24
-	add x1, x1, #32
-	.inst	0xe5800064  // str p4, [x3]
-	.inst	0xe5800045  // str p5, [x2]
-	b.ls .LBB0_7
-.LBB0_30:
+	.inst	0xc137e000  // zip { z0.q - z3.q }, { z0.q - z3.q }
+	add x12, x5, #8
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0x25002065  // cmplt p5.b, p0/z, z3.b, #0
+	.inst	0xe58000a2  // str p2, [x5]
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #16
+	.inst	0xe5800184  // str p4, [x12]
+	add x12, x5, #24
+	.inst	0xe5800185  // str p5, [x12]
+	.inst	0xc0864400  // mov { z0.s - z3.s }, za0h.s[w14, 0:3]
+	add x12, x5, #32
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0864424  // mov { z4.s - z7.s }, za1h.s[w14, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0864444  // mov { z4.s - z7.s }, za2h.s[w14, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0864464  // mov { z4.s - z7.s }, za3h.s[w14, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	.inst	0xc137e000  // zip { z0.q - z3.q }, { z0.q - z3.q }
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0x25002065  // cmplt p5.b, p0/z, z3.b, #0
+	.inst	0xe5800182  // str p2, [x12]
+	add x12, x5, #40
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #48
+	.inst	0xe5800184  // str p4, [x12]
+	add x12, x5, #56
+	.inst	0xe5800185  // str p5, [x12]
+	.inst	0xc0866400  // mov { z0.s - z3.s }, za0h.s[w15, 0:3]
+	add x12, x5, #64
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0866424  // mov { z4.s - z7.s }, za1h.s[w15, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0866444  // mov { z4.s - z7.s }, za2h.s[w15, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0866464  // mov { z4.s - z7.s }, za3h.s[w15, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	.inst	0xc137e000  // zip { z0.q - z3.q }, { z0.q - z3.q }
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0x25002065  // cmplt p5.b, p0/z, z3.b, #0
+	.inst	0xe5800182  // str p2, [x12]
+	add x12, x5, #72
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #80
+	.inst	0xe5800184  // str p4, [x12]
+	add x12, x5, #88
+	.inst	0xe5800185  // str p5, [x12]
 	.inst	0xc0862400  // mov { z0.s - z3.s }, za0h.s[w13, 0:3]
-	cmp x11, #2
+	add x12, x5, #96
 	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
 	.inst	0xc0862424  // mov { z4.s - z7.s }, za1h.s[w13, 0:3]
 	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
@@ -238,20 +119,170 @@ sbn_sme2_bits:
 	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
 	.inst	0xc0862464  // mov { z4.s - z7.s }, za3h.s[w13, 0:3]
 	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
-	b.eq .LBB0_28
-	cmp x11, #4
-	b.ne .LBB0_33
 	.inst	0xc137e000  // zip { z0.q - z3.q }, { z0.q - z3.q }
-	b .LBB0_29
-.LBB0_33:
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0xe5800182  // str p2, [x12]
+	add x12, x5, #104
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #112
+	.inst	0xe5800184  // str p4, [x12]
+	mov w12, #120
+.LBB0_8:
+	.inst	0x25002062  // cmplt p2.b, p0/z, z3.b, #0
+	.inst	0x04b0e3e4  // incw x4
+	ldr x6, [x0, #48]
+	add x12, x5, x12
+	cmp x4, x6
+	.inst	0xe5800182  // str p2, [x12]
+	b.ge .LBB0_3
+.LBB0_9:
+	add x12, x4, #15
+	cmp x4, #0
+	ldr x6, [x0, #80]
+	csel x12, x12, x4, lt
+	.inst	0xc00800ff  // zero {za}
+	asr x5, x12, #4
+	madd x5, x5, x21, x6
+	ldr x6, [x5, #128]
+	cmp x6, #1
+	b.lt .LBB0_12
+	and x12, x12, #0xfffffffffffffff0
+	mov x6, xzr
+	sub x12, x4, x12
+	add x12, x5, x12
+	.inst	0xa4504580  // ld1b { z0.s }, p1/z, [x12, x16]
+	ldr x12, [x0, #56]
+.LBB0_11:
+	.inst	0x05a038c1  // mov z1.s, w6
+	ldr x7, [x5, x6, lsl #3]
+	add x6, x6, #1
+	add x7, x7, x12, lsl #2
+	.inst	0x2481a002  // cmpeq p2.s, p0/z, z0.s, z1.s
+	.inst	0xa109c0f0  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x7, x9, lsl #2]
+	.inst	0xc0900a00  // addha za0.s, p2/m, p0/m, z16.s
+	.inst	0xc0900a81  // addha za1.s, p2/m, p0/m, z20.s
+	.inst	0xc0900b02  // addha za2.s, p2/m, p0/m, z24.s
+	.inst	0xc0900b83  // addha za3.s, p2/m, p0/m, z28.s
+	ldr x7, [x5, #128]
+	cmp x6, x7
+	b.lt .LBB0_11
+.LBB0_12:
+	ldr x12, [x0, #48]
+	ldr x5, [x0]
+	ldr x6, [x0, #16]
+	.inst	0x25ac1482  // whilelt p2.s, x4, x12
+	ldp x12, x7, [x0, #24]
+	add x5, x5, x4, lsl #2
+	cmp x7, #2
+	b.ne .LBB0_16
+	cbz x12, .LBB0_19
+	ldr x7, [x0, #8]
+	lsl x19, x12, #3
+	mov x20, x1
+.LBB0_15:
+	ldr x12, [x6], #8
+	subs x19, x19, #8
+	add x22, x5, x12, lsl #2
+	.inst	0xa54c48a0  // ld1w { z0.s }, p2/z, [x5, x12, lsl #2]
+	.inst	0x0434508c  // addvl x12, x20, #4
+	.inst	0xa5474ac1  // ld1w { z1.s }, p2/z, [x22, x7, lsl #2]
+	.inst	0xa140c290  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x20]
+	.inst	0x04345114  // addvl x20, x20, #8
+	.inst	0x80900018  // bmops za0.s, p0/m, p0/m, z0.s, z16.s
+	.inst	0x80940019  // bmops za1.s, p0/m, p0/m, z0.s, z20.s
+	.inst	0x8098001a  // bmops za2.s, p0/m, p0/m, z0.s, z24.s
+	.inst	0x809c001b  // bmops za3.s, p0/m, p0/m, z0.s, z28.s
+	.inst	0xa140c190  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x12]
+	.inst	0x80900038  // bmops za0.s, p0/m, p0/m, z1.s, z16.s
+	.inst	0x80940039  // bmops za1.s, p0/m, p0/m, z1.s, z20.s
+	.inst	0x8098003a  // bmops za2.s, p0/m, p0/m, z1.s, z24.s
+	.inst	0x809c003b  // bmops za3.s, p0/m, p0/m, z1.s, z28.s
+	b.ne .LBB0_15
+	b .LBB0_19
+.LBB0_16:
+	cbz x12, .LBB0_19
+	lsl x12, x12, #3
+	mov x7, x17
+.LBB0_18:
+	ldr x19, [x6], #8
+	subs x12, x12, #8
+	.inst	0xa55348a0  // ld1w { z0.s }, p2/z, [x5, x19, lsl #2]
+	.inst	0xa140c0f0  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x7]
+	.inst	0x04275087  // addvl x7, x7, #4
+	.inst	0x80900018  // bmops za0.s, p0/m, p0/m, z0.s, z16.s
+	.inst	0x80940019  // bmops za1.s, p0/m, p0/m, z0.s, z20.s
+	.inst	0x8098001a  // bmops za2.s, p0/m, p0/m, z0.s, z24.s
+	.inst	0x809c001b  // bmops za3.s, p0/m, p0/m, z0.s, z28.s
+	b.ne .LBB0_18
+.LBB0_19:
+	ldr x5, [x0, #72]
+	mov w12, wzr
+	ldr x6, [x0, #88]
+	.inst	0xc0860400  // mov { z0.s - z3.s }, za0h.s[w12, 0:3]
+	cmp x10, #16
+	madd x5, x5, x2, x4
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0860424  // mov { z4.s - z7.s }, za1h.s[w12, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0860444  // mov { z4.s - z7.s }, za2h.s[w12, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0860464  // mov { z4.s - z7.s }, za3h.s[w12, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	add x5, x6, x5, lsl #3
+	add x5, x5, x3
+	b.eq .LBB0_7
+	cmp x10, #8
+	b.ne .LBB0_22
+	.inst	0xc1f6e000  // zip { z0.d - z3.d }, { z0.d - z3.d }
+	add x12, x5, #8
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0x25002065  // cmplt p5.b, p0/z, z3.b, #0
+	.inst	0xe58000a2  // str p2, [x5]
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #16
+	.inst	0xe5800184  // str p4, [x12]
+	add x12, x5, #24
+	.inst	0xe5800185  // str p5, [x12]
+	.inst	0xc0864400  // mov { z0.s - z3.s }, za0h.s[w14, 0:3]
+	add x12, x5, #32
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0864424  // mov { z4.s - z7.s }, za1h.s[w14, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0864444  // mov { z4.s - z7.s }, za2h.s[w14, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0864464  // mov { z4.s - z7.s }, za3h.s[w14, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	.inst	0xc1f6e000  // zip { z0.d - z3.d }, { z0.d - z3.d }
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0xe5800182  // str p2, [x12]
+	add x12, x5, #40
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #48
+	.inst	0xe5800184  // str p4, [x12]
+	mov w12, #56
+	b .LBB0_8
+.LBB0_22:
 	.inst	0xc1b6e000  // zip { z0.s - z3.s }, { z0.s - z3.s }
-	b .LBB0_29
-.LBB0_34:
-	ldp x20, x19, [sp, #48]
-	ldp x22, x21, [sp, #32]
-	ldp x24, x23, [sp, #16]
-	ldp x26, x25, [sp], #64
-.LBB0_35:
+	add x12, x5, #8
+	add x6, x5, #16
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0xe58000a2  // str p2, [x5]
+	.inst	0xe5800183  // str p3, [x12]
+	mov w12, #24
+	.inst	0xe58000c4  // str p4, [x6]
+	b .LBB0_8
+.LBB0_23:
+	ldp x20, x19, [sp, #16]
+	ldp x22, x21, [sp], #32
+.LBB0_24:
 	ret
 .Lfunc_end0:
 	.size sbn_sme2_bits, .Lfunc_end0-sbn_sme2_bits
@@ -260,283 +291,211 @@ sbn_sme2_bits:
 	.p2align 2
 	.type sbn_sme2_counts,@function
 sbn_sme2_counts:
-	ldr x13, [x0, #120]
-	cmp x13, #1
-	b.lt .LBB1_38
-	ldr x11, [x0, #112]
-	cmp x11, #1
-	b.lt .LBB1_38
-	sub sp, sp, #112
-	.inst	0x04bf5029  // rdvl x9, #1
+	ldr x17, [x0, #64]
+	cmp x17, #1
+	b.lt .LBB1_30
+	ldr x12, [x0, #48]
+	cmp x12, #1
+	b.lt .LBB1_30
+	str x27, [sp, #-80]!
+	.inst	0x04bf502a  // rdvl x10, #1
 	.inst	0x2598e3e0  // ptrue p0.s
-	stp x29, x30, [sp, #16]
-	lsr x9, x9, #4
+	stp x24, x23, [sp, #32]
+	lsr x10, x10, #4
 	mov x8, xzr
-	.inst	0x04a0e3ea  // cntw x10
+	mov x9, xzr
+	.inst	0x04a0e3eb  // cntw x11
 	.inst	0x25a07810  // ptrue pn8.s
-	mov x30, #16
-	mov x14, #32
-	and x12, x9, #0x3fffffffffffffff
-	mov x15, #48
-	stp x28, x27, [sp, #32]
-	stp x26, x25, [sp, #48]
-	stp x24, x23, [sp, #64]
-	stp x22, x21, [sp, #80]
-	stp x20, x19, [sp, #96]
-	str x9, [sp]
+	mov w23, #12
+	and x13, x10, #0x3fffffffffffffff
+	mov x14, #16
+	mov x15, #32
+	mov x16, #48
+	stp x26, x25, [sp, #16]
+	stp x22, x21, [sp, #48]
+	stp x20, x19, [sp, #64]
 	b .LBB1_5
 .LBB1_3:
-	ldr x13, [x0, #120]
-	ldr x8, [sp, #8]
+	ldr x17, [x0, #64]
 .LBB1_4:
-	.inst	0x04285028  // addvl x8, x8, #1
-	cmp x8, x13
-	b.ge .LBB1_37
+	.inst	0x04295029  // addvl x9, x9, #1
+	.inst	0x04285088  // addvl x8, x8, #4
+	cmp x9, x17
+	b.ge .LBB1_29
 .LBB1_5:
-	cmp x11, #1
+	cmp x12, #1
 	b.lt .LBB1_4
-	ldp x11, x13, [x0, #16]
-	mov w17, #12
-	ldr x9, [sp]
-	mov x16, xzr
-	str x8, [sp, #8]
-	mul x11, x11, x8
-	add x5, x8, x9, lsl #2
-	add x6, x8, x9, lsl #3
-	madd x7, x9, x17, x8
-	add x1, x5, #15
-	cmp x5, #0
-	add x2, x6, #15
-	csel x3, x1, x5, lt
-	cmp x6, #0
-	asr x1, x3, #4
-	and x19, x3, #0xfffffffffffffff0
-	csel x4, x2, x6, lt
-	mul x11, x11, x13
-	ldr x13, [x0, #64]
-	asr x17, x8, #4
-	asr x2, x4, #4
-	sub x5, x5, x19
-	add x3, x7, #15
+	ldp x12, x1, [x0, #24]
+	madd x20, x10, x23, x9
+	add x7, x9, x10, lsl #2
+	add x19, x9, x10, lsl #3
+	ldr x5, [x0, #40]
+	mov x17, xzr
+	mul x2, x12, x9
 	cmp x7, #0
-	csel x20, x3, x7, lt
-	mul x11, x11, x13
-	ldr x13, [x0, #104]
-	add x3, x13, x11, lsl #2
-	and x11, x4, #0xfffffffffffffff0
-	asr x4, x20, #4
-	and x13, x20, #0xfffffffffffffff0
-	sub x6, x6, x11
-	sub x7, x7, x13
+	add x4, x19, #15
+	mul x12, x12, x1
+	add x22, x20, #15
+	mul x6, x2, x1
+	add x2, x7, #15
+	asr x1, x9, #4
+	csel x3, x2, x7, lt
+	cmp x19, #0
+	asr x2, x3, #4
+	and x21, x3, #0xfffffffffffffff0
+	madd x3, x12, x8, x5
+	csel x12, x4, x19, lt
+	cmp x20, #0
+	sub x7, x7, x21
+	csel x22, x22, x20, lt
+	asr x4, x12, #4
+	and x12, x12, #0xfffffffffffffff0
+	add x5, x5, x6, lsl #2
+	asr x6, x22, #4
+	and x22, x22, #0xfffffffffffffff0
+	sub x19, x19, x12
+	sub x20, x20, x22
 	b .LBB1_8
 .LBB1_7:
-	.inst	0x04b0e3f0  // incw x16
-	ldr x11, [x0, #112]
-	cmp x16, x11
+	.inst	0x04b0e3f1  // incw x17
+	ldr x12, [x0, #48]
+	cmp x17, x12
 	b.ge .LBB1_3
 .LBB1_8:
 	.inst	0xc00800ff  // zero {za}
-	ldr x19, [x0, #24]
-	cmp x19, #1
-	b.lt .LBB1_23
-	ldr x27, [x0, #64]
-	cmp x27, #1
-	b.lt .LBB1_23
-	ldp x23, x13, [x0]
-	mov x21, xzr
-	ldr x11, [x0, #112]
-	ldr x20, [x0, #16]
-	mov x26, x3
-	.inst	0x25ab1601  // whilelt p1.s, x16, x11
-	lsl x22, x13, #3
-	add x24, x23, x16, lsl #2
-	lsl x23, x13, #2
-	add x11, x20, #2
-	cmp x27, #1
-	b.lt .LBB1_21
+	ldr x12, [x0, #48]
+	ldr x21, [x0]
+	ldp x24, x25, [x0, #24]
+	ldr x22, [x0, #16]
+	.inst	0x25ac1621  // whilelt p1.s, x17, x12
+	add x21, x21, x17, lsl #2
+	cmp x25, #2
+	b.ne .LBB1_12
+	cbz x24, .LBB1_15
+	ldr x12, [x0, #8]
+	lsl x24, x24, #3
+	mov x25, x5
 .LBB1_11:
-	cmp x20, #2
-	b.lt .LBB1_18
-	mov x29, xzr
-	mov x28, x24
-	b .LBB1_14
-.LBB1_13:
-	ldp x9, x13, [x0, #80]
-	ldr x25, [x0, #72]
-	ldr x8, [x0, #96]
-	add x25, x28, x25, lsl #2
-	add x13, x13, x29
-	cmp x13, x9
-	csel x8, xzr, x8, lt
-	add x28, x25, x8, lsl #2
-	csel x8, xzr, x9, lt
-	subs x27, x27, #1
-	sub x29, x13, x8
-	b.le .LBB1_21
-.LBB1_14:
-	mov x25, x11
-	mov x13, x28
-.LBB1_15:
-	add x8, x13, x23
-	.inst	0xa540a5a0  // ld1w { z0.s }, p1/z, [x13]
-	sub x25, x25, #2
-	.inst	0xa540a501  // ld1w { z1.s }, p1/z, [x8]
-	.inst	0xa140c350  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x26]
-	.inst	0x043a5088  // addvl x8, x26, #4
-	cmp x25, #3
-	add x13, x13, x22
-	.inst	0x043a511a  // addvl x26, x26, #8
+	ldr x26, [x22], #8
+	subs x24, x24, #8
+	add x27, x21, x26, lsl #2
+	.inst	0xa55a46a0  // ld1w { z0.s }, p1/z, [x21, x26, lsl #2]
+	.inst	0x0439509a  // addvl x26, x25, #4
+	.inst	0xa54c4761  // ld1w { z1.s }, p1/z, [x27, x12, lsl #2]
+	.inst	0xa140c330  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x25]
+	.inst	0x04395119  // addvl x25, x25, #8
 	.inst	0x80900008  // bmopa za0.s, p0/m, p0/m, z0.s, z16.s
 	.inst	0x80940009  // bmopa za1.s, p0/m, p0/m, z0.s, z20.s
 	.inst	0x8098000a  // bmopa za2.s, p0/m, p0/m, z0.s, z24.s
 	.inst	0x809c000b  // bmopa za3.s, p0/m, p0/m, z0.s, z28.s
-	.inst	0xa140c110  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x8]
+	.inst	0xa140c350  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x26]
 	.inst	0x80900028  // bmopa za0.s, p0/m, p0/m, z1.s, z16.s
 	.inst	0x80940029  // bmopa za1.s, p0/m, p0/m, z1.s, z20.s
 	.inst	0x8098002a  // bmopa za2.s, p0/m, p0/m, z1.s, z24.s
 	.inst	0x809c002b  // bmopa za3.s, p0/m, p0/m, z1.s, z28.s
-	b.gt .LBB1_15
-	cmp x25, #2
-	b.eq .LBB1_13
-	.inst	0xa540a5a0  // ld1w { z0.s }, p1/z, [x13]
-	.inst	0xa140c350  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x26]
-	.inst	0x043a509a  // addvl x26, x26, #4
+	b.ne .LBB1_11
+	b .LBB1_15
+.LBB1_12:
+	cbz x24, .LBB1_15
+	lsl x12, x24, #3
+	mov x24, x3
+.LBB1_14:
+	ldr x25, [x22], #8
+	subs x12, x12, #8
+	.inst	0xa55946a0  // ld1w { z0.s }, p1/z, [x21, x25, lsl #2]
+	.inst	0xa140c310  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x24]
+	.inst	0x04385098  // addvl x24, x24, #4
 	.inst	0x80900008  // bmopa za0.s, p0/m, p0/m, z0.s, z16.s
 	.inst	0x80940009  // bmopa za1.s, p0/m, p0/m, z0.s, z20.s
 	.inst	0x8098000a  // bmopa za2.s, p0/m, p0/m, z0.s, z24.s
 	.inst	0x809c000b  // bmopa za3.s, p0/m, p0/m, z0.s, z28.s
-	b .LBB1_13
-.LBB1_18:
-	cbz x20, .LBB1_21
-	mov x25, xzr
-	add x13, x27, #1
-	mov x27, x24
-.LBB1_20:
-	.inst	0xa540a760  // ld1w { z0.s }, p1/z, [x27]
-	.inst	0xa140c350  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x26]
-	sub x13, x13, #1
-	.inst	0x043a509a  // addvl x26, x26, #4
-	.inst	0x80900008  // bmopa za0.s, p0/m, p0/m, z0.s, z16.s
-	.inst	0x80940009  // bmopa za1.s, p0/m, p0/m, z0.s, z20.s
-	.inst	0x8098000a  // bmopa za2.s, p0/m, p0/m, z0.s, z24.s
-	.inst	0x809c000b  // bmopa za3.s, p0/m, p0/m, z0.s, z28.s
-	ldp x28, x8, [x0, #80]
-	ldr x9, [x0, #72]
-	ldr x29, [x0, #96]
-	add x8, x8, x25
-	add x9, x27, x9, lsl #2
-	cmp x8, x28
-	csel x25, xzr, x29, lt
-	add x27, x9, x25, lsl #2
-	csel x9, xzr, x28, lt
-	cmp x13, #1
-	sub x25, x8, x9
-	b.hi .LBB1_20
-.LBB1_21:
-	subs x19, x19, #1
-	b.le .LBB1_23
-	ldp x27, x13, [x0, #40]
-	ldr x25, [x0, #32]
-	ldr x28, [x0, #56]
-	add x13, x13, x21
-	add x21, x24, x25, lsl #2
-	cmp x13, x27
-	csel x24, xzr, x28, lt
-	add x24, x21, x24, lsl #2
-	csel x21, xzr, x27, lt
-	ldr x27, [x0, #64]
-	sub x21, x13, x21
-	cmp x27, #1
-	b.ge .LBB1_11
-	b .LBB1_21
-.LBB1_23:
-	cmp x10, #1
+	b.ne .LBB1_14
+.LBB1_15:
+	cmp x11, #1
 	b.lt .LBB1_7
-	mov x11, xzr
-	mov w19, #4
-	b .LBB1_26
-.LBB1_25:
-	.inst	0xe540e160  // st1w { z0.s }, p0, [x11]
-	.inst	0xe55e4161  // st1w { z1.s }, p0, [x11, x30, lsl #2]
-	.inst	0xe54e4162  // st1w { z2.s }, p0, [x11, x14, lsl #2]
-	.inst	0xe54f4163  // st1w { z3.s }, p0, [x11, x15, lsl #2]
-	mov w11, w19
-	add w19, w19, #4
-	cmp x10, x11
+	mov x22, xzr
+	mov w21, #4
+	b .LBB1_18
+.LBB1_17:
+	.inst	0xe540e180  // st1w { z0.s }, p0, [x12]
+	.inst	0xe54e4181  // st1w { z1.s }, p0, [x12, x14, lsl #2]
+	.inst	0xe54f4182  // st1w { z2.s }, p0, [x12, x15, lsl #2]
+	.inst	0xe5504183  // st1w { z3.s }, p0, [x12, x16, lsl #2]
+	mov w22, w21
+	add w21, w21, #4
+	cmp x11, x22
 	b.ls .LBB1_7
+.LBB1_18:
+	sub w12, w21, #4
+	add x22, x22, x17
+	cmp x13, #4
+	.inst	0xc0860400  // mov { z0.s - z3.s }, za0h.s[w12, 0:3]
+	ldr x24, [x0, #72]
+	ldr x25, [x0, #88]
+	madd x24, x24, x1, x22
+	add x24, x25, x24, lsl #6
+	b.ne .LBB1_20
+	.inst	0xa060c300  // st1w { z0.s - z3.s }, pn8, [x24]
+	b .LBB1_21
+.LBB1_20:
+	.inst	0xe540e300  // st1w { z0.s }, p0, [x24]
+	.inst	0xe54e4301  // st1w { z1.s }, p0, [x24, x14, lsl #2]
+	.inst	0xe54f4302  // st1w { z2.s }, p0, [x24, x15, lsl #2]
+	.inst	0xe5504303  // st1w { z3.s }, p0, [x24, x16, lsl #2]
+.LBB1_21:
+	.inst	0xc0860420  // mov { z0.s - z3.s }, za1h.s[w12, 0:3]
+	ldr x24, [x0, #72]
+	ldr x25, [x0, #88]
+	cmp x11, #16
+	madd x24, x24, x2, x22
+	add x24, x25, x24, lsl #6
+	add x24, x24, x7, lsl #2
+	b.ne .LBB1_23
+	.inst	0xa060c300  // st1w { z0.s - z3.s }, pn8, [x24]
+	b .LBB1_24
+.LBB1_23:
+	.inst	0xe540e300  // st1w { z0.s }, p0, [x24]
+	.inst	0xe54e4301  // st1w { z1.s }, p0, [x24, x14, lsl #2]
+	.inst	0xe54f4302  // st1w { z2.s }, p0, [x24, x15, lsl #2]
+	.inst	0xe5504303  // st1w { z3.s }, p0, [x24, x16, lsl #2]
+.LBB1_24:
+	.inst	0xc0860440  // mov { z0.s - z3.s }, za2h.s[w12, 0:3]
+	ldr x24, [x0, #72]
+	ldr x25, [x0, #88]
+	cmp x13, #4
+	madd x24, x24, x4, x22
+	add x24, x25, x24, lsl #6
+	add x24, x24, x19, lsl #2
+	b.ne .LBB1_26
+	.inst	0xa060c300  // st1w { z0.s - z3.s }, pn8, [x24]
+	b .LBB1_27
 .LBB1_26:
-	sub w13, w19, #4
-	add x20, x11, x16
-	cmp x12, #4
-	.inst	0xc0862400  // mov { z0.s - z3.s }, za0h.s[w13, 0:3]
-	ldr x8, [x0, #128]
-	ldr x9, [x0, #144]
-	madd x8, x8, x17, x20
-	add x11, x9, x8, lsl #6
-	b.ne .LBB1_28
-	.inst	0xa060c160  // st1w { z0.s - z3.s }, pn8, [x11]
-	b .LBB1_29
-.LBB1_28:
-	.inst	0xe540e160  // st1w { z0.s }, p0, [x11]
-	.inst	0xe55e4161  // st1w { z1.s }, p0, [x11, x30, lsl #2]
-	.inst	0xe54e4162  // st1w { z2.s }, p0, [x11, x14, lsl #2]
-	.inst	0xe54f4163  // st1w { z3.s }, p0, [x11, x15, lsl #2]
-.LBB1_29:
-	.inst	0xc0862420  // mov { z0.s - z3.s }, za1h.s[w13, 0:3]
-	ldr x8, [x0, #128]
-	ldr x9, [x0, #144]
-	cmp x10, #16
-	madd x8, x8, x1, x20
-	add x8, x9, x8, lsl #6
-	add x11, x8, x5, lsl #2
-	b.ne .LBB1_31
-	.inst	0xa060c160  // st1w { z0.s - z3.s }, pn8, [x11]
-	b .LBB1_32
-.LBB1_31:
-	.inst	0xe540e160  // st1w { z0.s }, p0, [x11]
-	.inst	0xe55e4161  // st1w { z1.s }, p0, [x11, x30, lsl #2]
-	.inst	0xe54e4162  // st1w { z2.s }, p0, [x11, x14, lsl #2]
-	.inst	0xe54f4163  // st1w { z3.s }, p0, [x11, x15, lsl #2]
-.LBB1_32:
-	.inst	0xc0862440  // mov { z0.s - z3.s }, za2h.s[w13, 0:3]
-	ldr x8, [x0, #128]
-	ldr x9, [x0, #144]
-	cmp x12, #4
-	madd x8, x8, x2, x20
-	add x8, x9, x8, lsl #6
-	add x11, x8, x6, lsl #2
-	b.ne .LBB1_34
-	.inst	0xa060c160  // st1w { z0.s - z3.s }, pn8, [x11]
-	b .LBB1_35
-.LBB1_34:
-	.inst	0xe540e160  // st1w { z0.s }, p0, [x11]
-	.inst	0xe55e4161  // st1w { z1.s }, p0, [x11, x30, lsl #2]
-	.inst	0xe54e4162  // st1w { z2.s }, p0, [x11, x14, lsl #2]
-	.inst	0xe54f4163  // st1w { z3.s }, p0, [x11, x15, lsl #2]
-.LBB1_35:
-	.inst	0xc0862460  // mov { z0.s - z3.s }, za3h.s[w13, 0:3]
-	ldr x8, [x0, #128]
-	ldr x9, [x0, #144]
-	cmp x12, #4
-	madd x8, x8, x4, x20
-	add x8, x9, x8, lsl #6
-	add x11, x8, x7, lsl #2
-	b.ne .LBB1_25
-	.inst	0xa060c160  // st1w { z0.s - z3.s }, pn8, [x11]
-	mov w11, w19
-	add w19, w19, #4
-	cmp x10, x11
-	b.hi .LBB1_26
+	.inst	0xe540e300  // st1w { z0.s }, p0, [x24]
+	.inst	0xe54e4301  // st1w { z1.s }, p0, [x24, x14, lsl #2]
+	.inst	0xe54f4302  // st1w { z2.s }, p0, [x24, x15, lsl #2]
+	.inst	0xe5504303  // st1w { z3.s }, p0, [x24, x16, lsl #2]
+.LBB1_27:
+	.inst	0xc0860460  // mov { z0.s - z3.s }, za3h.s[w12, 0:3]
+	ldr x12, [x0, #72]
+	cmp x13, #4
+	madd x12, x12, x6, x22
+	ldr x22, [x0, #88]
+	add x12, x22, x12, lsl #6
+	add x12, x12, x20, lsl #2
+	b.ne .LBB1_17
+	.inst	0xa060c180  // st1w { z0.s - z3.s }, pn8, [x12]
+	mov w22, w21
+	add w21, w21, #4
+	cmp x11, x22
+	b.hi .LBB1_18
 	b .LBB1_7
-.LBB1_37:
-	ldp x20, x19, [sp, #96]
-	ldp x22, x21, [sp, #80]
-	ldp x24, x23, [sp, #64]
-	ldp x26, x25, [sp, #48]
-	ldp x28, x27, [sp, #32]
-	ldp x29, x30, [sp, #16]
-	add sp, sp, #112
-.LBB1_38:
+.LBB1_29:
+	ldp x20, x19, [sp, #64]
+	ldp x22, x21, [sp, #48]
+	ldp x24, x23, [sp, #32]
+	ldp x26, x25, [sp, #16]
+	ldr x27, [sp], #80
+.LBB1_30:
 	ret
 .Lfunc_end1:
 	.size sbn_sme2_counts, .Lfunc_end1-sbn_sme2_counts
