@@ -46,7 +46,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize fuzz web test-web test-platforms \
-	android ios wheels release test-arm arm-cycles arm-models arm-tools ssh-tools web-tools android-tools platform-tools wine-tools bench bench-repeat models bench-train published docs clean
+	android ios wheels release test-arm test-sme2 arm-cycles arm-models arm-tools ssh-tools web-tools android-tools platform-tools wine-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -151,6 +151,17 @@ test-arm: $(ARM_BUILD)-sanitized/built  ## kernels, native runtime, wheel, sourc
 	done
 	$(BIN)/python -m tests.packaging.arm
 	$(BIN)/python -m pytest -n auto -rs -m '' tests/packaging/test_source.py tests/packaging/test_arm.py
+
+# The emulator of Debian 12 has no SME2; a newer one is fetched.
+sme2 = timeout 1800 $(BIN)/python -m tests.packaging.sme2 $(1)
+test-sme2: $(ARM_BUILD)-sanitized/built  ## the kernels of SME2 and the native runtime with them, under qemu with vectors of 128, 256 and 512 bits
+	$(BIN)/python -m tests.packaging.sme2
+	export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1; \
+	for length in 128 256 512; do \
+		$(call sme2,$$length) $(ARM_BUILD)-sanitized/tests/kernel_test 300 0 sme2 || exit; \
+	done; \
+	$(call sme2,512) $(ARM_BUILD)-sanitized/tests/native_test tests/golden 100
+	$(BIN)/python -m pytest -rs tests/packaging/test_sme2.py
 
 arm-cycles: $(ARM_BUILD)/built arm-models  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 10 minutes)
 	$(BIN)/python -m runtime.bench.arm $(ARM_BUILD) -o docs/arm-cycles.md

@@ -47,7 +47,7 @@ def runtime() -> ctypes.CDLL:
 def available_isas() -> tuple[str, ...]:
     """The kernel sets that this CPU can run.
 
-    Slowest first; of the two for 64-bit ARM, the faster depends on the core.
+    Slowest first; on 64-bit ARM, which one is fastest depends on the core.
     """
     library = _library()
     return tuple(name for name in ISAS if library.sbn_isa_available(name.encode()))

@@ -25,7 +25,7 @@ def missing() -> str:
 
 def version() -> str:
     """Of the llvm-mca in use."""
-    found = re.search(r"LLVM version ([\d.]+)", run(_find("llvm-mca"), "--version"))
+    found = re.search(r"LLVM version ([\d.]+)", run(find("llvm-mca"), "--version"))
     assert found
     return found[1]
 
@@ -40,7 +40,7 @@ def cycles(model: str, code: Sequence[str], iterations: int = 1) -> int:
     quick = ("-instruction-info=0", "-resource-pressure=0")
     lacking = "-skip-unsupported-instructions=lack-sched"
     text = run(
-        _find("llvm-mca"),
+        find("llvm-mca"),
         *options,
         *quick,
         lacking,
@@ -59,7 +59,7 @@ def disassemble(words: Iterable[int]) -> list[str]:
     """
     text = "\n".join(" ".join(f"0x{byte:02x}" for byte in w.to_bytes(4, "little")) for w in words)
     options = ("--disassemble", f"-triple={TRIPLE}", "-mattr=+all")
-    lines = run(_find("llvm-mc"), *options, input=text).splitlines()
+    lines = run(find("llvm-mc"), *options, input=text).splitlines()
     return [_no_call(line.strip()) for line in lines if re.match(r"\t[^.]", line)]
 
 
@@ -68,7 +68,7 @@ def _no_call(line: str) -> str:
     return "br\tx30" if line == "ret" else line
 
 
-def _find(program: str) -> str:
+def find(program: str) -> str:
     """The newest of LLVM's programs of this name. Raises SystemExit when there is none."""
     name = _newest(program)
     if name is None:
