@@ -88,6 +88,8 @@ prepared: native-test
 	@[[ $$(uname -m) != x86_64 ]] || $(MAKE) --silent arm-tools || echo 'The wheel for 64-bit ARM is not tested.' >&2
 	@$(MAKE) --silent arm-models || echo 'The estimates of cycles on ARM are not tested.' >&2
 	@$(MAKE) --silent ssh-tools || echo 'Measuring over ssh is not tested.' >&2
+	@# What there are tools for is built in one go.
+	@$(MAKE) --silent --keep-going platform-tools android-tools || true
 	@$(MAKE) --silent web || echo 'The runtime for browsers is not tested.' >&2
 	@$(MAKE) --silent ios || echo 'The runtime for iOS is not tested.' >&2
 	@$(MAKE) --silent android || echo 'The runtime for Android is not tested.' >&2

@@ -11,7 +11,6 @@ import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.packaging import sme2 as processor
 
@@ -148,7 +147,7 @@ def count(program: Path, layer: Layer, op: str) -> Counts:
     shape = (layer.channels, layer.outputs, 1, 3, layer.stride, layer.size)
     arguments = (f"conv_{op}_sme2", "conv", *map(str, shape), OPS[op])
     executed: Counter[int] = Counter()
-    with tempfile.NamedTemporaryFile("r") as log:
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
         command = processor.command(LENGTH, program, *arguments)
         ranges = f"{marker:#x}+4,{min(code):#x}..{max(code) + 4:#x}"
         each = ("-one-insn-per-tb", "-d", "exec,nochain", "-D", log.name, "-dfilter", ranges)
@@ -164,9 +163,7 @@ def count(program: Path, layer: Layer, op: str) -> Counts:
 
 def _disassembled(program: Path) -> tuple[dict[int, str], set[int], int]:
     """The kernel's instructions by address, which of them stream, and where the marker lies."""
-    text = run(
-        mca.find("llvm-objdump"), "-d", "--no-show-raw-insn", "--mattr=+sme2", str(program)
-    )
+    text = run(mca.find("llvm-objdump"), "-d", "--no-show-raw-insn", "--mattr=+sme2", str(program))
     code, streaming, marker = {}, set(), 0
     for function in re.split(r"\n(?=[0-9a-f]+ <)", text):
         head = re.match(r"([0-9a-f]+) <(\w+)>:", function)
