@@ -49,7 +49,7 @@ def available_isas() -> tuple[str, ...]:
 
     Slowest first; on 64-bit ARM, which one is fastest depends on the core.
     """
-    library = _library()
+    library = _library(_OPERATORS)
     return tuple(name for name in ISAS if library.sbn_isa_available(name.encode()))
 
 
@@ -63,12 +63,12 @@ def isa() -> str:
         IsaError: SBN_ISA names a kernel set that is unknown or that this CPU lacks.
     """
     select_isa()
-    return _current(_library())
+    return _current(_library(_OPERATORS))
 
 
 def native_version() -> str:
     """Version that the native library was built as."""
-    library = _library()
+    library = _library(_OPERATORS)
     return bytes(library.sbn_version()).decode()
 
 
@@ -77,7 +77,7 @@ def clock_ghz() -> float:
 
     Takes about 0.1 ms. If the thread is interrupted, the result is too low.
     """
-    library = _library()
+    library = _library(_OPERATORS)
     begin = perf_counter_ns()
     cycles = library.sbn_run_cycles(CLOCK_CYCLES)
     return float(cycles) / (perf_counter_ns() - begin)
@@ -135,7 +135,7 @@ def _path(name: str) -> Path:
 
 
 @cache
-def _library(name: str = _OPERATORS) -> ctypes.CDLL:
+def _library(name: str) -> ctypes.CDLL:
     path = _path(name)
     try:
         library = ctypes.CDLL(str(path))

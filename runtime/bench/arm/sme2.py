@@ -177,9 +177,11 @@ def _disassembled(program: Path) -> tuple[dict[int, str], set[int], int]:
         elif name.startswith("sbn_sme2_"):
             streaming |= here.keys()
             code |= here
-        elif "4sme2" in name or any("smstart" in line for line in here.values()):
-            code |= here
-        elif "build_index" in name:
+        elif (
+            "4sme2" in name
+            or "build_index" in name
+            or any("smstart" in line for line in here.values())
+        ):
             code |= here
     return code, streaming, marker
 
