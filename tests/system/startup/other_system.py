@@ -30,6 +30,8 @@ PACKAGES = ("sbn_deploy", "sbn_converters", "sbn_runtime")
 WINDOWS_NAMES = re.compile(
     r'.*[<>:"|?*\x00-\x1f].*|.*[. ]|(con|prn|aux|nul|com\d|lpt\d)(\..*)?', re.I
 )
+# It names the native libraries, which are this machine's.
+NATIVE = "sbn_runtime.native"
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
@@ -110,7 +112,8 @@ class _Finder:
             execute = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                vars(module)["__builtins__"] = self._system.builtins
+                if name != NATIVE:
+                    vars(module)["__builtins__"] = self._system.builtins
                 execute(module)
                 if module.__name__ == "sbn_runtime.native":
                     # The code behind the names is this machine's.
