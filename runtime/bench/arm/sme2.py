@@ -11,7 +11,6 @@ import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.packaging import sme2 as processor
 
@@ -164,9 +163,7 @@ def count(program: Path, layer: Layer, op: str) -> Counts:
 
 def _disassembled(program: Path) -> tuple[dict[int, str], set[int], int]:
     """The kernel's instructions by address, which of them stream, and where the marker lies."""
-    text = run(
-        mca.find("llvm-objdump"), "-d", "--no-show-raw-insn", "--mattr=+sme2", str(program)
-    )
+    text = run(mca.find("llvm-objdump"), "-d", "--no-show-raw-insn", "--mattr=+sme2", str(program))
     code, streaming, marker = {}, set(), 0
     for function in re.split(r"\n(?=[0-9a-f]+ <)", text):
         head = re.match(r"([0-9a-f]+) <(\w+)>:", function)
@@ -180,9 +177,7 @@ def _disassembled(program: Path) -> tuple[dict[int, str], set[int], int]:
         elif name.startswith("sbn_sme2_"):
             streaming |= here.keys()
             code |= here
-        elif "4sme2" in name or any("smstart" in line for line in here.values()):
-            code |= here
-        elif "build_index" in name:
+        elif "4sme2" in name or "build_index" in name:
             code |= here
     return code, streaming, marker
 
