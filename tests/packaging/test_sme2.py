@@ -11,7 +11,7 @@ from . import sme2
 from .native import ROOT, arm_build, need, run, try_run
 
 COMPILER = "aarch64-linux-gnu-g++"
-PROBLEMS = 16
+PROBLEMS = 64
 
 
 @pytest.fixture(scope="module")
