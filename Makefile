@@ -166,6 +166,7 @@ test-sme2: $(ARM_BUILD)-sanitized/built  ## the kernels of SME2 and the native r
 	$(BIN)/python -m pytest -rs tests/packaging/test_sme2.py
 
 arm-cycles: $(ARM_BUILD)/built arm-models  ## cycles of kernels and networks on ARM by LLVM's models of the cores: docs/arm-cycles.md (about 10 minutes)
+	$(BIN)/python -m tests.packaging.sme2
 	$(BIN)/python -m runtime.bench.arm $(ARM_BUILD) -o docs/arm-cycles.md
 
 bench: $(STAMPS)/dev  ## time the C++ kernels and whole networks on this machine, one core

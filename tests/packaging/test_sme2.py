@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ..once import once
 from . import sme2
 from .native import ROOT, arm_build, need, run, try_run
 
 COMPILER = "aarch64-linux-gnu-g++"
-PROBLEMS = 16
+PROBLEMS = 64
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +19,14 @@ def kernel_test(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if sme2.qemu() is None:
         pytest.skip(f"no qemu with SME2. {sme2.REMEDY}")
     need(COMPILER)
-    objects = arm_build("sbn_operators").glob("CMakeFiles/sbn_operators.dir/**/*.o")
-    program = tmp_path_factory.mktemp("sme2") / "kernel_test"
-    options = ("-std=c++17", "-O1", "-static", "-DSBN_SME2=1", f"-I{ROOT / 'runtime' / 'src'}")
-    source = ROOT / "runtime" / "tests" / "kernel_test.cc"
-    run(COMPILER, *options, source, *objects, "-o", program)
-    return program
+
+    def make(folder: Path) -> None:
+        objects = arm_build("sbn_operators").glob("CMakeFiles/sbn_operators.dir/**/*.o")
+        options = ("-std=c++17", "-O1", "-static", "-DSBN_SME2=1", f"-I{ROOT / 'runtime' / 'src'}")
+        source = ROOT / "runtime" / "tests" / "kernel_test.cc"
+        run(COMPILER, *options, source, *objects, "-o", folder / "kernel_test")
+
+    return once(tmp_path_factory, "sme2", make) / "kernel_test"
 
 
 def on_processor(length: int, program: Path, *arguments: str) -> list[str]:

@@ -23,7 +23,7 @@ def test_the_assembly_is_fresh() -> None:
 
 def test_streaming_code_calls_nothing_and_leaves_other_registers_alone() -> None:
     code = re.findall(r"^\t([a-z][\w.]*)\s*(.*)$", sme2_assembly.ASSEMBLY.read_text(), re.MULTILINE)
-    assert len(code) > 300
+    assert len(code) > 200
     for name, operands in code:
         assert name not in {"bl", "blr", "br", "svc", "mrs", "msr"}, (name, operands)
         assert not re.search(

@@ -2,8 +2,9 @@
 
     python -m runtime.bench.arm BUILD_FOLDER -o docs/arm-cycles.md
 
-Needs a C compiler, aarch64-linux-gnu-g++, qemu-aarch64 with plugins, LLVM's tools 19 or newer,
-and Debian's packages for ARM within reach of apt.
+Needs a C compiler, aarch64-linux-gnu-g++, qemu-aarch64 with plugins and a newer one with SME2
+(tests/packaging/sme2.py), LLVM's tools 19 or newer, and Debian's packages for ARM within reach of
+apt.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from tests.packaging import arm
 
-from . import loops, mca, networks
+from . import loops, mca, networks, sme2
 from .page import page
 from .tools import run
 
@@ -33,6 +34,7 @@ def main() -> None:
         "tools": f"{compiler}; llvm-mca {mca.version()}",
         "loops": loops.rows(options.build),
         "networks": networks.measure(options.build),
+        "sme2": sme2.measure(options.build),
     }
     options.output.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
     options.output.write_text(page(figures))

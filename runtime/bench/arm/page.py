@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from . import sme2_page
 from .boards import BOARDS, LINE, Board
 from .loops import CORES
 from .networks import (
@@ -33,7 +34,7 @@ def page(figures: dict[str, Any]) -> str:
 
     Args:
         figures: `tools`, what compiled and modelled, with versions; `loops`, the lines of the
-            first table; `networks`, what `networks.measure` returned.
+            first table; `networks` and `sme2`, what the `measure` of each returned.
     """
     networks = figures["networks"]
     lines = [
@@ -80,7 +81,7 @@ def page(figures: dict[str, Any]) -> str:
         for ghz in board.ghz:
             lines += ["", f"### {board.name} at {ghz} GHz", "", "Milliseconds.", ""]
             lines += table(*times(board, ghz, networks[board.name]))
-    lines += ["", *assumptions(networks)]
+    lines += ["", *assumptions(networks), "", *sme2_page.section(figures, list(CORES))]
     return "\n".join(lines) + "\n"
 
 

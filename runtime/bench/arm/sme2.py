@@ -147,7 +147,7 @@ def count(program: Path, layer: Layer, op: str) -> Counts:
     shape = (layer.channels, layer.outputs, 1, 3, layer.stride, layer.size)
     arguments = (f"conv_{op}_sme2", "conv", *map(str, shape), OPS[op])
     executed: Counter[int] = Counter()
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
+    with tempfile.NamedTemporaryFile("r") as log:
         command = processor.command(LENGTH, program, *arguments)
         ranges = f"{marker:#x}+4,{min(code):#x}..{max(code) + 4:#x}"
         each = ("-one-insn-per-tb", "-d", "exec,nochain", "-D", log.name, "-dfilter", ranges)
@@ -177,11 +177,7 @@ def _disassembled(program: Path) -> tuple[dict[int, str], set[int], int]:
         elif name.startswith("sbn_sme2_"):
             streaming |= here.keys()
             code |= here
-        elif (
-            "4sme2" in name
-            or "build_index" in name
-            or any("smstart" in line for line in here.values())
-        ):
+        elif "4sme2" in name or "build_index" in name:
             code |= here
     return code, streaming, marker
 

@@ -115,9 +115,6 @@ class _Finder:
                 if name != NATIVE:
                     vars(module)["__builtins__"] = self._system.builtins
                 execute(module)
-                if module.__name__ == "sbn_runtime.native":
-                    # The code behind the names is this machine's.
-                    vars(module).update(_OPERATORS="libsbn.so", _RUNTIME="libsbn_native.so")
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

@@ -1,0 +1,141 @@
+"""The section of docs/arm-cycles.md on cores with SME2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .sme2 import CORES, LENGTH, NARROWING, NETWORKS, OPS, RATES, SAME, Core, Counts, Layer
+
+GHZ = 4.0
+BOARD = "Raspberry Pi 5"  # whose figures stand for what a network does besides
+LUT2, MODEL = "convolution, `neon_lut2`", "Apple M1"
+
+
+def section(figures: dict[str, Any], models: list[str]) -> Iterator[str]:
+    """Lines of Markdown.
+
+    Args:
+        figures: those of the page; `sme2` is what `sme2.measure` returned.
+        models: the heads of the columns of `figures["loops"]`.
+    """
+    counts = {
+        (layer, op): Counts(**figures["sme2"][layer.name][op])
+        for layer in (*SAME, *NARROWING)
+        for op in OPS
+    }
+    yield from (
+        "## SME2",
+        "",
+        "**No hardware has run the kernel set `sme2`.** Its bits are checked under qemu; its"
+        " instructions are counted there; its cycles are guesses between bounds, since nobody has"
+        " published how often a core starts a BMOPA. If you have an Apple M4 or A18, an Arm C1 or"
+        " another processor with SME2, please run these there, with any model, and send the three"
+        " files: measurements would replace this section.",
+        "",
+        "```text",
+        "sbn doctor --json > machine.json",
+        "SBN_ISA=sme2 sbn benchmark MODEL.onnx -o sme2.json",
+        "SBN_ISA=neon_lut2 sbn benchmark MODEL.onnx -o neon_lut2.json",
+        "```",
+        "",
+        f"Instructions of a layer of 3×3 taps with a border of zeros, vectors of {LENGTH} bits, in"
+        " thousands: BMOPA; what else goes to the matrix unit, and bytes that it loads; what the"
+        " core does beside it; and outside streaming mode, the index and the float epilogue"
+        " (residual and signs) by NEON among it.",
+        "",
+        "| layer | result | BMOPA | others of the unit | MB loaded | scalar | outside | modes |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    )
+    for (layer, op), c in counts.items():
+        cells = (f"{n / 1e3:.1f}" for n in (c.outer, c.unit, c.loaded / 1e3, c.scalar, c.outside))
+        yield f"| {layer.name} | {op} | " + " | ".join(cells) + f" | {c.switches} |"
+    yield from (
+        "",
+        "Thousands of cycles for 1, 2 and 4 cycles a BMOPA, and what takes most of them.",
+    )
+    for core in CORES:
+        yield from _layers(core, counts)
+    yield from (
+        "",
+        f"Milliseconds of whole networks at {GHZ} GHz, one image, one thread. Everything but the"
+        f" binary layers takes what LLVM's model of the {BOARD} gives it, or half of that. With"
+        f" `neon_lut2`, MACs are as in the table of loops for {MODEL}, and the epilogue is the"
+        " same.",
+        "",
+        "| core | network | `neon_lut2` | 1 cycle a BMOPA | 2 | 4 | of it not binary |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    )
+    [loop] = (row for row in figures["loops"] if row[0] == LUT2)
+    macs = float(loop[2 + models.index(MODEL)])
+    for core in CORES:
+        for network, layers in NETWORKS.items():
+            parts = figures["networks"][BOARD][network]["parts"]
+            rest = sum(part["cycles"] for name, part in parts.items() if name != "binary")
+            others = (rest / 2, rest)
+
+            def total(case: int, cycles: Any, layers: dict[Layer, int] = layers) -> float:
+                return sum(times * cycles(layer, case) for layer, times in layers.items())
+
+            def look_ups(layer: Layer, case: int, core: Core = core) -> float:
+                return layer.macs / macs + counts[layer, "float"].outside / core.rate[case]
+
+            cells = [_range(*(total(case, look_ups) + others[case] for case in (0, 1)))]
+            for rate in RATES:
+
+                def outer(layer: Layer, case: int, core: Core = core, rate: int = rate) -> float:
+                    return core.cycles(counts[layer, "float"], rate, case)
+
+                cells.append(_range(*(total(case, outer) + others[case] for case in (0, 1))))
+            yield f"| {core.name} | {network} | " + " | ".join((*cells, _range(*others))) + " |"
+    yield from ("", *_assumed())
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low / GHZ / 1e6:.1f}–{high / GHZ / 1e6:.1f}"
+
+
+def _layers(core: Core, counts: dict[tuple[Layer, str], Counts]) -> Iterator[str]:
+    yield from (
+        "",
+        f"| {core.name}: layer | result | 1 | 2 | 4 | most, best case | most, worst case |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- |",
+    )
+    for (layer, op), c in counts.items():
+        cells = [
+            "–".join(f"{core.cycles(c, rate, case) / 1e3:.0f}" for case in (0, 1)) for rate in RATES
+        ]
+        for case in (0, 1):
+            most = []
+            for rate in RATES:
+                parts = core.parts(c, rate, case)
+                most.append(max(parts, key=lambda name: parts[name]))
+            cells.append(most[0] if len(set(most)) == 1 else " / ".join(most))
+        yield f"| {layer.name} | {op} | " + " | ".join(cells) + " |"
+
+
+def _assumed() -> Iterator[str]:
+    for core in CORES:
+        unit, loads, switch, rate = (
+            f"{low:g} to {high:g}" for low, high in (core.unit, core.loads, core.switch, core.rate)
+        )
+        yield (
+            f"- **{core.name}**: {unit} cycles for another instruction of the matrix unit; {loads}"
+            f" bytes loaded in a cycle, while BMOPA runs; {switch} cycles to enter streaming mode"
+            f" and to leave it; {rate} instructions in a cycle outside. These are added up."
+            + {
+                "M4-like": " Public microbenchmarks of M4 give the worse figure of the unit for"
+                " arithmetic of single vectors; integer outer products of 8 and 16 bits start every"
+                " second cycle there, so that 2 cycles a BMOPA are the likely case.",
+                "C1-like": " Nothing about it is published that we know of, its vector length"
+                " included: with another than 512 bits, `sme2` is not taken by itself.",
+            }[core.name]
+        )
+    yield (
+        "- One matrix unit serves a cluster of cores: further threads gain in what is outside"
+        " streaming mode only."
+    )
+    yield (
+        "- The 8-bit first layer has no kernel of SME2: SMOPA would take on what then is a large"
+        " part of birealnet18."
+    )
