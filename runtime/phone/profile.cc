@@ -1,7 +1,5 @@
 #include "phone/profile.h"
 
-#include <string.h>
-
 #include "phone/report.h"
 
 namespace sbn::phone {
@@ -95,11 +93,9 @@ void print_layers(const Context& context, const NodeClock& clock) {
     const int64_t* ns = clock.ns + static_cast<int64_t>(i) * clock.runs;
     if (!ns[0]) continue;
     const Node& node = graph.nodes[i];
-    const char* output = graph.edges[node.outputs[0]].name;
-    const native::Bytes other = {reinterpret_cast<const uint8_t*>(output), strlen(output)};
     printf("%s\n{\"name\": ", first ? "" : ",");
     first = false;
-    print_text(node.name.size ? node.name : other);
+    print_text(node.name);
     printf(", \"op\": ");
     print_text(node.op);
     printf(", \"inputs\": ");

@@ -52,11 +52,14 @@ def _whole(template: str, conditions: dict[str, bool]) -> str:
 
 
 def check_name(path: Path) -> None:
-    """Raises ModelError for a file that programs, commands or archives could not name."""
-    if not re.fullmatch(r"\w[\w.+-]*", path.name):
+    """Raises ModelError for a file that programs, commands or archives could not name.
+
+    What a bundle has besides ends otherwise: no model takes its place.
+    """
+    if not re.fullmatch(r"\w[\w.+-]*\.onnx", path.name):
         raise ModelError(
             f"{path}: programs will name this file: rename it, to letters, digits, '.', '-',"
-            " '+' and '_', of which the first is a letter, digit or '_'"
+            " '+' and '_', of which the first is a letter, digit or '_', and '.onnx' at the end"
         )
 
 

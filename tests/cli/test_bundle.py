@@ -125,7 +125,8 @@ def test_model_that_names_other_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["my model.onnx", 'a".onnx', "$(id).onnx", "...onnx", ".onnx", "-o.onnx"]
+    "name",
+    ["my model.onnx", 'a".onnx', "$(id).onnx", "...onnx", ".onnx", "-o.onnx", "model", "README.md"],
 )
 def test_name_that_programs_would_stumble_over(name: str, tmp_path: Path) -> None:
     model = Classifier.random().write(tmp_path / name)

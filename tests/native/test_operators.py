@@ -137,6 +137,9 @@ REFUSED = {
     "Det node 'the_node': this operator of ONNX is not supported": changed(
         EXACT["Transpose"], op_type="Det"
     ),
+    "Det node 'y': this operator of ONNX is not supported": changed(
+        EXACT["Transpose"], op_type="Det", name=""
+    ),
     "sbn.Erf node 'the_node': there is no such operator in this version": changed(
         EXACT["Transpose"], op_type="Erf", domain="sbn"
     ),
@@ -180,6 +183,9 @@ def test_no_model_at_all(tmp_path: Path) -> None:
         Model(path)
     with pytest.raises(NativeError, match="this is no ONNX file"):
         Model(b"")
+    deep = tmp_path.joinpath(*(letter * 250 for letter in "abcd"))
+    with pytest.raises(NativeError, match=r"^\.\.\.c+/d{250}/m\.onnx: No such file or directory$"):
+        Model(deep / "m.onnx")
 
 
 def test_batches_that_cannot_be() -> None:

@@ -110,6 +110,11 @@ def test_first_samples_and_defaults(sessions: dict[tuple[str, str], Session]) ->
     feeds = {given: x, "seed": np.array(5), "samples": np.array(1), "first_sample": np.array(8)}
     (ninth,) = engine.run(["member_logits"], feeds)
     np.testing.assert_array_equal(ninth, many[:, 8])
+    # The same numbers one after the other, which mean others.
+    for draw in ({"seed": 4, "samples": 2}, {"samples": 4, "seed": 2}):
+        numbers = {name: np.array(number) for name, number in draw.items()}
+        (drawn,) = engine.run(["member_logits"], {given: x, **numbers})
+        np.testing.assert_array_equal(drawn, native.run(x, **draw)["member_logits"])
     (plain,) = engine.run(["member_logits"], {given: x})
     np.testing.assert_array_equal(plain, default["member_logits"])
     # What was given before is not read again.
@@ -135,6 +140,28 @@ def test_threads_share_a_session(sessions: dict[tuple[str, str], Session]) -> No
         together = list(pool.map(lambda call: session.run(call[0], **call[1]), draws))
     for found, wanted in zip(together, alone, strict=True):
         np.testing.assert_array_equal(found["member_logits"], wanted["member_logits"])
+
+
+CHILD = """
+import os, sys
+import numpy as np
+from sbn_runtime import Session
+
+session, x = Session(sys.argv[1], engine="native", threads=2), np.ones((1, 1, 4, 4), np.float32)
+wanted = session.run(x)["logits"]
+child = os.fork()
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+same = np.array_equal(session.run(x)["logits"], wanted)
+del session
+os._exit(not same)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_runs_and_frees_what_its_parent_loaded(model: Path) -> None:
+    """The threads of the parent's contexts are not in it."""
+    subprocess.run([sys.executable, "-c", CHILD, model], check=True, timeout=60)
 
 
 def test_what_was_answered_stays(model: Path) -> None:

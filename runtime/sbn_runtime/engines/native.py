@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -78,11 +79,12 @@ class _Context:
     """
 
     pointer: int
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[int, dict[int, int]] = (0, {})
     outputs: dict[int, _Seen] = field(default_factory=dict)
 
-    def ran(self, batch: int, numbers: list[int]) -> None:
-        sizes = (batch, *numbers)
+    def ran(self, batch: int, numbers: dict[int, int]) -> None:
+        """`numbers` by their inputs' indices."""
+        sizes = (batch, numbers)
         if sizes != self.sizes:
             self.sizes = sizes
             self.outputs.clear()
@@ -128,6 +130,7 @@ class Native:
         self._required = frozenset(info.name for info in self.inputs)
         # By which numbers were set: a context keeps them.
         self._idle: dict[frozenset[str], list[_Context]] = {}
+        _loaded.add(self)
 
     def run(self, names: Sequence[str], feeds: Feeds) -> list[NDArray[Any]]:
         idle = self._idle.setdefault(self._numbers.intersection(feeds), [])
@@ -138,11 +141,11 @@ class Native:
         try:
             # The arrays must live while the context runs: it reads them where they are.
             arrays = self._checked(feeds)
-            batch, *numbers = [_batch(arrays)]
+            batch, numbers = _batch(arrays), {}
             for port, array in arrays:
                 if port.number:
-                    numbers.append(int(array))
-                    self._library.sbn_context_set_number(context.pointer, port.index, numbers[-1])
+                    number = numbers[port.index] = int(array)
+                    self._library.sbn_context_set_number(context.pointer, port.index, number)
                 else:
                     self._library.sbn_context_set_input(
                         context.pointer, port.index, _address(array)
@@ -153,6 +156,11 @@ class Native:
             return [self._output(context, self._outputs[name]) for name in names]
         finally:
             idle.append(context)
+
+    def after_fork(self) -> None:
+        """Leaves the contexts to the parent: their threads are not in a child, nor can they end."""
+        self._contexts.clear()
+        self._idle.clear()
 
     def _new_context(self) -> _Context:
         pointer = self._made(self._library.sbn_context_new(self._model))
@@ -203,6 +211,18 @@ class Native:
 
     def _failure(self) -> Failure:
         return Failure(bytes(self._library.sbn_last_error()).decode(errors="replace"))
+
+
+_loaded: weakref.WeakSet[Native] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for native in list(_loaded):
+        native.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _address(x: Any) -> int:

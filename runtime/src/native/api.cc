@@ -23,10 +23,18 @@ int failed(const char* text) { return sbn::native::failed(fail(text)); }
 #if !SBN_WASM
 constexpr long kMostFileBytes = 0x7fffffff;  // of a protocol buffer
 
+// "path: ", of a long one the end: a message has room for the reason.
+void begin_with(const char* path, Message* text) {
+  constexpr size_t kMost = 300;
+  const size_t length = strlen(path);
+  if (length > kMost) *text << "..." << path + length - kMost << ": ";
+  else *text << path << ": ";
+}
+
 // The bytes of a file in memory that free() gives back.
 Status* read_file(const char* path, Bytes* to) {
   Message text;
-  text << path << ": ";
+  begin_with(path, &text);
   FILE* file = fopen(path, "rb");
   if (!file) return fail(text << strerror(errno));
   long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
@@ -84,7 +92,8 @@ SBN_API sbn_model* sbn_model_open(const char* path) {
   free(const_cast<uint8_t*>(file.data));
   if (model) return model;
   Message text;
-  failed(fail(text << path << ": " << t_error));
+  begin_with(path, &text);
+  failed(fail(text << t_error));
   return nullptr;
 }
 #endif

@@ -72,6 +72,8 @@ size_t varints_in(const Bytes& list) {
   return count;
 }
 
+Bytes as_bytes(const char* text) { return {reinterpret_cast<const uint8_t*>(text), strlen(text)}; }
+
 // The parts of a TensorProto.
 struct TensorParts {
   Bytes name;
@@ -287,6 +289,13 @@ Status* read_node(const Bytes& proto, Names* names, Pool* pool, Node* to) {
   });
 }
 
+// Messages and profiles call a node without a name by its first output.
+void name_by_output(const Graph& graph, Node* node) {
+  for (size_t i = 0; i < node->output_count && node->name.size == 0; ++i) {
+    if (node->outputs[i] >= 0) node->name = as_bytes(graph.edges[node->outputs[i]].name);
+  }
+}
+
 // Reads dimensions of a TensorShapeProto.
 Status* read_shape(const Bytes& proto, Port* to) {
   enum : uint32_t { kDim = 1, kValue = 1 };
@@ -467,7 +476,10 @@ Status* read_graph_proto(const Bytes& proto, Graph* graph) {
   SBN_TRY(read_inputs_and_outputs(proto, &names, graph));
   SBN_TRY(each_field(proto, "the graph", [&](const Fields& f) -> Status* {
     if (!f.is(kNode, Fields::kBytes)) return nullptr;
-    return read_node(f.bytes(), &names, &graph->pool, graph->nodes + graph->node_count++);
+    Node* node = graph->nodes + graph->node_count++;
+    SBN_TRY(read_node(f.bytes(), &names, &graph->pool, node));
+    name_by_output(*graph, node);
+    return nullptr;
   }));
   return mark_origins(graph);
 }
@@ -533,8 +545,7 @@ int64_t Node::integer(const char* attribute, int64_t otherwise) const {
 }
 
 Message& operator<<(Message& message, const Edge& edge) {
-  const Bytes name = {reinterpret_cast<const uint8_t*>(edge.name), strlen(edge.name)};
-  return message << "'" << name << "'";
+  return message << "'" << as_bytes(edge.name) << "'";
 }
 
 Message& operator<<(Message& message, const Node& node) {

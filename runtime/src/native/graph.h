@@ -38,7 +38,7 @@ struct Attribute {
 };
 
 struct Node {
-  Bytes name, op, domain;
+  Bytes name, op, domain;  // the first output's name where the file has none
   int32_t* inputs;  // edges; -1 where one is left out
   int32_t* outputs;
   size_t input_count, output_count;
