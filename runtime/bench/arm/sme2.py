@@ -147,7 +147,7 @@ def count(program: Path, layer: Layer, op: str) -> Counts:
     shape = (layer.channels, layer.outputs, 1, 3, layer.stride, layer.size)
     arguments = (f"conv_{op}_sme2", "conv", *map(str, shape), OPS[op])
     executed: Counter[int] = Counter()
-    with tempfile.NamedTemporaryFile("r") as log:
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
         command = processor.command(LENGTH, program, *arguments)
         ranges = f"{marker:#x}+4,{min(code):#x}..{max(code) + 4:#x}"
         each = ("-one-insn-per-tb", "-d", "exec,nochain", "-D", log.name, "-dfilter", ranges)
