@@ -105,10 +105,10 @@ test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: Python 3.12 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/engines $(ARGS)
 
-sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE, 500 in WebAssembly (two hours)
+sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE, 500 in WebAssembly and on emulated ARM (three hours)
 	$(PYTEST) --hypothesis-profile=thorough tests/converters/test_random_networks.py \
 		tests/converters/test_drawn_networks.py tests/converters/tflite/test_random_networks.py \
-		tests/web/test_random_networks.py
+		tests/web/test_random_networks.py tests/native/test_random_on_arm.py
 
 soak: $(STAMPS)/dev  ## damaged files of every format and interrupted commands, continuing from the last run; `make soak CASES=100000 FORMATS=onnx`
 	$(BIN)/python -m tests.soak $(FORMATS) $(if $(CASES),--cases $(CASES))
