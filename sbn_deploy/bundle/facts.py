@@ -152,4 +152,6 @@ def _other_than_pictures(session: Session) -> str:
         return f"its task is {session.task}"
     if len(session.inputs) > 1:
         return f"takes {len(session.inputs)} inputs"
+    if takes_numbers(session):
+        return "takes numbers"
     return "takes sounds" if takes_sounds(session) else ""
