@@ -53,8 +53,8 @@ class Listener:
     """
 
     def __init__(self, session: Session, every: float = 0.1) -> None:
-        fields: Any = session.metadata.get("preprocess") or {}
-        if not fields.get("sound"):
+        fields: Any = session.metadata.get("preprocess")
+        if not isinstance(fields, dict) or not fields.get("sound"):
             raise ModelError("the model takes no sounds; train it on sounds:PATH")
         preprocess = Preprocess.from_json(fields)
         assert preprocess.sound is not None

@@ -114,13 +114,7 @@ def _session(model: Path) -> Session:
             f"{model}: is a TFLite file, which needs no bundle: it runs in an interpreter with"
             " Larq Compute Engine's operators; bundle the ONNX file of `sbn export`"
         )
-    session = Session(model, threads=1)
-    if "sound" in (session.metadata.get("preprocess") or {}):
-        raise ModelError(
-            f"{model}: takes sounds, which the programs of a bundle cannot read; install the wheel"
-            " of sbn-deploy on the device and use sbn_runtime.Listener there"
-        )
-    return session
+    return Session(model, threads=1)
 
 
 def _is_tflite(path: Path) -> bool:

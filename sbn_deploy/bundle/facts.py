@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,11 +80,10 @@ class Facts:
             ModelError: also where the runtime lacks an operator of the file, or it is for
                 something else.
         """
-        if session.task != CLASSIFICATION or len(session.inputs) > 1:
+        if other := _other_than_pictures(session):
             raise ModelError(
-                f"{path}: its task is {session.task}, with {len(session.inputs)} inputs, and"
-                f" {what} shows classifiers of one image; {page} has what programs of your own can"
-                " call for others"
+                f"{path}: {other}, and {what} shows classifiers of one image; {page} has what"
+                " programs of your own can call for others"
             )
         if external_files(path):
             raise ModelError(
@@ -128,3 +128,30 @@ class Facts:
             members=int(session.metadata.get("members", 1)),
             calibration=session.calibration,
         )
+
+
+def takes_sounds(session: Session) -> bool:
+    """Whether its input is made of recordings."""
+    return "sound" in _preprocess(session)
+
+
+def takes_numbers(session: Session) -> bool:
+    """Whether its input is made of rows of numbers."""
+    return "shape" in _preprocess(session)
+
+
+def _preprocess(session: Session) -> dict[str, Any]:
+    """What the file says of its input; nothing where that is damaged."""
+    fields = session.metadata.get("preprocess")
+    return fields if isinstance(fields, dict) else {}
+
+
+def _other_than_pictures(session: Session) -> str:
+    """What a model is for; "" where that may be to classify one picture."""
+    if session.task != CLASSIFICATION:
+        return f"its task is {session.task}"
+    if len(session.inputs) > 1:
+        return f"takes {len(session.inputs)} inputs"
+    if takes_numbers(session):
+        return "takes numbers"
+    return "takes sounds" if takes_sounds(session) else ""

@@ -13,7 +13,7 @@ from sbn_runtime.engines import NATIVE
 from sbn_runtime.modelfile import external_files
 from sbn_runtime.tasks import CLASSIFICATION
 
-from .facts import CALIBRATION, Facts
+from .facts import CALIBRATION, Facts, takes_numbers, takes_sounds
 from .fill import lines
 from .network import Network, instructions
 from .readme import programs, readme
@@ -35,6 +35,11 @@ def folder(
         ModelError: programs could not call the model.
         MissingDependencyError: this installation lacks what the program in C is made of.
     """
+    if takes_sounds(session):
+        raise ModelError(
+            f"{model}: takes sounds, which the programs of a bundle cannot read; install the wheel"
+            " of sbn-deploy on the device and use sbn_runtime.Listener there"
+        )
     lacks = _native_lacks(model)
     operators, runtime = libraries
     sources = built("c")
@@ -64,8 +69,7 @@ def _instructions(
     model: Path, session: Session, target: Target, library: str, lacks: str
 ) -> tuple[dict[str, str], Sequence[str], str]:
     """README.md and programs, the names of classes, and the name of the program in C."""
-    takes_numbers = "shape" in (session.metadata.get("preprocess") or {})
-    if session.task != CLASSIFICATION or takes_numbers or len(session.inputs) > 1:
+    if session.task != CLASSIFICATION or takes_numbers(session) or len(session.inputs) > 1:
         network = Network.of(model, session)
         return instructions(network, target, library, lacks), network.classes, "run.c"
     facts = Facts.read(model, session)

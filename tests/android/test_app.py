@@ -147,7 +147,7 @@ def test_the_app_answers_as_python(
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"task": "multilabel"}, "its task is multilabel, with 1 inputs, and the app for Android"),
+        ({"task": "multilabel"}, "its task is multilabel, and the app for Android"),
         ({"classes": CLASSES[:2]}, "names 2 classes but has 3"),
         ({"preprocess": {"shape": [16], "mean": [0.0] * 16, "std": [1.0] * 16}}, "takes numbers"),
     ],

@@ -103,7 +103,9 @@ def test_damaged_model(data: bytes, tmp_path: Path) -> None:
     assert "model.onnx: " in refused(model, tmp_path / "f.zip")
 
 
-@pytest.mark.parametrize("metadata", [{}, {"classes": ["a", "b", "c"]}])
+@pytest.mark.parametrize(
+    "metadata", [{}, {"classes": ["a", "b", "c"]}, {"classes": ["a", "b", "c"], "preprocess": 5}]
+)
 def test_model_that_does_not_describe_its_images(
     metadata: dict[str, object], tmp_path: Path
 ) -> None:

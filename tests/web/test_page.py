@@ -331,7 +331,11 @@ def served(folder: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"task": "multilabel"}, "its task is multilabel, with 1 inputs"),
+        ({"task": "multilabel"}, "its task is multilabel, and the page for browsers shows"),
+        (
+            {"preprocess": PREPROCESS | {"sound": {}}},
+            r"takes sounds, and the page for browsers shows .* docs/web\.md has",
+        ),
         (
             {"preprocess": PREPROCESS | {"channels": 2, "mean": [0.5] * 2, "std": [0.5] * 2}},
             "input",
