@@ -119,7 +119,7 @@ def test_killed_at_any_moment_it_goes_on(model: Path, tmp_path: Path) -> None:
     shards = tmp_path / "in"
     shards.mkdir()
     for index in range(8):
-        write_parquet(shards / f"{index}.parquet", few * 17, group=len(few) * 17)
+        write_parquet(shards / f"{index}.parquet", few * 12, group=len(few) * 12)
     arguments = ["predict", str(model), str(shards), "--processes", "2", "-o"]
     whole, output = tmp_path / "whole.parquet", tmp_path / "killed.parquet"
     assert sbn(*arguments, whole).status == 0
@@ -214,16 +214,18 @@ def test_a_damaged_archive_is_noticed(
     assert [*tmp_path.glob("a.parquet*")] == []
 
 
-def test_a_full_disk_loses_nothing(model: Path, tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing(model: Path, tmp_path: Path, pictures: list[bytes]) -> None:
     """Here a limit on the size of files takes the place of the disk's."""
-    write_parquet(tmp_path / "x.parquet", encoded(64) * 40, group=64)
-    arguments = ["predict", str(model), str(tmp_path / "x.parquet"), "--processes", "1", "-o"]
-    output = tmp_path / "a.parquet"
-    whole = tmp_path / "whole.parquet"
+    few, many = tmp_path / "few.parquet", tmp_path / "many.parquet"
+    write_parquet(few, pictures[:64])
+    write_parquet(many, pictures, group=COUNT)
+    output, whole = tmp_path / "a.parquet", tmp_path / "whole.parquet"
+    sbn("predict", model, few, "-o", output)
+    limit = 2 * output.stat().st_size
+    output.unlink()
+    arguments = ["predict", str(model), str(few), str(many), "--processes", "1", "-o"]
     sbn(*arguments, whole)
-    # Enough for a part, not for the whole.
-    limit = whole.stat().st_size - 1
-    assert limit > 4096
+    assert whole.stat().st_size > limit
 
     def full() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -233,8 +235,9 @@ def test_a_full_disk_loses_nothing(model: Path, tmp_path: Path) -> None:
         [*COMMAND, *arguments, output], capture_output=True, text=True, preexec_fn=full, check=False
     )
     assert done.returncode == 2
-    assert f"cannot write {output}: File too large" in done.stderr.splitlines()[-1]
-    assert len(finished(tmp_path / "a.parquet.parts")) == 3
+    assert f"cannot write {output}.parts/0000" in done.stderr.splitlines()[-1]
+    assert "File too large" in done.stderr.splitlines()[-1]
+    assert len(finished(tmp_path / "a.parquet.parts")) == 1
     assert not output.exists()
     assert sbn(*arguments, output).status == 0
     assert output.read_bytes() == whole.read_bytes()
