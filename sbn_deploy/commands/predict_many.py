@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     if output.suffix != SUFFIX:
         raise InputError(f"{output}: answers are written as {SUFFIX}; name the file so")
     writable(output)
+    import_module("pyarrow")  # if it is missing, better now than after the work
     asked: dict[str, Any] = {name: getattr(options, name) for name in ("samples", "seed")}
     asked |= {"coverage": options.coverage, "reject": options.reject_unknown}
     classifier = BatchClassifier(

@@ -7,6 +7,7 @@ run that was killed goes on with the parts that are not there.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import multiprocessing
@@ -66,7 +67,11 @@ class Parts:
             raise InputError(
                 f"{self.folder} is being written by another run; wait for it, or choose another -o"
             ) from None
-        for unfinished in self.folder.glob(".*.parquet.*"):
+        # Of runs that were killed while they wrote.
+        for unfinished in (
+            *self.folder.glob(".*.parquet.*"),
+            *output.parent.glob(f".{glob.escape(output.name)}.*"),
+        ):
             unfinished.unlink()
 
     def __enter__(self) -> Self:
