@@ -45,7 +45,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test lint native-test prepared python-test test-long test-lce sweep soak soak-sanitized sanitize fuzz web test-web test-platforms \
+.PHONY: help demo test lint native-test prepared python-test test-long test-lce test-engines sweep soak soak-sanitized sanitize fuzz web test-web test-platforms \
 	android ios wheels release test-arm test-sme2 arm-cycles arm-models arm-tools ssh-tools web-tools android-tools platform-tools wine-tools bench bench-repeat models bench-train published docs clean
 
 help:  ## list the targets
@@ -104,6 +104,9 @@ test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: Python 3.12 
 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/engines $(ARGS)
+
+test-engines: $(STAMPS)/engines  ## batches of pictures in Ray, one of two nodes killed, and in Spark (a few minutes)
+	build/engines/bin/python -m pytest -rs tests/many $(ARGS)
 
 sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE, 500 in WebAssembly and on emulated ARM (three hours)
 	$(PYTEST) --hypothesis-profile=thorough tests/converters/test_random_networks.py \
@@ -264,6 +267,17 @@ $(STAMPS)/android: $(STAMPS)/dev | android-tools
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	$(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
+
+# Ray and Spark in an environment of their own, which sees all that .venv has. Without aiohttp,
+# threads of Ray 2.60 fail at an import that each of them tries.
+$(STAMPS)/engines: constraints.txt | $(STAMPS)/dev
+	$(call debian,java,openjdk-17-jre-headless)
+	test -x build/engines/bin/python || $(BIN)/python -m venv build/engines
+	build/engines/bin/python -m pip --disable-pip-version-check install --no-compile \
+		-c constraints.txt 'ray[data]' aiohttp pyspark pandas
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> $$(build/engines/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dev.pth
+	touch $@
 
 # Only what publishes needs twine, which brings 20 packages.
 $(STAMPS)/release: constraints.txt | $(STAMPS)/dev

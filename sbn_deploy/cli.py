@@ -60,6 +60,7 @@ SOURCES = {
     "sklearn": "'sbn-deploy[train]'",
     "pydantic": "'sbn-deploy[report]'",
     "PIL": "pillow",
+    "pyarrow": "pyarrow",
     "onnx": "'sbn-deploy[onnx]'",
     "onnxruntime": "onnxruntime",
     "onnx_ir": "'sbn-deploy[onnx]'",

@@ -12,29 +12,27 @@ import json
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import Any
 
-import matplotlib.pyplot
-import onnxruntime
-import onnxscript
-import safetensors.torch
-import sklearn.datasets
-import torch.onnx
-
-from sbn_deploy import export, train, validate
-from sbn_deploy.cli import VERBS, command, main
-from sbn_deploy.tracing.trace import trace
-
-# Imported so that the commands need not do it.
+# Imported so that the commands need not do it; not by the processes that a command starts, which
+# import this module again.
 PRELOADED = (
-    *(matplotlib.pyplot, onnxruntime, onnxscript, safetensors.torch, sklearn.datasets, torch.onnx),
-    *(export, train, validate),
-    *map(command, VERBS),
+    *("matplotlib.pyplot", "onnxruntime", "onnxscript", "safetensors.torch", "sklearn.datasets"),
+    *("torch.onnx", "sbn_deploy.export", "sbn_deploy.train", "sbn_deploy.validate"),
 )
 
 
 def warm() -> None:
     """Makes now what every forked process would make again: what torch does at a first export."""
+    from sbn_deploy.cli import VERBS, command
+    from sbn_deploy.tracing.trace import trace
+
+    for name in PRELOADED:
+        import_module(name)
+    for verb in VERBS:
+        command(verb)
+    torch = import_module("torch")
     trace(torch.nn.Linear(1, 1), torch.zeros(1, 1))
     gc.collect()
     gc.freeze()
@@ -66,6 +64,8 @@ def _become(request: dict[str, Any]) -> None:
 
 
 def _status() -> int:
+    from sbn_deploy.cli import main
+
     try:
         return main()
     except SystemExit as stopped:  # argparse leaves by itself

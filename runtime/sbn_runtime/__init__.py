@@ -17,6 +17,7 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from .anytime import Anytime
+from .batches import BatchClassifier
 from .calibrated import Interval, PredictionSet
 from .calibration import Calibration
 from .errors import (
@@ -42,6 +43,7 @@ from .uncertainty import Estimate, Prediction
 __all__ = [
     "Anytime",
     "ArtifactError",
+    "BatchClassifier",
     "Calibration",
     "ConfigError",
     "Estimate",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from .errors import OutputError
 
@@ -22,6 +25,13 @@ def check_writable(folder: Path) -> None:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a temporary file beside `path`, then renames it. Raises OutputError."""
+    with written_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file beside `path`, which it becomes once it is written. Raises OutputError."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
             temporary = file.name
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -44,4 +54,6 @@ def write_atomically(path: Path, data: bytes) -> None:
 def _unwritable(path: Path, error: OSError) -> OutputError:
     # Windows does not let a file be replaced that a program has open.
     held = "close what has it open, or " if path.is_file() else ""
-    return OutputError(f"cannot write {path}: {error.strerror}; {held}choose a writable folder")
+    return OutputError(
+        f"cannot write {path}: {error.strerror or error}; {held}choose a writable folder"
+    )

@@ -89,17 +89,24 @@ def read_files(paths: Sequence[Path], wanted: Preprocess | Standardize) -> NDArr
         if not path.exists():
             raise InputError(f"{path}: No such file or directory")
         try:
-            if wanted.sound is not None:
-                images.append(wanted.sound.picture_of(path))
-                continue
-            raster = decode(path)
-            if not wanted.fit and raster.pixels.shape[:2] != (wanted.height, wanted.width):
-                raise InputError(
-                    f"has {raster.pixels.shape[0]}x{raster.pixels.shape[1]} pixels (height x"
-                    f" width), and the model takes {wanted.height}x{wanted.width} and does not"
-                    " record how others are fitted; export it again"
-                )
-            images.append(wanted.fitted(raster))
+            images.append(read_picture(path, wanted))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
     return np.stack(images)
+
+
+def read_picture(source: Path | bytes, wanted: Preprocess) -> NDArray[np.uint8]:
+    """One image file, or its content, as uint8 [H, W, C] in the network's size and range.
+
+    Raises what `read_files` raises; the file is not named.
+    """
+    if wanted.sound is not None:
+        return wanted.sound.picture_of(source)
+    raster = decode(source)
+    if not wanted.fit and raster.pixels.shape[:2] != (wanted.height, wanted.width):
+        raise InputError(
+            f"has {raster.pixels.shape[0]}x{raster.pixels.shape[1]} pixels (height x"
+            f" width), and the model takes {wanted.height}x{wanted.width} and does not"
+            " record how others are fitted; export it again"
+        )
+    return wanted.fitted(raster)

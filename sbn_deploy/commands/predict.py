@@ -38,12 +38,36 @@ def add_parser(subparsers: Subparsers) -> None:
         " the model's size, colours and pixel range. A .npy file holds uint8 images [H, W, C] or"
         " [N, H, W, C] in the model's pixel range, or normalised float32 input, such as"
         " [N, C, H, W]; for a model trained on numbers, numbers as in its data. A .csv file holds a"
-        " row of features for each answer; a header names them.",
-        example="sbn predict digits.onnx seven.png batch.npy --uncertainty --min-confidence 0.9",
+        " row of features for each answer; a header names them. With -o, a classifier answers any"
+        " number of pictures: in folders with all in them, patterns, parquet files with encoded"
+        " images, tar archives, and .npz files of uint8 images. All cores work, a picture that"
+        " cannot be read is a row with the reason, and the same command resumes an interrupted"
+        " run.",
+        example="sbn predict digits.onnx seven.png batch.npy --uncertainty --min-confidence 0.9\n"
+        "  sbn predict fruit.onnx photos shards/*.tar -o answers.parquet",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file of `sbn export`")
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="PNG, JPEG, .csv or .npy"
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="PNG, JPEG, .csv or .npy; with -o a picture, a folder, a pattern, .parquet, .tar or"
+        " .npz",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE.parquet",
+        help="write the answers to a file; until it is finished, they are saved in"
+        " FILE.parquet.parts",
+    )
+    parser.add_argument(
+        "--processes",
+        type=at_least(1),
+        metavar="P",
+        help="with -o: processes that classify (default: one for each core)",
     )
     parser.add_argument(
         "--top", type=at_least(1), default=3, metavar="K", help="classes to name (default: 3)"
@@ -95,7 +119,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--threads",
         type=at_least(1),
         metavar="T",
-        help="threads (default: one for each core; engine native has one)",
+        help="threads (default: one for each core; engine native has one); with -o, of each"
+        " process (default: 1)",
     )
 
 
@@ -106,6 +131,12 @@ def run(options: argparse.Namespace) -> int:
     from .images import read_input
     from .predict_answers import FIGURES, SHOWN, set_cell, set_record
 
+    if options.output is not None:
+        from . import predict_many
+
+        return predict_many.run(options)
+    if options.processes is not None:
+        raise InputError("--processes needs -o, as in -o answers.parquet")
     for name in ("coverage", "reject_unknown"):
         if options.until is not None and getattr(options, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} and --until exclude each other")

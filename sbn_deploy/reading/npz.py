@@ -69,6 +69,11 @@ class Archive(Mapping[str, NDArray[Any]]):
             with self._zip.open(info) as file:
                 return npy.read_header(file, info.file_size)
 
+    def compressed(self, name: str) -> bool:
+        """Whether an array must be read from its beginning."""
+        with self._parsing(name):
+            return self._member(name).compress_type != zipfile.ZIP_STORED
+
     def rows(self, name: str, wanted: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
         """Rows of rising indices of an array of bytes in C order, read from front to back."""
         with self._parsing(name):

@@ -78,6 +78,11 @@ class ParquetFile:
 
     def images(self, group: int) -> Iterator[list[bytes]]:
         """The encoded images of a row group, some at a time; empty where there is none."""
+        for images in self.named_images(group):
+            yield [content for content, _ in images]
+
+    def named_images(self, group: int) -> Iterator[list[tuple[bytes, str | None]]]:
+        """The same, each with its `path`, which need not be there."""
         rows = 0
         with self._parsing():
             batches = self._file.iter_batches(ROWS, row_groups=[group], columns=[self.image_column])
@@ -86,7 +91,7 @@ class ParquetFile:
                 batch = next(batches, None)
                 if batch is None:
                     break
-                images = [(image or {}).get("bytes") or b"" for image in _rows(batch)]
+                images = [(row.get("bytes") or b"", _text(row.get("path"))) for row in _rows(batch)]
             rows += len(images)
             yield images
         if rows != self.groups[group]:
@@ -98,9 +103,12 @@ class ParquetFile:
         )
 
 
-def _rows(batch: Any) -> list[dict[str, bytes] | None]:
-    rows: list[dict[str, bytes] | None] = batch.column(0).to_pylist()
-    return rows
+def _rows(batch: Any) -> list[dict[str, Any]]:
+    return [row or {} for row in batch.column(0).to_pylist()]
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _holds_images(kind: Any) -> bool:
