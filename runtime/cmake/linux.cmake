@@ -1,6 +1,10 @@
 # Linux and Android.
 
-set(PLATFORM_OPTIONS -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns)
+set(PLATFORM_OPTIONS -fno-asynchronous-unwind-tables)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # It makes calls of memset from loops even where there is no libc; clang does not.
+  list(APPEND PLATFORM_OPTIONS -fno-tree-loop-distribute-patterns)
+endif()
 if(PROCESSOR STREQUAL "x86_64")
   list(APPEND PLATFORM_OPTIONS -fcf-protection=none)
 elseif(PROCESSOR STREQUAL "aarch64")
