@@ -68,6 +68,7 @@ NEWCOMER = (
         )
     ),
 )
+ENGINES = ("ray", "pyspark")
 # Train, so that figures differ a little on another machine.
 TRAINED = ("docs/getting-started.md",)
 LANGUAGES = {
@@ -115,13 +116,16 @@ def check_output(part: Part, printed: str) -> None:
 
 
 def check_names(tree: ast.Module) -> None:
-    """What the code imports exists."""
+    """What the code imports exists, but for what only `make test-engines` installs."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for imported in node.names:
-                importlib.import_module(imported.name)
+                if imported.name not in ENGINES:
+                    importlib.import_module(imported.name)
         elif isinstance(node, ast.ImportFrom):
             assert node.module
+            if node.module.partition(".")[0] in ENGINES:
+                continue
             module = importlib.import_module(node.module)
             for imported in node.names:
                 assert hasattr(module, imported.name), f"{node.module} has no {imported.name}"
