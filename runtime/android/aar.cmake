@@ -2,6 +2,8 @@
 # it, and for C and C++ the header and the library as a package that the NDK's tools find (prefab).
 include(ExternalProject)
 find_program(SBN_JAVAC javac REQUIRED)
+get_filename_component(JDK ${SBN_JAVAC} DIRECTORY)
+find_program(SBN_JAR jar HINTS ${JDK} REQUIRED)
 get_filename_component(ANDROID ${SBN_ANDROID_DIR} ABSOLUTE BASE_DIR ${CMAKE_CURRENT_BINARY_DIR})
 set(SBN_ANDROID_API 26)
 set(SOURCE ${CMAKE_CURRENT_SOURCE_DIR}/android)
@@ -48,16 +50,18 @@ file(MAKE_DIRECTORY ${ANDROID}/classes)
 
 # For Java 8, and with its library alone: that much Android has since API 26.
 file(GLOB JAVA_SOURCES CONFIGURE_DEPENDS ${SOURCE}/java/sbn/runtime/*.java)
-set(ZIP ${CMAKE_COMMAND} -E tar cf)
-set(SAME_DATE --format=zip --mtime=1980-01-02)
+# The archiver of the JDK: that of CMake notes when files were read.
+set(ZIP ${SBN_JAR} --create --no-manifest --date=1980-01-02T00:00:00Z --file)
+set(CONTENT "")
+foreach(NAME AndroidManifest.xml LICENSE META-INF R.txt classes.jar jni prefab proguard.txt)
+  list(APPEND CONTENT -C ${ARCHIVE} ${NAME})
+endforeach()
 add_custom_target(
   aar ALL
   ${COPY_LIBRARIES}
   COMMAND ${SBN_JAVAC} --release 8 -Xlint:all,-options -Werror -d ${ANDROID}/classes ${JAVA_SOURCES}
-  COMMAND ${CMAKE_COMMAND} -E chdir ${ANDROID}/classes ${ZIP} ${ARCHIVE}/classes.jar ${SAME_DATE} sbn
-  COMMAND
-    ${CMAKE_COMMAND} -E chdir ${ARCHIVE} ${ZIP} ${ANDROID}/sbn-runtime.aar ${SAME_DATE}
-    AndroidManifest.xml LICENSE META-INF R.txt classes.jar jni prefab proguard.txt
+  COMMAND ${ZIP} ${ARCHIVE}/classes.jar -C ${ANDROID}/classes sbn
+  COMMAND ${ZIP} ${ANDROID}/sbn-runtime.aar ${CONTENT}
   DEPENDS android-aarch64 android-x86_64
   VERBATIM)
 install(

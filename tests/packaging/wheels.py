@@ -6,6 +6,7 @@ for Windows and macOS, or those named after the folder.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -26,12 +27,15 @@ CROSS_COMPILER = "aarch64-linux-gnu-gcc"
 CONSTRAINTS = f"--constraint={ROOT / 'constraints.txt'}"
 # The wheels of onnxruntime need the glibc of this tag, so ours may.
 GLIBC = (2, 28)
+# 1980, the first year of zip archives, in seconds since 1970.
+FIRST_DATE = "315532800"
 
 
 def pip(*args: str) -> None:
-    """Runs pip, which must succeed."""
+    """Runs pip, which must succeed. What it builds has the same date each time."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    environment = {"SOURCE_DATE_EPOCH": FIRST_DATE} | os.environ
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert done.returncode == 0, f"pip {args}\n{done.stdout}\n{done.stderr}"
 
 
