@@ -136,7 +136,7 @@ ios: $(STAMPS)/ios  ## the runtime for iOS, for `sbn bundle --target ios`
 # As clang calls them.
 PLATFORMS := x86_64-pc-windows-msvc aarch64-pc-windows-msvc arm64-apple-macos11.0 x86_64-apple-macos11.0
 
-test-platforms: $(PLATFORMS:%=build/platforms/%/built) ios arm-tools wine-tools  ## the libraries for Windows, macOS and iOS, in Wine, in loaders and under qemu (about 10 minutes)
+test-platforms: $(PLATFORMS:%=build/platforms/%/built) ios arm-tools wine-tools  ## the libraries for Windows, macOS and iOS, in Wine, in loaders and under qemu (a minute)
 	$(PYTEST) -m '' tests/platforms $(ARGS)
 
 wheels: $(STAMPS)/dev arm-tools web-tools android-tools platform-tools  ## wheels for Linux, Windows and macOS in dist/, checked for what their tags promise

@@ -82,7 +82,7 @@ def build(architecture: str, folder: Path, *, arm_library: bool = False) -> Path
     """The manylinux wheel for an architecture, in `folder`.
 
     With `arm_library` it holds the libraries for 64-bit ARM as well, for `sbn bundle`, and where
-    they can be built the runtimes for browsers and for Android.
+    they can be built the runtimes for browsers, iOS and Android.
     """
     tag = f"py3-none-manylinux_{GLIBC[0]}_{GLIBC[1]}_{architecture}"
     definitions = toolchain(architecture) | {"SBN_AARCH64": "ON" if arm_library else "OFF"}
