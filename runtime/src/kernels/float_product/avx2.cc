@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include "base/bits.h"
 #include "kernels/registry.h"
 
 namespace sbn {

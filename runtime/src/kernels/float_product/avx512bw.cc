@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #include "base/avx512.h"
+#include "base/bits.h"
 #include "kernels/registry.h"
 
 namespace sbn {

@@ -1,5 +1,6 @@
 #include "base/neon.h"
 
+#include "base/bits.h"
 #include "kernels/registry.h"
 
 namespace sbn {

@@ -1,4 +1,5 @@
 #include "base/wasm.h"
+#include "base/bits.h"
 #include "kernels/registry.h"
 
 namespace sbn {
