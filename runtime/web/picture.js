@@ -1,11 +1,11 @@
 // From a picture to a network's input, in whole numbers up to the last step: docs/images.md of
 // sbn-deploy defines each of them, and sbn_runtime's preprocess.py, raster.py and fit.py are the same.
+import { fail } from "./error.js";
 
 /** A file's `preprocess` with what older files leave out; throws where it is none of pictures. */
-export function preprocessOf(fields, fail) {
+export function preprocessOf(fields) {
   if (!fields) fail("the model does not record how pictures become its input; use run()");
   if ("shape" in fields) fail("the model takes numbers, not pictures; use run()");
-  if ("sound" in fields) fail("the model takes recordings, not pictures; use run()");
   if ((fields.interpolation ?? "area") !== "area") {
     fail(`the model takes pictures resized by ${fields.interpolation}, which is not supported`);
   }
@@ -22,8 +22,8 @@ export function preprocessOf(fields, fail) {
  * @param picture `data`, `width` and `height`, as ImageData; data has 1 to 4 bytes a pixel: grey,
  *   grey and alpha, RGB, RGBA.
  */
-export function fitted(picture, preprocess, fail) {
-  const colours = inChannels(picture, preprocess.channels, fail);
+export function fitted(picture, preprocess) {
+  const colours = inChannels(picture, preprocess.channels);
   const { height, width, channels } = preprocess;
   const coloured = { data: colours, width: picture.width, height: picture.height };
   const pixels = fit(coloured, height, width, channels, preprocess.fit);
@@ -55,7 +55,7 @@ export function ordered(pixels, { channels, order }) {
 }
 
 /** Grey or RGB on white, as many channels as the network takes. */
-function inChannels({ data, width, height }, channels, fail) {
+function inChannels({ data, width, height }, channels) {
   const pixels = width * height;
   const given = data?.length / pixels;
   if (!(pixels > 0) || ![1, 2, 3, 4].includes(given)) {

@@ -34,6 +34,15 @@ export interface Picture {
   readonly height: number;
 }
 
+/** A sound: one channel, int16 or floats from -1 to 1, and how many samples a second has. */
+export interface Recording {
+  readonly samples: Int16Array | Float32Array | Float64Array;
+  readonly rate: number;
+}
+
+/** The samples of a WAV file of whole numbers (PCM), channels averaged. Throws SbnError for others. */
+export function readWav(file: ArrayBuffer | ArrayBufferView): Recording;
+
 /** Where bytes are: themselves, or a URL that is fetched (in Node.js a file: URL is read). */
 export type Source = ArrayBuffer | ArrayBufferView | string | URL;
 
@@ -107,9 +116,49 @@ export class Model {
    */
   run(x: Numbers | Readonly<Record<string, Numbers>>, options?: DrawOptions): Record<string, Tensor>;
 
-  /** What a picture of any size becomes, bit for bit as in Python; a batch of one. */
-  preprocess(picture: Picture): Float32Array | Uint8Array;
+  /**
+   * What a picture of any size, or a recording, becomes in the size and range of the model's images:
+   * bytes [height, width, channels], bit for bit as in Python; of a recording the levels of its
+   * spectrum, [bands, frames], which may differ by rounding.
+   */
+  pixels(given: Picture | Recording): Uint8Array;
 
-  /** The class of a picture. Throws SbnError for a model of another task. */
-  predict(picture: Picture, options?: DrawOptions): Prediction;
+  /** The input that these become; a batch of one. */
+  normalise(pixels: Uint8Array): Float32Array | Uint8Array;
+
+  /** The input that a picture or a recording becomes; a batch of one. */
+  preprocess(given: Picture | Recording): Float32Array | Uint8Array;
+
+  /** The class of a picture or a recording. Throws SbnError for a model of another task. */
+  predict(given: Picture | Recording, options?: DrawOptions): Prediction;
+
+  /** The class of an input of `preprocess`. */
+  classify(x: Float32Array | Uint8Array, options?: DrawOptions): Prediction;
+}
+
+/** An answer to a sound that goes on. */
+export interface Heard extends Prediction {
+  /** From the start of the sound to the end of what was heard. */
+  readonly seconds: number;
+  /** What the network was given: levels [bands, frames], the lowest band first. */
+  readonly pixels: Uint8Array;
+}
+
+export interface ListenOptions extends DrawOptions {
+  /** Seconds between answers, rounded to whole frames; 0.1 by default. */
+  every?: number;
+  /** Samples a second of what is pushed; by default the model's. */
+  rate?: number;
+}
+
+/**
+ * Classifies the last second or so of a sound, again and again while it comes in. Answers do not
+ * depend on how it is cut into pieces; until a picture is full, silence stands before it.
+ */
+export class Listener {
+  /** Throws SbnError for a model that takes no sounds. */
+  constructor(model: Model, options?: ListenOptions);
+
+  /** The answers that fall due with more samples: int16, or floats from -1 to 1. */
+  push(samples: Int16Array | Float32Array | Float64Array): Heard[];
 }

@@ -1,16 +1,13 @@
 // Runs the exported models of sbn-deploy: sbn.wasm with a few classes around it. sbn.d.ts has the
 // types.
 import { softmax, summarize } from "./answer.js";
+import { fail } from "./error.js";
 import { fitted, normalised, ordered, preprocessOf } from "./picture.js";
+import { recordingAt, soundOf, Spectrum } from "./sound.js";
 
-/** What the functions below throw: one line that says what is wrong and how to mend it. */
-export class SbnError extends Error {
-  name = "SbnError";
-}
-
-function fail(message) {
-  throw new SbnError(message);
-}
+export { SbnError } from "./error.js";
+export { Listener } from "./listen.js";
+export { readWav } from "./sound.js";
 
 // By the numbers of ONNX.
 const TYPES = {
@@ -77,6 +74,7 @@ export class Model {
   #context;
   #ports;
   #memory = new Map(); // of inputs, by index: address and bytes
+  #spectrum; // of a model that takes sounds, once it was needed
 
   static async load(source, options = {}) {
     const [bytes, module] = await Promise.all([bytesOf(source), moduleOf(options.wasm)]);
@@ -133,21 +131,38 @@ export class Model {
     return Object.fromEntries(this.outputs.map(({ name }, index) => [name, this.#output(index)]));
   }
 
-  /** The input that a picture becomes, a batch of one. */
-  preprocess(picture) {
-    const preprocess = preprocessOf(this.metadata.preprocess, fail);
-    const pixels = fitted(picture, preprocess, fail);
+  /** What a picture, or a recording, becomes in the size and range of the model's images. */
+  pixels(given) {
+    const fields = this.metadata.preprocess;
+    if (!fields?.sound) return fitted(given, preprocessOf(fields));
+    const sound = soundOf(fields);
+    this.#spectrum ??= new Spectrum(sound);
+    return this.#spectrum.picture(recordingAt(given, sound.rate));
+  }
+
+  /** The input that these become, a batch of one. */
+  normalise(pixels) {
+    const preprocess = preprocessOf(this.metadata.preprocess);
     return this.inputs[0].type === "uint8"
       ? ordered(pixels, preprocess)
       : normalised(pixels, preprocess);
   }
 
-  /** The class of a picture, and how certain that is. */
-  predict(picture, options = {}) {
+  preprocess(given) {
+    return this.normalise(this.pixels(given));
+  }
+
+  /** The class of a picture, or of a recording, and how certain that is. */
+  predict(given, options = {}) {
     if (this.task !== "classification") {
       fail(`predict() is for classification, the task of this model is ${this.task}; use run()`);
     }
-    const outputs = this.run(this.preprocess(picture), options);
+    return this.classify(this.preprocess(given), options);
+  }
+
+  /** The class of an input. */
+  classify(x, options = {}) {
+    const outputs = this.run(x, options);
     const { probabilities, logits, member_logits: members } = outputs;
     const classes = probabilities.shape[1];
     const calibration = this.metadata.calibration ?? null;

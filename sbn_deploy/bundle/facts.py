@@ -69,20 +69,24 @@ class Facts:
         return facts
 
     @classmethod
-    def read_for_app(cls, path: Path, session: Session, what: str, page: str) -> Facts:
+    def read_for_app(
+        cls, path: Path, session: Session, what: str, page: str, *, sounds: bool = False
+    ) -> Facts:
         """The same for an app that shows one picture's class, in the native runtime.
 
         Args:
             what: the app.
             page: of the documentation, which says what serves other models.
+            sounds: it reads recordings too.
 
         Raises:
             ModelError: also where the runtime lacks an operator of the file, or it is for
                 something else.
         """
-        if other := _other_than_pictures(session):
+        if other := _other_than_shown(session, sounds):
+            shown = "one image or sound" if sounds else "one image"
             raise ModelError(
-                f"{path}: {other}, and {what} shows classifiers of one image; {page} has what"
+                f"{path}: {other}, and {what} shows classifiers of {shown}; {page} has what"
                 " programs of your own can call for others"
             )
         if external_files(path):
@@ -146,12 +150,12 @@ def _preprocess(session: Session) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
-def _other_than_pictures(session: Session) -> str:
-    """What a model is for; "" where that may be to classify one picture."""
+def _other_than_shown(session: Session, sounds: bool) -> str:
+    """What a model is for; "" where that may be to classify one picture, or one of `sounds`."""
     if session.task != CLASSIFICATION:
         return f"its task is {session.task}"
     if len(session.inputs) > 1:
         return f"takes {len(session.inputs)} inputs"
     if takes_numbers(session):
         return "takes numbers"
-    return "takes sounds" if takes_sounds(session) else ""
+    return "takes sounds" if takes_sounds(session) and not sounds else ""

@@ -1,4 +1,4 @@
-"""A classifier of images as a page that runs it in the browser."""
+"""A classifier of images or of sounds as a page that runs it in the browser."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .facts import Facts
 from .fill import fill
 
 # The modules of the package in the order in which they stand in the page.
-_MODULES = ("answer.js", "picture.js", "sbn.js")
+_MODULES = ("error.js", "answer.js", "picture.js", "sound.js", "listen.js", "sbn.js")
 _README, _PACKAGE = "README.md", "package.json"
 # In a single module nothing is imported, and nothing needs to be exported.
-_IMPORT = re.compile(r"^import .*;\n", re.MULTILINE)
+_IMPORT = re.compile(r"^(?:import|export \{) .*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 
@@ -27,10 +27,11 @@ def page(model: Path, session: Session, library: Path) -> dict[str, bytes]:
         library: sbn.wasm, beside the files of its package.
 
     Raises:
-        ModelError: the model does something else than classify pictures, or the runtime lacks one
-            of its operators.
+        ModelError: the model does something else than classify pictures or sounds, or the runtime
+            lacks one of its operators.
     """
-    facts = Facts.read_for_app(model, session, "the page for browsers", "docs/web.md")
+    facts = Facts.read_for_app(model, session, "the page for browsers", "docs/web.md", sounds=True)
+    sounds = facts.image.sound is not None
     package = {path.name: path.read_bytes() for path in sorted(library.parent.iterdir())}
     runtime = "".join(_bare(package[name].decode()) for name in _MODULES)
     values = {
@@ -40,13 +41,17 @@ def page(model: Path, session: Session, library: Path) -> dict[str, bytes]:
         "height": str(facts.image.height),
         "width": str(facts.image.width),
         "options": ", { samples: 8 }" if facts.samples else "",
+        # What reads the microphone is a script of its own.
+        "scripts": " data:" if sounds else "",
         "runtime": runtime,
         "wasm": _base64(package[library.name]),
         "model": _base64(model.read_bytes()),
     }
     conditions = {
-        "grey": facts.image.channels == 1,
-        "colour": facts.image.channels == 3,
+        "pictures": not sounds,
+        "sounds": sounds,
+        "grey": not sounds and facts.image.channels == 1,
+        "colour": not sounds and facts.image.channels == 3,
         "noise": facts.samples > 0,
     }
     version = f'"version": "{__version__}"'.encode()

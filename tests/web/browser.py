@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,13 @@ class Browser:
         x, y = points[-1]
         self.send("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left")
 
+    def click(self, selector: str) -> None:
+        """Clicks an element as a person does, which pages need for what may disturb."""
+        frame = self.evaluate(
+            f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().toJSON()"
+        )
+        self.drag([(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)])
+
     def screenshot(self, path: Path) -> None:
         """The whole page as a PNG."""
         data = self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"]
@@ -126,7 +133,7 @@ class Browser:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser(flags: Sequence[str] = ()) -> Iterator[Browser]:
     """A browser with a profile of its own, which ends with the block."""
     assert CHROMIUM is not None
     to_chromium, from_us = os.pipe()
@@ -141,7 +148,7 @@ def browser() -> Iterator[Browser]:
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ]
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
         pid = os.posix_spawn(CHROMIUM, command, os.environ, file_actions=actions)
         os.close(to_chromium)
         os.close(from_chromium)

@@ -45,7 +45,18 @@ async function outcome(body) {
 }
 
 const { folder, wasm, jobs } = JSON.parse(readFileSync(0, "utf-8"));
-const { Model } = await import(`${folder}/sbn.js`);
+const { Listener, Model } = await import(`${folder}/sbn.js`);
+const { soundOf, Spectrum } = await import(`${folder}/sound.js`);
+
+// What takes more than one call.
+function listen(model, options, pieces) {
+  const listener = new Listener(model, options);
+  return pieces.flatMap((piece) => listener.push(piece));
+}
+
+function pictureOf(audio, sound) {
+  return new Spectrum(soundOf({ sound })).picture(audio);
+}
 const results = [];
 for (const { module, source, kernels, calls } of jobs) {
   let model = null;
@@ -59,10 +70,12 @@ for (const { module, source, kernels, calls } of jobs) {
     }
   }
   const on = model ?? (await import(`${folder}/${module}`));
+  const more = { listen: (...given) => listen(on, ...given), pictureOf };
   const said = [];
   for (const { name, given } of calls) {
+    const called = more[name] ?? on[name];
     said.push(
-      await outcome(() => (typeof on[name] === "function" ? on[name](...decoded(given)) : on[name])),
+      await outcome(() => (typeof called === "function" ? called.apply(on, decoded(given)) : called)),
     );
   }
   results.push(said);
