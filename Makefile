@@ -143,7 +143,7 @@ PLATFORMS := x86_64-pc-windows-msvc aarch64-pc-windows-msvc arm64-apple-macos11.
 # What `make test` runs of them: in place of a Mac with ARM it has iOS.
 RUN_HERE = aarch64-pc-windows-msvc x86_64-apple-macos11.0 $(if $(filter ON,$(WINE)),x86_64-pc-windows-msvc)
 
-test-platforms: $(PLATFORMS:%=build/platforms/%/built) ios arm-tools wine-tools  ## the libraries for Windows, macOS and iOS, in Wine, in loaders and under qemu (a minute)
+test-platforms: $(PLATFORMS:%=build/platforms/%/built) ios arm-tools wine-tools  ## the libraries for Windows, macOS and iOS, in Wine, in loaders and under qemu, and built again elsewhere (2 minutes)
 	$(PYTEST) -m '' tests/platforms $(ARGS)
 
 wheels: $(STAMPS)/dev arm-tools web-tools android-tools platform-tools  ## wheels for Linux, Windows and macOS in dist/, checked for what their tags promise
