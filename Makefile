@@ -41,6 +41,8 @@ EDITABLE = rm -f build/wheel-*/.skbuild-info.json && $(PIP) install --no-compile
 	--config-settings=cmake.define.SBN_ANDROID=$(ANDROID) \
 	--config-settings=cmake.define.SBN_ANDROID_DIR=$(CURDIR)/build/android \
 	--config-settings=cmake.define.SBN_BUILD_TESTS=$(1) -e
+# And whether Wine can run programs of ours: `make test` does not fetch it, which takes minutes.
+WINE = $(shell command -v wine >/dev/null && command -v x86_64-w64-mingw32-gcc >/dev/null && echo ON || echo OFF)
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 # A process of tests for each core; more threads in each would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
@@ -93,6 +95,8 @@ prepared: native-test
 	@$(MAKE) --silent web || echo 'The runtime for browsers is not tested.' >&2
 	@$(MAKE) --silent ios || echo 'The runtime for iOS is not tested.' >&2
 	@$(MAKE) --silent android || echo 'The runtime for Android is not tested.' >&2
+	@$(MAKE) --silent $(RUN_HERE:%=build/platforms/%/built) || echo 'The code for Windows and macOS is not tested.' >&2
+	@[[ $(WINE) == ON ]] || echo 'Without Wine and a compiler for it (make wine-tools) the code for Windows on x86-64 is not tested.' >&2
 	$(BIN)/python -m tests.packaging.wheels build/wheels $$(uname -m)
 
 # The page of `sbn report` is tested in Chromium where it is installed: apt-get install chromium.
@@ -136,7 +140,10 @@ ios: $(STAMPS)/ios  ## the runtime for iOS, for `sbn bundle --target ios`
 # As clang calls them.
 PLATFORMS := x86_64-pc-windows-msvc aarch64-pc-windows-msvc arm64-apple-macos11.0 x86_64-apple-macos11.0
 
-test-platforms: $(PLATFORMS:%=build/platforms/%/built) ios arm-tools wine-tools  ## the libraries for Windows, macOS and iOS, in Wine, in loaders and under qemu (a minute)
+# What `make test` runs of them: in place of a Mac with ARM it has iOS.
+RUN_HERE = aarch64-pc-windows-msvc x86_64-apple-macos11.0 $(if $(filter ON,$(WINE)),x86_64-pc-windows-msvc)
+
+test-platforms: $(PLATFORMS:%=build/platforms/%/built) ios arm-tools wine-tools  ## the libraries for Windows, macOS and iOS, in Wine, in loaders and under qemu, and built again elsewhere (2 minutes)
 	$(PYTEST) -m '' tests/platforms $(ARGS)
 
 wheels: $(STAMPS)/dev arm-tools web-tools android-tools platform-tools  ## wheels for Linux, Windows and macOS in dist/, checked for what their tags promise

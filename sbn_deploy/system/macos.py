@@ -19,51 +19,7 @@ assert sys.platform == "darwin"
 
 import resource
 
-from .posix import (
-    AWAY_FROM_CTRL_C,
-    ENDING_SIGNALS,
-    SHARES_SSH,
-    SHORT_FOLDER,
-    expanded,
-    forbid_core_file,
-    hold,
-    is_closed_pipe,
-    load_average,
-    lock,
-    memory_bytes,
-    release,
-    use_console,
-)
-
-__all__ = [
-    "AWAY_FROM_CTRL_C",
-    "ENDING_SIGNALS",
-    "INSTALL",
-    "KERNEL_FILES",
-    "LACKS",
-    "SHARES_SSH",
-    "SHORT_FOLDER",
-    "bind_to_parent",
-    "core_times",
-    "cpu_features",
-    "cpu_name",
-    "expanded",
-    "forbid_core_file",
-    "forget_peak",
-    "hold",
-    "is_closed_pipe",
-    "keep_to",
-    "load_average",
-    "lock",
-    "machine_id",
-    "memory_bytes",
-    "peak_bytes",
-    "release",
-    "resident_bytes",
-    "start_bound",
-    "usable_cores",
-    "use_console",
-]
+from .posix import *  # noqa: F403  (all of it is part of `host`)
 
 KERNEL_FILES = False
 INSTALL = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -40,11 +41,17 @@ def golden() -> list[Path]:
 
 
 def platform_folder(triple: str) -> Path:
-    """Where the libraries for a platform were built; skips the test where they were not."""
-    folder = ROOT / "build/platforms" / triple
-    if not (folder / "built").is_file():
+    """Where the libraries for a platform were built; skips the test where they were not, or from
+    other sources."""
+    built = ROOT / "build/platforms" / triple / "built"
+    if not built.is_file():
         pytest.skip(f"make test-platforms builds the libraries for {triple}")
-    return folder
+    sources = [RUNTIME / "CMakeLists.txt"]
+    for name in ("cmake", "include", "src"):
+        sources += (RUNTIME / name).rglob("*.*")
+    if built.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+        pytest.skip(f"make test-platforms builds the libraries for {triple} anew")
+    return built.parent
 
 
 def need(*programs: str) -> None:
@@ -68,6 +75,8 @@ def compiled(folder: Path, machine: str, *definitions: str) -> Path:
     if machine == "aarch64":
         need(ARM_COMPILER, ARM_EMULATOR[0])
         compiler = ARM_COMPILER
+    elif machine == "x86_64" != platform.machine():
+        pytest.skip("needs a processor for x86-64")
     program = folder / f"answers-{machine}"
     options = ("-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror")
     given = (f"-D{name}" for name in definitions)

@@ -1,6 +1,6 @@
 """The libraries for macOS: what they say, and that their code answers as Linux's does.
 
-No Mac runs them here: a loader of our own does, natively or under qemu.
+No Mac runs them here: a loader of our own does. test_arm.py runs those for ARM.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from ..native.library import path_of
 from . import macho
 from .host import (
     HERE,
-    SETS,
     answers,
     compiled,
     functions,
@@ -31,7 +30,7 @@ INTEL, ARM = "x86_64-apple-macos11.0", "arm64-apple-macos11.0"
 PROCESSORS = {INTEL: macho.X86_64, ARM: macho.ARM64}
 
 
-@pytest.mark.parametrize("triple", PROCESSORS)
+@pytest.mark.parametrize("triple", [INTEL, pytest.param(ARM, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", ["libsbn.dylib", "libsbn_native.dylib"])
 def test_library_is_for_its_system(triple: str, name: str) -> None:
     found = macho.read((platform_folder(triple) / name).read_bytes())
@@ -47,6 +46,7 @@ def test_library_is_for_its_system(triple: str, name: str) -> None:
     assert found.wrong == 0
 
 
+@pytest.mark.long
 def test_damage_is_seen() -> None:
     data = bytearray((platform_folder(ARM) / "libsbn.dylib").read_bytes())
     data[0x8000] ^= 1
@@ -63,19 +63,6 @@ def test_intel_code_answers_as_linux(
     assert ran.sets[0] == "scalar"
     assert set(ran.outputs) == {expected}
     assert ran.version == __version__
-
-
-@pytest.mark.parametrize(
-    ("features", "cpu"), [("FEAT_DotProd", "max"), ("FEAT_DotProd,FEAT_I8MM", "max")]
-)
-def test_arm_code_answers_as_linux(
-    features: str, cpu: str, models: list[Path], expected: bytes, tmp_path: Path
-) -> None:
-    library = platform_folder(ARM) / "libsbn_native.dylib"
-    program = compiled(tmp_path, "aarch64", "SBN_MACHO")
-    ran = answers(program, library, models, features=features, cpu=cpu, folder=tmp_path)
-    assert ran.sets == SETS["aarch64"]
-    assert set(ran.outputs) == {expected}
 
 
 def test_operators_answer_as_linux_in_onnxruntime(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,6 +29,8 @@ ENVIRONMENT = {
 def ready() -> dict[str, str]:
     """The environment for Wine; skips the test where it, or a compiler for it, is missing."""
     need("wine", COMPILER)
+    if platform.machine() != "x86_64":
+        pytest.skip("Wine needs a processor for x86-64")
     PREFIX.parent.mkdir(exist_ok=True)
     with FileLock(PREFIX.with_suffix(".lock")):
         if not (PREFIX / "system.reg").is_file():

@@ -125,7 +125,15 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint3
       }
     }
   }
-  epilogue(sums, pixel, block * kBlock, outputs - block * kBlock);
+  // Of a copy, whose elements an epilogue may choose in a loop: clang would keep all sums in memory
+  // for it, above too.
+  __m512i done[Pixels][Registers];
+  SBN_UNROLL
+  for (int p = 0; p < Pixels; ++p) {
+    SBN_UNROLL
+    for (int r = 0; r < Registers; ++r) done[p][r] = sums[p][r];
+  }
+  epilogue(done, pixel, block * kBlock, outputs - block * kBlock);
 }
 
 // Pixels taken at a time at the end of a row.
