@@ -68,18 +68,18 @@ SBN_INLINE void store_block(const Output& out, int64_t pixel, int64_t channel, u
 }
 
 // What kernels multiply, and how: the functions of streaming mode, and the dot products of four
-// channels from their sums and offsets.
+// channels from `i` on from their sums and offsets.
 struct Signs {
   static constexpr auto kBitsOf = sbn_sme2_bits;
   static constexpr auto kSumsOf = sbn_sme2_counts;
-  static SBN_INLINE int32x4_t dot(int32x4_t mismatches, const int32_t* offsets) {
-    return vmlsq_s32(load<int32x4_t>(offsets), mismatches, vdupq_n_s32(2));
+  static SBN_INLINE int32x4_t dot(int32x4_t mismatches, const int32_t* offsets, int64_t i) {
+    return vmlsq_s32(load<int32x4_t>(offsets + i), mismatches, vdupq_n_s32(2));
   }
 };
 struct Bytes {
   static constexpr auto kBitsOf = sbn_sme2_byte_bits;
   static constexpr auto kSumsOf = sbn_sme2_byte_sums;
-  static SBN_INLINE int32x4_t dot(int32x4_t sums, const int32_t*) { return sums; }
+  static SBN_INLINE int32x4_t dot(int32x4_t sums, const int32_t*, int64_t) { return sums; }
 };
 
 // Epilogues: what becomes of the results of `positions` pixels from `pixel` on, and output channels
@@ -151,7 +151,7 @@ struct Float {
         int32x4_t dot[4];
         SBN_UNROLL
         for (int r = 0; r < 4; ++r) {
-          dot[r] = Product::dot(load<int32x4_t>(sums + i * room + 4 * r), offsets(p) + i + 4 * r);
+          dot[r] = Product::dot(load<int32x4_t>(sums + i * room + 4 * r), offsets(p), i + 4 * r);
         }
         negative |= finish(dot, pixel + p, channel + i, count - i) << i;
       }
@@ -205,7 +205,7 @@ struct StraightFloat : Float<Product> {
         float32x4_t v[4];
 #define SBN_EACH SBN_UNROLL for (int r = 0; r < 4; ++r)
         SBN_EACH {
-          dot[r] = Product::dot(load<int32x4_t>(sums + i * room + 4 * r), offset + i + 4 * r);
+          dot[r] = Product::dot(load<int32x4_t>(sums + i * room + 4 * r), offset, i + 4 * r);
         }
         if (clamps) SBN_EACH dot[r] = vminq_s32(vmaxq_s32(dot[r], low), high);
         SBN_EACH {
