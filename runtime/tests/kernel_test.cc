@@ -196,7 +196,7 @@ void test_pixel_conv(const KernelRow& row, Random& random, int64_t outputs) {
     s.channels = random() % 2 ? kMaxPixelProducts : uniform(random, 500, kMaxPixelProducts);
     s.batch = s.height = 1, s.width = uniform(random, 1, 9);
   }
-  if (pixel_conv_fix(&s) || !resize(&s)) return;
+  if (pixel_conv_fix(&s) || !resize(&s) || !fits(kernel, s)) return;
   const PixelConvProblem problem(random, row.op, some_steps(random, row.op), s, random_slack(random));
   const Outputs result(random, problem);
   PixelConvNode node = problem.node(kernel);

@@ -36,8 +36,8 @@ def on_processor(length: int, program: Path, *arguments: str) -> list[str]:
 @pytest.mark.parametrize("length", sme2.LENGTHS)
 def test_every_kernel_computes_its_definition(kernel_test: Path, length: int) -> None:
     *tested, fastest, failures = on_processor(length, kernel_test, str(PROBLEMS), "0", "sme2")
-    ops = ("conv_threshold", "conv_float", "dense_threshold", "dense_float")
-    assert tested == [f"tested {op}_sme2" for op in ops]
+    ops = ("conv", "dense", "pixel_conv")
+    assert tested == [f"tested {op}_{end}_sme2" for op in ops for end in ("threshold", "float")]
     assert failures == "0 failures"
     # Made for 512 bits, and taken by itself there only.
     assert (fastest == "fastest kernel set: sme2") == (length == 512)
@@ -45,7 +45,7 @@ def test_every_kernel_computes_its_definition(kernel_test: Path, length: int) ->
 
 def test_longer_vectors_are_not_for_these_kernels(kernel_test: Path) -> None:
     *lines, _, failures = on_processor(1024, kernel_test, "1", "0", "sme2")
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert all(line.endswith("_sme2: not on this machine") for line in lines)
     assert failures == "0 failures"
 

@@ -12,22 +12,25 @@ void set_attributes(const PixelConvThresholdAttributes& a, PixelConvShape* s) {
 
 }  // namespace
 
-// Checks W and derives from it the shape.
+// Checks W and derives from it the shape and the kernel.
 template <Finish finish>
-Status* PixelConvOp<finish>::set_weights(const Node& node, const Tensor& w, PixelConvShape* s) {
+Status* PixelConvOp<finish>::set_weights(const Node& node, const Tensor& w, PixelConvShape* s,
+                                         const PixelConvKernel** chosen) const {
   const int64_t any[] = {-1, -1, -1, -1};
   SBN_TRY(node.expect(1, w, 4, any));
   s->outputs = w.dims[0], s->kernel_h = w.dims[1], s->kernel_w = w.dims[2];
   s->channels = w.dims[3];
   if (w.count(0, 4) == 0) return node.invalid("input W is empty");
-  const char* reason = pixel_conv_fix(s);
-  return reason ? node.invalid(reason) : nullptr;
+  if (const char* reason = pixel_conv_fix(s)) return node.invalid(reason);
+  *chosen = select_kernel<kKernel>(
+      isa, [&](const PixelConvKernel& candidate) { return fits(candidate, *s); });
+  return nullptr;
 }
 
 template <Finish finish>
 Status* PixelConvOp<finish>::create(const Node& node, const Attributes& given,
                                 const KernelInfo* info) {
-  kernel = select_kernel<kKernel>(current_isa());
+  isa = current_isa();
   attributes = given;
   set_attributes(attributes, &shape);
   SBN_TRY(check_padding(node, info, attributes.pads));
@@ -35,7 +38,7 @@ Status* PixelConvOp<finish>::create(const Node& node, const Attributes& given,
   Tensor w;
   SBN_TRY(node.constant(info, 1, &found, &w));
   if (!found) return nullptr;
-  SBN_TRY(set_weights(node, w, &shape));
+  SBN_TRY(set_weights(node, w, &shape, &kernel));
   SBN_TRY(node.allocate(kernel->weight_bytes(shape), &weights));
   kernel->pack_weights(shape, w.as<int8_t>(), weights);
   return epilogue.create(node, info, finish, shape.outputs);
@@ -58,7 +61,7 @@ Status* PixelConvOp<finish>::compute(Call& call) const {
   if (!weights) {
     Tensor w;
     SBN_TRY(call.input(1, &w));
-    SBN_TRY(set_weights(node, w, &s));
+    SBN_TRY(set_weights(node, w, &s, &work.kernel));
     work.w = w.as<int8_t>();
   }
   SBN_TRY(epilogue.read(call, finish, s.outputs, &work.epilogue));

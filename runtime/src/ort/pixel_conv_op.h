@@ -18,11 +18,13 @@ struct PixelConvOp {
   static bool infer(const Attributes& attributes, const KnownShape* inputs, KnownShape* outputs);
 
  private:
-  static Status* set_weights(const Node& node, const Tensor& w, PixelConvShape* shape);
+  Status* set_weights(const Node& node, const Tensor& w, PixelConvShape* shape,
+                      const PixelConvKernel** chosen) const;
 
+  Isa isa;
   Attributes attributes;
-  PixelConvShape shape;  // what the attributes and constant weights determine
-  const PixelConvKernel* kernel;
+  PixelConvShape shape;           // what the attributes and constant weights determine
+  const PixelConvKernel* kernel;  // null while W is not constant
   void* weights;  // null while W is not constant
   EpilogueInputs epilogue;
 };

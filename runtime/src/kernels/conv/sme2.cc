@@ -89,31 +89,42 @@ class Positions {
     return reinterpret_cast<const int32_t*>(all + run_.row_offset[y] + run_.column_offset[x]);
   }
 
-  // Which rows of offsets the tile at `begin` has.
-  void list_offsets(int64_t begin, int64_t end, sme2::Offsets* list) const {
-    store(list->row, vdupq_n_u8(0));
-    list->count = 0;
-    each_row(begin, end, [&](int64_t y, int64_t x, int64_t outputs, int64_t at) {
-      // A class is one run of columns.
-      for (const int64_t* here = run_.column_offset + x; outputs > 0;) {
-        int64_t run = outputs;
-        if (here[outputs - 1] != *here) {
-          run = 1;
-          while (here[run] == *here) ++run;
-        }
-        const int32_t* row = offsets(y, here - run_.column_offset);
-        int64_t found = 0;
-        while (found < list->count && list->rows[found] != row) ++found;
-        if (found == list->count) list->rows[list->count++] = row;
-        for (int64_t i = 0; found && i < run; ++i) {
-          list->row[at - begin + i] = static_cast<uint8_t>(found);
-        }
-        at += run, here += run, outputs -= run;
+  // Which rows of offsets each tile from position `begin` on has. Not inlined, so that it can be
+  // counted by itself (bench/arm).
+  SBN_NOINLINE void list_offsets(int64_t begin, int64_t end, sme2::Offsets* list) const {
+    int64_t y = begin / planes_.pitch, x = begin % planes_.pitch;
+    for (; begin < end; begin += kPositions, ++list) {
+      store(list->row, vdupq_n_u8(0));
+      list->count = 0;
+      // Most tiles are of one class, within a row.
+      if (x + kPositions <= s_.out_w && alike(run_.column_offset + x, kPositions) == kPositions) {
+        list->find(offsets(y, x));
+        x += kPositions;
+        continue;
       }
-    });
+      const int64_t count = min(kPositions, end - begin);
+      for (int64_t i = 0; i < count;) {
+        if (x == planes_.pitch) x = 0, ++y;
+        int64_t length = min(count - i, (x < s_.out_w ? s_.out_w : planes_.pitch) - x);
+        if (x < s_.out_w) {
+          length = alike(run_.column_offset + x, length);
+          const uint8_t found = list->find(offsets(y, x));
+          for (int64_t k = i; found && k < i + length; ++k) list->row[k] = found;
+        }
+        i += length, x += length;
+      }
+    }
   }
 
  private:
+  // How many of `most` columns are of the class of the first one, which is one run of them.
+  static int64_t alike(const int64_t* columns, int64_t most) {
+    if (columns[most - 1] == *columns) return most;
+    int64_t count = 1;
+    while (columns[count] == *columns) ++count;
+    return count;
+  }
+
   const ConvRun& run_;
   const ConvShape& s_;
   Planes planes_;
@@ -133,13 +144,14 @@ bool gains(const ConvShape& s) {
 
 // From the first element under the first tap to those of each step.
 void list_steps(const ConvShape& s, const Planes& planes, int64_t* steps) {
+  const int64_t words = sme2::step_words(planes.words);
   for (int64_t i = 0; i < s.kernel_h; ++i) {
     const int64_t y = i * s.dilation_h;
     for (int64_t j = 0; j < s.kernel_w; ++j) {
       const int64_t x = j * s.dilation_w;
       const int64_t at = (x % s.stride_w * s.stride_h + y % s.stride_h) * planes.phase +
                    y / s.stride_h * planes.pitch + x / s.stride_w;
-      for (int64_t word = 0; word < planes.words; word += sme2::step_words(planes.words)) {
+      for (int64_t word = 0; word < planes.words; word += words) {
         *steps++ = at + word * planes.plane;
       }
     }
@@ -148,14 +160,13 @@ void list_steps(const ConvShape& s, const Planes& planes, int64_t* steps) {
 
 template <class Epilogue>
 void run_blocks(const ConvRun& run, Range blocks, Range tiles) {
-  constexpr bool kBits = Epilogue::kFunction == sme2::sbn_sme2_bits;
   constexpr int64_t kTiles = Epilogue::kRoom / kPositions;
   const ConvShape& s = *run.shape;
   const Planes planes(s);
   const Epilogue epilogue = {run.output};
   const int64_t positions = planes.positions(s), per_image = planes.tiles(s);
   alignas(64) typename Epilogue::Result results[Epilogue::kRoom];
-  sme2::Offsets offsets[kBits ? kTiles : 1];
+  sme2::Offsets offsets[Epilogue::kIsBits ? kTiles : 1];
 
   sme2::Product product = {};
   product.plane = planes.plane;
@@ -172,10 +183,7 @@ void run_blocks(const ConvRun& run, Range blocks, Range tiles) {
     const int64_t begin = first * kPositions;
     const int64_t end = min(begin + count * kPositions, positions);
     const Positions walked(run, image);
-    for (int64_t i = 0; kBits && i < count; ++i) {
-      const int64_t from = begin + i * kPositions;
-      walked.list_offsets(from, min(from + kPositions, end), offsets + i);
-    }
+    if (Epilogue::kIsBits) walked.list_offsets(begin, end, offsets);
     product.positions = end - begin;
     product.room = count * kPositions;
     for (int64_t index = blocks.begin; index < blocks.end;) {
@@ -204,20 +212,22 @@ void run_blocks(const ConvRun& run, Range blocks, Range tiles) {
 
 void run_float(const ConvRun& run, Range blocks, Range tiles) {
   if (run.output.straight && run.shape->group_outputs % sme2::kGroup == 0) {
-    return run_blocks<sme2::StraightFloat>(run, blocks, tiles);
+    return run_blocks<sme2::StraightFloat<sme2::Signs>>(run, blocks, tiles);
   }
-  run_blocks<sme2::Float>(run, blocks, tiles);
+  run_blocks<sme2::Float<sme2::Signs>>(run, blocks, tiles);
 }
 
-constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range)) {
+constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range), double task_macs) {
   return {sme2::kMaxProducts, kChannels,   kChannels,   weight_bytes, pack_weights, offset_bytes,
           pack_offsets,       index_bytes, build_index, units,        run,          gains,
-          1 << 25};
+          task_macs};
 }
 
 }  // namespace
 
-const ConvKernel conv_threshold_sme2 = kernel(run_blocks<sme2::Threshold>);
-const ConvKernel conv_float_sme2 = kernel(run_float);
+const ConvKernel conv_threshold_sme2 =
+    kernel(run_blocks<sme2::Threshold<sme2::Signs>>, 1 << 27);
+// Most of this is done outside the matrix unit, of which threads that share it have one each.
+const ConvKernel conv_float_sme2 = kernel(run_float, 1 << 26);
 
 }  // namespace sbn

@@ -80,9 +80,9 @@ void run_blocks(const DenseRun& run, Range blocks, Range rows) {
 
 void run_float(const DenseRun& run, Range blocks, Range rows) {
   if (run.output.straight && run.shape->outputs % sme2::kGroup == 0) {
-    return run_blocks<sme2::StraightFloat>(run, blocks, rows);
+    return run_blocks<sme2::StraightFloat<sme2::Signs>>(run, blocks, rows);
   }
-  run_blocks<sme2::Float>(run, blocks, rows);
+  run_blocks<sme2::Float<sme2::Signs>>(run, blocks, rows);
 }
 
 constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
@@ -92,7 +92,7 @@ constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
 
 }  // namespace
 
-const DenseKernel dense_threshold_sme2 = kernel(run_blocks<sme2::Threshold>);
+const DenseKernel dense_threshold_sme2 = kernel(run_blocks<sme2::Threshold<sme2::Signs>>);
 const DenseKernel dense_float_sme2 = kernel(run_float);
 
 }  // namespace sbn

@@ -53,9 +53,16 @@ struct PixelConvKernel {
   int64_t (*weight_bytes)(const PixelConvShape& shape);
   void (*pack_weights)(const PixelConvShape& shape, const int8_t* w, void* packed);
 
-  // Computes the output pixels `pixels` of batch * out_h * out_w.
+  // Computes the output pixels `pixels` of batch * out_h * out_w, which are whole rows.
   void (*run)(const PixelConvRun& run, Range pixels);
+
+  // Whether a kernel of a lower set is slower, by what pixel_conv_fix knows; null: it always is.
+  bool (*gains)(const PixelConvShape& shape) = nullptr;
 };
+
+SBN_INLINE bool fits(const PixelConvKernel& kernel, const PixelConvShape& s) {
+  return !kernel.gains || kernel.gains(s);
+}
 
 // What a node computes with.
 struct PixelConvNode {

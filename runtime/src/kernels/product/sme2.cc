@@ -48,22 +48,84 @@ int64_t streaming_lanes() {
 void pack_weights(const uint64_t* w, int64_t groups, int64_t group_outputs, int64_t taps,
                   int64_t bits, void* packed) {
   auto* to = static_cast<uint32_t*>(packed);
-  const int64_t pass = 4 * streaming_lanes();
   const int64_t words = half_words(bits), tap_words = words_of(bits);
   for (int64_t group = 0; group < groups; ++group, w += group_outputs * taps * tap_words) {
-    const int64_t channels = div_up(group_outputs, kChannels) * kChannels;
-    for (int64_t first = 0; first < channels; first += pass) {
-      for (int64_t tap = 0; tap < taps; ++tap) {
-        for (int64_t word = 0; word < words; ++word) {
-          for (int64_t o = first; o < first + pass; ++o) {
-            uint64_t both = 0;
-            if (o < group_outputs) both = load<uint64_t>(w + (o * taps + tap) * tap_words + word / 2);
-            *to++ = ~static_cast<uint32_t>(word % 2 ? both >> 32 : both);
-          }
-        }
-      }
-    }
+    to = pack_block(group_outputs, taps * words, to, [&](int64_t o, int64_t step) {
+      const int64_t word = step % words;
+      const uint64_t* from = w + (o * taps + step / words) * tap_words + word / 2;
+      return ~static_cast<uint32_t>(load<uint64_t>(from) >> word % 2 * 32);
+    });
   }
+}
+
+namespace {
+
+// Four words of each position. Where it has three, `last` is a plane that is written again.
+SBN_INLINE void four_planes(const uint64_t* x, int64_t step, int64_t count, uint32_t* to,
+                            int64_t plane, uint32_t* last) {
+  uint32_t* second = to + plane;
+  uint32_t* third = second + plane;
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4, x += 4 * step) {
+    uint32x4x4_t all;
+    if (step == 2) {
+      all = vld4q_u32(reinterpret_cast<const uint32_t*>(x));
+    } else {
+      const auto pair = [&](int64_t p) { return load<uint64x2_t>(x + p * step); };
+      const auto u32 = [](uint64x2_t v) { return vreinterpretq_u32_u64(v); };
+      const uint64x2_t a = pair(0), b = pair(1), c = pair(2), d = pair(3);
+      const uint32x4_t low[] = {u32(vuzp1q_u64(a, b)), u32(vuzp1q_u64(c, d))};
+      const uint32x4_t high[] = {u32(vuzp2q_u64(a, b)), u32(vuzp2q_u64(c, d))};
+      all = {{vuzp1q_u32(low[0], low[1]), vuzp2q_u32(low[0], low[1]),
+              vuzp1q_u32(high[0], high[1]), vuzp2q_u32(high[0], high[1])}};
+    }
+    store(last + i, all.val[3]);
+    store(to + i, all.val[0]), store(second + i, all.val[1]), store(third + i, all.val[2]);
+  }
+  SBN_ROLL
+  for (; i < count; ++i, x += step) {
+    const auto low = load<uint64_t>(x), high = load<uint64_t>(x + 1);
+    last[i] = static_cast<uint32_t>(high >> 32);
+    to[i] = static_cast<uint32_t>(low), second[i] = static_cast<uint32_t>(low >> 32);
+    third[i] = static_cast<uint32_t>(high);
+  }
+}
+
+// Two words of each position. Where it has one, `last` is the only plane.
+SBN_INLINE void two_planes(const uint64_t* x, int64_t step, int64_t count, uint32_t* to,
+                           uint32_t* last) {
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4, x += 4 * step) {
+    uint32x4x2_t all;
+    if (step == 1) {
+      all = vld2q_u32(reinterpret_cast<const uint32_t*>(x));
+    } else {
+      const auto pair = [&](const uint64_t* at) {
+        return vreinterpretq_u32_u64(
+            vcombine_u64(load<uint64x1_t>(at), load<uint64x1_t>(at + step)));
+      };
+      const uint32x4_t a = pair(x), b = pair(x + 2 * step);
+      all = {{vuzp1q_u32(a, b), vuzp2q_u32(a, b)}};
+    }
+    store(last + i, all.val[1]);
+    store(to + i, all.val[0]);
+  }
+  SBN_ROLL
+  for (; i < count; ++i, x += step) {
+    const auto both = load<uint64_t>(x);
+    last[i] = static_cast<uint32_t>(both >> 32);
+    to[i] = static_cast<uint32_t>(both);
+  }
+}
+
+}  // namespace
+
+void to_planes(const uint64_t* x, int64_t step, int64_t count, int64_t words, uint32_t* to,
+               int64_t plane) {
+  for (; words > 2; words -= 4, x += 2, to += 4 * plane) {
+    four_planes(x, step, count, to, plane, words > 3 ? to + 3 * plane : to);
+  }
+  if (words > 0) two_planes(x, step, count, to, words > 1 ? to + plane : to);
 }
 
 void pack_offsets(int64_t outputs, const int32_t* offsets, void* packed) {

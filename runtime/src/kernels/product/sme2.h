@@ -34,8 +34,21 @@ SBN_INLINE int64_t step_words(int64_t tap_words) { return tap_words % 2 ? 1 : 2;
 // Of `words` for each channel.
 inline int64_t weight_bytes(int64_t blocks, int64_t words) { return blocks * kChannels * words * 4; }
 
-// [groups][block][pass][tap][word][four vectors of channels], inverted. `w` is [groups *
-// group_outputs, taps, words_of(bits)], with `bits` in a tap.
+// The words at(channel, step) of `outputs` channels, as streaming mode reads them: [block][pass][step]
+// [four vectors of channels]. Returns where they end.
+template <class At>
+uint32_t* pack_block(int64_t outputs, int64_t steps, uint32_t* to, const At& at) {
+  const int64_t pass = 4 * streaming_lanes();
+  for (int64_t first = 0; first < div_up(outputs, kChannels) * kChannels; first += pass) {
+    for (int64_t step = 0; step < steps; ++step) {
+      for (int64_t o = first; o < first + pass; ++o) *to++ = o < outputs ? at(o, step) : 0;
+    }
+  }
+  return to;
+}
+
+// Binary weights, each group by itself. `w` is [groups * group_outputs, taps, words_of(bits)], with
+// `bits` in a tap.
 void pack_weights(const uint64_t* w, int64_t groups, int64_t group_outputs, int64_t taps,
                   int64_t bits, void* packed);
 
@@ -45,29 +58,8 @@ void pack_offsets(int64_t outputs, const int32_t* offsets, void* packed);
 
 // The 32-bit words of `count` positions, each `step` words of 64 bits after the one before, to
 // planes.
-SBN_INLINE void to_planes(const uint64_t* x, int64_t step, int64_t count, int64_t words,
-                          uint32_t* to, int64_t plane) {
-  for (int64_t word = 0; word < words; word += 2, ++x, to += 2 * plane) {
-    uint32_t* second = word + 1 < words ? to + plane : to;
-    const uint64_t* from = x;
-    int64_t i = 0;
-    for (; i + 4 <= count; i += 4, from += 4 * step) {
-      const auto pair = [&](const uint64_t* at) {
-        return vreinterpretq_u32_u64(
-            step == 1 ? load<uint64x2_t>(at)
-                      : vcombine_u64(load<uint64x1_t>(at), load<uint64x1_t>(at + step)));
-      };
-      const uint32x4_t a = pair(from), b = pair(from + 2 * step);
-      store(second + i, vuzp2q_u32(a, b));
-      store(to + i, vuzp1q_u32(a, b));
-    }
-    for (; i < count; ++i, from += step) {
-      const auto both = load<uint64_t>(from);
-      second[i] = static_cast<uint32_t>(both >> 32);
-      to[i] = static_cast<uint32_t>(both);
-    }
-  }
-}
+void to_planes(const uint64_t* x, int64_t step, int64_t count, int64_t words, uint32_t* to,
+               int64_t plane);
 
 SBN_INLINE void store_block(const Output& out, int64_t pixel, int64_t channel, uint64_t bits) {
   uint64_t* to = out.bits(pixel);
@@ -75,10 +67,27 @@ SBN_INLINE void store_block(const Output& out, int64_t pixel, int64_t channel, u
   store(to + channel / 64, bits);
 }
 
+// What kernels multiply, and how: the functions of streaming mode, and the dot products of four
+// channels from `i` on from their sums and offsets.
+struct Signs {
+  static constexpr auto kBitsOf = sbn_sme2_bits;
+  static constexpr auto kSumsOf = sbn_sme2_counts;
+  static SBN_INLINE int32x4_t dot(int32x4_t mismatches, const int32_t* offsets, int64_t i) {
+    return vmlsq_s32(load<int32x4_t>(offsets + i), mismatches, vdupq_n_s32(2));
+  }
+};
+struct Bytes {
+  static constexpr auto kBitsOf = sbn_sme2_byte_bits;
+  static constexpr auto kSumsOf = sbn_sme2_byte_sums;
+  static SBN_INLINE int32x4_t dot(int32x4_t sums, const int32_t*, int64_t) { return sums; }
+};
+
 // Epilogues: what becomes of the results of `positions` pixels from `pixel` on, and output channels
 // [channel, channel + count), count <= 64. offsets(i) are those of a pixel from `channel` on.
+template <class Product>
 struct Threshold {
-  static constexpr auto kFunction = sbn_sme2_bits;
+  static constexpr auto kFunction = Product::kBitsOf;
+  static constexpr bool kIsBits = true;
   static constexpr int64_t kRoom = kBits;
   using Result = uint64_t;  // of a position and a block
   Output out;
@@ -90,25 +99,40 @@ struct Threshold {
   template <class Offsets>
   SBN_INLINE void operator()(const uint64_t* results, int64_t /*room*/, int64_t positions,
                              const Offsets&, int64_t pixel, int64_t channel, int64_t count) const {
-    const uint64_t used = low_bits(count);
     if (out.merge) {
       for (int64_t i = 0; i < positions; ++i) {
-        merge_bits(out.bits(pixel + i), channel, results[i] & used);
+        merge_bits(out.bits(pixel + i), channel, results[i] & low_bits(count));
       }
       return;
     }
     uint64_t* to = out.bits(pixel) + channel / 64;
+    if (count == kChannels) return copy(results, positions, ~uint64_t{0}, to);
+    copy(results, positions, low_bits(count), to);
+  }
+
+ private:
+  SBN_INLINE void copy(const uint64_t* results, int64_t positions, uint64_t used,
+                       uint64_t* to) const {
     const int64_t words = out.pixel_words;
-    if (words == 1) {
-      for (int64_t i = 0; i < positions; ++i) store(to + i, results[i] & used);
-    } else {
-      for (int64_t i = 0; i < positions; ++i, to += words) store(to, results[i] & used);
+    int64_t i = 0;
+    for (; words == 1 && i + 8 <= positions; i += 8) {
+      SBN_UNROLL
+      for (int64_t k = i; k < i + 8; k += 2) {
+        store(to + k, vandq_u64(load<uint64x2_t>(results + k), vdupq_n_u64(used)));
+      }
     }
+    for (; i + 4 <= positions; i += 4) {
+      SBN_UNROLL
+      for (int64_t k = 0; k < 4; ++k) store(to + (i + k) * words, results[i + k] & used);
+    }
+    for (; i < positions; ++i) store(to + i * words, results[i] & used);
   }
 };
 
+template <class Product>
 struct Float {
-  static constexpr auto kFunction = sbn_sme2_counts;
+  static constexpr auto kFunction = Product::kSumsOf;
+  static constexpr bool kIsBits = false;
   static constexpr int64_t kRoom = kCounts;
   using Result = int32_t[kChannels];
   Output out;
@@ -118,17 +142,16 @@ struct Float {
   }
 
   template <class Offsets>
-  SBN_INLINE void operator()(const int32_t* mismatches, int64_t room, int64_t positions,
+  SBN_INLINE void operator()(const int32_t* sums, int64_t room, int64_t positions,
                              const Offsets& offsets, int64_t pixel, int64_t channel,
                              int64_t count) const {
-    for (int64_t p = 0; p < positions; ++p, mismatches += kGroup) {
+    for (int64_t p = 0; p < positions; ++p, sums += kGroup) {
       uint64_t negative = 0;
       for (int64_t i = 0; i < count; i += kGroup) {
         int32x4_t dot[4];
         SBN_UNROLL
         for (int r = 0; r < 4; ++r) {
-          const auto m = load<int32x4_t>(mismatches + i * room + 4 * r);
-          dot[r] = vmlsq_s32(load<int32x4_t>(offsets(p) + i + 4 * r), m, vdupq_n_s32(2));
+          dot[r] = Product::dot(load<int32x4_t>(sums + i * room + 4 * r), offsets(p), i + 4 * r);
         }
         negative |= finish(dot, pixel + p, channel + i, count - i) << i;
       }
@@ -153,9 +176,12 @@ struct Float {
 
 // Of epilogues that are straight, and whole groups of 16 channels. All that stays the same is read
 // once, which the compiler does not know.
-struct StraightFloat : Float {
+template <class Product>
+struct StraightFloat : Float<Product> {
+  using Float<Product>::out;
+
   template <class Offsets>
-  SBN_INLINE void operator()(const int32_t* mismatches, int64_t room, int64_t positions,
+  SBN_INLINE void operator()(const int32_t* sums, int64_t room, int64_t positions,
                              const Offsets& offsets, int64_t pixel, int64_t channel,
                              int64_t count) const {
     const Epilogue& e = out.epilogue;
@@ -168,7 +194,7 @@ struct StraightFloat : Float {
     const bool signs = e.signs;
     float* y = static_cast<float*>(out.y) + first;
     if (residual) residual += first;
-    for (int64_t p = 0; p < positions; ++p, mismatches += kGroup, y += outputs) {
+    for (int64_t p = 0; p < positions; ++p, sums += kGroup, y += outputs) {
       const int32_t* offset = offsets(p);
       uint8x16_t negative[4] = {};
       SBN_UNROLL
@@ -179,8 +205,7 @@ struct StraightFloat : Float {
         float32x4_t v[4];
 #define SBN_EACH SBN_UNROLL for (int r = 0; r < 4; ++r)
         SBN_EACH {
-          const auto m = load<int32x4_t>(mismatches + i * room + 4 * r);
-          dot[r] = vmlsq_s32(load<int32x4_t>(offset + i + 4 * r), m, vdupq_n_s32(2));
+          dot[r] = Product::dot(load<int32x4_t>(sums + i * room + 4 * r), offset, i + 4 * r);
         }
         if (clamps) SBN_EACH dot[r] = vminq_s32(vmaxq_s32(dot[r], low), high);
         SBN_EACH {

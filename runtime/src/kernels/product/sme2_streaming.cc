@@ -14,26 +14,38 @@
 namespace sbn::sme2 {
 namespace {
 
-// The inverted weights of `w` give XOR for the XNOR of BMOPA.
-template <bool Subtract>
-SBN_INLINE void step(svuint32_t x, svuint32x4_t w) SBN_STREAMING {
-  const svbool_t all = svptrue_b32();
-  if (Subtract) {
-    svbmops_za32_u32_m(0, all, all, x, svget4(w, 0));
-    svbmops_za32_u32_m(1, all, all, x, svget4(w, 1));
-    svbmops_za32_u32_m(2, all, all, x, svget4(w, 2));
-    svbmops_za32_u32_m(3, all, all, x, svget4(w, 3));
-  } else {
-    svbmopa_za32_u32_m(0, all, all, x, svget4(w, 0));
-    svbmopa_za32_u32_m(1, all, all, x, svget4(w, 1));
-    svbmopa_za32_u32_m(2, all, all, x, svget4(w, 2));
-    svbmopa_za32_u32_m(3, all, all, x, svget4(w, 3));
+// What a step does to the four tiles. The inverted weights give XOR for the XNOR of BMOPA.
+struct AddMismatches {
+  template <int Tile>
+  static SBN_INLINE void tile(svuint32_t x, svuint32_t w) SBN_STREAMING {
+    svbmopa_za32_u32_m(Tile, svptrue_b32(), svptrue_b32(), x, w);
   }
+};
+struct SubtractMismatches {
+  template <int Tile>
+  static SBN_INLINE void tile(svuint32_t x, svuint32_t w) SBN_STREAMING {
+    svbmops_za32_u32_m(Tile, svptrue_b32(), svptrue_b32(), x, w);
+  }
+};
+struct AddBytes {
+  template <int Tile>
+  static SBN_INLINE void tile(svuint32_t x, svuint32_t w) SBN_STREAMING {
+    svusmopa_za32_u8_m(Tile, svptrue_b8(), svptrue_b8(), svreinterpret_u8(x),
+                       svreinterpret_s8(w));
+  }
+};
+
+template <class Step>
+SBN_INLINE void step(svuint32_t x, svuint32x4_t w) SBN_STREAMING {
+  Step::template tile<0>(x, svget4(w, 0));
+  Step::template tile<1>(x, svget4(w, 1));
+  Step::template tile<2>(x, svget4(w, 2));
+  Step::template tile<3>(x, svget4(w, 3));
 }
 
-// Adds the mismatches of the positions from `at` on to the four tiles, or subtracts them.
-template <bool Subtract>
-SBN_INLINE void count(const Product& p, int64_t at, const uint32_t* w) SBN_STREAMING {
+// All steps of the positions from `at` on.
+template <class Step>
+SBN_INLINE void multiply(const Product& p, int64_t at, const uint32_t* w) SBN_STREAMING {
   const svbool_t some = svwhilelt_b32(at, p.positions);
   const svcount_t four = svptrue_c32();
   const int64_t block = 4 * static_cast<int64_t>(svcntw());
@@ -43,12 +55,12 @@ SBN_INLINE void count(const Product& p, int64_t at, const uint32_t* w) SBN_STREA
   if (p.words == 2) {
     for (const int64_t* i = p.steps; i != end; ++i, w += 2 * block) {
       const svuint32_t first = svld1(some, x + *i), second = svld1(some, x + *i + plane);
-      step<Subtract>(first, svld1_x4(four, w));
-      step<Subtract>(second, svld1_x4(four, w + block));
+      step<Step>(first, svld1_x4(four, w));
+      step<Step>(second, svld1_x4(four, w + block));
     }
   } else {
     for (const int64_t* i = p.steps; i != end; ++i, w += block) {
-      step<Subtract>(svld1(some, x + *i), svld1_x4(four, w));
+      step<Step>(svld1(some, x + *i), svld1_x4(four, w));
     }
   }
 }
@@ -101,7 +113,7 @@ SBN_INLINE void store_bits(char* to) SBN_STREAMING {
 
 // Four rows of a tile.
 template <int Tile>
-SBN_INLINE void store_counts(const Product& p, uint32_t row, int64_t position,
+SBN_INLINE void store_rows(const Product& p, uint32_t row, int64_t position,
                              int64_t channel) SBN_STREAMING {
   const int64_t lanes = static_cast<int64_t>(svcntw());
   const svint32x4_t rows = svread_hor_za32_s32_vg4(Tile, row);
@@ -116,16 +128,14 @@ SBN_INLINE void store_counts(const Product& p, uint32_t row, int64_t position,
   svst1(all, to + 3 * kGroup, svget4(rows, 3));
 }
 
-}  // namespace
-
-extern "C" void sbn_sme2_bits(const Product* product) SBN_STREAMING {
-  const Product& p = *product;
+template <class Step>
+SBN_INLINE void bits(const Product& p) SBN_STREAMING {
   const int64_t lanes = static_cast<int64_t>(svcntw());
   for (int64_t channel = 0; channel < p.channels; channel += 4 * lanes) {
     const uint32_t* w = p.w + channel * p.count * p.words;
     for (int64_t at = 0; at < p.positions; at += lanes) {
       load_offsets(p.offsets[at / kPositions], at % kPositions, p.channel + channel);
-      count<true>(p, at, w);
+      multiply<Step>(p, at, w);
       char* to = static_cast<char*>(p.result) + (channel / kChannels * p.room + at) * 8 +
                  channel % kChannels / 8;
       switch (lanes) {
@@ -137,22 +147,32 @@ extern "C" void sbn_sme2_bits(const Product* product) SBN_STREAMING {
   }
 }
 
-extern "C" void sbn_sme2_counts(const Product* product) SBN_STREAMING {
-  const Product& p = *product;
+template <class Step>
+SBN_INLINE void sums(const Product& p) SBN_STREAMING {
   const int64_t lanes = static_cast<int64_t>(svcntw());
   for (int64_t channel = 0; channel < p.channels; channel += 4 * lanes) {
     const uint32_t* w = p.w + channel * p.count * p.words;
     for (int64_t at = 0; at < p.positions; at += lanes) {
       svzero_za();
-      count<false>(p, at, w);
+      multiply<Step>(p, at, w);
       for (uint32_t row = 0; row < lanes; row += 4) {
-        store_counts<0>(p, row, at + row, channel);
-        store_counts<1>(p, row, at + row, channel);
-        store_counts<2>(p, row, at + row, channel);
-        store_counts<3>(p, row, at + row, channel);
+        store_rows<0>(p, row, at + row, channel);
+        store_rows<1>(p, row, at + row, channel);
+        store_rows<2>(p, row, at + row, channel);
+        store_rows<3>(p, row, at + row, channel);
       }
     }
   }
+}
+
+}  // namespace
+
+extern "C" {
+
+void sbn_sme2_bits(const Product* product) SBN_STREAMING { bits<SubtractMismatches>(*product); }
+void sbn_sme2_counts(const Product* product) SBN_STREAMING { sums<AddMismatches>(*product); }
+void sbn_sme2_byte_bits(const Product* product) SBN_STREAMING { bits<AddBytes>(*product); }
+void sbn_sme2_byte_sums(const Product* product) SBN_STREAMING { sums<AddBytes>(*product); }
 }
 
 }  // namespace sbn::sme2

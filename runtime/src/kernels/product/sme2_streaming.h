@@ -1,12 +1,13 @@
 // What SME2's streaming mode computes: mismatches of binary products by BMOPA, the outer product of
-// popcounts. The functions run on the matrix unit, between SMSTART and SMSTOP: they call nothing,
-// and touch neither the other vector registers nor anything of the thread but their operands.
+// popcounts, and sums of products of bytes by USMOPA. The functions run on the matrix unit, between
+// SMSTART and SMSTOP: they call nothing, and touch neither the other vector registers nor anything
+// of the thread but their operands.
 //
 // Positions are whatever shares weights: output pixels of a convolution, rows of a dense layer. Their
-// inputs are planes of 32-bit words, so that one load has the same word of 16 positions, which lie
-// side by side. BMOPA multiplies them by the words of as many channels; the four tiles of the
-// accumulator have 64 channels. A vector of 512 bits is meant; with shorter ones the same tile takes
-// several passes.
+// inputs are planes of 32-bit words, each 32 signs or 4 bytes, so that one load has the same word of
+// 16 positions, which lie side by side. An outer product multiplies them by the words of as many
+// channels; the four tiles of the accumulator have 64 channels. A vector of 512 bits is meant; with
+// shorter ones the same tile takes several passes.
 #pragma once
 
 #include <stdint.h>
@@ -27,6 +28,14 @@ struct Offsets {
   const int32_t* rows[kPositions];  // those that differ
   int64_t count;                    // of them
   uint8_t row[kPositions];          // of each position
+
+  // Which one `wanted` is, added if it is not there.
+  uint8_t find(const int32_t* wanted) {
+    int64_t i = 0;
+    while (i < count && rows[i] != wanted) ++i;
+    if (i == count) rows[count++] = wanted;
+    return static_cast<uint8_t>(i);
+  }
 };
 
 struct Product {
@@ -35,7 +44,7 @@ struct Product {
   const int64_t* steps;    // from x to the words of each step
   int64_t count;           // of steps
   int64_t words;           // of a step: 1, or 2 planes
-  const uint32_t* w;       // pack_weights()
+  const uint32_t* w;       // pack_block()
   int64_t positions;
   int64_t channel;         // first, of offsets
   int64_t channels;        // whole blocks
@@ -52,6 +61,11 @@ void sbn_sme2_bits(const Product* product) SBN_STREAMING;
 
 // m: int32 [channels / 16, room, 16].
 void sbn_sme2_counts(const Product* product) SBN_STREAMING;
+
+// The same of the sums of unsigned bytes of x times signed ones of w: whether offset + sum < 0, and
+// the sums.
+void sbn_sme2_byte_bits(const Product* product) SBN_STREAMING;
+void sbn_sme2_byte_sums(const Product* product) SBN_STREAMING;
 }
 
 }  // namespace sbn::sme2

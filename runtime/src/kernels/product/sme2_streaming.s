@@ -499,4 +499,503 @@ sbn_sme2_counts:
 	ret
 .Lfunc_end1:
 	.size sbn_sme2_counts, .Lfunc_end1-sbn_sme2_counts
+	.hidden sbn_sme2_byte_bits
+	.globl sbn_sme2_byte_bits
+	.p2align 2
+	.type sbn_sme2_byte_bits,@function
+sbn_sme2_byte_bits:
+	ldr x17, [x0, #64]
+	cmp x17, #1
+	b.lt .LBB2_24
+	ldr x6, [x0, #48]
+	cmp x6, #1
+	b.lt .LBB2_24
+	stp x22, x21, [sp, #-32]!
+	.inst	0x04bf502a  // rdvl x10, #1
+	.inst	0x2518e3e0  // ptrue p0.b
+	mov x8, xzr
+	lsr x11, x10, #4
+	.inst	0x2598e3e1  // ptrue p1.s
+	mov x9, xzr
+	.inst	0x04a0e3ea  // cntw x10
+	.inst	0x25a07810  // ptrue pn8.s
+	mov w21, #152
+	lsl x11, x11, #4
+	mov w16, #136
+	mov w14, #4
+	mov w15, #8
+	mov w13, #12
+	stp x20, x19, [sp, #16]
+	b .LBB2_5
+.LBB2_3:
+	ldr x17, [x0, #64]
+.LBB2_4:
+	add x9, x9, x11
+	.inst	0x04285088  // addvl x8, x8, #4
+	cmp x9, x17
+	b.ge .LBB2_23
+.LBB2_5:
+	cmp x6, #1
+	b.lt .LBB2_4
+	ldp x12, x17, [x0, #24]
+	cmp x9, #0
+	ldr x2, [x0, #40]
+	mov x4, xzr
+	mul x1, x12, x9
+	mul x12, x12, x17
+	mul x1, x1, x17
+	add x17, x9, #63
+	csel x3, x17, x9, lt
+	madd x17, x12, x8, x2
+	and x12, x3, #0xffffffffffffffc0
+	sub x12, x9, x12
+	add x1, x2, x1, lsl #2
+	asr x2, x3, #6
+	asr x3, x12, #3
+	b .LBB2_9
+.LBB2_7:
+	.inst	0xc137e000  // zip { z0.q - z3.q }, { z0.q - z3.q }
+	add x12, x5, #8
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0x25002065  // cmplt p5.b, p0/z, z3.b, #0
+	.inst	0xe58000a2  // str p2, [x5]
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #16
+	.inst	0xe5800184  // str p4, [x12]
+	add x12, x5, #24
+	.inst	0xe5800185  // str p5, [x12]
+	.inst	0xc0864400  // mov { z0.s - z3.s }, za0h.s[w14, 0:3]
+	add x12, x5, #32
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0864424  // mov { z4.s - z7.s }, za1h.s[w14, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0864444  // mov { z4.s - z7.s }, za2h.s[w14, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0864464  // mov { z4.s - z7.s }, za3h.s[w14, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	.inst	0xc137e000  // zip { z0.q - z3.q }, { z0.q - z3.q }
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0x25002065  // cmplt p5.b, p0/z, z3.b, #0
+	.inst	0xe5800182  // str p2, [x12]
+	add x12, x5, #40
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #48
+	.inst	0xe5800184  // str p4, [x12]
+	add x12, x5, #56
+	.inst	0xe5800185  // str p5, [x12]
+	.inst	0xc0866400  // mov { z0.s - z3.s }, za0h.s[w15, 0:3]
+	add x12, x5, #64
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0866424  // mov { z4.s - z7.s }, za1h.s[w15, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0866444  // mov { z4.s - z7.s }, za2h.s[w15, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0866464  // mov { z4.s - z7.s }, za3h.s[w15, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	.inst	0xc137e000  // zip { z0.q - z3.q }, { z0.q - z3.q }
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0x25002065  // cmplt p5.b, p0/z, z3.b, #0
+	.inst	0xe5800182  // str p2, [x12]
+	add x12, x5, #72
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #80
+	.inst	0xe5800184  // str p4, [x12]
+	add x12, x5, #88
+	.inst	0xe5800185  // str p5, [x12]
+	.inst	0xc0862400  // mov { z0.s - z3.s }, za0h.s[w13, 0:3]
+	add x12, x5, #96
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0862424  // mov { z4.s - z7.s }, za1h.s[w13, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0862444  // mov { z4.s - z7.s }, za2h.s[w13, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0862464  // mov { z4.s - z7.s }, za3h.s[w13, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	.inst	0xc137e000  // zip { z0.q - z3.q }, { z0.q - z3.q }
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0xe5800182  // str p2, [x12]
+	add x12, x5, #104
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #112
+	.inst	0xe5800184  // str p4, [x12]
+	mov w12, #120
+.LBB2_8:
+	.inst	0x25002062  // cmplt p2.b, p0/z, z3.b, #0
+	.inst	0x04b0e3e4  // incw x4
+	ldr x6, [x0, #48]
+	add x12, x5, x12
+	cmp x4, x6
+	.inst	0xe5800182  // str p2, [x12]
+	b.ge .LBB2_3
+.LBB2_9:
+	add x12, x4, #15
+	cmp x4, #0
+	ldr x6, [x0, #80]
+	csel x12, x12, x4, lt
+	.inst	0xc00800ff  // zero {za}
+	asr x5, x12, #4
+	madd x5, x5, x21, x6
+	ldr x6, [x5, #128]
+	cmp x6, #1
+	b.lt .LBB2_12
+	and x12, x12, #0xfffffffffffffff0
+	mov x6, xzr
+	sub x12, x4, x12
+	add x12, x5, x12
+	.inst	0xa4504580  // ld1b { z0.s }, p1/z, [x12, x16]
+	ldr x12, [x0, #56]
+.LBB2_11:
+	.inst	0x05a038c1  // mov z1.s, w6
+	ldr x7, [x5, x6, lsl #3]
+	add x6, x6, #1
+	add x7, x7, x12, lsl #2
+	.inst	0x2481a002  // cmpeq p2.s, p0/z, z0.s, z1.s
+	.inst	0xa109c0f0  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x7, x9, lsl #2]
+	.inst	0xc0900a00  // addha za0.s, p2/m, p0/m, z16.s
+	.inst	0xc0900a81  // addha za1.s, p2/m, p0/m, z20.s
+	.inst	0xc0900b02  // addha za2.s, p2/m, p0/m, z24.s
+	.inst	0xc0900b83  // addha za3.s, p2/m, p0/m, z28.s
+	ldr x7, [x5, #128]
+	cmp x6, x7
+	b.lt .LBB2_11
+.LBB2_12:
+	ldr x12, [x0, #48]
+	ldr x5, [x0]
+	ldr x6, [x0, #16]
+	.inst	0x25ac1482  // whilelt p2.s, x4, x12
+	ldp x12, x7, [x0, #24]
+	add x5, x5, x4, lsl #2
+	cmp x7, #2
+	b.ne .LBB2_16
+	cbz x12, .LBB2_19
+	ldr x7, [x0, #8]
+	lsl x19, x12, #3
+	mov x20, x1
+.LBB2_15:
+	ldr x12, [x6], #8
+	subs x19, x19, #8
+	add x22, x5, x12, lsl #2
+	.inst	0xa54c48a0  // ld1w { z0.s }, p2/z, [x5, x12, lsl #2]
+	.inst	0x0434508c  // addvl x12, x20, #4
+	.inst	0xa5474ac1  // ld1w { z1.s }, p2/z, [x22, x7, lsl #2]
+	.inst	0xa140c290  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x20]
+	.inst	0x04345114  // addvl x20, x20, #8
+	.inst	0xa1900000  // usmopa za0.s, p0/m, p0/m, z0.b, z16.b
+	.inst	0xa1940001  // usmopa za1.s, p0/m, p0/m, z0.b, z20.b
+	.inst	0xa1980002  // usmopa za2.s, p0/m, p0/m, z0.b, z24.b
+	.inst	0xa19c0003  // usmopa za3.s, p0/m, p0/m, z0.b, z28.b
+	.inst	0xa140c190  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x12]
+	.inst	0xa1900020  // usmopa za0.s, p0/m, p0/m, z1.b, z16.b
+	.inst	0xa1940021  // usmopa za1.s, p0/m, p0/m, z1.b, z20.b
+	.inst	0xa1980022  // usmopa za2.s, p0/m, p0/m, z1.b, z24.b
+	.inst	0xa19c0023  // usmopa za3.s, p0/m, p0/m, z1.b, z28.b
+	b.ne .LBB2_15
+	b .LBB2_19
+.LBB2_16:
+	cbz x12, .LBB2_19
+	lsl x12, x12, #3
+	mov x7, x17
+.LBB2_18:
+	ldr x19, [x6], #8
+	subs x12, x12, #8
+	.inst	0xa55348a0  // ld1w { z0.s }, p2/z, [x5, x19, lsl #2]
+	.inst	0xa140c0f0  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x7]
+	.inst	0x04275087  // addvl x7, x7, #4
+	.inst	0xa1900000  // usmopa za0.s, p0/m, p0/m, z0.b, z16.b
+	.inst	0xa1940001  // usmopa za1.s, p0/m, p0/m, z0.b, z20.b
+	.inst	0xa1980002  // usmopa za2.s, p0/m, p0/m, z0.b, z24.b
+	.inst	0xa19c0003  // usmopa za3.s, p0/m, p0/m, z0.b, z28.b
+	b.ne .LBB2_18
+.LBB2_19:
+	ldr x5, [x0, #72]
+	mov w12, wzr
+	ldr x6, [x0, #88]
+	.inst	0xc0860400  // mov { z0.s - z3.s }, za0h.s[w12, 0:3]
+	cmp x10, #16
+	madd x5, x5, x2, x4
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0860424  // mov { z4.s - z7.s }, za1h.s[w12, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0860444  // mov { z4.s - z7.s }, za2h.s[w12, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0860464  // mov { z4.s - z7.s }, za3h.s[w12, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	add x5, x6, x5, lsl #3
+	add x5, x5, x3
+	b.eq .LBB2_7
+	cmp x10, #8
+	b.ne .LBB2_22
+	.inst	0xc1f6e000  // zip { z0.d - z3.d }, { z0.d - z3.d }
+	add x12, x5, #8
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0x25002065  // cmplt p5.b, p0/z, z3.b, #0
+	.inst	0xe58000a2  // str p2, [x5]
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #16
+	.inst	0xe5800184  // str p4, [x12]
+	add x12, x5, #24
+	.inst	0xe5800185  // str p5, [x12]
+	.inst	0xc0864400  // mov { z0.s - z3.s }, za0h.s[w14, 0:3]
+	add x12, x5, #32
+	.inst	0xc133e000  // sqcvt z0.b, { z0.s - z3.s }
+	.inst	0xc0864424  // mov { z4.s - z7.s }, za1h.s[w14, 0:3]
+	.inst	0xc133e081  // sqcvt z1.b, { z4.s - z7.s }
+	.inst	0xc0864444  // mov { z4.s - z7.s }, za2h.s[w14, 0:3]
+	.inst	0xc133e082  // sqcvt z2.b, { z4.s - z7.s }
+	.inst	0xc0864464  // mov { z4.s - z7.s }, za3h.s[w14, 0:3]
+	.inst	0xc133e083  // sqcvt z3.b, { z4.s - z7.s }
+	.inst	0xc1f6e000  // zip { z0.d - z3.d }, { z0.d - z3.d }
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0xe5800182  // str p2, [x12]
+	add x12, x5, #40
+	.inst	0xe5800183  // str p3, [x12]
+	add x12, x5, #48
+	.inst	0xe5800184  // str p4, [x12]
+	mov w12, #56
+	b .LBB2_8
+.LBB2_22:
+	.inst	0xc1b6e000  // zip { z0.s - z3.s }, { z0.s - z3.s }
+	add x12, x5, #8
+	add x6, x5, #16
+	.inst	0x25002002  // cmplt p2.b, p0/z, z0.b, #0
+	.inst	0x25002023  // cmplt p3.b, p0/z, z1.b, #0
+	.inst	0x25002044  // cmplt p4.b, p0/z, z2.b, #0
+	.inst	0xe58000a2  // str p2, [x5]
+	.inst	0xe5800183  // str p3, [x12]
+	mov w12, #24
+	.inst	0xe58000c4  // str p4, [x6]
+	b .LBB2_8
+.LBB2_23:
+	ldp x20, x19, [sp, #16]
+	ldp x22, x21, [sp], #32
+.LBB2_24:
+	ret
+.Lfunc_end2:
+	.size sbn_sme2_byte_bits, .Lfunc_end2-sbn_sme2_byte_bits
+	.hidden sbn_sme2_byte_sums
+	.globl sbn_sme2_byte_sums
+	.p2align 2
+	.type sbn_sme2_byte_sums,@function
+sbn_sme2_byte_sums:
+	ldr x17, [x0, #64]
+	cmp x17, #1
+	b.lt .LBB3_30
+	ldr x12, [x0, #48]
+	cmp x12, #1
+	b.lt .LBB3_30
+	str x27, [sp, #-80]!
+	.inst	0x04bf502a  // rdvl x10, #1
+	.inst	0x2518e3e0  // ptrue p0.b
+	stp x24, x23, [sp, #32]
+	lsr x10, x10, #4
+	.inst	0x2598e3e1  // ptrue p1.s
+	mov x8, xzr
+	mov x9, xzr
+	.inst	0x04a0e3eb  // cntw x11
+	.inst	0x25a07810  // ptrue pn8.s
+	mov w23, #12
+	and x13, x10, #0x3fffffffffffffff
+	mov x14, #16
+	mov x15, #32
+	mov x16, #48
+	stp x26, x25, [sp, #16]
+	stp x22, x21, [sp, #48]
+	stp x20, x19, [sp, #64]
+	b .LBB3_5
+.LBB3_3:
+	ldr x17, [x0, #64]
+.LBB3_4:
+	.inst	0x04295029  // addvl x9, x9, #1
+	.inst	0x04285088  // addvl x8, x8, #4
+	cmp x9, x17
+	b.ge .LBB3_29
+.LBB3_5:
+	cmp x12, #1
+	b.lt .LBB3_4
+	ldp x12, x1, [x0, #24]
+	madd x20, x10, x23, x9
+	add x7, x9, x10, lsl #2
+	add x19, x9, x10, lsl #3
+	ldr x5, [x0, #40]
+	mov x17, xzr
+	mul x2, x12, x9
+	cmp x7, #0
+	add x4, x19, #15
+	mul x12, x12, x1
+	add x22, x20, #15
+	mul x6, x2, x1
+	add x2, x7, #15
+	asr x1, x9, #4
+	csel x3, x2, x7, lt
+	cmp x19, #0
+	asr x2, x3, #4
+	and x21, x3, #0xfffffffffffffff0
+	madd x3, x12, x8, x5
+	csel x12, x4, x19, lt
+	cmp x20, #0
+	sub x7, x7, x21
+	csel x22, x22, x20, lt
+	asr x4, x12, #4
+	and x12, x12, #0xfffffffffffffff0
+	add x5, x5, x6, lsl #2
+	asr x6, x22, #4
+	and x22, x22, #0xfffffffffffffff0
+	sub x19, x19, x12
+	sub x20, x20, x22
+	b .LBB3_8
+.LBB3_7:
+	.inst	0x04b0e3f1  // incw x17
+	ldr x12, [x0, #48]
+	cmp x17, x12
+	b.ge .LBB3_3
+.LBB3_8:
+	.inst	0xc00800ff  // zero {za}
+	ldr x12, [x0, #48]
+	ldr x21, [x0]
+	ldp x24, x25, [x0, #24]
+	ldr x22, [x0, #16]
+	.inst	0x25ac1622  // whilelt p2.s, x17, x12
+	add x21, x21, x17, lsl #2
+	cmp x25, #2
+	b.ne .LBB3_12
+	cbz x24, .LBB3_15
+	ldr x12, [x0, #8]
+	lsl x24, x24, #3
+	mov x25, x5
+.LBB3_11:
+	ldr x26, [x22], #8
+	subs x24, x24, #8
+	add x27, x21, x26, lsl #2
+	.inst	0xa55a4aa0  // ld1w { z0.s }, p2/z, [x21, x26, lsl #2]
+	.inst	0x0439509a  // addvl x26, x25, #4
+	.inst	0xa54c4b61  // ld1w { z1.s }, p2/z, [x27, x12, lsl #2]
+	.inst	0xa140c330  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x25]
+	.inst	0x04395119  // addvl x25, x25, #8
+	.inst	0xa1900000  // usmopa za0.s, p0/m, p0/m, z0.b, z16.b
+	.inst	0xa1940001  // usmopa za1.s, p0/m, p0/m, z0.b, z20.b
+	.inst	0xa1980002  // usmopa za2.s, p0/m, p0/m, z0.b, z24.b
+	.inst	0xa19c0003  // usmopa za3.s, p0/m, p0/m, z0.b, z28.b
+	.inst	0xa140c350  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x26]
+	.inst	0xa1900020  // usmopa za0.s, p0/m, p0/m, z1.b, z16.b
+	.inst	0xa1940021  // usmopa za1.s, p0/m, p0/m, z1.b, z20.b
+	.inst	0xa1980022  // usmopa za2.s, p0/m, p0/m, z1.b, z24.b
+	.inst	0xa19c0023  // usmopa za3.s, p0/m, p0/m, z1.b, z28.b
+	b.ne .LBB3_11
+	b .LBB3_15
+.LBB3_12:
+	cbz x24, .LBB3_15
+	lsl x12, x24, #3
+	mov x24, x3
+.LBB3_14:
+	ldr x25, [x22], #8
+	subs x12, x12, #8
+	.inst	0xa5594aa0  // ld1w { z0.s }, p2/z, [x21, x25, lsl #2]
+	.inst	0xa140c310  // ld1w { z16.s, z20.s, z24.s, z28.s }, pn8/z, [x24]
+	.inst	0x04385098  // addvl x24, x24, #4
+	.inst	0xa1900000  // usmopa za0.s, p0/m, p0/m, z0.b, z16.b
+	.inst	0xa1940001  // usmopa za1.s, p0/m, p0/m, z0.b, z20.b
+	.inst	0xa1980002  // usmopa za2.s, p0/m, p0/m, z0.b, z24.b
+	.inst	0xa19c0003  // usmopa za3.s, p0/m, p0/m, z0.b, z28.b
+	b.ne .LBB3_14
+.LBB3_15:
+	cmp x11, #1
+	b.lt .LBB3_7
+	mov x22, xzr
+	mov w21, #4
+	b .LBB3_18
+.LBB3_17:
+	.inst	0xe540e580  // st1w { z0.s }, p1, [x12]
+	.inst	0xe54e4581  // st1w { z1.s }, p1, [x12, x14, lsl #2]
+	.inst	0xe54f4582  // st1w { z2.s }, p1, [x12, x15, lsl #2]
+	.inst	0xe5504583  // st1w { z3.s }, p1, [x12, x16, lsl #2]
+	mov w22, w21
+	add w21, w21, #4
+	cmp x11, x22
+	b.ls .LBB3_7
+.LBB3_18:
+	sub w12, w21, #4
+	add x22, x22, x17
+	cmp x13, #4
+	.inst	0xc0860400  // mov { z0.s - z3.s }, za0h.s[w12, 0:3]
+	ldr x24, [x0, #72]
+	ldr x25, [x0, #88]
+	madd x24, x24, x1, x22
+	add x24, x25, x24, lsl #6
+	b.ne .LBB3_20
+	.inst	0xa060c300  // st1w { z0.s - z3.s }, pn8, [x24]
+	b .LBB3_21
+.LBB3_20:
+	.inst	0xe540e700  // st1w { z0.s }, p1, [x24]
+	.inst	0xe54e4701  // st1w { z1.s }, p1, [x24, x14, lsl #2]
+	.inst	0xe54f4702  // st1w { z2.s }, p1, [x24, x15, lsl #2]
+	.inst	0xe5504703  // st1w { z3.s }, p1, [x24, x16, lsl #2]
+.LBB3_21:
+	.inst	0xc0860420  // mov { z0.s - z3.s }, za1h.s[w12, 0:3]
+	ldr x24, [x0, #72]
+	ldr x25, [x0, #88]
+	cmp x11, #16
+	madd x24, x24, x2, x22
+	add x24, x25, x24, lsl #6
+	add x24, x24, x7, lsl #2
+	b.ne .LBB3_23
+	.inst	0xa060c300  // st1w { z0.s - z3.s }, pn8, [x24]
+	b .LBB3_24
+.LBB3_23:
+	.inst	0xe540e700  // st1w { z0.s }, p1, [x24]
+	.inst	0xe54e4701  // st1w { z1.s }, p1, [x24, x14, lsl #2]
+	.inst	0xe54f4702  // st1w { z2.s }, p1, [x24, x15, lsl #2]
+	.inst	0xe5504703  // st1w { z3.s }, p1, [x24, x16, lsl #2]
+.LBB3_24:
+	.inst	0xc0860440  // mov { z0.s - z3.s }, za2h.s[w12, 0:3]
+	ldr x24, [x0, #72]
+	ldr x25, [x0, #88]
+	cmp x13, #4
+	madd x24, x24, x4, x22
+	add x24, x25, x24, lsl #6
+	add x24, x24, x19, lsl #2
+	b.ne .LBB3_26
+	.inst	0xa060c300  // st1w { z0.s - z3.s }, pn8, [x24]
+	b .LBB3_27
+.LBB3_26:
+	.inst	0xe540e700  // st1w { z0.s }, p1, [x24]
+	.inst	0xe54e4701  // st1w { z1.s }, p1, [x24, x14, lsl #2]
+	.inst	0xe54f4702  // st1w { z2.s }, p1, [x24, x15, lsl #2]
+	.inst	0xe5504703  // st1w { z3.s }, p1, [x24, x16, lsl #2]
+.LBB3_27:
+	.inst	0xc0860460  // mov { z0.s - z3.s }, za3h.s[w12, 0:3]
+	ldr x12, [x0, #72]
+	cmp x13, #4
+	madd x12, x12, x6, x22
+	ldr x22, [x0, #88]
+	add x12, x22, x12, lsl #6
+	add x12, x12, x20, lsl #2
+	b.ne .LBB3_17
+	.inst	0xa060c180  // st1w { z0.s - z3.s }, pn8, [x12]
+	mov w22, w21
+	add w21, w21, #4
+	cmp x11, x22
+	b.hi .LBB3_18
+	b .LBB3_7
+.LBB3_29:
+	ldp x20, x19, [sp, #64]
+	ldp x22, x21, [sp, #48]
+	ldp x24, x23, [sp, #32]
+	ldp x26, x25, [sp, #16]
+	ldr x27, [sp], #80
+.LBB3_30:
+	ret
+.Lfunc_end3:
+	.size sbn_sme2_byte_sums, .Lfunc_end3-sbn_sme2_byte_sums
 	.section ".note.GNU-stack","",@progbits
