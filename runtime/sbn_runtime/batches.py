@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,8 +21,9 @@ from .session import Session
 from .tasks import CLASSIFICATION
 from .uncertainty import Prediction
 
-BATCH = 64
-"""Pictures computed at once, however many a batch has: more need more memory and no less time."""
+FEWEST, MOST, NUMBERS = 64, 256, 1 << 20
+"""Pictures computed at once, however many a batch has: more of small ones, up to so many numbers in
+all, since what a call costs by itself is then shared by more."""
 COLUMNS = {
     "label": ("long", np.int64, UNKNOWN),
     "class": ("string", object, None),
@@ -135,8 +137,9 @@ class BatchClassifier:
             for name, (_, kind, empty) in COLUMNS.items()
             if name in self.columns
         }
-        for start in range(0, count, BATCH):
-            rows = slice(start, start + BATCH)
+        step = _at_once(self.wanted)
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
             self._answer(pictures[rows], {name: column[rows] for name, column in found.items()})
         return {name: np.asarray(batch[name]) for name in self.keep} | found
 
@@ -175,18 +178,11 @@ class BatchClassifier:
             )
 
     def _answer(self, pictures: Any, found: dict[str, NDArray[Any]]) -> None:
-        """Writes the answers to at most `BATCH` pictures into views of the columns."""
-        readable: list[int] = []
-        inputs: list[NDArray[Any]] = []
-        for index, picture in enumerate(pictures):
-            try:
-                inputs.append(self._read(picture))
-                readable.append(index)
-            except InputError as error:
-                found["error"][index] = str(error)
-        if not inputs:
+        """Writes the answers to some pictures into views of the columns."""
+        readable, inputs = self._read_all(pictures, found["error"])
+        if not readable:
             return
-        x = self._session.preprocess(np.stack(inputs))
+        x = self._session.preprocess(inputs)
         answer, sets = self._predict(x)
         known = answer.label != UNKNOWN
         found["label"][readable] = answer.label
@@ -218,6 +214,22 @@ class BatchClassifier:
             answer = refused(answer, answered.unknown(self.reject))
         return answer, sets
 
+    def _read_all(self, pictures: Any, errors: NDArray[Any]) -> tuple[Sequence[int], NDArray[Any]]:
+        """Which pictures are readable, and those; what is wrong with the others into `errors`."""
+        if isinstance(pictures, np.ndarray) and pictures.ndim > 1:
+            # If one of them is wrong, each is looked at.
+            with suppress(InputError):
+                return range(len(pictures)), _as_taken(pictures, self.wanted)
+        readable: list[int] = []
+        inputs: list[NDArray[Any]] = []
+        for index, picture in enumerate(pictures):
+            try:
+                inputs.append(self._read(picture))
+                readable.append(index)
+            except InputError as error:
+                errors[index] = str(error)
+        return readable, np.stack(inputs) if inputs else np.empty(0)
+
     def _read(self, picture: Any) -> NDArray[Any]:
         """One picture as `Session.preprocess` takes it, or other numbers. Raises InputError."""
         if isinstance(picture, Mapping):
@@ -225,7 +237,8 @@ class BatchClassifier:
             picture = picture.get("path") if content is None else content
         wanted = self.wanted
         if isinstance(picture, np.ndarray):
-            return _as_taken(picture, wanted)
+            (taken,) = _as_taken(picture[np.newaxis], wanted)
+            return np.asarray(taken)
         source: Path | bytes
         if isinstance(picture, str | PathLike):
             source = Path(picture)
@@ -257,21 +270,25 @@ def _state(path: Path) -> tuple[int, int] | None:
     return facts.st_size, facts.st_mtime_ns
 
 
+def _at_once(wanted: Preprocess | Standardize) -> int:
+    return max(FEWEST, min(MOST, NUMBERS // _blank(wanted).size))
+
+
 def _blank(wanted: Preprocess | Standardize) -> NDArray[Any]:
     if isinstance(wanted, Preprocess):
         return np.zeros((1, wanted.height, wanted.width, wanted.channels), np.uint8)
     return np.zeros((1, *wanted.shape), np.float32)
 
 
-def _as_taken(picture: NDArray[Any], wanted: Preprocess | Standardize) -> NDArray[Any]:
-    """An array, if the model takes it. Raises InputError."""
+def _as_taken(pictures: NDArray[Any], wanted: Preprocess | Standardize) -> NDArray[Any]:
+    """Arrays [N, …], if the model takes all of them. Raises InputError."""
     if isinstance(wanted, Preprocess):
-        if picture.ndim == 2:
-            picture = picture[:, :, np.newaxis]
-        wanted.check(picture[np.newaxis])
-        return picture
-    numbers = picture.astype(np.float32) if picture.dtype.kind == "f" else picture
-    wanted.check(numbers[np.newaxis])
+        if pictures.ndim == 3:
+            pictures = pictures[..., np.newaxis]
+        wanted.check(pictures)
+        return pictures
+    numbers = pictures.astype(np.float32) if pictures.dtype.kind == "f" else pictures
+    wanted.check(numbers)
     if not np.isfinite(numbers).all():
         raise InputError("input contains NaN or infinity")
     return numbers

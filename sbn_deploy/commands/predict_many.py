@@ -20,6 +20,9 @@ EXCLUDED = ("uncertainty", "min_confidence", "until", "sets")
 
 def run(options: argparse.Namespace) -> int:
     """Classifies all pictures into a file."""
+    from functools import partial
+
+    from sbn_deploy.many.processes import in_processes
     from sbn_deploy.many.run import folder_of
     from sbn_deploy.many.run import run as classify
     from sbn_deploy.many.sources import units
@@ -59,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
                 units(options.files, suffixes, skip),
                 output,
                 settings={**asked, "engine": classifier.engine, **_versions(options.model)},
-                processes=processes,
+                workers=partial(in_processes, classifier, processes),
                 report=report,
             )
     except KeyboardInterrupt:
