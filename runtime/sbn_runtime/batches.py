@@ -61,6 +61,7 @@ class BatchClassifier:
         threads: that share the work of a call. Data engines start a process for each core.
 
     Attributes:
+        path: of the model, absolute.
         columns: names of the columns of answers.
         schema: the same with their types, as Spark's SQL writes them.
         wanted: how pictures become the model's input.
@@ -72,6 +73,7 @@ class BatchClassifier:
         InputError: the model is not calibrated for this coverage or share.
     """
 
+    path: Path
     columns: tuple[str, ...]
     schema: str
     wanted: Preprocess | Standardize
@@ -90,7 +92,7 @@ class BatchClassifier:
         engine: str | None = None,
         threads: int = 1,
     ) -> None:
-        self._path = Path(fspath(path)).absolute()
+        self.path = Path(fspath(path)).absolute()
         self.column, self.keep = column, tuple(keep)
         self.coverage, self.reject = coverage, reject
         self.samples, self.seed = samples, seed
@@ -156,25 +158,24 @@ class BatchClassifier:
         self._open()
 
     def _open(self) -> None:
-        session = self._session = _opened(
-            self._path, _state(self._path), self._chosen, self.threads
-        )
-        self.engine = session.engine
+        session = self._session = _opened(self.path, _state(self.path), self._chosen, self.threads)
+        # The same in all processes that it is pickled to.
+        self.engine = self._chosen = session.engine
         if session.task != CLASSIFICATION:
             raise ModelError(
-                f"{self._path}: its task is {session.task}; batches are answered by classifiers"
+                f"{self.path}: its task is {session.task}; batches are answered by classifiers"
             )
         fields = session.metadata.get("preprocess")
         if not isinstance(fields, dict):
             raise ModelError(
-                f"{self._path}: does not record how images are normalised; export it with"
+                f"{self.path}: does not record how images are normalised; export it with"
                 " --preprocess"
             )
         self.wanted = preprocess_from(fields)
         if session.calibration is None and not self.coverage is self.reject is None:
             raise ModelError(
-                f"{self._path}: is not calibrated, so it has no sets and knows no unknown images;"
-                f" calibrate it on held-out data: sbn calibrate {self._path} --data SET"
+                f"{self.path}: is not calibrated, so it has no sets and knows no unknown images;"
+                f" calibrate it on held-out data: sbn calibrate {self.path} --data SET"
             )
 
     def _answer(self, pictures: Any, found: dict[str, NDArray[Any]]) -> None:

@@ -83,7 +83,7 @@ class Pictures:
         yield Batch(self.files, [0] * count, [None] * count, [Path(file) for file in self.files])
 
     def state(self) -> dict[str, Any]:
-        return {"files": [(file, _facts(file)) for file in self.files]}
+        return {"files": [(file, facts(file)) for file in self.files]}
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class _OfFile:
         return Batch([self.file] * count, range(row, row + count), names, pictures)
 
     def state(self) -> dict[str, Any]:
-        return {"kind": type(self).__name__, **asdict(self), "facts": _facts(self.file)}
+        return {"kind": type(self).__name__, **asdict(self), "facts": facts(self.file)}
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def units(given: Sequence[Path], suffixes: Sequence[str], skip: Sequence[Path]) 
         if suffix == PARQUET:
             yield from _groups(file)
         elif suffix == TAR:
-            yield from _members(file, tuple(suffixes), _facts(file))
+            yield from _members(file, tuple(suffixes), facts(file))
         elif suffix == NPZ:
             yield from _pixels(file)
     if pictures:
@@ -302,7 +302,7 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _facts(file: str) -> tuple[int, int] | None:
+def facts(file: str) -> tuple[int, int] | None:
     """Size and time of change; None of a file that is not there any more."""
     try:
         facts = os.stat(file)
