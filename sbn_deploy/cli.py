@@ -69,6 +69,7 @@ SOURCES = {
     "jinja2": "'sbn-deploy[report]'",
     "markupsafe": "'sbn-deploy[report]'",
     "optuna": "'sbn-deploy[tune]'",
+    "ray": "'sbn-deploy[ray]'",
     "psutil": "psutil",
     "sounddevice": "sounddevice",
     "shtab": "'sbn-deploy[train]'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,8 +21,9 @@ from .session import Session
 from .tasks import CLASSIFICATION
 from .uncertainty import Prediction
 
-BATCH = 64
-"""Pictures computed at once, however many a batch has: more need more memory and no less time."""
+FEWEST, MOST, NUMBERS = 64, 256, 1 << 20
+"""Pictures computed at once, however many a batch has: more of small ones, up to so many numbers in
+all, since what a call costs by itself is then shared by more."""
 COLUMNS = {
     "label": ("long", np.int64, UNKNOWN),
     "class": ("string", object, None),
@@ -59,6 +61,7 @@ class BatchClassifier:
         threads: that share the work of a call. Data engines start a process for each core.
 
     Attributes:
+        path: of the model, absolute.
         columns: names of the columns of answers.
         schema: the same with their types, as Spark's SQL writes them.
         wanted: how pictures become the model's input.
@@ -70,6 +73,7 @@ class BatchClassifier:
         InputError: the model is not calibrated for this coverage or share.
     """
 
+    path: Path
     columns: tuple[str, ...]
     schema: str
     wanted: Preprocess | Standardize
@@ -88,7 +92,7 @@ class BatchClassifier:
         engine: str | None = None,
         threads: int = 1,
     ) -> None:
-        self._path = Path(fspath(path)).absolute()
+        self.path = Path(fspath(path)).absolute()
         self.column, self.keep = column, tuple(keep)
         self.coverage, self.reject = coverage, reject
         self.samples, self.seed = samples, seed
@@ -135,8 +139,9 @@ class BatchClassifier:
             for name, (_, kind, empty) in COLUMNS.items()
             if name in self.columns
         }
-        for start in range(0, count, BATCH):
-            rows = slice(start, start + BATCH)
+        step = _at_once(self.wanted)
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
             self._answer(pictures[rows], {name: column[rows] for name, column in found.items()})
         return {name: np.asarray(batch[name]) for name in self.keep} | found
 
@@ -153,40 +158,32 @@ class BatchClassifier:
         self._open()
 
     def _open(self) -> None:
-        session = self._session = _opened(
-            self._path, _state(self._path), self._chosen, self.threads
-        )
-        self.engine = session.engine
+        session = self._session = _opened(self.path, _state(self.path), self._chosen, self.threads)
+        # The same in all processes that it is pickled to.
+        self.engine = self._chosen = session.engine
         if session.task != CLASSIFICATION:
             raise ModelError(
-                f"{self._path}: its task is {session.task}; batches are answered by classifiers"
+                f"{self.path}: its task is {session.task}; batches are answered by classifiers"
             )
         fields = session.metadata.get("preprocess")
         if not isinstance(fields, dict):
             raise ModelError(
-                f"{self._path}: does not record how images are normalised; export it with"
+                f"{self.path}: does not record how images are normalised; export it with"
                 " --preprocess"
             )
         self.wanted = preprocess_from(fields)
         if session.calibration is None and not self.coverage is self.reject is None:
             raise ModelError(
-                f"{self._path}: is not calibrated, so it has no sets and knows no unknown images;"
-                f" calibrate it on held-out data: sbn calibrate {self._path} --data SET"
+                f"{self.path}: is not calibrated, so it has no sets and knows no unknown images;"
+                f" calibrate it on held-out data: sbn calibrate {self.path} --data SET"
             )
 
     def _answer(self, pictures: Any, found: dict[str, NDArray[Any]]) -> None:
-        """Writes the answers to at most `BATCH` pictures into views of the columns."""
-        readable: list[int] = []
-        inputs: list[NDArray[Any]] = []
-        for index, picture in enumerate(pictures):
-            try:
-                inputs.append(self._read(picture))
-                readable.append(index)
-            except InputError as error:
-                found["error"][index] = str(error)
-        if not inputs:
+        """Writes the answers to some pictures into views of the columns."""
+        readable, inputs = self._read_all(pictures, found["error"])
+        if not readable:
             return
-        x = self._session.preprocess(np.stack(inputs))
+        x = self._session.preprocess(inputs)
         answer, sets = self._predict(x)
         known = answer.label != UNKNOWN
         found["label"][readable] = answer.label
@@ -218,6 +215,22 @@ class BatchClassifier:
             answer = refused(answer, answered.unknown(self.reject))
         return answer, sets
 
+    def _read_all(self, pictures: Any, errors: NDArray[Any]) -> tuple[Sequence[int], NDArray[Any]]:
+        """Which pictures are readable, and those; what is wrong with the others into `errors`."""
+        if isinstance(pictures, np.ndarray) and pictures.ndim > 1:
+            # If one of them is wrong, each is looked at.
+            with suppress(InputError):
+                return range(len(pictures)), _as_taken(pictures, self.wanted)
+        readable: list[int] = []
+        inputs: list[NDArray[Any]] = []
+        for index, picture in enumerate(pictures):
+            try:
+                inputs.append(self._read(picture))
+                readable.append(index)
+            except InputError as error:
+                errors[index] = str(error)
+        return readable, np.stack(inputs) if inputs else np.empty(0)
+
     def _read(self, picture: Any) -> NDArray[Any]:
         """One picture as `Session.preprocess` takes it, or other numbers. Raises InputError."""
         if isinstance(picture, Mapping):
@@ -225,7 +238,8 @@ class BatchClassifier:
             picture = picture.get("path") if content is None else content
         wanted = self.wanted
         if isinstance(picture, np.ndarray):
-            return _as_taken(picture, wanted)
+            (taken,) = _as_taken(picture[np.newaxis], wanted)
+            return np.asarray(taken)
         source: Path | bytes
         if isinstance(picture, str | PathLike):
             source = Path(picture)
@@ -257,21 +271,25 @@ def _state(path: Path) -> tuple[int, int] | None:
     return facts.st_size, facts.st_mtime_ns
 
 
+def _at_once(wanted: Preprocess | Standardize) -> int:
+    return max(FEWEST, min(MOST, NUMBERS // _blank(wanted).size))
+
+
 def _blank(wanted: Preprocess | Standardize) -> NDArray[Any]:
     if isinstance(wanted, Preprocess):
         return np.zeros((1, wanted.height, wanted.width, wanted.channels), np.uint8)
     return np.zeros((1, *wanted.shape), np.float32)
 
 
-def _as_taken(picture: NDArray[Any], wanted: Preprocess | Standardize) -> NDArray[Any]:
-    """An array, if the model takes it. Raises InputError."""
+def _as_taken(pictures: NDArray[Any], wanted: Preprocess | Standardize) -> NDArray[Any]:
+    """Arrays [N, …], if the model takes all of them. Raises InputError."""
     if isinstance(wanted, Preprocess):
-        if picture.ndim == 2:
-            picture = picture[:, :, np.newaxis]
-        wanted.check(picture[np.newaxis])
-        return picture
-    numbers = picture.astype(np.float32) if picture.dtype.kind == "f" else picture
-    wanted.check(numbers[np.newaxis])
+        if pictures.ndim == 3:
+            pictures = pictures[..., np.newaxis]
+        wanted.check(pictures)
+        return pictures
+    numbers = pictures.astype(np.float32) if pictures.dtype.kind == "f" else pictures
+    wanted.check(numbers)
     if not np.isfinite(numbers).all():
         raise InputError("input contains NaN or infinity")
     return numbers

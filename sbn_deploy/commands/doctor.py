@@ -27,6 +27,7 @@ OPTIONAL = {
     "tflite": ("larq-compute-engine",),
     "report": ("jinja2", "matplotlib"),
     "tune": ("optuna",),
+    "ray": ("ray",),
     "hub": ("huggingface-hub",),
 }
 # What others' programs are for.

@@ -70,6 +70,15 @@ def add_parser(subparsers: Subparsers) -> None:
         help="with -o: processes that classify (default: one for each core)",
     )
     parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="HOST:PORT",
+        help="with -o: classify on the Ray cluster with this address (default: that of RAY_ADDRESS,"
+        " or the one that this machine is in); all nodes must see model and pictures at the same"
+        " path",
+    )
+    parser.add_argument(
         "--top", type=at_least(1), default=3, metavar="K", help="classes to name (default: 3)"
     )
     parser.add_argument(
@@ -135,8 +144,9 @@ def run(options: argparse.Namespace) -> int:
         from . import predict_many
 
         return predict_many.run(options)
-    if options.processes is not None:
-        raise InputError("--processes needs -o, as in -o answers.parquet")
+    for name in ("processes", "ray"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} needs -o, as in -o answers.parquet")
     for name in ("coverage", "reject_unknown"):
         if options.until is not None and getattr(options, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} and --until exclude each other")

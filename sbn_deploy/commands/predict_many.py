@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .common import printable, say, show_json, writable
 
 if TYPE_CHECKING:
-    from sbn_runtime import Preprocess, Standardize
+    from sbn_deploy.many.run import Workers
+    from sbn_runtime import BatchClassifier, Preprocess, Standardize
 
 SUFFIX = ".parquet"
 # What the columns of the file hold anyway, or does not apply to it.
@@ -25,12 +28,13 @@ def run(options: argparse.Namespace) -> int:
     from sbn_deploy.many.sources import units
     from sbn_deploy.train.progress import progress
     from sbn_runtime import BatchClassifier, InputError
-    from sbn_runtime.system import core_count, default_threads
 
     output: Path = options.output
     for name in EXCLUDED:
         if getattr(options, name):
             raise InputError(f"--{name.replace('_', '-')} and -o exclude each other")
+    if options.ray is not None and options.processes is not None:
+        raise InputError("--ray and --processes exclude each other: all cores of a cluster work")
     if output.suffix != SUFFIX:
         raise InputError(f"{output}: answers are written as {SUFFIX}; name the file so")
     writable(output)
@@ -50,18 +54,18 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             f"{', '.join(map(str, options.files))}: no pictures; read are {', '.join(suffixes)}"
         )
-    processes = min(count, options.processes or default_threads() or core_count())
-    say(f"classifying {pictures:,} pictures in {count:,} parts, with {processes} processes")
     try:
-        with progress("parts", count) as report:
-            outcome = classify(
-                classifier,
-                units(options.files, suffixes, skip),
-                output,
-                settings={**asked, "engine": classifier.engine, **_versions(options.model)},
-                processes=processes,
-                report=report,
-            )
+        with _workers(options, classifier, count) as (workers, title):
+            say(f"classifying {pictures:,} pictures in {count:,} parts, {title}")
+            with progress("parts", count) as report:
+                outcome = classify(
+                    classifier,
+                    units(options.files, suffixes, skip),
+                    output,
+                    settings={**asked, "engine": classifier.engine, **_versions(options.model)},
+                    workers=workers,
+                    report=report,
+                )
     except KeyboardInterrupt:
         say(f"run the same command to resume; answers so far: {folder_of(output)}")
         raise
@@ -71,6 +75,26 @@ def run(options: argparse.Namespace) -> int:
         print(f"{outcome.pictures:,} pictures, {outcome.unreadable:,} of them unreadable")
     say(f"written: {printable(str(output))}")
     return 0
+
+
+@contextmanager
+def _workers(
+    options: argparse.Namespace, classifier: BatchClassifier, parts: int
+) -> Iterator[tuple[Workers, str]]:
+    """Who classifies, and how to call that."""
+    from functools import partial
+
+    from sbn_deploy.many.processes import in_processes
+    from sbn_runtime.system import core_count, default_threads
+
+    if options.ray is None:
+        processes = min(parts, options.processes or default_threads() or core_count())
+        yield partial(in_processes, classifier, processes), f"with {processes} processes"
+        return
+    from sbn_deploy.many.on_ray import Cluster
+
+    with Cluster(options.ray, classifier) as cluster:
+        yield cluster, f"on {cluster.cores} cores of a Ray cluster"
 
 
 def _suffixes(model: Path, wanted: Preprocess | Standardize) -> tuple[str, ...]:

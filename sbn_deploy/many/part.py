@@ -1,63 +1,41 @@
-"""The answers to a unit of pictures as a parquet file, made in a process of its own."""
+"""The answers to a unit of pictures as the content of a parquet file."""
 
 from __future__ import annotations
 
 import io
-import multiprocessing
-import os
-import signal
-import threading
-from itertools import islice
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sbn_deploy.many.sources import Row, Unit
+from sbn_deploy.many.sources import Batch, Unit
 from sbn_deploy.reading.text import readable
 from sbn_runtime import BatchClassifier
-from sbn_runtime.batches import BATCH
 from sbn_runtime.calibrated import UNKNOWN
 from sbn_runtime.errors import ConfigError
-from sbn_runtime.files import write_atomically
-
-_classifier: BatchClassifier | None = None
 
 
-def start(classifier: BatchClassifier) -> None:
-    """Prepares a process: it leaves Ctrl-C to the one that started it, and ends with that."""
-    global _classifier
-    _classifier = classifier
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+def answers(classifier: BatchClassifier, unit: Unit) -> bytes:
+    """The answers to all pictures of a unit.
 
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def classify(unit: Unit, target: Path) -> None:
-    """Writes the answers to all pictures of a unit, atomically.
-
-    Raises ConfigError where the file that they are in is damaged, OutputError, and what
-    `BatchClassifier` raises.
+    Raises ConfigError where the file that they are in is damaged, and what `BatchClassifier`
+    raises.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    assert _classifier is not None
-    schema = schema_of(_classifier)
-    content, rows, count = io.BytesIO(), unit.rows(), 0
-    with pq.ParquetWriter(content, schema) as writer:
-        while batch := [*islice(rows, BATCH)]:
-            writer.write_table(pa.table(_columns(_classifier, batch), schema=schema))
-            count += len(batch)
-    if count != unit.count:
+    schema = schema_of(classifier)
+    batches = [
+        pa.record_batch(_columns(classifier, batch, schema), schema=schema)
+        for batch in unit.batches()
+    ]
+    table = pa.Table.from_batches(batches, schema)
+    if len(table) != unit.count:
         raise ConfigError(f"{unit.title}: changed while it was read")
-    write_atomically(target, content.getvalue())
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    return content.getvalue()
 
 
 def schema_of(classifier: BatchClassifier) -> Any:
@@ -78,21 +56,25 @@ def schema_of(classifier: BatchClassifier) -> Any:
     )
 
 
-def _columns(classifier: BatchClassifier, rows: list[Row]) -> dict[str, Any]:
-    """The answers to some pictures, null where there is none."""
+def _columns(classifier: BatchClassifier, batch: Batch, schema: Any) -> list[Any]:
+    """The answers to some pictures in the order of the schema, null where there is none."""
     import pyarrow as pa
 
-    found = classifier({"image": [row.picture for row in rows]})
-    found["error"] = np.array([error and readable(error) for error in found["error"]], object)
+    found = classifier({"image": batch.pictures})
     unreadable = np.array([error is not None for error in found["error"]])
     empty = {"label": found["label"] == UNKNOWN, "unknown": unreadable}
-    schema = schema_of(classifier)
-    places: dict[str, list[Any]] = {
-        "file": [readable(row.file) for row in rows],
-        "row": [row.row for row in rows],
-        "name": [row.name and readable(row.name) for row in rows],
+    columns: dict[str, Iterable[Any]] = {
+        "file": _readable(batch.files),
+        "row": batch.rows,
+        "name": _readable(batch.names),
+        **found,
+        "error": _readable(found["error"]),
     }
-    return places | {
-        name: pa.array(values, schema.field(name).type, mask=empty.get(name), from_pandas=True)
-        for name, values in found.items()
-    }
+    return [
+        pa.array(columns[field.name], field.type, mask=empty.get(field.name), from_pandas=True)
+        for field in schema
+    ]
+
+
+def _readable(texts: Iterable[str | None]) -> NDArray[Any]:
+    return np.array([text and readable(text) for text in texts], object)

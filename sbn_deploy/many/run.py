@@ -1,4 +1,4 @@
-"""Classifies units of pictures in several processes, part by part, and joins the parts.
+"""Has units of pictures classified, part by part, and joins the parts.
 
 The parts lie in a folder beside the output. The name of each says what it answers: its number,
 and a digest of the model, the settings and the state of the files. What is there is complete, so a
@@ -10,13 +10,8 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import multiprocessing
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +22,14 @@ from sbn_deploy.many.sources import Unit
 from sbn_deploy.reading.parsing import parsing
 from sbn_deploy.system import host
 from sbn_runtime import BatchClassifier
-from sbn_runtime.errors import ConfigError, InputError, SbnError
-from sbn_runtime.files import check_writable, written_atomically
+from sbn_runtime.errors import ConfigError, InputError
+from sbn_runtime.files import check_writable, write_atomically, written_atomically
 
+Finished = Generator[tuple[Path, bytes | ConfigError]]
+Workers = Callable[[Iterable[tuple[Path, Unit]]], Finished]
+"""Who classifies: takes units, each with the path of its part, no faster than it works, and gives
+the content of the parts as they are finished, or what is wrong with the file of a unit. It ends all
+that it started when it is closed."""
 LOCK = "lock"
 ROW_GROUP = 65_536
 """Rows of the output that are in memory at once."""
@@ -106,13 +106,13 @@ def run(
     output: Path,
     *,
     settings: Mapping[str, Any],
-    processes: int,
+    workers: Workers,
     report: Callable[[str], None],
 ) -> Outcome:
     """Writes the answers to all units, in their order, to a parquet file.
 
-    The file is the same however many processes there are and however often the run was
-    interrupted. What is finished stays when it fails.
+    The file is the same whatever the workers are and however often the run was interrupted. What
+    is finished stays when it fails.
 
     Args:
         settings: what the answers depend on beside the pictures, JSON-able.
@@ -121,90 +121,43 @@ def run(
     Raises:
         ConfigError: a file turned out to be damaged; all others are classified by then.
         OutputError: something cannot be written.
-        SbnError: a process ended unexpectedly.
         InputError: another run writes to this output.
+        SbnError: what the workers raise.
     """
     with Parts(output, settings) as parts:
-        paths = _classify(classifier, units, parts, processes, report)
+        paths = _classify(units, parts, workers, report)
         outcome = _join(paths, output, classifier)
         parts.discard()
     return outcome
 
 
 def _classify(
-    classifier: BatchClassifier,
-    units: Iterable[Unit],
-    parts: Parts,
-    processes: int,
-    report: Callable[[str], None],
+    units: Iterable[Unit], parts: Parts, workers: Workers, report: Callable[[str], None]
 ) -> list[Path]:
     paths: list[Path] = []
-    failures: list[SbnError] = []
-    running: set[Future[None]] = set()
+    failures: list[ConfigError] = []
 
-    def collect(at_most: int) -> None:
-        """Waits until no more than `at_most` units are running."""
-        while len(running) > at_most:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                running.remove(future)
-                try:
-                    future.result()
-                    report("")
-                except ConfigError as error:
-                    failures.append(error)
-
-    with _pool(classifier, processes) as pool:
+    def missing() -> Iterator[tuple[Path, Unit]]:
         for number, unit in enumerate(units):
             paths.append(parts.path(number, unit))
             if paths[-1].exists():
                 report("")
-                continue
-            collect(2 * processes - 1)
-            with _without_ctrl_c():
-                running.add(pool.submit(part.classify, unit, paths[-1]))
-        collect(0)
+            else:
+                yield paths[-1], unit
+
+    with closing(workers(missing())) as finished:
+        for path, answers in finished:
+            if isinstance(answers, ConfigError):
+                failures.append(answers)
+            else:
+                write_atomically(path, answers)
+                report("")
     if failures:
         more = f"; and {len(failures) - 1:,} more parts" if len(failures) > 1 else ""
         raise ConfigError(
             f"{failures[0]}{more}; the others are done: run the same command again after that"
         )
     return paths
-
-
-@contextmanager
-def _pool(classifier: BatchClassifier, processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end at once when something goes wrong, such as Ctrl-C."""
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), part.start, (classifier,)
-    )
-    try:
-        yield pool
-    except BaseException as error:
-        for process in set(multiprocessing.active_children()) - before:
-            process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise SbnError(
-                "a process that classified ended unexpectedly, perhaps for want of memory; run the"
-                " same command again, with fewer --processes"
-            ) from error
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """A process that is started in here is deaf to Ctrl-C from its first moment on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _join(paths: Iterable[Path], output: Path, classifier: BatchClassifier) -> Outcome:

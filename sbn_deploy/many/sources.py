@@ -6,11 +6,13 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbn_deploy.reading import tar
 from sbn_deploy.reading.npz import Archive
@@ -19,24 +21,26 @@ from sbn_runtime.errors import ConfigError, InputError
 
 ROWS = 1024
 """Pictures in a unit, about: what a killed run loses at most in each process."""
+BATCH = 256
+"""Pictures that are read at once."""
 PARQUET, TAR, NPZ = ".parquet", ".tar", ".npz"
 SHARDS = (PARQUET, TAR, NPZ)
 
 
-class Row(NamedTuple):
-    """A picture, and where it is.
+class Batch(NamedTuple):
+    """Some pictures, and where they are: sequences of one length.
 
     Attributes:
-        file: the file that it is in.
-        row: the number of the picture in the file.
-        name: what the file calls the picture, such as the member of an archive.
-        picture: as `BatchClassifier` takes it.
+        files: the file that each is in.
+        rows: the number of each in its file.
+        names: what the file calls each, such as the member of an archive, or None.
+        pictures: a column as `BatchClassifier` takes it.
     """
 
-    file: str
-    row: int
-    name: str | None
-    picture: Any
+    files: Sequence[str]
+    rows: Sequence[int]
+    names: Sequence[str | None]
+    pictures: Sequence[Any] | NDArray[np.uint8]
 
 
 class Unit(Protocol):
@@ -53,7 +57,7 @@ class Unit(Protocol):
     @property
     def title(self) -> str: ...
 
-    def rows(self) -> Iterator[Row]:
+    def batches(self) -> Iterator[Batch]:
         """The pictures. Raises ConfigError where the file as a whole is damaged."""
 
     def state(self) -> dict[str, Any]:
@@ -74,12 +78,12 @@ class Pictures:
     def title(self) -> str:
         return self.files[0]
 
-    def rows(self) -> Iterator[Row]:
-        for file in self.files:
-            yield Row(file, 0, None, Path(file))
+    def batches(self) -> Iterator[Batch]:
+        count = len(self.files)
+        yield Batch(self.files, [0] * count, [None] * count, [Path(file) for file in self.files])
 
     def state(self) -> dict[str, Any]:
-        return {"files": [(file, _facts(file)) for file in self.files]}
+        return {"files": [(file, facts(file)) for file in self.files]}
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,13 @@ class _OfFile:
     def title(self) -> str:
         return self.file
 
+    def _batch(self, row: int, names: Sequence[str | None], pictures: Any) -> Batch:
+        """Of pictures from `row` on."""
+        count = len(names)
+        return Batch([self.file] * count, range(row, row + count), names, pictures)
+
     def state(self) -> dict[str, Any]:
-        return {"kind": type(self).__name__, **asdict(self), "facts": _facts(self.file)}
+        return {"kind": type(self).__name__, **asdict(self), "facts": facts(self.file)}
 
 
 @dataclass(frozen=True)
@@ -109,14 +118,14 @@ class Groups(_OfFile):
     first: int
     end: int
 
-    def rows(self) -> Iterator[Row]:
+    def batches(self) -> Iterator[Batch]:
         row = self.row
         with ParquetFile(Path(self.file)) as file:
             for group in range(self.first, self.end):
                 for pictures in file.named_images(group):
-                    for content, name in pictures:
-                        yield Row(self.file, row, name, content)
-                        row += 1
+                    contents = [content for content, _ in pictures]
+                    yield self._batch(row, [name for _, name in pictures], contents)
+                    row += len(pictures)
 
 
 @dataclass(frozen=True)
@@ -126,11 +135,14 @@ class Members(_OfFile):
     offset: int
     suffixes: tuple[str, ...]
 
-    def rows(self) -> Iterator[Row]:
-        path = Path(self.file)
-        found = _images_of(path, self.suffixes, self.offset)
-        for row, (member, file) in enumerate(islice(found, self.count), self.row):
-            yield Row(self.file, row, member.name, tar.content(path, member, file))
+    def batches(self) -> Iterator[Batch]:
+        path, row = Path(self.file), self.row
+        members = islice(_images_of(path, self.suffixes, self.offset), self.count)
+        pictures = ((member.name, tar.content(path, member, file)) for member, file in members)
+        while batch := [*islice(pictures, BATCH)]:
+            contents = [content for _, content in batch]
+            yield self._batch(row, [name for name, _ in batch], contents)
+            row += len(batch)
 
 
 @dataclass(frozen=True)
@@ -140,11 +152,17 @@ class Pixels(_OfFile):
     array: str
     shape: tuple[int, ...]
 
-    def rows(self) -> Iterator[Row]:
+    def batches(self) -> Iterator[Batch]:
+        end = self.row + self.count
+        spans = [range(row, min(row + BATCH, end)) for row in range(self.row, end, BATCH)]
         with Archive(Path(self.file)) as archive:
-            wanted = range(self.row, self.row + self.count)
-            for row, pixels in zip(wanted, archive.rows(self.array, wanted), strict=True):
-                yield Row(self.file, row, None, pixels.reshape(self.shape))
+            if self.row == 0:
+                # Once for all parts; a compressed array is checked as it is read.
+                archive.check(self.array)
+            blocks = archive.blocks(self.array, spans, leap=True)
+            for span, pixels in zip(spans, blocks, strict=True):
+                names = [None] * len(span)
+                yield self._batch(span.start, names, pixels.reshape(-1, *self.shape))
 
 
 def units(given: Sequence[Path], suffixes: Sequence[str], skip: Sequence[Path]) -> Iterator[Unit]:
@@ -172,7 +190,7 @@ def units(given: Sequence[Path], suffixes: Sequence[str], skip: Sequence[Path]) 
         if suffix == PARQUET:
             yield from _groups(file)
         elif suffix == TAR:
-            yield from _members(file, tuple(suffixes))
+            yield from _members(file, tuple(suffixes), facts(file))
         elif suffix == NPZ:
             yield from _pixels(file)
     if pictures:
@@ -236,13 +254,17 @@ def _groups(path: str) -> Iterator[Unit]:
         first, row = end, row + count
 
 
-def _members(path: str, suffixes: tuple[str, ...]) -> Iterator[Unit]:
+@cache
+def _members(path: str, suffixes: tuple[str, ...], _: tuple[int, int] | None) -> tuple[Unit, ...]:
+    """Kept: to find them, all headers of the archive are read."""
+    found: list[Unit] = []
     offsets = (member.offset for member, _ in _images_of(Path(path), suffixes))
     row = 0
     for offset in offsets:
         count = 1 + sum(1 for _ in islice(offsets, ROWS - 1))
-        yield Members(path, row, count, offset, suffixes)
+        found.append(Members(path, row, count, offset, suffixes))
         row += count
+    return tuple(found)
 
 
 def _images_of(path: Path, suffixes: Sequence[str], offset: int = 0) -> Iterator[Any]:
@@ -280,7 +302,7 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _facts(file: str) -> tuple[int, int] | None:
+def facts(file: str) -> tuple[int, int] | None:
     """Size and time of change; None of a file that is not there any more."""
     try:
         facts = os.stat(file)

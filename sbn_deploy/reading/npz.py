@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,10 @@ from sbn_deploy.reading.parsing import parsing
 from sbn_runtime.errors import ConfigError
 
 SUFFIX = ".npy"
+CHUNK = 1 << 20
 ENCRYPTED = 1
+LOCAL_HEADER = struct.Struct("<26xHH")
+"""Before each member; the two numbers are the bytes of its name and of extra fields."""
 MOST_DEFLATED = 1032
 """The largest expansion by deflate; a member that claims more is invalid."""
 
@@ -76,20 +80,43 @@ class Archive(Mapping[str, NDArray[Any]]):
 
     def rows(self, name: str, wanted: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
         """Rows of rising indices of an array of bytes in C order, read from front to back."""
+        for block in self.blocks(name, (range(index, index + 1) for index in wanted)):
+            yield block[0]
+
+    def blocks(
+        self, name: str, wanted: Iterable[range], *, leap: bool = False
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The same for rising ranges of rows, each uint8 [rows, bytes of a row].
+
+        Args:
+            leap: what is skipped is not read where the array is not compressed. Then its checksum
+                is not compared: `check` does it.
+        """
         with self._parsing(name):
             info = self._member(name)
-            file = self._zip.open(info)
+            file: IO[bytes] = self._zip.open(info)
             header = npy.read_header(file, info.file_size)
             start = file.tell()
+            if leap and info.compress_type == zipfile.ZIP_STORED:
+                # Python's module reads what it skips, in versions below 3.13.
+                start += _place(self.path, info)
+                file.close()
+                file = self.path.open("rb")
         size = header.nbytes // max(1, header.shape[0])
         with file:
-            for index in wanted:
+            for rows in wanted:
                 with self._parsing(name):
-                    file.seek(start + int(index) * size)
-                    data = file.read(size)
-                    if len(data) < size:
-                        raise ValueError(f"it ends before image {index}")
-                yield np.frombuffer(data, np.uint8)
+                    file.seek(start + rows.start * size)
+                    data = file.read(len(rows) * size)
+                    if len(data) < len(rows) * size:
+                        raise ValueError(f"it ends before image {rows.stop - 1}")
+                yield np.frombuffer(data, np.uint8).reshape(len(rows), size)
+
+    def check(self, name: str) -> None:
+        """Reads an array and compares its checksum."""
+        with self._parsing(name), self._zip.open(self._member(name)) as file:
+            while file.read(CHUNK):
+                pass
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         info = self._zip.getinfo(name + SUFFIX)
@@ -109,3 +136,12 @@ class Archive(Mapping[str, NDArray[Any]]):
         where = f"{self.path}: {name}" if name else str(self.path)
         remedy = "write the archive with numpy.savez"
         return parsing(ConfigError, where, "is damaged or not what numpy.savez writes", remedy)
+
+
+def _place(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where the content of a member begins that is stored as it is."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(LOCAL_HEADER.size)
+    *_, name, extra = LOCAL_HEADER.unpack(header)
+    return info.header_offset + LOCAL_HEADER.size + int(name) + int(extra)

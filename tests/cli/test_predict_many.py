@@ -105,6 +105,16 @@ def test_pixels(model: Path, tmp_path: Path, savez: Any) -> None:
     assert answers(tmp_path / "a.parquet")["label"] == labels.tolist()
 
 
+def test_damaged_pixels(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, images=random_images(1500))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    said = sbn("predict", model, path, "-o", tmp_path / "a.parquet").refused_after_progress()
+    assert f"{path}: images is damaged" in said
+
+
 def test_patterns(model: Path, tmp_path: Path, pictures: list[bytes]) -> None:
     folder = write_folder(tmp_path / "in", pictures[:120])
     done = sbn("predict", model, folder / "**" / "*[05].png", "-o", tmp_path / "a.parquet")

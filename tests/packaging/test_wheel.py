@@ -132,7 +132,18 @@ def test_base_install_requires_numpy_and_onnxruntime_only(wheel: Path) -> None:
         base = {one.name for one in wanted if one.marker is None or one.marker.evaluate(place)}
         assert base == {"numpy", "onnxruntime"} | more
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert extras == {"train", "onnx", "tflite", "report", "tune", "hub", "all", "docs", "dev"}
+    assert extras == {
+        "train",
+        "onnx",
+        "tflite",
+        "report",
+        "tune",
+        "ray",
+        "hub",
+        "all",
+        "docs",
+        "dev",
+    }
 
 
 def test_every_part_states_the_version_of_the_project(

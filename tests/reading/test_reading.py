@@ -113,6 +113,19 @@ def test_archives_that_are_marked(
             read(f"npz:{path}")
 
 
+@pytest.mark.parametrize("savez", [np.savez, np.savez_compressed])
+def test_blocks_of_rows(tmp_path: Path, savez: Any) -> None:
+    path = tmp_path / "set.npz"
+    savez(path, labels=LABELS, images=IMAGES)
+    spans = [range(3, 4), range(10, 60), range(99, 100)]
+    with Archive(path) as archive:
+        for leap in (False, True):
+            found = [*archive.blocks("images", spans, leap=leap)]
+            for span, rows in zip(spans, found, strict=True):
+                assert np.array_equal(rows, IMAGES[span.start : span.stop].reshape(len(span), 9))
+        archive.check("images")
+
+
 def test_a_member_cannot_claim_more_than_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     np.savez(path, images=IMAGES)

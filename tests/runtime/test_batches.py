@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sbn_runtime import BatchClassifier, InputError, ModelError, Session
-from sbn_runtime.batches import BATCH
+from sbn_runtime.batches import MOST
 
 from ..many.pictures import BROKEN, classifier, encoded
 from ..small_models import CLASSES, Classifier, StochasticClassifier, random_images
@@ -32,7 +32,7 @@ def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 def test_answers_are_those_of_a_session(model: Path) -> None:
-    images = random_images(BATCH + 9)
+    images = random_images(MOST + 9)
     found = BatchClassifier(model, coverage=0.9, reject=0.2)({"image": images})
     session = Session(model, threads=1)
     x = session.preprocess(images)

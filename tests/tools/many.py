@@ -1,129 +1,236 @@
-"""How fast many small pictures are classified, by `sbn predict -o` and by loops.
+"""How fast many small pictures are classified by `sbn predict -o` and by a plain loop.
 
-    python -m tests.tools.many MODEL --pictures 20000
+    python -m tests.tools.many MODEL
 
-Makes a parquet file of encoded pictures and an archive of the same pixels, and times, each in a
-process of its own and in turn:
+Prints the table of docs/many.md. Pictures of the model's size are in parquet files and tar archives
+as PNG, and in `.npz` files as pixels, 10,000 in a file; all are repetitions of 256. In each row the
+same pictures are answered by both, with as many processes and one thread in each: by the loop of
+`many_loops.py`, and by `sbn predict -o`. Seconds, of the clock and of the processors, are those of
+the whole command with its start; memory is the largest sum of what its processes hold.
 
-- a plain loop over the parquet file: `BatchClassifier`, so the same decoding, one thread
-- `sbn predict -o` on it, with 1 and with 2 processes
-- a bare `Session` on the pixels, one thread, at each of several batch sizes: no decoding at all
+At the end `sbn predict -o` is killed at random moments and resumed, and its file compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import statistics
+import os
+import random
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 from sbn_runtime import BatchClassifier, Preprocess, Session
+from sbn_runtime.system import core_count
 
-GROUP = 500
-SIZES = (1, 8, 32, 64, 128, 256)
-SBN = (sys.executable, "-m", "sbn_deploy.cli")
+FORMS = ("parquet", "tar", "npz")
+KINDS, SHARD, GROUP = 256, 10_000, 1000
+SIZES = (1, 8, 32, 64, 128, 256, 512)
 MODES = {1: "L", 3: "RGB"}
+BEAT_S = 0.05
+KILLS = 3
+SBN = (sys.executable, "-m", "sbn_deploy.cli", "-q", "predict")
+LOOP = (sys.executable, "-m", "tests.tools.many_loops")
 
 
-def write_pictures(folder: Path, model: Path, count: int) -> None:
-    """`pictures.parquet` and `pixels.npz` of random smooth pictures in the model's size."""
-    wanted = BatchClassifier(model).wanted
-    assert isinstance(wanted, Preprocess)
-    rng = np.random.default_rng(0)
-    pixels = np.empty((count, wanted.height, wanted.width, wanted.channels), np.uint8)
-    rows = []
-    for index in range(count):
-        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((wanted.width, wanted.height))
-        image = image.convert(MODES[wanted.channels])
-        file = io.BytesIO()
-        image.save(file, "png")
-        rows.append({"bytes": file.getvalue(), "path": f"{index}.png"})
-        shown = np.asarray(image).reshape(pixels.shape[1:])
-        pixels[index] = shown.astype(np.uint16) * wanted.pixel_max // 255
-    pq.write_table(pa.table({"image": rows}), folder / "pictures.parquet", row_group_size=GROUP)
-    np.savez(folder / "pixels.npz", images=pixels)
+@dataclass(frozen=True)
+class Cost:
+    """Of a command: seconds of the clock and of the processors, and bytes of memory at most."""
 
-
-def loop(model: Path, folder: Path) -> None:
-    """What somebody writes who does not know of `sbn predict -o`."""
-    classify = BatchClassifier(model)
-    with pq.ParquetFile(folder / "pictures.parquet") as file:
-        tables = [
-            classify({"image": batch.column("image").to_pylist()})
-            for batch in file.iter_batches(GROUP)
-        ]
-    columns = {name: [row for table in tables for row in table[name]] for name in tables[0]}
-    pq.write_table(pa.table(columns), folder / "loop.parquet")
-
-
-def bare(model: Path, folder: Path, size: int) -> None:
-    """The network alone."""
-    session = Session(model, threads=1)
-    with np.load(folder / "pixels.npz") as archive:
-        images = archive["images"]
-    for start in range(0, len(images), size):
-        session.predict(session.preprocess(images[start : start + size]), return_uncertainty=True)
-
-
-def command(model: Path, folder: Path, processes: int) -> None:
-    """`sbn predict -o`."""
-    arguments = ("predict", model, folder / "pictures.parquet", "-o", folder / "a.parquet")
-    subprocess.run([*SBN, "-q", *arguments, "--processes", str(processes)], check=True)
-
-
-def seconds(work: Callable[[], None]) -> float:
-    """Of one call, with all that belongs to it."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def ways(model: Path, folder: Path) -> dict[str, Callable[[], None]]:
-    """Everything that is compared, by name."""
-    found: dict[str, Callable[[], None]] = {
-        "loop over BatchClassifier": lambda: loop(model, folder),
-        "sbn predict -o, 1 process": lambda: command(model, folder, 1),
-        "sbn predict -o, 2 processes": lambda: command(model, folder, 2),
-    }
-    for size in SIZES:
-        found[f"Session, pixels, batch {size}"] = lambda size=size: bare(model, folder, size)
-    return found
+    seconds: float
+    cpu: float
+    memory: int
 
 
 def main() -> int:
     """Measures and prints a table."""
     parser = argparse.ArgumentParser(
-        description="Compares `sbn predict -o` with a loop over the same pictures, and with the"
-        " network alone."
+        description="Compares `sbn predict -o` with a plain loop over the same pictures."
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="classifier of `sbn export`")
-    parser.add_argument("--pictures", type=int, default=20_000, metavar="N", help="(20000)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="R", help="of each, in turn (5)")
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        nargs="+",
+        default=[1000, 10_000, 100_000, 1_000_000],
+        metavar="N",
+        help="(1000 10000 100000 1000000)",
+    )
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4], metavar="P")
     options = parser.parse_args()
+    kinds = pictures(options.model)
+    size = best_size(options.model, kinds)
+    print(f"A bare Session is fastest with batches of {size}.\n")
+    print(
+        "| pictures | in | processes | loop, pictures/s | `sbn predict -o` | of the loop's speed |"
+        " by processor time | memory of the loop, MB | memory, MB |"
+    )
+    print("|" + "---:|---|" + "---:|" * 7)
+    for count, form, processes in cases(options.pictures, options.processes):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            files = write(folder, form, count, kinds)
+            output = folder / "answers"
+            words = [str(options.model), *map(str, files)]
+            loop = cost([*LOOP, words[0], f"{output}.loop", str(processes), *words[1:]])
+            ours = cost([*SBN, *words, "-o", f"{output}.parquet", "--processes", str(processes)])
+            compare(Path(f"{output}.loop"), Path(f"{output}.parquet"))
+        print(row(count, form, processes, loop, ours), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_pictures(folder, options.model, options.pictures)
-        work = ways(options.model, folder)
-        times: dict[str, list[float]] = {title: [] for title in work}
-        for _ in range(options.rounds):
-            for title, call in work.items():
-                times[title].append(seconds(call))
-    print(f"{'':30} {'pictures/s':>12} {'lowest':>10} {'highest':>10}   (start included)")
-    for title, found in times.items():
-        middle, low, high = (options.pictures / f(found) for f in (statistics.median, max, min))
-        print(f"{title:30} {middle:12,.0f} {low:10,.0f} {high:10,.0f}")
+        kill(options.model, write(folder, FORMS[0], sorted(options.pictures)[-2], kinds), folder)
+    print(f"\nKilled {KILLS} times at random moments and resumed, it gave the same file.")
     return 0
+
+
+def cases(counts: Sequence[int], processes: Sequence[int]) -> Iterator[tuple[int, str, int]]:
+    """Pictures, form and processes of each row.
+
+    As many as there are cores for all counts; others for the largest but one.
+    """
+    *_, middle, largest = sorted(counts)
+    cores = core_count()
+    yield from ((count, FORMS[0], cores) for count in sorted(counts) if count < middle)
+    for form in FORMS:
+        yield from ((middle, form, count) for count in processes)
+    yield from ((largest, form, cores) for form in FORMS)
+
+
+def row(count: int, form: str, processes: int, loop: Cost, ours: Cost) -> str:
+    """A row of the table."""
+    cells = (
+        f"{count:,}",
+        form,
+        str(processes),
+        *(f"{count / one.seconds:,.0f}" for one in (loop, ours)),
+        f"{loop.seconds / ours.seconds:.0%}",
+        f"{loop.cpu / ours.cpu:.0%}",
+        *(f"{one.memory / 1e6:,.0f}" for one in (loop, ours)),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def pictures(model: Path) -> list[tuple[bytes, Any]]:
+    """Smooth pictures in the model's size: PNG files, and uint8 [H, W, C] in its range."""
+    wanted = BatchClassifier(model).wanted
+    assert isinstance(wanted, Preprocess)
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(KINDS):
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((wanted.width, wanted.height))
+        image = image.convert(MODES[wanted.channels])
+        file = io.BytesIO()
+        image.save(file, "png")
+        pixels = np.asarray(image).reshape(wanted.height, wanted.width, wanted.channels)
+        scaled = (2 * wanted.pixel_max * pixels.astype(np.uint32) + 255) // 510
+        found.append((file.getvalue(), scaled.astype(np.uint8)))
+    return found
+
+
+def write(folder: Path, form: str, count: int, kinds: list[tuple[bytes, Any]]) -> list[Path]:
+    """Files with so many pictures; at least four."""
+    shard = min(SHARD, -(-count // 4))
+    found = []
+    for first in range(0, count, shard):
+        numbers = range(first, min(first + shard, count))
+        found.append(folder / f"{first:08}.{form}")
+        if form == "parquet":
+            rows = [{"bytes": kinds[n % KINDS][0], "path": f"{n:08}.png"} for n in numbers]
+            pq.write_table(pa.table({"image": rows}), found[-1], row_group_size=GROUP)
+        elif form == "npz":
+            np.savez(found[-1], images=np.stack([kinds[n % KINDS][1] for n in numbers]))
+        else:
+            with tarfile.open(found[-1], "w") as archive:
+                for number in numbers:
+                    content = kinds[number % KINDS][0]
+                    for suffix, data in ((".png", content), (".cls", b"0")):
+                        member = tarfile.TarInfo(f"{number:08}{suffix}")
+                        member.size = len(data)
+                        archive.addfile(member, io.BytesIO(data))
+    return found
+
+
+def best_size(model: Path, kinds: list[tuple[bytes, Any]]) -> int:
+    """The batch size at which a bare `Session` takes least time for a picture."""
+    session = Session(model, threads=1)
+    pixels = np.stack([one for _, one in kinds] * 8)
+    times: dict[int, float] = {}
+    for _ in range(3):
+        for size in SIZES:
+            start = time.process_time()
+            for first in range(0, len(pixels), size):
+                session.predict(session.preprocess(pixels[first : first + size]))
+            taken = time.process_time() - start
+            times[size] = min(taken, times.get(size, taken))
+    return min(times, key=lambda size: times[size])
+
+
+def cost(command: Sequence[str]) -> Cost:
+    """Of a command and all its processes."""
+    start, peak = time.perf_counter(), 0
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    own = psutil.Process(process.pid)
+    while True:
+        done, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if done:
+            break
+        peak = max(peak, sum(map(resident, (own, *children(own)))))
+        time.sleep(BEAT_S)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, peak)
+
+
+def children(process: psutil.Process) -> list[psutil.Process]:
+    """All that a process started; none if it is gone."""
+    try:
+        found: list[psutil.Process] = process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return found
+
+
+def resident(process: psutil.Process) -> int:
+    """Bytes of memory; 0 of a process that is gone."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def compare(loop: Path, ours: Path) -> None:
+    """Whether both found the same."""
+    expected = pq.read_table(loop, columns=["file", "label"])
+    found = pq.read_table(ours, columns=["file", "label"])
+    assert found.equals(expected), f"{ours} and {loop} differ"
+
+
+def kill(model: Path, files: list[Path], folder: Path) -> None:
+    """Kills a run at random moments; raises AssertionError where it does not end in the same."""
+    words = [*SBN, str(model), *map(str, files), "-o"]
+    whole, killed = folder / "whole.parquet", folder / "killed.parquet"
+    seconds = cost([*words, str(whole)]).seconds
+    for _ in range(KILLS):
+        process = subprocess.Popen([*words, str(killed)], stderr=subprocess.DEVNULL)
+        time.sleep(random.uniform(0, seconds / KILLS))
+        process.kill()
+        process.wait()
+    cost([*words, str(killed)])
+    assert killed.read_bytes() == whole.read_bytes()
 
 
 if __name__ == "__main__":
