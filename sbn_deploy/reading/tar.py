@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -34,9 +34,7 @@ def members(path: Path, offset: int = 0) -> Iterator[tuple[Member, IO[bytes]]]:
 
     Raises ConfigError where it cannot be opened, is compressed or damaged, or ends too early.
     """
-    with _parsing(path):
-        file = path.open("rb")
-    with file:
+    with reading(path) as file:
         with _parsing(path):
             file.seek(offset)
             archive = tarfile.TarFile(fileobj=file)
@@ -50,6 +48,15 @@ def members(path: Path, offset: int = 0) -> Iterator[tuple[Member, IO[bytes]]]:
             archive.members.clear()  # type: ignore[attr-defined]
             if found.isreg() and not found.issparse():
                 yield Member(found.name, found.offset, found.offset_data, found.size), file
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[IO[bytes]]:
+    """An archive to read `content` from. Raises ConfigError where it cannot be opened."""
+    with _parsing(path):
+        file = path.open("rb")
+    with file:
+        yield file
 
 
 def content(path: Path, member: Member, file: IO[bytes]) -> bytes:

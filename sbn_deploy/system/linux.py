@@ -35,6 +35,7 @@ from .posix import (
     release,
     use_console,
 )
+from .posix import memory_limit as own_limit
 
 __all__ = [
     "AWAY_FROM_CTRL_C",
@@ -58,6 +59,7 @@ __all__ = [
     "lock",
     "machine_id",
     "memory_bytes",
+    "memory_limit",
     "peak_bytes",
     "release",
     "resident_bytes",
@@ -74,11 +76,31 @@ KERNEL_FILES = True
 # time for which the host of a virtual machine let the core wait.
 BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
 STOLEN = 7
+# By the controllers that /proc/self/cgroup names, of the second version and of the first.
+MEMORY_GROUPS = {
+    "": (Path("/sys/fs/cgroup"), "memory.max"),
+    "memory": (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+}
 _PR_SET_PDEATHSIG = 1
 
 
 def usable_cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
+
+
+def memory_limit() -> int:
+    limits = [own_limit()]
+    # Of the groups of processes that this one is in, as those of containers.
+    for line in (read_text(Path("/proc/self/cgroup")) or "").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers not in MEMORY_GROUPS:
+            continue
+        folder, name = MEMORY_GROUPS[controllers]
+        inside = Path(group.strip("/"))
+        for outer in (inside, *inside.parents):
+            found = read_text(folder / outer / name) or ""
+            limits += [int(found)] if found.isdecimal() else []
+    return min(limits)
 
 
 def keep_to(cores: Sequence[int]) -> None:

@@ -31,6 +31,7 @@ from .posix import (
     load_average,
     lock,
     memory_bytes,
+    memory_limit,
     release,
     use_console,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "lock",
     "machine_id",
     "memory_bytes",
+    "memory_limit",
     "peak_bytes",
     "release",
     "resident_bytes",
