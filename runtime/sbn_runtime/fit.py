@@ -5,8 +5,6 @@ docs/images.md defines every step; programs in other languages follow it bit for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,6 +16,9 @@ INTERPOLATION = "area"
 """The only one so far: averages where an axis becomes shorter, else linear."""
 LONGEST = 1 << 14
 """Of the sides of a network's input: products of pixels and weights are then below 2^53."""
+
+MANY = 32
+"""Pixels that become one, from which adding them up at once is faster than one after the other."""
 
 Image = NDArray[np.uint8]
 
@@ -69,47 +70,59 @@ def resized(image: Image, height: int, width: int) -> Image:
         return np.ascontiguousarray(image)
     if height * columns > rows * width:  # the smaller array in between
         return np.ascontiguousarray(resized(image.swapaxes(0, 1), width, height).swapaxes(0, 1))
-    # Whole numbers below 2^53 in float64: exact, in any order, and matrix products are fast.
-    down, total = _along(image.reshape(rows, -1), height)
+    down, total = _along(image.reshape(rows, -1), height, 255)
     lines = down.reshape(height, columns, channels).swapaxes(0, 1).reshape(columns, -1)
-    across, other = _along(lines, width)
-    sums = across.reshape(width, height, channels).swapaxes(0, 1).astype(np.int64)
+    across, other = _along(lines, width, 255 * total)
+    sums = across.reshape(width, height, channels).swapaxes(0, 1)
     whole = total * other
-    return np.ascontiguousarray((2 * sums + whole) // (2 * whole)).astype(np.uint8)
+    kind: Any = np.uint32 if _exact(511 * whole) is np.uint32 else np.int64
+    found = (2 * sums.astype(kind) + kind(whole)) // kind(2 * whole)
+    return np.ascontiguousarray(found.astype(np.uint8))
 
 
-def _along(lines: NDArray[Any], wanted: int) -> tuple[NDArray[np.float64], int]:
-    """The sums over the first axis of lines [n, k], [wanted, k], and the sum of their weights."""
-    if len(lines) == wanted:
-        return lines.astype(np.float64), 1
-    firsts, weights, total = _weights(len(lines), wanted)
-    sums = np.empty((wanted, lines.shape[1]), np.float64)
-    last = len(lines) - 1
-    for index, (first, own) in enumerate(zip(firsts, weights, strict=True)):
-        if wanted < len(lines):
-            sums[index] = own @ lines[first : first + len(own)].astype(np.float64)
-        else:
-            before, after = max(first, 0), min(first + 1, last)
-            sums[index] = own[0] * lines[before] + own[1] * lines[after]
+def _exact(largest: int) -> Any:
+    """The fastest type whose sums of whole numbers up to `largest`, below 2^53, are exact."""
+    return np.uint32 if largest < 1 << 32 else np.float64
+
+
+def _along(lines: NDArray[Any], wanted: int, largest: int) -> tuple[NDArray[Any], int]:
+    """The sums over the first axis of lines [n, k], [wanted, k], and the sum of their weights.
+
+    largest: of the numbers in `lines`.
+    """
+    size = len(lines)
+    if size == wanted:
+        return lines, 1
+    outputs = np.arange(wanted)
+    total = size if wanted < size else 2 * wanted
+    kind = _exact(largest * total)
+    sums = np.zeros((wanted, lines.shape[1]), kind)
+
+    def add(pixels: NDArray[np.int64], weights: NDArray[np.int64]) -> None:
+        own = lines.take(pixels, axis=0)
+        np.add(sums, np.multiply(own, weights.astype(kind)[:, np.newaxis], dtype=kind), out=sums)
+
+    if wanted > size:
+        firsts, parts = np.divmod((2 * outputs + 1) * size - wanted, total)
+        add(np.maximum(firsts, 0), total - parts)
+        add(np.minimum(firsts + 1, size - 1), parts)
+    elif size > MANY * wanted:
+        firsts, parts = np.divmod(np.arange(wanted + 1) * size, wanted)
+        np.add.reduceat(lines, firsts[:-1], axis=0, dtype=kind, out=sums)
+        sums *= kind(wanted)
+        # A pixel that two outputs share was given to the second one.
+        shared = lines.take(firsts, axis=0, mode="clip").astype(kind)
+        shared *= parts.astype(kind)[:, np.newaxis]
+        sums += shared[1:]
+        sums -= shared[:-1]
+    else:
+        begins, ends = outputs * size, (outputs + 1) * size
+        firsts = begins // wanted
+        for step in range(int((-(-ends // wanted) - firsts).max())):
+            pixels = firsts + step
+            shares = np.minimum((pixels + 1) * wanted, ends) - np.maximum(pixels * wanted, begins)
+            add(np.minimum(pixels, size - 1), np.maximum(shares, 0))
     return sums, total
-
-
-@lru_cache(maxsize=64)
-def _weights(size: int, wanted: int) -> tuple[Sequence[int], Sequence[NDArray[np.float64]], int]:
-    """The first pixel and the weights of each output, and the sum of the weights."""
-    firsts, weights = [], []
-    for index in range(wanted):
-        if wanted < size:
-            begin, end = index * size, (index + 1) * size
-            first = begin // wanted
-            edges = np.arange(first, -(-end // wanted) + 1) * wanted
-            shared = np.minimum(edges[1:], end) - np.maximum(edges[:-1], begin)
-        else:
-            first, part = divmod((2 * index + 1) * size - wanted, 2 * wanted)
-            shared = np.array([2 * wanted - part, part])
-        firsts.append(first)
-        weights.append(shared.astype(np.float64))
-    return firsts, weights, size if wanted < size else 2 * wanted
 
 
 def _scaled(size: int, above: int, below: int, most: int) -> int:

@@ -311,7 +311,7 @@ def _partial(output: Path, facts: Model, model: Classifier, data: Stream) -> Par
         _part(output),
         {
             "model": facts.sha256,
-            "data": data.fingerprint,
+            "data": data.fingerprint(),
             "engine": model.engine,
             "samples": model.samples,
             "seed": model.seed,

@@ -66,7 +66,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--data",
         metavar="SET",
         help="digits, diabetes, breast-cancer, wine, signals, cifar10:PATH, folder:PATH,"
-        " sounds:PATH, npz:PATH or hf-parquet:PATH (default: digits)",
+        " sounds:PATH, npz:PATH, hf-parquet:PATH or webdataset:PATH (default: digits)",
     )
     parser.add_argument(
         "--size",

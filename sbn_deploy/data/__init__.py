@@ -12,6 +12,7 @@ from sbn_deploy.data import bundled, signals
 from sbn_deploy.data.bundled import NAMES as BUNDLED
 from sbn_deploy.data.dataset import Dataset, Split, formed
 from sbn_deploy.data.form import ImageForm
+from sbn_deploy.data.stored import stored
 from sbn_deploy.data.stream import Stream, of_memory, some
 from sbn_deploy.names import suggest
 from sbn_runtime.errors import ConfigError
@@ -25,13 +26,17 @@ __all__ = [
     "Stream",
     "is_classified_images",
     "load",
+    "load_stored",
     "names",
+    "stores",
     "stream_test",
 ]
 
 # Of scikit-learn, and of a generator.
 WITHOUT_PATH = (*BUNDLED, "signals")
-KINDS = ("cifar10", "folder", "sounds", "npz", "hf-parquet")
+KINDS = ("cifar10", "folder", "sounds", "npz", "hf-parquet", "webdataset")
+STORED = ("folder", "hf-parquet", "webdataset")
+"""Of these, images can stay in their files."""
 
 
 def names() -> tuple[str, ...]:
@@ -56,6 +61,7 @@ def load(spec: str, split: Split, form: ImageForm = AS_THEY_ARE) -> Dataset:
     - `npz:PATH`: a NumPy archive with `images` and `labels`, or with `x` and `y` for other
       inputs and tasks.
     - `hf-parquet:PATH`: a folder of parquet files as on the Hugging Face hub.
+    - `webdataset:PATH`: a folder of tar archives as WebDataset has them.
 
     Where the data has no such parts itself, each fifth image of a class is for
     testing and each tenth of the rest for validation. "train" is what is left;
@@ -73,6 +79,24 @@ def load(spec: str, split: Split, form: ImageForm = AS_THEY_ARE) -> Dataset:
         return signals.load(split)
     kind, path = _located(spec)
     return formed(_reader(kind).load(path, split, form), form)
+
+
+def stores(spec: str) -> bool:
+    """Whether `load_stored` takes the data set. Raises ConfigError for unknown data."""
+    return spec not in WITHOUT_PATH and _located(spec)[0] in STORED
+
+
+def load_stored(
+    spec: str, split: Split, form: ImageForm = AS_THEY_ARE, workers: int | None = None
+) -> Dataset:
+    """The same as `load`, with images that stay in their files, see `StoredImages`.
+
+    workers: processes that read them where many are needed; None for as many as fit.
+
+    Raises what `load` raises; problems with single images when they are read.
+    """
+    kind, path = _located(spec)
+    return stored(_reader(kind).stream(path, split), form, workers)
 
 
 def is_classified_images(spec: str) -> bool:

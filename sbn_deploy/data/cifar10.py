@@ -42,7 +42,7 @@ def load(folder: Path, split: Split, form: ImageForm) -> Dataset:
 def stream(folder: Path) -> Stream:
     """The test split, read as it is needed. Raises what `load` raises."""
     if _in_parquet(folder):
-        return parquet.stream(folder, NAME)
+        return parquet.stream(folder, name=NAME)
     (batch,) = _batches(folder, "test")
     records = _records(batch)
 
@@ -50,9 +50,15 @@ def stream(folder: Path) -> Stream:
         yield from _images(records[wanted])
 
     labels = records[:, 0].astype(np.int64)
-    fingerprint = digest(states([batch], batch.parent), labels.tobytes())
     return Stream(
-        NAME, labels, CLASSES, 255, (32, 32, 3), lambda index: f"image {index}", read, fingerprint
+        name=NAME,
+        labels=labels,
+        classes=CLASSES,
+        pixel_max=255,
+        shape=(32, 32, 3),
+        title=lambda index: f"image {index}",
+        read=read,
+        fingerprint=lambda: digest(states([batch], batch.parent), labels.tobytes()),
     )
 
 

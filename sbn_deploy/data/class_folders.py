@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +30,46 @@ from sbn_runtime.raster import Raster
 TRAIN, TEST = "train", "test"
 
 
+class Names(Sequence[Path]):
+    """Paths of many files, some dozen bytes each, where a list of paths has some hundred.
+
+    Args:
+        folders: that hold files.
+        names: of the files of each.
+    """
+
+    def __init__(self, folders: Sequence[Path], names: Sequence[Sequence[str]]) -> None:
+        self._folders = tuple(folders)
+        every = [os.fsencode(name) for group in names for name in group]
+        self._text = b"".join(every)
+        self._ends = np.cumsum([0, *map(len, every)])
+        self._firsts = np.cumsum([0, *map(len, names)])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Path]: ...
+
+    def __getitem__(self, index: int | slice) -> Path | list[Path]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(len(self))[index]]
+        index = range(len(self))[index]
+        name = self._text[self._ends[index] : self._ends[index + 1]]
+        folder = self._folders[np.searchsorted(self._firsts, index, side="right") - 1]
+        return folder / os.fsdecode(name)
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of a part that are read, class by class, their labels [N], and the others."""
 
     folder: Path
     classes: list[str]
-    files: list[Path]
+    files: Names
     labels: NDArray[np.int64]
     others: list[Path]
 
@@ -129,57 +164,76 @@ class Layout:
             raise ConfigError(
                 f"{found[0]} is a class that the training part does not have; remove it"
             )
-        files: list[Path] = []
-        labels: list[int] = []
+        names: list[list[str]] = []
         others: list[Path] = []
-        for index, label in enumerate(self.classes):
-            inside = (within / label).iterdir() if (within / label).is_dir() else iter(())
-            for file in in_order(inside):
-                if file.suffix.lower() in self.suffixes:
-                    files.append(file)
-                    labels.append(index)
-                elif not file.name.startswith("."):
-                    others.append(file)
-        return Files(within, self.classes, files, np.array(labels, dtype=np.int64), others)
+        folders = [within / label for label in self.classes]
+        for folder in folders:
+            names.append([])
+            for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+                if os.path.splitext(name)[1].lower() in self.suffixes:
+                    names[-1].append(name)
+                elif not name.startswith("."):
+                    others.append(folder / name)
+        labels = np.repeat(np.arange(len(folders)), [len(own) for own in names])
+        return Files(within, self.classes, Names(folders, names), labels, others)
 
     def load(self, split: Split, make: Callable[[Files], Dataset]) -> Dataset:
         """One split; `make` reads the files of a part. Raises ConfigError, and what it raises."""
 
-        def read(part: str) -> Dataset:
-            found = self.files(part)
-            if part == TRAIN or not self.train:
-                found.check_classes()
-            return make(found)
+        return of_parts(split, lambda part: make(self._checked(part)), self.parts)
 
-        return of_parts(split, read, self.parts)
+    def _checked(self, part: str) -> Files:
+        found = self.files(part)
+        if part == TRAIN or not self.train:
+            found.check_classes()
+        return found
 
-    def stream(self, read: Callable[[Path], Pixels | Raster]) -> Stream:
-        """The test split, each file read when it is its turn; `read` raises InputError.
+    def stream(self, read: Callable[[Path], Pixels | Raster], split: Split = "test") -> Stream:
+        """One split, each file read when it is its turn; `read` raises InputError.
 
         Raises ConfigError.
         """
+        if split != TEST:
+            return of_parts(split, lambda part: self._stream(self._checked(part), read), self.parts)
         part = TEST if TEST in self.parts else TRAIN
-        found = self.files(part)
+        whole = self._stream(self.files(part), read)
+        return whole if part == TEST else whole.test_part()
 
-        def read_all(wanted: Indices) -> Iterator[Pixels | Encoded]:
-            for index in wanted:
-                try:
-                    yield read(found.files[index])
-                except InputError as error:
-                    yield Unreadable(str(error))
-
-        whole = Stream(
+    def _stream(self, found: Files, read: Callable[[Path], Pixels | Raster]) -> Stream:
+        files = _Read(found, self.folder, read)
+        return Stream(
             name=self.name,
             labels=found.labels,
             classes=readable_names(self.classes),
             pixel_max=255,
             shape=None,
-            title=lambda index: readable(str(found.files[index])),
-            read=read_all,
-            fingerprint=digest(states(found.files, self.folder), found.labels.tobytes()),
+            title=files.title,
+            read=files.all,
+            fingerprint=files.fingerprint,
             notes=found.notes(),
         )
-        return whole if part == TEST else whole.test_part()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Files as a stream reads them."""
+
+    found: Files
+    folder: Path
+    read: Callable[[Path], Pixels | Raster]
+
+    def title(self, index: int) -> str:
+        return readable(str(self.found.files[index]))
+
+    def all(self, wanted: Indices) -> Iterator[Pixels | Encoded]:
+        for index in wanted:
+            try:
+                yield self.read(self.found.files[index])
+            except InputError as error:
+                yield Unreadable(str(error))
+
+    def fingerprint(self) -> str:
+        return digest(states(self.found.files, self.folder), self.found.labels.tobytes())
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Dataset:
     Attributes:
         name: for people.
         images: 8-bit images uint8 [N, H, W, C], or other inputs float32 [N, F], [N, C, L]
-            or [N, C, H, W].
+            or [N, C, H, W]. Of `load_stored`, `StoredImages`: indexing them reads files.
         labels: the targets, [N, ...], by the task: classes int64 [N], labels uint8 [N, K],
             numbers float32 [N] or [N, ...], classes of pixels int64 [N, H, W], images
             float32 [N, C, H, W].
@@ -75,11 +75,29 @@ class Dataset:
 
     def inputs(self) -> NDArray[np.float32]:
         """Normalised inputs, float32 [N, C, H, W], [N, C, L] or [N, F]."""
-        return self.preprocess.apply(self.images)
+        return self.preprocess.apply(self.images[:])
 
     def take(self, indices: NDArray[np.int64]) -> Dataset:
         """The images and labels at `indices`."""
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
+        return replace(self, images=self.images.take(indices, axis=0), labels=self.labels[indices])
+
+    def joined(self, other: Dataset) -> Dataset:
+        """This and another part of a data set in memory.
+
+        Raises ConfigError where their inputs differ in shape.
+        """
+        if self.input_shape != other.input_shape:
+            raise ConfigError(
+                f"{self.name}: inputs for training are {list(self.input_shape)}, those for"
+                f" validation {list(other.input_shape)} (channels first); make them the same with"
+                " --size and --set colour=rgb"
+            )
+        return replace(
+            self,
+            images=np.concatenate([self.images[:], other.images[:]]),
+            labels=np.concatenate([self.labels, other.labels]),
+            notes=(*self.notes, *other.notes),
+        )
 
     def sample(self, count: int, seed: int) -> Dataset:
         """`count` examples chosen by `seed`; at most all."""
@@ -136,15 +154,20 @@ def eight_bit(
             f"{name} has {count} images but labels of shape {labels.shape}; "
             "it needs one label for each image"
         )
+    check_labels(labels, classes, name)
+    preprocess = of_pixels(channels, height, width, fit)
+    labels = labels.astype(np.int64)
+    return Dataset(name, images, labels, tuple(classes), preprocess, notes=notes)
+
+
+def check_labels(labels: NDArray[Any], classes: Sequence[str], name: str) -> None:
+    """Raises ConfigError for a label [N] that is not one of the classes."""
     if labels.min() < 0 or labels.max() >= len(classes):
         wrong = int(np.flatnonzero((labels < 0) | (labels >= len(classes)))[0])
         raise ConfigError(
             f"{name}: image {wrong} has label {labels[wrong]}; with {len(classes)} classes "
             f"labels go from 0 to {len(classes) - 1}"
         )
-    preprocess = of_pixels(channels, height, width, fit)
-    labels = labels.astype(np.int64)
-    return Dataset(name, images, labels, tuple(classes), preprocess, notes=notes)
 
 
 def standardize(x: NDArray[np.float32], features: tuple[str, ...] = ()) -> Standardize:
@@ -243,7 +266,32 @@ def every(labels: NDArray[np.int64], period: int) -> NDArray[np.bool_]:
     return marked
 
 
-def of_training_part(part: Dataset, split: Split) -> Dataset:
+class Divisible(Protocol):
+    """What can be divided into parts: a `Dataset` or a `Stream`."""
+
+    # As dataclasses have them.
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def labels(self) -> NDArray[Any]: ...
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def divided(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: NDArray[np.int64]) -> Self: ...
+
+    def joined(self, other: Self) -> Self: ...
+
+
+Part = TypeVar("Part", bound=Divisible)
+
+
+def of_training_part(part: Part, split: Split) -> Part:
     """Train, validation, or both, from the images that are not for testing.
 
     Each tenth image of every class is for validation; each tenth one where images have
@@ -257,7 +305,7 @@ def of_training_part(part: Dataset, split: Split) -> Dataset:
     return part.take(np.flatnonzero(held_out if split == "validation" else ~held_out))
 
 
-def of_whole(whole: Dataset, split: Split) -> Dataset:
+def of_whole(whole: Part, split: Split) -> Part:
     """Any split of a data set that has no test part of its own.
 
     Each fifth image of every class is for testing; each fifth one where images have no
@@ -271,15 +319,15 @@ def of_whole(whole: Dataset, split: Split) -> Dataset:
     return replace(rest, divided=divided)
 
 
-def _tenth(part: Dataset) -> str:
+def _tenth(part: Divisible) -> str:
     return f"each {VALIDATION_EVERY}th{_of_class(part)} of those to train on for validation"
 
 
-def _of_class(part: Dataset) -> str:
+def _of_class(part: Divisible) -> str:
     return " of a class" if part.task == CLASSIFICATION else ""
 
 
-def of_parts(split: Split, read: Callable[[str], Dataset], parts: Container[str]) -> Dataset:
+def of_parts(split: Split, read: Callable[[str], Part], parts: Container[str]) -> Part:
     """A split of a data set in parts: train, and perhaps validation and test.
 
     Without a test part, each fifth image of a class of train is for testing and nothing else;
@@ -304,25 +352,9 @@ def of_parts(split: Split, read: Callable[[str], Dataset], parts: Container[str]
     if "validation" not in parts:
         part = of_training_part(train, split)
         return part if "test" in parts else replace(part, divided=train.divided)
-    return train if split == "train" else joined(train, read("validation"))
+    return train if split == "train" else train.joined(read("validation"))
 
 
-def joined(first: Dataset, second: Dataset) -> Dataset:
-    """Two parts of a data set as one. Raises ConfigError where their inputs differ in shape."""
-    if first.input_shape != second.input_shape:
-        raise ConfigError(
-            f"{first.name}: inputs for training are {list(first.input_shape)}, those for"
-            f" validation {list(second.input_shape)} (channels first); make them the same with"
-            " --size and --set colour=rgb"
-        )
-    return replace(
-        first,
-        images=np.concatenate([first.images, second.images]),
-        labels=np.concatenate([first.labels, second.labels]),
-        notes=(*first.notes, *second.notes),
-    )
-
-
-def _strata(part: Dataset) -> NDArray[np.int64]:
+def _strata(part: Divisible) -> NDArray[np.int64]:
     """What is split evenly, [N]: classes, or everything together."""
     return part.labels if part.task == CLASSIFICATION else np.zeros(len(part), np.int64)

@@ -41,7 +41,7 @@ def decode(sources: Iterable[tuple[str, bytes | Path]], name: str, form: ImageFo
         if len(sizes) == 1:
             images.append(image)
     if len(sizes) > 1:
-        raise ConfigError(f"{name}: {_differ(sizes, form)}")
+        raise ConfigError(f"{name}: {differ(sizes, form)}")
     if not images:
         raise ConfigError(f"{name} contains no images; choose another data set")
     if all(image.ndim == 2 for image in images) and form.colour != "rgb":
@@ -66,8 +66,8 @@ def _formed(raster: Raster, form: ImageForm) -> Image:
     return fitted(image, *form.size, form.fit)
 
 
-def _differ(sizes: dict[tuple[int, ...], str], form: ImageForm) -> str:
-    """What to do about images of several sizes."""
+def differ(sizes: dict[tuple[int, ...], str], form: ImageForm) -> str:
+    """What to do about images of several sizes, of which each has an example."""
     (first, one), (second, other), *_ = sizes.items()
     shorter = sorted(min(size) for size in sizes)[len(sizes) // 2]
     usual = next((size for size in (224, 128, 96, 64, 32) if size <= shorter), 32)

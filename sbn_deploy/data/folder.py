@@ -39,12 +39,12 @@ def load(folder: Path, split: Split, form: ImageForm) -> Dataset:
     return layout.load(split, make)
 
 
-def stream(folder: Path) -> Stream:
-    """The test split, each file read when it is its turn.
+def stream(folder: Path, split: Split = "test") -> Stream:
+    """One split, each file read when it is its turn.
 
     Raises what `load` raises, but not for files that are not images or differ in size.
     """
-    return Layout.of(folder, "test", KIND, _suffixes()).stream(decoded)
+    return Layout.of(folder, split, KIND, _suffixes()).stream(decoded, split)
 
 
 def _suffixes() -> set[str]:

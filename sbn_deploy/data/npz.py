@@ -110,7 +110,7 @@ def stream(path: Path) -> Stream:
         shape=(height, width, channels),
         title=lambda index: f"image {index}",
         read=read,
-        fingerprint=digest(states([path], path.parent), labels.tobytes()),
+        fingerprint=lambda: digest(states([path], path.parent), labels.tobytes()),
     )
     return result if prefix else result.test_part()
 

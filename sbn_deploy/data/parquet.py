@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.data.dataset import (
-    VALIDATION_PARTS,
-    Dataset,
-    Split,
-    eight_bit,
-    numbered,
-    of_parts,
-)
-from sbn_deploy.data.decode import decode
+from sbn_deploy.data.dataset import Dataset, Split
 from sbn_deploy.data.form import ImageForm
-from sbn_deploy.data.stream import Encoded, Indices, Stream, Unreadable, digest, states
-from sbn_deploy.reading.parquet import NO_LABEL, ParquetFile
+from sbn_deploy.data.shards import Layout, parts_of
+from sbn_deploy.data.stream import Indices, Stream
+from sbn_deploy.reading.parquet import ParquetFile
 from sbn_deploy.reading.text import parse_json, readable, readable_names
-from sbn_runtime.decode import decode as decoded
-from sbn_runtime.decode import formats
-from sbn_runtime.errors import ConfigError, InputError
+from sbn_runtime.errors import ConfigError
 
 LABELS = ("label", "labels", "fine_label")
 
@@ -42,16 +34,21 @@ def load(folder: Path, split: Split, form: ImageForm, name: str = "") -> Dataset
             while the form has none.
         MissingDependencyError: pyarrow or Pillow is missing.
     """
-    validation = next((part for part in VALIDATION_PARTS if _files(folder, part)), "")
-    named = {"train": "train", "validation": validation, "test": "test"}
-    parts = {part for part, own in named.items() if own and _files(folder, own)}
-    return of_parts(
-        split, lambda part: _part(folder, named[part], name or _name(folder), form), parts
-    )
+    return _layout(folder, name).load(split, form)
 
 
-def _name(folder: Path) -> str:
-    return readable(f"hf-parquet:{folder.name}")
+def stream(folder: Path, split: Split = "test", name: str = "") -> Stream:
+    """One split, decoded as it is needed; labels that are missing are -1.
+
+    Raises what `load` raises, but not for images that cannot be read or of any size.
+    """
+    return _layout(folder, name).stream(split)
+
+
+def _layout(folder: Path, name: str) -> Layout:
+    missing = f"no train-*.parquet in {folder}; give the folder that holds the parquet files"
+    parts = parts_of(lambda part: _files(folder, part))
+    return Layout(name or readable(f"hf-parquet:{folder.name}"), parts, _table, missing)
 
 
 def _files(folder: Path, part: str) -> list[Path]:
@@ -61,25 +58,39 @@ def _files(folder: Path, part: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Table:
-    """The files of a part: the labels [N], names of the classes."""
+    """Parquet files: the rows of each row group, the labels [N], names of the classes."""
 
-    part: str
     files: list[Path]
+    rows: list[list[int]]
     labels: NDArray[np.int64]
     classes: tuple[str, ...] | None
 
-    def title(self, index: int) -> str:
-        return f"image {index} of {self.part}"
+    @property
+    def groups(self) -> Indices:
+        counts = [count for file in self.rows for count in file]
+        return np.repeat(np.arange(len(counts)), counts)
 
-    def images(self, wanted: Indices) -> Iterator[bytes]:
-        """The encoded images of rising indices; row groups without any are passed over."""
-        base = 0
-        for path in self.files:
+    @cached_property
+    def _firsts(self) -> Indices:
+        return np.cumsum([0, *map(sum, self.rows)])
+
+    def title(self, index: int) -> str:
+        number = int(np.searchsorted(self._firsts, index, side="right")) - 1
+        return f"row {index - self._firsts[number]} of {readable(str(self.files[number]))}"
+
+    def contents(self, wanted: Indices) -> Iterator[bytes]:
+        """The encoded images of rising indices; files and row groups without any are not read."""
+        for path, rows, base in zip(self.files, self.rows, self._firsts, strict=False):
+            firsts = base + np.cumsum([0, *rows])
+            marks = np.searchsorted(wanted, firsts)
+            if marks[0] == marks[-1]:
+                continue
             with ParquetFile(path) as file:
-                for group, count in enumerate(file.groups):
-                    if np.searchsorted(wanted, base) < np.searchsorted(wanted, base + count):
-                        yield from _chosen(file.images(group), base, wanted)
-                    base += count
+                if file.groups != rows:
+                    raise ConfigError(f"{path} has changed since training began; start again")
+                for group in np.flatnonzero(np.diff(marks)):
+                    own = wanted[marks[group] : marks[group + 1]]
+                    yield from _chosen(file.images(int(group)), int(firsts[group]), own)
 
 
 def _chosen(batches: Iterable[Sequence[bytes]], base: int, wanted: Indices) -> Iterator[bytes]:
@@ -90,53 +101,9 @@ def _chosen(batches: Iterable[Sequence[bytes]], base: int, wanted: Indices) -> I
         base += len(batch)
 
 
-def stream(folder: Path, name: str = "") -> Stream:
-    """The test split, decoded as it is needed; labels that are missing are -1.
-
-    Raises what `load` raises, but not for images that cannot be read or of any size.
-    """
-    own = bool(_files(folder, "test"))
-    table = _table(folder, "test" if own else "train")
-    formats()  # Pillow must be there
-
-    def read(wanted: Indices) -> Iterator[Encoded]:
-        for image in table.images(wanted):
-            try:
-                yield decoded(image)
-            except InputError as error:
-                yield Unreadable(str(error))
-
-    whole = Stream(
-        name=name or _name(folder),
-        labels=table.labels,
-        classes=table.classes,
-        pixel_max=255,
-        shape=None,
-        title=table.title,
-        read=read,
-        fingerprint=digest(states(table.files, folder), table.labels.tobytes()),
-    )
-    return whole if own else whole.test_part()
-
-
-def _part(folder: Path, part: str, name: str, form: ImageForm) -> Dataset:
-    table = _table(folder, part)
-    if (table.labels == NO_LABEL).any():
-        first = int(np.flatnonzero(table.labels == NO_LABEL)[0])
-        raise ConfigError(f"{name}: {table.title(first)} has no label; each needs one from 0 up")
-    images = table.images(np.arange(len(table.labels)))
-    pixels = decode(((table.title(i), image) for i, image in enumerate(images)), name, form)
-    classes = table.classes or numbered(table.labels, name)
-    return eight_bit(name, pixels, table.labels, classes, form.fit)
-
-
-def _table(folder: Path, part: str) -> _Table:
-    files = _files(folder, part)
-    if not files:
-        raise ConfigError(
-            f"no {part}-*.parquet in {folder}; give the folder that holds the parquet files"
-        )
+def _table(files: list[Path]) -> _Table:
     labels = []
+    rows = []
     classes: tuple[str, ...] | None = None
     for path in files:
         with ParquetFile(path) as file:
@@ -148,9 +115,10 @@ def _table(folder: Path, part: str) -> _Table:
                     f"{' or '.join(LABELS)}"
                 )
             labels.append(file.integers(column))
+            rows.append(file.groups)
             if path == files[0]:
                 classes = _classes(file, column)
-    return _Table(part, files, np.concatenate(labels), classes)
+    return _Table(files, rows, np.concatenate(labels), classes)
 
 
 def _classes(file: ParquetFile, column: str) -> tuple[str, ...] | None:

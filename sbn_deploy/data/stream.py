@@ -1,19 +1,20 @@
-"""Test images that are read on demand, so that a set may be larger than memory."""
+"""Images that are read on demand, so that a set may be larger than memory."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_deploy.data.dataset import TEST_EVERY, Dataset, evenly_spaced, every
+from sbn_deploy.data.dataset import TEST_EVERY, Dataset, evenly_spaced, of_whole
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 from sbn_runtime.raster import Raster
+from sbn_runtime.tasks import CLASSIFICATION
 
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
@@ -43,8 +44,11 @@ class Stream:
         title: what to call the image of an index in a message.
         read: the images of rising indices, uint8 [H, W, C], or encoded ones as they were
             decoded. Raises ConfigError where the data as a whole is damaged.
-        fingerprint: another one for other data.
+        fingerprint: another one for other data; it may look at every file.
         notes: what people should know of the data, such as files that are not read.
+        divided: how the parts for testing and validation came about.
+        groups: rising numbers [N]: images of one are read together, so that it takes as long to
+            read one of them as all; None where each image is read by itself.
     """
 
     name: str
@@ -54,21 +58,45 @@ class Stream:
     shape: tuple[int, int, int] | None
     title: Callable[[int], str]
     read: Callable[[Indices], Iterator[Pixels | Encoded]]
-    fingerprint: str
+    fingerprint: Callable[[], str]
     notes: tuple[str, ...] = ()
+    divided: str = "parts of its own"
+    groups: Indices | None = None
+
+    @property
+    def task(self) -> str:
+        """What the labels are."""
+        return CLASSIFICATION
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: Indices) -> Stream:
         """The images at `indices`, which rise."""
-        chosen = indices.astype(np.int64)
+        part = _Taken(self, indices.astype(np.int64))
         return replace(
             self,
-            labels=self.labels[chosen],
-            title=lambda index: self.title(int(chosen[index])),
-            read=lambda wanted: self.read(chosen[wanted]),
-            fingerprint=digest(self.fingerprint.encode(), chosen.tobytes()),
+            labels=self.labels[part.chosen],
+            title=part.title,
+            read=part.read,
+            fingerprint=part.fingerprint,
+            groups=None if self.groups is None else self.groups[part.chosen],
+        )
+
+    def joined(self, other: Stream) -> Stream:
+        """The images of this one, and then those of another part of the same set."""
+        both = _Joined((self, other))
+        groups = None
+        if self.groups is not None and other.groups is not None:
+            groups = np.concatenate([self.groups, other.groups + self.groups.max(initial=-1) + 1])
+        return replace(
+            self,
+            labels=np.concatenate([self.labels, other.labels]),
+            title=both.title,
+            read=both.read,
+            fingerprint=both.fingerprint,
+            notes=(*self.notes, *other.notes),
+            groups=groups,
         )
 
     def evenly(self, count: int) -> Stream:
@@ -80,14 +108,56 @@ class Stream:
 
         Raises ConfigError if no class has so many.
         """
-        chosen = np.flatnonzero(every(self.labels, TEST_EVERY))
-        if len(self) and not len(chosen):
+        part = of_whole(self, "test")
+        if len(self) and not len(part):
             raise ConfigError(
                 f"{self.name} has no test part, and no class has the {TEST_EVERY} images of which"
                 f" every {TEST_EVERY}th would be used for testing; give test images separately:"
                 " PATH/test/CLASS in a folder, test_images and test_labels in an npz"
             )
-        return self.take(chosen)
+        return part
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Some images of a stream. Unlike functions within functions, its methods can be pickled."""
+
+    whole: Stream
+    chosen: Indices
+
+    def title(self, index: int) -> str:
+        return self.whole.title(int(self.chosen[index]))
+
+    def read(self, wanted: Indices) -> Iterator[Pixels | Encoded]:
+        return self.whole.read(self.chosen[wanted])
+
+    def fingerprint(self) -> str:
+        return digest(self.whole.fingerprint().encode(), self.chosen.tobytes())
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Streams one after the other."""
+
+    parts: Sequence[Stream]
+
+    def title(self, index: int) -> str:
+        for part in self.parts:
+            if index < len(part):
+                break
+            index -= len(part)
+        return part.title(index)
+
+    def read(self, wanted: Indices) -> Iterator[Pixels | Encoded]:
+        first = 0
+        for part in self.parts:
+            begin, end = np.searchsorted(wanted, (first, first + len(part)))
+            if begin < end:
+                yield from part.read(wanted[begin:end] - first)
+            first += len(part)
+
+    def fingerprint(self) -> str:
+        return digest(*(part.fingerprint().encode() for part in self.parts))
 
 
 def of_memory(dataset: Dataset) -> Stream:
@@ -103,7 +173,7 @@ def of_memory(dataset: Dataset) -> Stream:
         shape=(height, width, channels),
         title=lambda index: f"image {index}",
         read=lambda wanted: (dataset.images[index] for index in wanted),
-        fingerprint=digest(dataset.images.tobytes(), dataset.labels.tobytes()),
+        fingerprint=lambda: digest(dataset.images.tobytes(), dataset.labels.tobytes()),
     )
 
 
@@ -116,7 +186,7 @@ def digest(*parts: bytes) -> str:
     return whole.hexdigest()
 
 
-def states(files: list[Path], folder: Path) -> bytes:
+def states(files: Sequence[Path], folder: Path) -> bytes:
     """Name, size and time of change of files in `folder`: other ones when a file changed."""
     lines = []
     for file in files:

@@ -16,6 +16,7 @@ from sbn_deploy.materialize import materialize, stochastic_signs
 from sbn_deploy.oracle.onnx_engines import as_feed
 from sbn_deploy.train.evaluation import in_torch
 from sbn_deploy.train.head import Head
+from sbn_deploy.train.readers import parts
 
 from .noise import Noise
 from .onnx_model import build
@@ -61,7 +62,6 @@ def _run(
     report: Callable[[], None],
 ) -> NDArray[np.float32]:
     task = head.objective.task
-    inputs = images.inputs()
     noise = None
     if samples:
         (network,) = networks
@@ -69,18 +69,21 @@ def _run(
         networks = materialize(network)
     proto = build(
         networks,
-        torch.from_numpy(inputs[:2]),
+        torch.from_numpy(images.preprocess.apply(images.images[:2])),
         task=task.name,
         metadata={"preprocess": images.preprocess.to_json()},
         noise=noise,
     ).proto
     engine = kernel_engine(proto.SerializeToString(), threads=torch.get_num_threads())
-    parts = []
-    reported = 0
-    for start in range(0, len(inputs), BATCH):
-        batch = inputs[start : start + BATCH]
-        parts.append(engine.run(as_feed(proto, [batch]))[task.answer])
-        while reported < count * (start + len(batch)) // len(inputs):
-            report()
-            reported += 1
-    return np.concatenate(parts)
+    found = []
+    done = reported = 0
+    for part in parts(images):
+        inputs = part.inputs()
+        for start in range(0, len(inputs), BATCH):
+            batch = inputs[start : start + BATCH]
+            found.append(engine.run(as_feed(proto, [batch]))[task.answer])
+            done += len(batch)
+            while reported < count * done // len(images):
+                report()
+                reported += 1
+    return np.concatenate(found)

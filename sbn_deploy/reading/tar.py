@@ -6,7 +6,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -39,9 +39,7 @@ def members(path: Path, offset: int = 0) -> Iterator[tuple[Member, IO[bytes]]]:
 
     Raises ConfigError where it cannot be opened, is compressed or damaged, or ends too early.
     """
-    with _parsing(path):
-        file = path.open("rb")
-    with file:
+    with reading(path) as file:
         archive: tarfile.TarFile | None = None
         while True:
             with _parsing(path):
@@ -98,6 +96,15 @@ def _after(member: Member) -> int:
     """Where the next header is."""
     blocks = -(-member.size // tarfile.BLOCKSIZE)
     return member.start + blocks * tarfile.BLOCKSIZE
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[IO[bytes]]:
+    """An archive to read `content` from. Raises ConfigError where it cannot be opened."""
+    with _parsing(path):
+        file = path.open("rb")
+    with file:
+        yield file
 
 
 def content(path: Path, member: Member, file: IO[bytes]) -> bytes:

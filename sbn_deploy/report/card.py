@@ -37,7 +37,7 @@ from .tables import SHOWN_COVERAGE
 
 TAGS = ("stochastic-binary-network", "binary-neural-network", "onnx", "edge")
 # The path of a data set means nothing to others.
-_PATHS = re.compile(r"(cifar10|folder|sounds|npz|hf-parquet):.+")
+_PATHS = re.compile(r"(cifar10|folder|sounds|npz|hf-parquet|webdataset):.+")
 _PIPELINES = {
     "classification": "image-classification",
     "segmentation": "image-segmentation",

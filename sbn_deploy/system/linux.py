@@ -21,6 +21,7 @@ assert sys.platform != "win32"
 assert sys.platform != "darwin"
 
 from .posix import *  # noqa: F403  (all of it is part of `host`)
+from .posix import process_limit
 
 INSTALL = {"ssh": "sudo apt-get install openssh-client", "adb": "sudo apt-get install adb"}
 LACKS: tuple[str, ...] = ()
@@ -30,11 +31,31 @@ KERNEL_FILES = True
 # time for which the host of a virtual machine let the core wait.
 BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
 STOLEN = 7
+# By the controllers that /proc/self/cgroup names, of the second version and of the first.
+MEMORY_GROUPS = {
+    "": (Path("/sys/fs/cgroup"), "memory.max"),
+    "memory": (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+}
 _PR_SET_PDEATHSIG = 1
 
 
 def usable_cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
+
+
+def memory_limit() -> int:
+    limits = [process_limit()]
+    # Of the groups of processes that this one is in, as those of containers.
+    for line in (read_text(Path("/proc/self/cgroup")) or "").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers not in MEMORY_GROUPS:
+            continue
+        folder, name = MEMORY_GROUPS[controllers]
+        inside = Path(group.strip("/"))
+        for outer in (inside, *inside.parents):
+            found = read_text(folder / outer / name) or ""
+            limits += [int(found)] if found.isdecimal() else []
+    return min(limits)
 
 
 def keep_to(cores: Sequence[int]) -> None:

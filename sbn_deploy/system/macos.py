@@ -20,8 +20,10 @@ assert sys.platform == "darwin"
 import resource
 
 from .posix import *  # noqa: F403  (all of it is part of `host`)
+from .posix import process_limit
 
 KERNEL_FILES = False
+memory_limit = process_limit
 INSTALL = {
     "ssh": "it is a part of macOS, check PATH",
     "adb": "brew install --cask android-platform-tools",

@@ -24,6 +24,11 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def process_limit() -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return memory_bytes() if limit == resource.RLIM_INFINITY else min(limit, memory_bytes())
+
+
 def load_average() -> float | None:
     try:
         return os.getloadavg()[0]

@@ -92,6 +92,10 @@ def memory_bytes() -> int:
     return int(psutil.virtual_memory().total)
 
 
+def memory_limit() -> int:
+    return memory_bytes()
+
+
 def resident_bytes() -> int | None:
     import psutil
 

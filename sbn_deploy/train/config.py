@@ -54,7 +54,18 @@ class TrainConfig(Settings):
     data: str = Field(
         default="digits",
         description="digits, diabetes, breast-cancer, wine, signals, cifar10:PATH, folder:PATH, "
-        "sounds:PATH, npz:PATH or hf-parquet:PATH",
+        "sounds:PATH, npz:PATH, hf-parquet:PATH or webdataset:PATH",
+    )
+    images: Literal["auto", "memory", "storage"] = Field(
+        default="auto",
+        description="where images are in training: in memory, or read again in each epoch; auto: "
+        "in memory if they take at most an eighth of it",
+    )
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_THREADS,
+        description="processes that read images from storage; by the number of cores if left out",
     )
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
         default=None,
@@ -169,6 +180,13 @@ class TrainConfig(Settings):
         default=0, ge=0, description="last epochs in which activations are deterministic"
     )
 
+    crop: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="train on random parts of at least this share of a picture, from storage; 0: "
+        "on the whole picture, as `fit` says",
+    )
     shift: int = Field(
         default=1,
         ge=0,
@@ -294,6 +312,9 @@ class TrainConfig(Settings):
             f"{self.epochs} epochs": self.deterministic_epochs > self.epochs,
             "optimizer 'bop' needs weights 'deterministic'": (
                 self.optimizer == "bop" and self.weights != "deterministic"
+            ),
+            "crop cuts from pictures in storage; leave images out": (
+                self.crop > 0 and self.images == "memory"
             ),
             "patience needs validation": self.patience > 0 and not self.validation,
             "latent_decay needs optimizer 'mirror'": (

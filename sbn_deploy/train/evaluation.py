@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from sbn_deploy.data import Dataset
 from sbn_deploy.nn import set_eval_forward
 from sbn_deploy.train.head import Head
+from sbn_deploy.train.readers import CPU, part_count, parts
 
 # Activations of a batch stay in the cache, and channels last is the faster layout.
 BATCH = 64
@@ -53,15 +55,39 @@ def in_torch(
     report: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float32]:
     """Runs networks in torch, see `Answer`. The caller's random generator is left as it was."""
-    inputs = torch.from_numpy(images.inputs())
     if not samples:
-        return answers(networks, inputs, head, report).numpy()
+        return of_parts(networks, images, head, report=report)
     (network,) = networks
     noisy = copy.deepcopy(network)
     set_eval_forward(noisy, activations="sampled")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return answers([noisy] * samples, inputs, head, report).numpy()
+        return of_parts([noisy] * samples, images, head, report=report)
+
+
+def of_parts(
+    members: Sequence[nn.Module],
+    images: Dataset,
+    head: Head,
+    device: torch.device = CPU,
+    report: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """What the members answer on average, [N, ...]; images in storage are read part by part.
+
+    report: is called as often as there are members.
+    """
+    found = []
+    calls = count(1)
+    every = part_count(images)
+
+    def member_done() -> None:
+        if next(calls) % every == 0:
+            report()
+
+    for part in parts(images):
+        inputs = torch.from_numpy(part.inputs()).to(device)
+        found.append(answers(members, inputs, head, member_done).cpu().numpy())
+    return np.concatenate(found)
 
 
 @torch.inference_mode()

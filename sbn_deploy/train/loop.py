@@ -15,11 +15,13 @@ import torch
 from sbn_deploy import data, tasks
 from sbn_deploy.data import calibrating
 from sbn_deploy.data.digests import digests
+from sbn_deploy.data.stored import stored_images
 from sbn_deploy.networks import Built, build, trial
 from sbn_deploy.networks.loading import header_of
 from sbn_deploy.nn import storage
 from sbn_deploy.nn.threads import threads
 from sbn_deploy.reading.text import parse_json
+from sbn_deploy.system import host
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.choose import choose
 from sbn_deploy.train.config import TrainConfig
@@ -33,8 +35,8 @@ from sbn_deploy.train.plan import Prepared, plan
 from sbn_deploy.train.progress import progress
 from sbn_deploy.train.score import score, steps
 from sbn_deploy.train.start import start_from
-from sbn_deploy.train.state import STATE, Saved, check_disk
-from sbn_deploy.train.trainer import AfterEpoch, Stopped, Trainer, choosing_metric
+from sbn_deploy.train.state import FREE, STATE, Saved, check_disk
+from sbn_deploy.train.trainer import AfterEpoch, Stopped, Trainer, choosing_metric, resumable
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.files import check_writable, write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
@@ -43,6 +45,8 @@ __all__ = ["CHECKPOINT", "METRICS", "Stopped", "TrainConfig", "TrainResult", "tr
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.json"
+SHARE = 8
+"""Images of more than one in this many bytes of memory stay in storage."""
 QUIET = 10
 """Seconds of scoring before progress is shown without a terminal."""
 
@@ -115,7 +119,7 @@ def _finished(config: TrainConfig) -> TrainResult | None:
         return None
     metrics = parse_json(path.read_bytes(), path, remedy="train again without --resume")
     recipe = metrics.get("recipe", {})
-    asked = config.model_dump(mode="json", include=config.model_fields_set - {"out", "data"})
+    asked = config.model_dump(mode="json", include=config.model_fields_set - FREE - {"data"})
     for key, value in asked.items():
         if key in recipe and value != recipe[key]:
             raise ConfigError(
@@ -155,6 +159,7 @@ def _split(config: TrainConfig) -> data.Split:
 
 def prepare(config: TrainConfig, saved: Saved | None = None) -> Prepared:
     """The data, and the network as training begins. Raises as `train`."""
+    config = with_place(config)
     images = _load(config, _split(config), config.form)
     if len(images) < config.batch_size:
         smaller = 2 ** max(1, (len(images) // 4).bit_length() - 1)
@@ -211,8 +216,8 @@ def _train(
         config.out,
         built,
         meta,
-        None if calibration is None else calibration.images,
-        digests(images.images),
+        None if calibration is None else calibration.images[:],
+        None if stored_images(images) is not None else digests(images.images),
         chosen_by,
     )
     trainer = Trainer(model, head, images, validation, config, group, kept, after_epoch)
@@ -244,7 +249,10 @@ def _train(
             f"{chosen_by.show(best[key])}"
         )
     say(f"scoring on {len(test):,} test {'images' if test.pixels else 'inputs'}")
-    with progress("scoring", steps(model, config.members), quiet=QUIET) as scored:
+    with (
+        resumable(config.out),
+        progress("scoring", steps(model, config.members), quiet=QUIET) as scored,
+    ):
         scores = score(
             model,
             test,
@@ -285,7 +293,10 @@ def own_generators(group: Ranks) -> Iterator[None]:
 
 
 def _load(config: TrainConfig, split: data.Split, form: data.ImageForm) -> data.Dataset:
-    images = data.load(config.data, split, form)
+    if config.images == "storage":
+        images = data.load_stored(config.data, split, form, config.workers)
+    else:
+        images = data.load(config.data, split, form)
     if not images.pixels and (config.size is not None or config.colour != "auto"):
         raise ConfigError(
             f"size and colour are for images, but {images.name} contains other numbers; leave"
@@ -319,6 +330,37 @@ def _held_out(config: TrainConfig, images: data.Dataset, split: data.Split) -> d
 
 def _sides(images: data.Dataset) -> str:
     return "x".join(map(str, images.input_shape))
+
+
+def with_place(config: TrainConfig) -> TrainConfig:
+    """The configuration with a place for the images, memory or storage.
+
+    Raises ConfigError for data or settings with which the one that is asked for cannot be.
+    """
+    place = config.images
+    if place == "auto":
+        place = "storage" if config.crop or _is_large(config) else "memory"
+    config = config.model_copy(update={"images": place})
+    if place == "storage":
+        if not data.stores(config.data):
+            why = "crop" if config.crop else "images = 'storage'"
+            raise ConfigError(
+                f"{why} is for data sets of {', '.join(data.STORED)}, not for {config.data}"
+            )
+        if config.calibrate:
+            raise ConfigError(
+                "calibrate needs the images in memory; leave it out, and calibrate an exported"
+                " file with sbn calibrate"
+            )
+    return config
+
+
+def _is_large(config: TrainConfig) -> bool:
+    """Whether the images to train on would take too much of the memory."""
+    if not data.stores(config.data):
+        return False
+    images = data.load_stored(config.data, _split(config), config.form).images
+    return images.nbytes > host.memory_limit() // SHARE
 
 
 def with_network(config: TrainConfig, images: data.Dataset) -> TrainConfig:

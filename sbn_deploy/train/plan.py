@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sbn_deploy.data import Dataset
 from sbn_deploy.data.form import size_text
+from sbn_deploy.data.stored import stored_images
 from sbn_deploy.networks import Built
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.head import Head
@@ -93,12 +94,24 @@ def plan(
             f"the last {unused:,} {inputs} of each epoch are left out because they do not fill a"
             f" batch; --set batch_size={smaller} uses nearly all"
         )
-    if trainer.group.count == 1 and steps > 0:
-        seconds, size = measured(trainer)
+    stored = stored_images(images)
+    if stored is not None:
         yield (
-            f"expected: {duration(seconds * steps)} to train, at {seconds * 1e3:,.0f} ms a step on"
-            f" {_where(trainer)}; {size / 1e6:,.0f} MB of memory besides torch itself"
+            "images are read from storage in each epoch; in memory they would take"
+            f" {stored.nbytes / 1e6:,.0f} MB"
         )
+    if trainer.group.count == 1 and steps > 0:
+        cost = measured(trainer)
+        yield (
+            f"expected: {duration(cost.seconds * steps)} to train, at {cost.seconds * 1e3:,.0f} ms"
+            f" a step on {_where(trainer)}; {cost.memory / 1e6:,.0f} MB of memory besides torch"
+            " itself"
+        )
+        if stored is not None:
+            yield (
+                f"reading: {cost.reading * 1e3:,.0f} ms for the images of a step, divided among"
+                f" {cost.readers} processes; computing: {cost.computing * 1e3:,.0f} ms"
+            )
     if images.task == CLASSIFICATION and not config.class_weights:
         sizes = np.bincount(images.labels, minlength=len(images.classes))
         if sizes.max() >= UNEVEN * max(1, sizes.min()):
@@ -108,8 +121,32 @@ def plan(
             )
 
 
-def measured(trainer: Trainer) -> tuple[float, int]:
-    """Seconds of a step, and bytes of images, parameters, moments and activations."""
+@dataclass(frozen=True)
+class Cost:
+    """What a step costs.
+
+    Attributes:
+        computing: seconds, without reading images from storage.
+        reading: seconds that one process takes to read the images; 0 from memory.
+        readers: processes that read them.
+        memory: bytes of images, parameters, moments and activations.
+    """
+
+    computing: float
+    reading: float
+    readers: int
+    memory: int
+
+    @property
+    def seconds(self) -> float:
+        """Of a step while the images of others are read; by what takes longer."""
+        if not self.readers:
+            return self.computing + self.reading
+        return max(self.computing, self.reading / self.readers)
+
+
+def measured(trainer: Trainer) -> Cost:
+    """Takes a few steps, which change nothing."""
     saved: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -118,20 +155,22 @@ def measured(trainer: Trainer) -> tuple[float, int]:
         return tensor
 
     with trainer.unchanged():
-        times = []
+        times, reading = [], []
         for index in range(1 + TIMED):
             start = time.perf_counter()
+            read = trainer.images.seconds_read
             if index:
                 trainer.step()
             else:  # the first is slower, and counts what is kept for the gradients
                 with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
                     trainer.step()
-            times.append(time.perf_counter() - start)
+            reading.append(trainer.images.seconds_read - read)
+            times.append(time.perf_counter() - start - reading[-1])
     parameters = [parameter.nbytes for parameter in trainer.model.parameters()]
     # Their gradients and two moments; a running mean; what is saved of them.
     copies = 4 + (trainer.live.ema is not None)
-    images = trainer.images.images.nbytes + trainer.images.labels.nbytes
-    return min(times[1:]), copies * sum(parameters) + sum(saved.values()) + images
+    size = copies * sum(parameters) + sum(saved.values()) + trainer.images.nbytes
+    return Cost(min(times[1:]), min(reading[1:]), trainer.images.readers, size)
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -31,15 +32,15 @@ from sbn_deploy.train.diagnose import bad_gradient, bad_layer
 from sbn_deploy.train.distill import Loss, load_teacher
 from sbn_deploy.train.distributed import Ranks
 from sbn_deploy.train.ema import Ema
-from sbn_deploy.train.evaluation import evaluate
+from sbn_deploy.train.evaluation import of_parts
 from sbn_deploy.train.head import Head
-from sbn_deploy.train.images import TrainingImages
+from sbn_deploy.train.images import Batch, batches
 from sbn_deploy.train.kept import Kept, best_epoch
 from sbn_deploy.train.logs import HISTORY, TENSORBOARD, TensorBoard, write_csv
 from sbn_deploy.train.optim import Bop, MirrorDescent, ProjectedGradient, split_parameters
 from sbn_deploy.train.progress import Report, progress
 from sbn_deploy.train.schedule import factor
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, SbnError
 
 MOMENTUM = 0.9
 
@@ -100,7 +101,7 @@ class Trainer:
         self.head = head
         weights = _class_weights(images, self.device) if config.class_weights else None
         self.loss = Loss(config, load_teacher(config, images, self.device), head, weights)
-        self.images = TrainingImages(images, self.device, shift=config.shift, flip=config.flip)
+        self.images = batches(images, config, self.device)
         self.validation = validation
         self.steps = len(images) // config.batch_size
         self.schedule: Callable[[int], float] = lambda step: factor(config, step, self.steps)
@@ -143,13 +144,16 @@ class Trainer:
         """Train to the end; the model then has the final parameters.
 
         Raises:
-            ConfigError: numbers that are no longer finite, or a full disk.
+            ConfigError: numbers that are no longer finite, a full disk, or an image in storage that
+                cannot be read; then the state before its step is saved.
+            SbnError: a process that reads images ended; the same.
             Stopped: SIGTERM or Ctrl-C came.
         """
         wrapped = DistributedDataParallel(self.model) if self.group.count > 1 else self.model
         try:
             self._fit(wrapped)
         finally:
+            self.images.close()
             # Its communication threads must end before the process group does.
             del wrapped
             gc.collect()
@@ -182,7 +186,9 @@ class Trainer:
         """The step at `position`: the loss of its batch, and how many answers were right."""
         set_train_forward(self.model, activations=self.config.forward)
         self.model.train()
-        return self._step(self.model, self._order())
+        order, epoch = self._order(), self.position.epoch
+        parts = (self.images.batch(part, epoch) for part in order[self.position.step])
+        return self._step(self.model, parts)
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -222,10 +228,13 @@ class Trainer:
         last = config.epochs - position.epoch <= config.deterministic_epochs
         set_train_forward(self.model, activations="deterministic" if last else config.forward)
         self.model.train()
-        order = self._order()
+        steps = self.images.steps(self._order()[position.step :], position.epoch)
         start = time.perf_counter() - position.seconds
         while position.step < self.steps:
-            loss, correct = self._step(wrapped, order)
+            position.seconds = time.perf_counter() - start
+            with self._resumable():
+                parts = next(steps)
+            loss, correct = self._step(wrapped, parts)
             position.step += 1
             position.loss += loss
             position.correct += correct
@@ -239,17 +248,29 @@ class Trainer:
                 )
         position.seconds = time.perf_counter() - start
 
+    @contextlib.contextmanager
+    def _resumable(self) -> Iterator[None]:
+        """Saves the state where an image in storage cannot be read."""
+        with resumable(self.config.out):
+            try:
+                yield
+            except SbnError:
+                # Others that train along know nothing of it, and all have to save together.
+                if self.group.count == 1:
+                    self._save()
+                raise
+
     def _order(self) -> Tensor:
         """This process's image indices in the order of the epoch, [steps, parts, part]."""
         config, group = self.config, self.group
         # A generator of its own: the same order in all processes and after resuming.
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.position.epoch)
-        order = torch.randperm(len(self.images), generator=generator)
+        order = self.images.order(generator)
         order = order[: self.steps * config.batch_size]
         own = order.view(self.steps, group.count, -1)[:, group.rank]
         return own.reshape(self.steps, config.gradient_accumulation, -1)
 
-    def _step(self, wrapped: nn.Module, order: Tensor) -> tuple[float, float]:
+    def _step(self, wrapped: nn.Module, parts: Iterable[Batch]) -> tuple[float, float]:
         """One step; the loss of its batch and how many answers were right, in this process."""
         config, position = self.config, self.position
         number = position.epoch * self.steps + position.step
@@ -260,20 +281,19 @@ class Trainer:
             optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        parts = order[position.step]
-        for index, part in enumerate(parts):
-            x, targets = self.images.batch(part)
+        count = config.gradient_accumulation
+        for index, (x, targets) in enumerate(parts):
             if config.channels_last:
                 x = x.contiguous(memory_format=torch.channels_last)
             # Gradients are exchanged with the last part only.
-            waiting = isinstance(wrapped, DistributedDataParallel) and index + 1 < len(parts)
+            waiting = isinstance(wrapped, DistributedDataParallel) and index + 1 < count
             with wrapped.no_sync() if waiting else contextlib.nullcontext():  # type: ignore[operator]
                 with torch.autocast(
                     self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
                 ):
                     output = wrapped(x)
                 raw = self.head.raw(output)
-                loss = self.loss(raw, x, targets) / len(parts)
+                loss = self.loss(raw, x, targets) / count
                 torch.autograd.backward(loss)
             total += loss.detach()
             hits = self.head.objective.hits(raw.detach(), targets)
@@ -307,12 +327,14 @@ class Trainer:
             "epoch": position.epoch + 1,
             "loss": sums[0].item() / self.steps,
             **({"accuracy": accuracy} if self.head.objective.counts_hits else {}),
-            "rate": self.optimizers[0].param_groups[0]["lr"],
+            "rate": self.rates[0][0] * self.schedule((position.epoch + 1) * self.steps - 1),
             "seconds": position.seconds,
             "images_per_second": self.steps * config.batch_size / position.seconds,
         }
         if self.validation is not None and self.group.first:
-            record |= {f"validation_{k}": v for k, v in self._validate(self.validation).items()}
+            with self._resumable():
+                scores = self._validate(self.validation)
+            record |= {f"validation_{key}": value for key, value in scores.items()}
         if self.kept is not None and self.group.first:
             self.kept.write([*position.history, record], self._applied)
         self.position = state.Position(
@@ -332,15 +354,17 @@ class Trainer:
     def _validate(self, images: Dataset) -> dict[str, float]:
         """The main metric, and that to choose by, of the deterministic network as it is used."""
         random = self._random_state()
-        calibration = None
-        if self.config.batchnorm_images:
-            chosen = self.images.dataset.evenly(self.config.batchnorm_images)
-            calibration = torch.from_numpy(chosen.inputs()).to(self.device)
-        with self._applied():
-            members = materialize(self.model, calibration=calibration)
-        inputs = torch.from_numpy(images.inputs()).to(self.device)
-        scores = evaluate(members, inputs, images.labels, self.head)
-        self._set_random_state(random)
+        try:
+            calibration = None
+            if self.config.batchnorm_images:
+                chosen = self.images.dataset.evenly(self.config.batchnorm_images)
+                calibration = torch.from_numpy(chosen.inputs()).to(self.device)
+            with self._applied():
+                members = materialize(self.model, calibration=calibration)
+            found = of_parts(members, images, self.head, self.device)
+        finally:
+            self._set_random_state(random)
+        scores = self.head.objective.scores(found, images.labels)
         keys = (self.head.objective.main.key, self.metric.key)
         return {key: scores[key] for key in dict.fromkeys(keys)}
 
@@ -409,6 +433,16 @@ def _class_weights(images: Dataset, device: torch.device) -> Tensor:
     counts = np.bincount(images.labels, minlength=len(images.classes)).clip(min=1)
     weights = len(images) / (len(counts) * counts)
     return torch.tensor(weights, dtype=torch.float32, device=device)
+
+
+@contextlib.contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """What goes wrong inside can be mended, and the run in `out` resumed: errors say so."""
+    try:
+        yield
+    except SbnError as error:
+        hint = f"then resume with: sbn train --resume --out {out}"
+        raise type(error)(f"{error}; {hint}") from error
 
 
 class _Terminated(threading.Event):

@@ -21,7 +21,7 @@ def data(classes: list[str] | None) -> Stream:
         shape=(4, 4, 1),
         title=str,
         read=lambda wanted: iter(()),
-        fingerprint="",
+        fingerprint=str,
     )
 
 

@@ -38,7 +38,7 @@ def stream(images: list[Pixels | Unreadable], labels: list[int], *, pixel_max: i
         return (images[index] for index in wanted)
 
     title = "image {}".format
-    return Stream("set", np.array(labels), None, pixel_max, None, title, read, "fingerprint")
+    return Stream("set", np.array(labels), None, pixel_max, None, title, read, str)
 
 
 def of_array(images: Pixels, labels: np.ndarray) -> Stream:
@@ -163,7 +163,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
         return (np.full((size, size, 3), index % 256, np.uint8) for index in wanted)
 
     labels = np.arange(count) % 2
-    data = Stream("set", labels, None, 255, (size, size, 3), str, read, "")
+    data = Stream("set", labels, None, 255, (size, size, 3), str, read, str)
     preprocess = Preprocess(3, size, size, 255, HALF * 3, HALF * 3)
     model = Classifier(
         Path("x.onnx"),

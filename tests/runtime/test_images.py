@@ -69,6 +69,15 @@ def test_resized_as_floats_do(rows: int, columns: int, height: int, width: int, 
     assert np.abs(resized(image, height, width) - exact).max() <= 0.5 + 1e-9
 
 
+@given(st.integers(1, 300), st.integers(1, 3), st.integers(1, 4), st.integers(0, 999))
+def test_many_pixels_become_one(size: int, channels: int, wanted: int, seed: int) -> None:
+    image = noise(size, 2, channels, seed=seed)
+    exact = np.einsum("yi,ijc->yjc", np.array(shares(size, wanted), float), image)
+    found = resized(image, wanted, 2)
+    assert np.abs(found - exact).max() <= 0.5 + 1e-9
+    assert np.array_equal(resized(image.swapaxes(0, 1), 2, wanted), found.swapaxes(0, 1))
+
+
 def test_long_sides_are_exact() -> None:
     """Whole numbers as long as they get: a half is a half, and a little less is less."""
     image = np.full((1, 60_000, 1), 255, np.uint8)

@@ -27,6 +27,7 @@ found = dict(
     usable=len(host.usable_cores()),
     busy=sum(time.busy for time in host.core_times().values()),
     memory=host.memory_bytes(),
+    limited=0 < host.memory_limit() <= host.memory_bytes(),
     grew=host.peak_bytes() >= host.resident_bytes() // 2 > 1 << 20,
     lacks=host.LACKS,
 )
@@ -66,6 +67,7 @@ def asked(system: str, folder: Path, then: str = "") -> dict[str, object]:
     assert found.pop("busy") > 0
     assert found.pop("usable") >= 1
     assert found.pop("memory") > 1 << 30
+    assert found.pop("limited")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,13 +232,14 @@ def write_parquet(
     labels: NDArray[np.int64],
     *,
     row_group_size: int | None = None,
+    names: Sequence[str] = ("cat", "dog"),
     **columns: Any,
 ) -> None:
     values = {
         "img": [{"bytes": encoded(image), "path": "x.png"} for image in images],
         "label": labels,
     }
-    feature = {"_type": "ClassLabel", "names": ["cat", "dog"]}
+    feature = {"_type": "ClassLabel", "names": [*names]}
     table = pyarrow.table(values | columns).replace_schema_metadata(
         {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
     )
@@ -274,13 +276,13 @@ def test_parquet_files_that_hold_something_else(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has columns img, label; it needs one with encoded"):
         data.load(f"hf-parquet:{tmp_path}", "train")
     write_parquet(path, images, labels, label=[0, 1, None, 0])
-    with pytest.raises(ConfigError, match="image 2 of train has no label"):
+    with pytest.raises(ConfigError, match=r"row 2 of .*train-0.parquet has no label"):
         data.load(f"hf-parquet:{tmp_path}", "train")
     write_parquet(path, images, labels, label=[0, 1, 2, 0])
     with pytest.raises(ConfigError, match="image 2 has label 2; with 2 classes"):
         data.load(f"hf-parquet:{tmp_path}", "train")
     write_parquet(path, images, labels, img=[{"bytes": b"x", "path": ""}] * 4)
-    with pytest.raises(ConfigError, match="image 0 of train is not a readable image"):
+    with pytest.raises(ConfigError, match=r"row 0 of .*train-0.parquet is not a readable image"):
         data.load(f"hf-parquet:{tmp_path}", "train")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ConfigError, match="is damaged"):

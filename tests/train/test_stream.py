@@ -124,13 +124,13 @@ def test_cifar10_in_its_binary_layout(tmp_path: Path) -> None:
 
 def test_a_fingerprint_is_of_the_data(tmp_path: Path) -> None:
     def fingerprint() -> str:
-        return data.stream_test(f"folder:{tmp_path}").fingerprint
+        return data.stream_test(f"folder:{tmp_path}").fingerprint()
 
     write_folder(tmp_path, random_images(20, 4, 4, 3), 2)
     before = fingerprint()
     assert fingerprint() == before
     stream = data.stream_test(f"folder:{tmp_path}")
-    parts = [stream.take(np.array(chosen)).fingerprint for chosen in ([0, 1], [0, 2], [0])]
+    parts = [stream.take(np.array(chosen)).fingerprint() for chosen in ([0, 1], [0, 2], [0])]
     assert len({before, *parts}) == 4
     changed = next(tmp_path.rglob("*.png"))
     facts = changed.stat()
