@@ -8,12 +8,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sbn_deploy.engines.table import COMPARED, NATIVE, takes
+from sbn_deploy.engines.table import COMPARED, takes
 from sbn_runtime.errors import ConfigError, InputError
 
 from .common import (
@@ -23,19 +21,17 @@ from .common import (
     say,
     show_json,
     whole_numbers,
-    writable,
 )
 from .data import test_images
 from .own_network import add_network_options
 from .remote_options import (
     add_remote_options,
-    check_remote,
-    is_phone,
+    check_complete,
+    outputs,
     phone_kernels,
-    remote_phone,
-    remote_site,
+    remote_devices,
 )
-from .show_times import show_benchmark
+from .show_times import show_benchmarks
 
 if TYPE_CHECKING:
     from sbn_deploy.benchmark.own import Own
@@ -61,8 +57,9 @@ def add_parser(subparsers: Subparsers) -> None:
         " affects all of them, and start several times, so that the intervals cover the next"
         " measurement too: its median falls inside with 95 % probability. With --data:"
         " accuracy as well. With --remote: on a device, over the system's ssh, which leaves"
-        " nothing behind there. With --remote adb: on a phone, in our own runtime. Warns if the"
-        " machine was not steady.",
+        " nothing behind there. With --remote adb: on a phone, in our own runtime. With several"
+        " --remote: on all of them at the same time; one that fails leaves the others alone. Warns"
+        " if a machine was not steady.",
         example="sbn benchmark digits.onnx --compare fp32,int8,lce,torch\n"
         "  sbn benchmark small.onnx large.onnx --threads 1,2 --batch 1,8,32 -o speed.json\n"
         "  sbn benchmark digits.onnx --data digits --remote ssh://pi@raspberrypi.local",
@@ -130,36 +127,38 @@ def add_parser(subparsers: Subparsers) -> None:
         "-o",
         "--output",
         type=Path,
-        metavar="FILE.json",
-        help="write all figures to this file, for `sbn report`",
+        metavar="FILE",
+        help="write all figures to this file, for `sbn report`; with several --remote, a folder"
+        " for a file of each",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measures the models and what they are compared with, here or on a device."""
+    """Measures the models and what they are compared with, here or on devices."""
     _check(options)
+    devices = remote_devices(options)
     with tempfile.TemporaryDirectory() as folder, phone_kernels(options) as isa:
         options.own = _export_own(options, Path(folder))
-        return _run(options, isa)
+        files = outputs(options.output, devices)
+        dataset = None
+        if options.data is not None:
+            dataset = test_images(options.data, options.images, options.models[0])
+        if devices:
+            from .benchmark_remote import measure_there
 
+            found = measure_there(options, devices, dataset, isa, files)
+        else:
+            found = {"": _measure_here(options, dataset)}
+            if files:
+                from sbn_deploy.records.files import save
 
-def _run(options: argparse.Namespace, isa: str) -> int:
-    output: Path | None = options.output and writable(options.output)
-    dataset = None
-    if options.data is not None:
-        dataset = test_images(options.data, options.images, options.models[0])
-    measure = _measure_here if options.remote is None else _measure_there
-    if is_phone(options):
-        measure = partial(_measure_phone, isa=isa)
-    record = measure(options, dataset)
-    if output is not None:
-        from sbn_deploy.records.files import save
-
-        save(output, record)
+                save(files[""], found[""])
+    records = list(found.values())
     if options.json:
-        show_json(record)
+        show_json(records if len(devices) > 1 else records[0])
     else:
-        show_benchmark(record)
+        show_benchmarks(records)
+    check_complete(devices, found)
     return 0
 
 
@@ -199,7 +198,6 @@ def _export_own(options: argparse.Namespace, folder: Path) -> dict[Path, Own]:
 
 
 def _check(options: argparse.Namespace) -> None:
-    check_remote(options)
     if options.images is not None and options.data is None:
         raise InputError("--images goes with --data, as in --data digits")
     if options.data is not None and len(options.models) > 1:
@@ -217,7 +215,7 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> Bench
     from sbn_runtime import Session
 
     models = [load(model) for model in options.models]
-    facts = _facts(models)
+    facts = facts_of(models)
     if not models[0].exported:
         raise InputError(
             f"{models[0].path}: has no sbn operators; the first model, which the others are"
@@ -230,7 +228,7 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> Bench
             for model, fact in zip(models, facts, strict=True)
             for spec in baselines.of(model, fact.name)
         ]
-        record = measure(specs, facts, _settings(options), say=say, progress=_show_progress)
+        record = measure(specs, facts, settings_of(options), say=say, progress=_show_progress)
     if dataset is None:
         return record
     say(f"classifying {len(dataset)} images of {dataset.name}")
@@ -238,69 +236,8 @@ def _measure_here(options: argparse.Namespace, dataset: Dataset | None) -> Bench
     return replace(record, data=dataset.name, accuracy=scores)
 
 
-def _measure_there(options: argparse.Namespace, dataset: Dataset | None) -> Benchmark:
-    from sbn_deploy.benchmark.baselines import Baselines
-    from sbn_deploy.evaluate.scores import classified
-    from sbn_deploy.remote.steps import Material, measure_remotely
-    from sbn_runtime import Session
-
-    site = remote_site(options)
-    for name in options.compare:
-        if not COMPARED[name].devices:
-            raise ConfigError(f"{name} runs on this machine only; leave it out with --remote")
-    import_module("pydantic")  # reads the answer; if it is missing, better now than after the work
-    models = _exported(options)
-    found = test = None
-    if dataset is not None:
-        say(f"classifying {len(dataset)} images of {dataset.name} here")
-        _, found = classified(Session(models[0].path), dataset.images, dataset.labels)
-        test = (dataset.images, dataset.labels)
-    with tempfile.TemporaryDirectory() as folder:
-        baselines = Baselines(options.compare, Path(folder), say, options.own)
-        materials = [
-            Material(model.path, facts, baselines.files(model.path, model.metadata))
-            for model, facts in zip(models, _facts(models), strict=True)
-        ]
-        answer = measure_remotely(site, materials, test, _settings(options), say)
-    record, remote = answer.benchmark, answer.benchmark.remote
-    if dataset is None or found is None or remote is None:
-        return record
-    differing = int((found != answer.labels).sum())
-    return replace(record, data=dataset.name, remote=replace(remote, differing_labels=differing))
-
-
-def _measure_phone(options: argparse.Namespace, dataset: Dataset | None, isa: str) -> Benchmark:
-    from sbn_deploy.remote.phone import measure_on_phone
-
-    phone = remote_phone(options)
-    for name in options.compare:
-        if COMPARED[name].name != NATIVE:
-            raise ConfigError(
-                f"--compare {name} does not go with --remote adb:, whose shell has our own runtime"
-                " only: onnxruntime for Android runs in apps; compare here, or on a board with"
-                " --remote ssh://"
-            )
-    models = _exported(options)
-    described = [(model.path, facts) for model, facts in zip(models, _facts(models), strict=True)]
-    test = None if dataset is None else (dataset.images, dataset.labels)
-    record = measure_on_phone(phone, described, test, _settings(options), isa, say)
-    return record if dataset is None else replace(record, data=dataset.name)
-
-
-def _exported(options: argparse.Namespace) -> list[Loaded]:
-    """The models, which a device is to be sent. Raises InputError."""
-    from sbn_deploy.engines.look import load
-
-    models = [load(model) for model in options.models]
-    for model in models:
-        if not model.exported:
-            raise InputError(
-                f"{model.path}: has no sbn operators; a device is sent files of `sbn export`"
-            )
-    return models
-
-
-def _settings(options: argparse.Namespace) -> Settings:
+def settings_of(options: argparse.Namespace) -> Settings:
+    """How to measure."""
     from sbn_deploy.records.benchmark import Settings
 
     engines = len(options.models) * (1 + len(options.compare))
@@ -314,7 +251,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def _facts(models: Sequence[Loaded]) -> list[Model]:
+def facts_of(models: Sequence[Loaded]) -> list[Model]:
     """What the models are; where two files have one name, names say their folders too."""
     from sbn_deploy.records.measurement import describe_model
 

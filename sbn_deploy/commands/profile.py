@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import at_least, new_parser, say, show_json, writable
+from .common import at_least, new_parser, printable, say, show_json
 from .remote_options import (
     add_remote_options,
-    check_remote,
-    is_phone,
+    check_complete,
+    measure_each,
+    outputs,
     phone_kernels,
-    remote_phone,
-    remote_site,
+    remote_devices,
 )
 from .show_times import show_profile
 
 if TYPE_CHECKING:
     from sbn_deploy.records.profile import Profile
+    from sbn_deploy.remote.target import Phone, Target
 
     from .common import Subparsers
 
@@ -50,37 +53,42 @@ def add_parser(subparsers: Subparsers) -> None:
             help=f"{text} (default: {default})",
         )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="measurement to write, for `sbn report`"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="measurement to write, for `sbn report`; with several --remote, a folder for a file of"
+        " each",
     )
     add_remote_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Profiles one model."""
-    from sbn_deploy.records.files import save
-
-    check_remote(options)
-    if options.output is not None:
-        writable(options.output)
-    if is_phone(options):
-        with phone_kernels(options) as isa:
-            record = _profile_phone(options, isa)
-    else:
-        record = _profile_here(options) if options.remote is None else _profile_there(options)
-    if options.output is not None:
-        save(options.output, record)
+    devices = remote_devices(options)
+    files = outputs(options.output, devices)
+    with phone_kernels(options) as isa:
+        jobs = {name: partial(_profile_there, options, at, isa) for name, at in devices.items()}
+        found = measure_each(jobs, files) if devices else {"": _profile_here(options, files)}
+    if files:
         say(f"written: {options.output}")
+    records = list(found.values())
     if options.json:
-        show_json(record)
+        show_json(records if len(devices) > 1 else records[0])
     else:
-        show_profile(record)
+        for name, record in found.items():
+            if len(devices) > 1:
+                print(f"\n{name}: {printable(record.machine.cpu)}")
+            show_profile(record)
+    check_complete(devices, found)
     return 0
 
 
-def _profile_here(options: argparse.Namespace) -> Profile:
+def _profile_here(options: argparse.Namespace, files: Mapping[str, Path]) -> Profile:
     from sbn_deploy.engines.table import SBN
     from sbn_deploy.machine.describe import describe
     from sbn_deploy.profile.profile import profile_model
+    from sbn_deploy.records.files import save
     from sbn_deploy.records.measurement import describe_model, head
     from sbn_deploy.records.profile import Profile
     from sbn_runtime import Session
@@ -88,25 +96,36 @@ def _profile_here(options: argparse.Namespace) -> Profile:
     # Says what is wrong with a file better than onnxruntime.
     metadata = Session(options.model, engine=SBN, threads=options.threads).metadata
     say(f"{options.runs} calls of {options.model.name}")
-    return Profile(
+    record = Profile(
         **head(describe()),
         model=describe_model(options.model, metadata),
         **profile_model(
             options.model, threads=options.threads, batch=options.batch, runs=options.runs
         ),
     )
+    if files:
+        save(files[""], record)
+    return record
 
 
-def _profile_there(options: argparse.Namespace) -> Profile:
+def _profile_there(options: argparse.Namespace, device: Target | Phone, isa: str) -> Profile:
+    from sbn_deploy.remote.target import Target
+
+    if isinstance(device, Target):
+        return _profile_board(options, device)
+    return _profile_phone(options, device, isa)
+
+
+def _profile_board(options: argparse.Namespace, target: Target) -> Profile:
     from sbn_deploy.engines.table import SBN
     from sbn_deploy.profile.profile import figures, known_layers
     from sbn_deploy.records.measurement import describe_model, head
     from sbn_deploy.records.profile import Profile
     from sbn_deploy.remote.device import ProfileJob
-    from sbn_deploy.remote.steps import profile_remotely
+    from sbn_deploy.remote.steps import Site, profile_remotely
     from sbn_runtime import Session
 
-    site = remote_site(options)
+    site = Site(target, options.remote_python or "", options.wheel)
     metadata = Session(options.model, engine=SBN, threads=1).metadata
     layers = known_layers(options.model)
     job = ProfileJob(threads=options.threads, batch=options.batch, runs=options.runs)
@@ -119,7 +138,7 @@ def _profile_there(options: argparse.Namespace) -> Profile:
     )
 
 
-def _profile_phone(options: argparse.Namespace, isa: str) -> Profile:
+def _profile_phone(options: argparse.Namespace, phone: Phone, isa: str) -> Profile:
     from sbn_deploy.engines.table import NATIVE
     from sbn_deploy.profile.profile import figures, known_layers
     from sbn_deploy.records.measurement import describe_model, head
@@ -127,7 +146,6 @@ def _profile_phone(options: argparse.Namespace, isa: str) -> Profile:
     from sbn_deploy.remote.phone import profile_on_phone
     from sbn_runtime import Session
 
-    phone = remote_phone(options)
     metadata = Session(options.model, threads=1).metadata
     layers = known_layers(options.model)
     times, machine, remote = profile_on_phone(

@@ -1,29 +1,40 @@
-"""The options of verbs that measure on a device."""
+"""The options of verbs that measure on devices, and how several devices are measured."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from sbn_runtime.errors import InputError
+from sbn_runtime.errors import InputError, RemoteError, SbnError
+from sbn_runtime.files import check_writable
 from sbn_runtime.native import ISA_VARIABLE
 
+from .common import printable, say, writable
+
 if TYPE_CHECKING:
-    from sbn_deploy.remote.steps import Site
-    from sbn_deploy.remote.target import Phone
+    from sbn_deploy.records.measurement import Measurement
+    from sbn_deploy.remote.target import Phone, Target
 
 ADDRESS = "ssh://[USER@]HOST[:PORT][/FOLDER]"
 PHONE_ADDRESS = "adb:[SERIAL]"
 
+M = TypeVar("M", bound="Measurement")
 
-def add_remote_options(parser: argparse.ArgumentParser, *, phones: bool = True) -> None:
-    """`--remote` and what goes with it; `phones`: whether the verb measures on these too."""
-    also = f", or {PHONE_ADDRESS} for a phone" if phones else ""
-    parser.add_argument("--remote", metavar="DEVICE", help=f"measure there: {ADDRESS}{also}")
+
+def add_remote_options(parser: argparse.ArgumentParser) -> None:
+    """`--remote` and what goes with it."""
+    parser.add_argument(
+        "--remote",
+        action="append",
+        default=[],
+        metavar="DEVICE",
+        help=f"measure there: {ADDRESS}, or {PHONE_ADDRESS} for a phone; with several --remote,"
+        " at the same time on all of them",
+    )
     parser.add_argument(
         "--remote-python",
         type=_name,
@@ -39,25 +50,42 @@ def add_remote_options(parser: argparse.ArgumentParser, *, phones: bool = True) 
     )
 
 
-def check_remote(options: argparse.Namespace) -> None:
-    """Raises InputError where something goes with `--remote` only."""
+def remote_devices(options: argparse.Namespace) -> dict[str, Target | Phone]:
+    """The devices of `--remote` by name, in order. Raises InputError."""
+    from sbn_deploy.remote.target import Phone, parse
+
     for name in ("wheel", "remote_python"):
-        if getattr(options, name) is not None and options.remote is None:
+        option = f"--{name.replace('_', '-')}"
+        if getattr(options, name) is None:
+            continue
+        if not options.remote:
+            raise InputError(f"{option} needs --remote, as in --remote ssh://pi@raspberrypi.local")
+        if all(text.startswith("adb:") for text in options.remote):
             raise InputError(
-                f"--{name.replace('_', '-')} needs --remote, as in --remote"
-                " ssh://pi@raspberrypi.local"
+                f"{option} does not go with --remote adb:; a phone's shell has no Python: leave"
+                " it out"
             )
+    found: dict[str, Target | Phone] = {}
+    for text in options.remote:
+        device = parse(text)
+        if device.name in found:
+            raise InputError(f"--remote {text}: {device.name} is given twice")
+        found[device.name] = device
+    phones = [device for device in found.values() if isinstance(device, Phone)]
+    if len(phones) > 1 and any(phone.serial is None for phone in phones):
+        raise InputError("--remote adb: means the only phone; name each of several by its serial")
+    return found
 
 
-def is_phone(options: argparse.Namespace) -> bool:
-    """Whether `--remote` is a phone."""
-    return options.remote is not None and options.remote.startswith("adb:")
+def has_phone(options: argparse.Namespace) -> bool:
+    """Whether a device of `--remote` is a phone."""
+    return any(text.startswith("adb:") for text in options.remote)
 
 
 @contextmanager
 def phone_kernels(options: argparse.Namespace) -> Iterator[str]:
-    """The kernel set that `SBN_ISA` names for a phone, where it has no effect here; else ""."""
-    wanted = os.environ.pop(ISA_VARIABLE, "") if is_phone(options) else ""
+    """The kernel set that `SBN_ISA` names for phones, where it has no effect here; else ""."""
+    wanted = os.environ.pop(ISA_VARIABLE, "") if has_phone(options) else ""
     try:
         yield wanted
     finally:
@@ -65,38 +93,71 @@ def phone_kernels(options: argparse.Namespace) -> Iterator[str]:
             os.environ[ISA_VARIABLE] = wanted
 
 
-def remote_phone(options: argparse.Namespace) -> Phone:
-    """The phone of `--remote`. Raises InputError."""
-    from sbn_deploy.remote.target import Phone, parse
+def outputs(output: Path | None, devices: Mapping[str, object]) -> dict[str, Path]:
+    """Where the measurement of each device goes, or "" for that of this machine: `output`, or
+    with several devices a file for each in the folder `output`.
 
-    for name in ("wheel", "remote_python"):
-        if getattr(options, name) is not None:
-            raise InputError(
-                f"--{name.replace('_', '-')} does not go with --remote adb:; a phone's shell has no"
-                " Python: leave it out"
-            )
-    phone = parse(options.remote)
-    assert isinstance(phone, Phone)
-    return phone
+    Raises InputError or OutputError if nothing can be written there.
+    """
+    from sbn_deploy.remote.target import file_name
 
-
-def remote_site(options: argparse.Namespace) -> Site:
-    """The device of `--remote`, which must be reached over ssh. Raises InputError."""
-    from sbn_deploy.remote.steps import Site
-    from sbn_deploy.remote.target import Target, parse
-
-    target = parse(options.remote)
-    if not isinstance(target, Target):
+    if output is None:
+        return {}
+    if len(devices) < 2 and not (devices and output.is_dir()):
+        return {name: writable(output) for name in devices or [""]}
+    if output.suffix == ".json":
         raise InputError(
-            f"--remote {options.remote}: `sbn benchmark` and `sbn profile` measure on phones; this"
-            f" goes over ssh only: {ADDRESS}"
+            f"-o {output}: with several --remote, name a folder, where each has a file of its own"
         )
-    return Site(target, options.remote_python or "", options.wheel)
+    check_writable(output)
+    return {name: writable(output / f"{file_name(name)}.json") for name in devices}
+
+
+def measure_each(jobs: Mapping[str, Callable[[], M]], files: Mapping[str, Path]) -> dict[str, M]:
+    """Measures on devices at the same time, and writes each measurement when it is there.
+
+    Args:
+        jobs: by the device's name.
+        files: where measurements go, by the same names.
+
+    Returns:
+        The measurements, in the order of `jobs`, of the devices that did not fail, of which there
+        is one at least. With several devices, it is said at once which failed and why.
+
+    Raises:
+        SbnError: of the only device, or of the last if all failed.
+    """
+    from sbn_deploy.records.files import save
+    from sbn_deploy.remote.together import at_once
+
+    found: dict[str, M] = {}
+    errors: list[SbnError] = []
+
+    def done(name: str, outcome: M | SbnError) -> None:
+        if isinstance(outcome, SbnError):
+            errors.append(outcome)
+            if len(jobs) > 1:
+                say(f"{name} failed: {printable(' '.join(str(outcome).split()))}")
+            return
+        if name in files:
+            save(files[name], outcome)
+        found[name] = outcome
+
+    at_once(jobs, done)
+    if not found:
+        raise errors[-1] if len(jobs) == 1 else RemoteError("no device could be measured")
+    return {name: found[name] for name in jobs if name in found}
+
+
+def check_complete(jobs: Mapping[str, object], found: Mapping[str, object]) -> None:
+    """Raises RemoteError if a device was not measured."""
+    if missing := [name for name in jobs if name not in found]:
+        raise RemoteError(f"not measured: {', '.join(missing)}; the others are complete")
 
 
 def remote_words(options: argparse.Namespace) -> list[str]:
-    """The same options as typed."""
-    names = ("remote", "remote_python", "wheel")
+    """What goes with `--remote`, as typed."""
+    names = ("remote_python", "wheel")
     given = ((name, getattr(options, name)) for name in names)
     return [
         word

@@ -15,12 +15,25 @@ BAR = 24
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def show_benchmark(record: Benchmark) -> None:
-    """The figures of each engine, accuracy, and what to think of them."""
-    from sbn_deploy.records.benchmark import FEWEST_CALLS
+def show_benchmarks(records: Sequence[Benchmark]) -> None:
+    """The figures of each engine on each device, accuracy, and what to think of them."""
+    for record in records:
+        _show_machine(record)
+    columns = _columns(records)
+    show_table(
+        [name for name, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))
+    )
+    for record in records:
+        _show_remarks(record, f"{_device(record)}: " if len(records) > 1 else "")
 
-    machine, scores = record.machine, record.accuracy
-    where = f"{record.remote.host}: " if record.remote else ""
+
+def _device(record: Benchmark) -> str:
+    return record.remote.host if record.remote else ""
+
+
+def _show_machine(record: Benchmark) -> None:
+    machine = record.machine
+    where = f"{_device(record)}: " if record.remote else ""
     core = "" if machine.core is None else f", core {machine.core}"
     if machine.core_max_mhz:
         core += f" ({machine.core_max_mhz:.0f} MHz)"
@@ -28,35 +41,43 @@ def show_benchmark(record: Benchmark) -> None:
     say(f"{where}{machine.cpu}{core}, {machine.isa} kernels{version}")
     for sentence in machine.lacks:
         say(printable(sentence))
-    columns = _columns(record)
-    show_table(
-        [name for name, _ in columns], list(zip(*(cells for _, cells in columns), strict=True))
-    )
+
+
+def _show_remarks(record: Benchmark, device: str) -> None:
+    from sbn_deploy.records.benchmark import FEWEST_CALLS
+
+    scores = record.accuracy
     if scores is not None:
         print(
-            f"\naccuracy {scores.accuracy:.2%} of {scores.samples:,} images of {record.data}"
-            f" ({scores.confidence_low:.2%} to {scores.confidence_high:.2%})"
+            f"\n{device}accuracy {scores.accuracy:.2%} of {scores.samples:,} images of"
+            f" {record.data} ({scores.confidence_low:.2%} to {scores.confidence_high:.2%})"
         )
     if record.remote and record.remote.differing_labels is not None:
-        print(f"labels that differ from those found here: {record.remote.differing_labels:,}")
+        print(
+            f"{device}labels that differ from those found here: {record.remote.differing_labels:,}"
+        )
     for timing in record.results:
         if not timing.enough:
             calls = "call" if timing.runs == 1 else "calls"
             say(
-                f"{printable(timing.model)} in {timing.engine}: only {timing.runs} {calls}, the"
-                f" fastest in {timing.min_ms or timing.p50_ms:.4g} ms; figures need {FEWEST_CALLS}"
-                "; raise --max-seconds, or set --runs"
+                f"{device}{printable(timing.model)} in {timing.engine}: only {timing.runs} {calls},"
+                f" the fastest in {timing.min_ms or timing.p50_ms:.4g} ms; figures need"
+                f" {FEWEST_CALLS}; raise --max-seconds, or set --runs"
             )
     fewest = min(timing.runs for timing in record.results)
     if record.settings.runs is not None and fewest < record.settings.runs:
-        say(f"stopped after {fewest} of {record.settings.runs} runs; --max-seconds allows for more")
+        say(
+            f"{device}stopped after {fewest} of {record.settings.runs} runs; --max-seconds allows"
+            " for more"
+        )
     for reason in record.unstable:
-        say(f"unstable: {reason}")
+        say(f"{device}unstable: {reason}")
 
 
-def _columns(record: Benchmark) -> list[tuple[str, list[object]]]:
+def _columns(records: Sequence[Benchmark]) -> list[tuple[str, list[object]]]:
     """The table, column by column; those that say nothing are left out."""
-    results = record.results
+    rows = [(record, timing) for record in records for timing in record.results]
+    results = [timing for _, timing in rows]
     columns: list[tuple[str, list[object]]] = [
         ("engine", [timing.engine for timing in results]),
         ("threads", [timing.threads for timing in results]),
@@ -76,16 +97,17 @@ def _columns(record: Benchmark) -> list[tuple[str, list[object]]]:
     if any(timing.joules_per_image is not None for timing in results):
         joules: list[object] = [_scaled(timing.joules_per_image, 1e3, 3) for timing in results]
         columns.append(("mJ/image", joules))
-    if len(record.models) > 1:
+    ends = [record.after.temperature_c if record.after else None for record, _ in rows]
+    if any(celsius is not None for celsius in ends):
+        columns.append(("°C at end", [_scaled(celsius, 1, 0) for celsius in ends]))
+    if any(len(record.models) > 1 for record in records):
         columns.insert(0, ("model", [timing.model for timing in results]))
-    if record.ratios:
+    if len(records) > 1:
+        columns.insert(0, ("device", [_device(record) for record, _ in rows]))
+    if any(record.ratios for record in records):
         against = f"time against {results[0].engine}"
-        columns.append((against, [_ratio(record.ratios, timing) for timing in results]))
+        columns.append((against, [_ratio(record.ratios, timing) for record, timing in rows]))
     return columns
-
-
-def _throughput(timing: Timing) -> str:
-    return f"{timing.images_per_s:,.0f}" if timing.enough and timing.images_per_s else "-"
 
 
 def _half_width(timing: Timing) -> str:

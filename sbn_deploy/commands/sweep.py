@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from sbn_deploy.engines.table import SBN
 
 from .common import new_parser, say, share, show_json, show_table
-from .remote_options import add_remote_options, check_remote, remote_site, remote_words
+from .remote_options import (
+    add_remote_options,
+    check_complete,
+    remote_devices,
+    remote_words,
+)
 
 if TYPE_CHECKING:
     from sbn_deploy.records.sweep import Candidate, Limits
@@ -26,8 +31,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "sweep",
         description="Exports a checkpoint in every form listed in a TOML file (thresholded,"
         " sampled members, stochastic signs, both), measures accuracy and latency of each on this"
-        " machine, or latency on a device with --remote, writes a report, and recommends one"
-        " form. Run the same command to resume; a finished sweep answers at once.",
+        " machine, or latency on devices with --remote, writes a report, and recommends one"
+        " form, for each device. Run the same command to resume; a finished sweep answers at once.",
         example="sbn sweep digits.toml --out runs/sweep --budget-ms 0.5\n\n"
         'digits.toml:\n  checkpoint = "runs/digits/checkpoint.safetensors"\n  data = "digits"\n'
         "  members = [1, 2, 4, 8]\n  samples = [1, 2, 4, 8]\n  threads = [1]\n"
@@ -54,7 +59,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="recommend the fastest form with at least this accuracy, 0 to 1",
     )
 
-    add_remote_options(parser, phones=False)
+    add_remote_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,20 +69,24 @@ def run(options: argparse.Namespace) -> int:
     from sbn_deploy.sweep.steps import REPORT
 
     folder = options.out or Path("runs") / f"sweep-{options.config.stem}"
-    check_remote(options)
-    if options.remote is not None:
-        remote_site(options)  # says now what is wrong with it
-    sweep = Sweep(load(options.config, data=options.data), folder, remote_words(options))
+    devices = dict(zip(remote_devices(options), options.remote, strict=True))
+    config = load(options.config, data=options.data)
+    sweep = Sweep(config, folder, devices, remote_words(options))
     sweep.run(say)
     limits = Limits(budget_ms=options.budget_ms, min_accuracy=options.min_accuracy)
-    answer, decision = sweep.answer(limits, say)
+    found = sweep.answers(limits, say)
+    answers = [answer for answer, _ in found.values()]
     if options.json:
-        show_json(answer)
+        show_json(answers if len(devices) > 1 else answers[0])
     else:
-        _show([one for one in answer.candidates if one.on_front])
-        print(f"\n{_sentence(decision, limits)}")
+        for place, (answer, decision) in found.items():
+            if len(devices) > 1:
+                print(f"\n{place}")
+            _show([one for one in answer.candidates if one.on_front])
+            print(f"\n{_sentence(decision, limits)}")
     say(f"written: {folder / REPORT}")
-    return 0 if answer.ship else 1
+    check_complete(devices, found)
+    return 0 if all(answer.ship for answer in answers) else 1
 
 
 def _show(front: list[Candidate]) -> None:

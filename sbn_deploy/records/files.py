@@ -155,7 +155,7 @@ def load_all(paths: Sequence[Path], say: Callable[[str], None]) -> list[tuple[Pa
 def _in_folder(folder: Path, say: Callable[[str], None]) -> Iterable[Path]:
     files = sorted(folder.glob("*.json"))
     if folder.joinpath("sweep.json") in files:
-        files = sorted(folder.glob("*/*.json"))
+        files = sorted(folder.glob("*/**/*.json"))
     chosen = [path for path in files if is_measurement(path)]
     if not chosen:
         raise InputError(

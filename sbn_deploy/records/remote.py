@@ -14,6 +14,7 @@ class Remote(Record):
     """The device that was reached over ssh or adb, and what was done there."""
 
     host: str
+    """HOST or HOST:PORT, or the serial number of a phone."""
     device: dict[str, Any]
     """What it says about itself."""
     load_average_before: float | None

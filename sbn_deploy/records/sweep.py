@@ -40,6 +40,8 @@ class Sweep(Measurement):
     """The answer of a sweep; its figures are in the measurements beside it."""
 
     kind: Literal["sweep"] = "sweep"
+    device: str | None = None
+    """Where forms were timed, HOST[:PORT] or adb:SERIAL; null for this machine."""
     checkpoint_sha256: str
     limits: Limits
     candidates: tuple[Candidate, ...]

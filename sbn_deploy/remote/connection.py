@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 import shlex
-import signal
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from threading import Event, Thread, Timer, current_thread, main_thread
-from types import FrameType, TracebackType
-from typing import IO, Any, Self
+from threading import Event, Thread, Timer
+from types import TracebackType
+from typing import IO, Self
 
 from sbn_deploy.system import host
 from sbn_runtime import MissingDependencyError, RemoteError
@@ -96,7 +95,6 @@ class Connection(ABC):
         errors = Path(self._local.name) / "errors"
         self._errors = errors.open("w+", encoding="utf-8", errors="replace")
         self._ended = Event()
-        self._handlers: dict[int, Any] = {}
 
     @abstractmethod
     def _agent_command(self, words: Sequence[str]) -> list[str]:
@@ -119,7 +117,6 @@ class Connection(ABC):
         """
 
     def __enter__(self) -> Self:
-        self._handlers = _raised(host.ENDING_SIGNALS)
         try:
             self._connect()
         except BaseException:
@@ -174,6 +171,7 @@ class Connection(ABC):
         assert self._agent.stdin is not None
         assert self._agent.stdout is not None
         Thread(target=_beat, args=(self._agent.stdin, self._ended), daemon=True).start()
+        _open.add(self)
         late = Event()
 
         def give_up() -> None:
@@ -227,7 +225,7 @@ class Connection(ABC):
             lines: list[str] = []
             marked = False
             assert step.stderr is not None
-            try:
+            with awaited(step), step.stderr:
                 for line in step.stderr:
                     if line.strip() == _MARK and not marked:
                         marked = True
@@ -237,10 +235,6 @@ class Connection(ABC):
                     if marked and progress is not None:
                         progress(line.strip())
                 status = step.wait()
-            finally:
-                step.kill()
-                step.wait()
-                step.stderr.close()
             output.seek(0)
             return Ended(status, output.read(), lines)
 
@@ -264,9 +258,18 @@ class Connection(ABC):
             return False
         return True
 
+    def let_go(self) -> None:
+        """Tells the device that it is over; the connection is closed elsewhere."""
+        self._ended.set()
+        stdin, self._agent.stdin = self._agent.stdin, None
+        if stdin is not None:
+            with suppress(OSError):
+                stdin.close()
+
     def _close(self) -> bool:
         """Ends the connection; whether the device said that it removed the folder."""
         self._ended.set()
+        _open.discard(self)
         removed = False
         if hasattr(self, "_agent"):
             try:
@@ -277,13 +280,11 @@ class Connection(ABC):
             self._agent.kill()
             self._agent.wait()
             for pipe in (self._agent.stdin, self._agent.stdout):
-                assert pipe is not None
-                with suppress(OSError):
-                    pipe.close()
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()
         self._errors.close()
         self._local.cleanup()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
         return removed
 
 
@@ -299,21 +300,6 @@ def _beat(stdin: IO[str], ended: Event) -> None:
             return
 
 
-def _raised(numbers: Sequence[int]) -> dict[int, Any]:
-    """Lets these signals end the program as Ctrl-C does; their handlers of before.
-
-    Only in the main thread, which alone may; one that is ignored, as by nohup, still is.
-    """
-    if current_thread() is not main_thread():
-        return {}
-
-    def end(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    wanted = [n for n in numbers if signal.getsignal(n) not in (signal.SIG_IGN, None)]
-    return {number: signal.signal(number, end) for number in wanted}
-
-
 def start(
     command: list[str],
     *,
@@ -322,6 +308,7 @@ def start(
     stderr: int | IO[str] = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Starts a program that Ctrl-C does not reach, so that we can clean up through it."""
+    check_not_halted()
     try:
         return subprocess.Popen(
             command,
@@ -336,3 +323,45 @@ def start(
         raise MissingDependencyError(
             f"{command[0]} is not installed here: {host.INSTALL[command[0]]}"
         ) from error
+
+
+# In whatever thread: what is waited for, and what is open. Once halted, nothing more starts.
+_awaited: set[subprocess.Popen[str]] = set()
+_open: set[Connection] = set()
+_halted = Event()
+
+
+@contextmanager
+def awaited(process: subprocess.Popen[str]) -> Iterator[None]:
+    """While a program is waited for; then it has ended, or is ended."""
+    _awaited.add(process)
+    try:
+        yield
+    finally:
+        _awaited.discard(process)
+        process.kill()
+        process.wait()
+
+
+def halt() -> None:
+    """Ends all connections and what waits for them, from another thread.
+
+    What is open closes as at its end. What was to start raises RemoteError.
+    """
+    _halted.set()
+    for process in tuple(_awaited):
+        process.kill()
+    # That may be held open by the program that shares its connection: the device ends it.
+    for connection in tuple(_open):
+        connection.let_go()
+
+
+def resume() -> None:
+    """Lets connections be made again."""
+    _halted.clear()
+
+
+def check_not_halted() -> None:
+    """Raises RemoteError after `halt`."""
+    if _halted.is_set():
+        raise RemoteError("interrupted")

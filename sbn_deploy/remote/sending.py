@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sbn_deploy.system import host
 
-from .connection import Ended, start
+from .connection import Ended, awaited, check_not_halted, start
 
 _FIRST, _LEAST, _MOST = 1 << 13, 1 << 10, 1 << 24
 # How long a piece should take.
@@ -64,29 +64,29 @@ def send(command: list[str], path: Path, progress: Callable[[int], None]) -> End
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         try:
-            arrived = any(line == "sbn-receiving\n" for line in lines)
-            with path.open("rb") as file, _unless_closed():
-                size = _FIRST
-                while arrived:
-                    piece = file.read(size)
-                    begin = time.monotonic()
-                    process.stdin.buffer.write(b"%d\n" % len(piece) + piece)
-                    process.stdin.flush()
-                    arrived = bool(piece) and next(lines, "") == "sbn-received\n"
-                    seconds = time.monotonic() - begin
-                    if arrived:
-                        progress(len(piece))
-                    if seconds < _QUICK_S:
-                        size = min(2 * size, _MOST)
-                    elif seconds > _SLOW_S:
-                        size = max(size // 2, _LEAST)
-            complete = next(lines, "") == "sbn-complete\n"
-            with _unless_closed():
-                process.stdin.close()
-            status = process.wait()
+            with awaited(process):
+                arrived = any(line == "sbn-receiving\n" for line in lines)
+                with path.open("rb") as file, _unless_closed():
+                    size = _FIRST
+                    while arrived:
+                        check_not_halted()
+                        piece = file.read(size)
+                        begin = time.monotonic()
+                        process.stdin.buffer.write(b"%d\n" % len(piece) + piece)
+                        process.stdin.flush()
+                        arrived = bool(piece) and next(lines, "") == "sbn-received\n"
+                        seconds = time.monotonic() - begin
+                        if arrived:
+                            progress(len(piece))
+                        if seconds < _QUICK_S:
+                            size = min(2 * size, _MOST)
+                        elif seconds > _SLOW_S:
+                            size = max(size // 2, _LEAST)
+                complete = next(lines, "") == "sbn-complete\n"
+                with _unless_closed():
+                    process.stdin.close()
+                status = process.wait()
         finally:
-            process.kill()
-            process.wait()
             process.stdout.close()
             with suppress(OSError):
                 process.stdin.close()

@@ -68,7 +68,7 @@ class SshConnection(Connection):
     killed = (*Connection.killed, 255)
 
     def __init__(self, target: Target, say: Callable[[str], None]) -> None:
-        super().__init__(target.host, target.folder, say)
+        super().__init__(target.name, target.folder, say)
         self._target = target
         self._socket = str(Path(self._local.name) / "ssh") if host.SHARES_SSH else "none"
 

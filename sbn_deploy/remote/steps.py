@@ -241,7 +241,7 @@ def _with_external(model: Path, folder: str) -> Files:
 
 def _do(site: Site, job: Job, files: Files, answer: type[A], say: Say) -> tuple[A, Remote]:
     """Does a job on a device: its answer, and what was done there."""
-    target, host = site.target, site.target.host
+    target, host = site.target, site.target.name
     wheels = candidates(site.wheel)
     say(f"connecting to {target.login}")
     with SshConnection(target, say) as device, tempfile.TemporaryDirectory() as folder:
@@ -267,7 +267,7 @@ def _do(site: Site, job: Job, files: Files, answer: type[A], say: Say) -> tuple[
 
 
 def _probe(device: Connection, site: Site) -> Device:
-    host = site.target.host
+    host = site.target.name
     try:
         answer = device.run(PROBE, site.python)
     except StepError as error:
@@ -308,7 +308,7 @@ def _machine(found: Device, host: str) -> str:
 
 
 def _copy(device: SshConnection, site: Site, found: Device, files: Files, say: Say) -> None:
-    host, size = site.target.host, sum(path.stat().st_size for path, _ in files)
+    host, size = site.target.name, sum(path.stat().st_size for path, _ in files)
     _check_space(device, site.target, size + (0 if found.packages else PACKAGES_BYTES))
     say(f"{host}: copying {size / 1e6:,.1f} MB to {device.folder}")
     begin = told = time.monotonic()
@@ -332,7 +332,7 @@ def _copy(device: SshConnection, site: Site, found: Device, files: Files, say: S
 
 
 def _install(device: Connection, site: Site, found: Device, wheel: Path, say: Say) -> None:
-    host = site.target.host
+    host = site.target.name
     say(f"{host}: creating a virtual environment")
     with _failures_named(device, site, "creating a virtual environment failed"):
         device.run(WITH_PIP_THERE if found.pip else MAKE_ENVIRONMENT, found.python)
@@ -374,7 +374,7 @@ def _check_space(device: Connection, target: Target, size: int) -> None:
     free, needed = device.free_bytes(), size + ENVIRONMENT_BYTES
     if free < needed:
         raise RemoteError(
-            f"{target.host}: {free / 1e6:,.0f} MB are free in {_parent(device)},"
+            f"{target.name}: {free / 1e6:,.0f} MB are free in {_parent(device)},"
             f" {needed / 1e6:,.0f} MB are needed; free some, or name another folder, as"
             f" {target.with_folder('/FOLDER')}"
         )
@@ -391,7 +391,7 @@ def _failures_named(
     try:
         yield
     except StepError as error:
-        host = site.target.host
+        host = site.target.name
         if device.free_bytes() < FULL_BYTES or any("No space left" in line for line in error.lines):
             raise RemoteError(
                 f"{host}: the disk is full; free some space, or name another folder, as"

@@ -42,12 +42,16 @@ class Target:
         """USER@HOST, as people and ssh write it."""
         return f"{self.user}@{self.host}" if self.user else self.host
 
+    @property
+    def name(self) -> str:
+        """HOST or HOST:PORT, which tells devices apart."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port else host
+
     def with_folder(self, folder: str) -> str:
         """The address with another folder."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         user = f"{self.user}@" if self.user else ""
-        port = f":{self.port}" if self.port else ""
-        return f"ssh://{user}{host}{port}{folder}"
+        return f"ssh://{user}{self.name}{folder}"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ class Phone:
     """A phone that is reached over adb; `serial` None for the only one."""
 
     serial: str | None
+
+    @property
+    def name(self) -> str:
+        """adb:SERIAL."""
+        return f"adb:{self.serial or ''}"
+
+
+def file_name(device: str) -> str:
+    """A device's name as a part of names of files, where colons do not go on every system."""
+    return re.sub(r"[^\w.-]", "+", device)
 
 
 def takes_serial(serial: str) -> bool:

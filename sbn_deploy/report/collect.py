@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from .content import (
     VERSION,
     Accuracy,
     Comparison,
+    DeviceRow,
     Evaluated,
     Model,
     Place,
@@ -118,6 +119,7 @@ class _Collection:
                 for digest, facts in self.facts.items()
             ],
             comparisons=comparisons,
+            devices=list(self.devices()),
             ratios=ratios,
             evaluations=evaluations,
             tasks=tasks,
@@ -194,6 +196,7 @@ class _Collection:
             )
         return found
 
+    @cached_property
     def timings(self) -> dict[tuple[Any, ...], tuple[Path, ModelFile, Timing]]:
         """By machine, model, engine, threads and batch: the newest of each."""
         found: dict[tuple[Any, ...], tuple[Path, ModelFile, Timing]] = {}
@@ -221,9 +224,8 @@ class _Collection:
 
     def comparisons(self) -> Iterator[Comparison]:
         """By machine, that with most points first, then by batch, small ones first, and data."""
-        timings = self.timings()
-        for machine, _ in Counter(machine for machine, *_ in timings).most_common():
-            here = {key: entry for key, entry in timings.items() if key[0] == machine}
+        for machine, _ in Counter(machine for machine, *_ in self.timings).most_common():
+            here = {key: entry for key, entry in self.timings.items() if key[0] == machine}
             for batch in sorted({key[-1] for key in here}):
                 entries = [entry for key, entry in here.items() if key[-1] == batch]
                 yield from self.of_each_data(machine, batch, entries)
@@ -265,6 +267,36 @@ class _Collection:
             for path, facts, timing in sorted(entries, key=lambda entry: entry[2].p50_ms)
         ]
         return with_front(points)
+
+    def devices(self) -> Iterator[DeviceRow]:
+        """By model, engine, batch and threads, what more than one machine was measured with, the
+        fastest first. Engines that run the file count as one: not every device has all of them."""
+        loads: dict[tuple[Any, ...], list[DeviceRow]] = defaultdict(list)
+        records = dict(self.runs)
+        for (machine, *_), (path, facts, timing) in self.timings.items():
+            record = records[path]
+            assert isinstance(record, Benchmark)
+            remote = record.remote
+            classified = record.accuracy is not None and record.models[0].sha256 == facts.sha256
+            scores = record.accuracy if classified and same_network(timing.engine) else None
+            engine = "" if same_network(timing.engine) else timing.engine
+            loads[self.names[facts.sha256], engine, timing.batch, timing.threads].append(
+                DeviceRow(
+                    device=None if remote is None else remote.host,
+                    machine=machine,
+                    model=self.names[facts.sha256],
+                    timing=timing,
+                    temperature_c=None if record.after is None else record.after.temperature_c,
+                    accuracy=None if scores is None else scores.accuracy,
+                    images=None if scores is None else scores.samples,
+                    differing=None if scores is None or remote is None else remote.differing_labels,
+                    steady=not record.unstable,
+                    source=path.name,
+                )
+            )
+        for _, rows in sorted(loads.items()):
+            if len({row.machine for row in rows}) > 1:
+                yield from sorted(rows, key=lambda row: row.timing.p50_ms)
 
     def ratios(self) -> Iterator[RatioRow]:
         for path, record in self.of_kind(Benchmark):

@@ -100,6 +100,30 @@ class RatioRow:
 
 
 @dataclass(frozen=True)
+class DeviceRow:
+    """A device with a load that was measured on others too.
+
+    Attributes:
+        device: how it was reached; None for the machine that measured itself.
+        temperature_c: at the end.
+        accuracy: of its own answers to `images` images, of which `differing` had another label
+            on the machine that asked; None where no images were classified there.
+        steady: whether nothing says that its figures should be read with care.
+    """
+
+    device: str | None
+    machine: str
+    model: str
+    timing: Timing
+    temperature_c: float | None
+    accuracy: float | None
+    images: int | None
+    differing: int | None
+    steady: bool
+    source: str
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """A model that was evaluated; `confused` are the largest counts off the diagonal."""
 
@@ -186,6 +210,7 @@ class Report:
     places: list[Place]
     models: list[Model]
     comparisons: list[Comparison]
+    devices: list[DeviceRow]
     ratios: list[RatioRow]
     evaluations: list[Evaluated]
     tasks: list[TaskEvaluated]

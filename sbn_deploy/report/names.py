@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 
 from sbn_deploy.records.benchmark import Benchmark
 from sbn_deploy.records.measurement import Measurement, Model
+from sbn_deploy.records.profile import Profile
 
 
 def form(model: Model) -> str:
@@ -52,7 +53,7 @@ class Where:
     @classmethod
     def of(cls, record: Measurement) -> Where:
         """Where a measurement was made."""
-        remote = record.remote if isinstance(record, Benchmark) else None
+        remote = record.remote if isinstance(record, Benchmark | Profile) else None
         machine = asdict(record.machine)
         own = {field.name: machine[field.name] for field in fields(cls) if field.name != "host"}
         return cls(**own, host=None if remote is None else remote.host)

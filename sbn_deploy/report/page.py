@@ -35,6 +35,7 @@ from .tables import (
     class_table,
     comparison_table,
     confused_table,
+    device_table,
     layer_table,
     named_table,
     ratio_table,
@@ -75,6 +76,7 @@ def render(report: Report) -> str:
         comparisons=[
             _comparison(i, entry, report, looks) for i, entry in enumerate(report.comparisons)
         ],
+        devices=device_table(report.devices) if report.devices else None,
         ratios=list(_ratios(report.ratios, looks)),
         scores=score_table(report.evaluations) if report.evaluations else None,
         evaluations=evaluations,

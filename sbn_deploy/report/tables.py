@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sbn_deploy.engines.table import shown_as
+from sbn_deploy.engines.table import same_network, shown_as
 from sbn_deploy.records.evaluation import CalibrationScores, SetScore
 from sbn_deploy.tasks import find
 
-from .content import Accuracy, Comparison, Evaluated, Profiled, RatioRow, TaskEvaluated
+from .content import Accuracy, Comparison, DeviceRow, Evaluated, Profiled, RatioRow, TaskEvaluated
 from .figures import (
     NONE,
     count,
@@ -105,6 +105,52 @@ def comparison_table(comparison: Comparison) -> Table:
             frozenset(i for i, point in enumerate(comparison.points) if point.on_front),
         )
     )
+
+
+def device_table(rows: Sequence[DeviceRow]) -> Table:
+    """What devices take for the same; the fastest of each load stands out."""
+    columns = [
+        Column("machine", numeric=False, header=True),
+        Column("device", numeric=False),
+        Column("model", numeric=False),
+        Column("engine", numeric=False),
+        *map(Column, ("threads", "batch", "p50 ms", PREDICTION, "images/s")),
+        *map(Column, ("ms/image", "J/image", "°C at end", "accuracy", "other labels than here")),
+        Column("steady", numeric=False),
+    ]
+    cells, marked, before = [], set(), None
+    for i, row in enumerate(rows):
+        timing = row.timing
+        load = (row.model, same_network(timing.engine) or timing.engine)
+        if before != (before := (*load, timing.threads, timing.batch)):
+            marked.add(i)
+        labels = NONE
+        if row.differing is not None:
+            labels = f"{count(row.differing)} of {count(row.images)}"
+        cells.append(
+            [
+                Cell(row.machine),
+                Cell(row.device or NONE),
+                Cell(row.model),
+                Cell(shown_as(timing.engine)),
+                Cell(str(timing.threads), timing.threads),
+                Cell(str(timing.batch), timing.batch),
+                Cell(number(timing.p50_ms), timing.p50_ms),
+                Cell(
+                    interval(timing.prediction_low_ms, timing.prediction_high_ms),
+                    timing.prediction_low_ms,
+                ),
+                Cell(count(timing.images_per_s), timing.images_per_s),
+                Cell(number(timing.p50_ms / timing.batch), timing.p50_ms / timing.batch),
+                Cell(number(timing.joules_per_image), timing.joules_per_image),
+                Cell(count(row.temperature_c), row.temperature_c),
+                Cell(percent(row.accuracy), row.accuracy),
+                Cell(labels, row.differing),
+                Cell("yes" if row.steady else "no"),
+            ]
+        )
+    caption = "What was measured on more than one machine"
+    return _without_empty(Table(caption, columns, cells, frozenset(marked)))
 
 
 def ratio_table(rows: Sequence[RatioRow]) -> Table:

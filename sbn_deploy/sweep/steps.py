@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sbn_deploy.engines.table import SBN
 from sbn_deploy.machine.describe import describe
@@ -24,6 +23,7 @@ from sbn_deploy.records.files import load_all, save
 from sbn_deploy.records.measurement import head
 from sbn_deploy.records.sweep import Candidate, Limits
 from sbn_deploy.records.sweep import Sweep as Answer
+from sbn_deploy.remote.target import file_name
 from sbn_deploy.report import collect
 from sbn_deploy.report.content import Point
 from sbn_deploy.report.decide import Decision, decide
@@ -35,7 +35,8 @@ from sbn_runtime.files import check_writable, write_atomically
 from sbn_runtime.tasks import CLASSIFICATION
 
 STATE = "sweep.json"
-ANSWER = "answer.json"
+HERE = ""
+"""Stands for this machine among devices."""
 REPORT = "report.html"
 TWINS = ("fp32", "int8")
 CALIBRATION_IMAGES = 256
@@ -43,10 +44,10 @@ CALIBRATION_IMAGES = 256
 
 @dataclass(frozen=True)
 class Step:
-    """What makes one file, and what to say about it."""
+    """What makes files, and what to say about it."""
 
     title: str
-    output: Path
+    outputs: Sequence[Path]
     make: Callable[[], None]
 
 
@@ -54,18 +55,29 @@ class Sweep:
     """A sweep in a folder: `models/`, `evaluations/`, `benchmarks/`, the answer and the report.
 
     Args:
-        remote: the options of `sbn benchmark` that say which device to time on; none to time here.
-            A folder may hold the times of several devices; the answer is of this one.
+        devices: where to time, by name the address for `--remote`; none to time here.
+        remote: further options of `sbn benchmark` that go with it.
+
+    Attributes:
+        failed: names of devices that timing failed on; the others go on.
 
     Raises:
         ConfigError: the checkpoint cannot be read, or the folder holds another sweep.
         OutputError: the folder cannot be written to.
     """
 
-    def __init__(self, config: SweepConfig, folder: Path, remote: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        config: SweepConfig,
+        folder: Path,
+        devices: Mapping[str, str] | None = None,
+        remote: Sequence[str] = (),
+    ) -> None:
         from sbn_deploy.networks.loading import header_of
 
-        self.config, self.folder, self.remote = config, folder, tuple(remote)
+        self.config, self.folder = config, folder
+        self.devices, self.remote = devices or {}, remote
+        self.failed: list[str] = []
         header = header_of(config.checkpoint)
         task = CLASSIFICATION if header is None else header.task
         if task != CLASSIFICATION:
@@ -85,21 +97,21 @@ class Sweep:
         """All steps but the report, those that are done as well."""
         models = [form.name for form in self.forms]
         found = [
-            Step(f"exporting {form.name}", self._model(form.name), partial(self._export, form))
+            Step(f"exporting {form.name}", [self._model(form.name)], partial(self._export, form))
             for form in self.forms
         ]
         if self.config.twin is not None:
             models += TWINS
-            found.append(Step("exporting the fp32 twin", self._model("int8"), self._export_twin))
+            found.append(Step("exporting the fp32 twin", [self._model("int8")], self._export_twin))
         found += [
-            Step(f"classifying with {name}", self._evaluation(name), partial(self._evaluate, name))
-            for name in models
+            Step(f"classifying with {one}", [self._evaluation(one)], partial(self._evaluate, one))
+            for one in models
         ]
-        for threads in self.config.threads:
-            for engine in self.config.engines:
-                title = f"timing in {engine}, threads: {threads}"
-                measure = partial(self._time, models, engine, threads)
-                found.append(Step(title, self._benchmark(engine, threads), measure))
+        where = f" on {', '.join(self.devices)}" if self.devices else ""
+        for engine, threads in self._loads():
+            title = f"timing in {engine}, threads: {threads}{where}"
+            files = [self._benchmark(engine, threads, at) for at in self.devices or [HERE]]
+            found.append(Step(title, files, partial(self._time, models, engine, threads)))
         return found
 
     def run(self, say: Callable[[str], None]) -> None:
@@ -109,18 +121,33 @@ class Sweep:
         """
         steps = self.steps()
         for number, step in enumerate(steps, 1):
-            done = step.output.is_file()
+            done = all(path.is_file() for path in step.outputs)
             say(f"{number}/{len(steps)} {step.title}{': done before' if done else ''}")
             if not done:
-                step.output.parent.mkdir(parents=True, exist_ok=True)
+                step.outputs[0].parent.mkdir(parents=True, exist_ok=True)
                 self._do(step)
 
-    def answer(self, limits: Limits, say: Callable[[str], None]) -> tuple[Answer, Decision]:
-        """What to ship, of a sweep that has run; writes that and the report.
+    def answers(
+        self, limits: Limits, say: Callable[[str], None]
+    ) -> dict[str, tuple[Answer, Decision]]:
+        """What to ship to each device that did not fail, or HERE, of a sweep that has run; writes
+        that and the report.
 
         Raises SbnError if that fails.
         """
-        files = [step.output for step in self.steps() if step.output.suffix == ".json"]
+        places = [name for name in self.devices or [HERE] if name not in self.failed]
+        accuracies = [self._evaluation(form.name) for form in self.forms]
+        if self.config.twin is not None:
+            accuracies += map(self._evaluation, TWINS)
+        times = {at: [self._benchmark(*load, at) for load in self._loads()] for at in places}
+        found = {at: self._answer(at, accuracies + times[at], limits, say) for at in places}
+        files = [*accuracies, *(path for at in places for path in (*times[at], self._saved(at)))]
+        run_verb("report", *map(str, files), "-o", str(self.folder / REPORT), quiet=True)
+        return found
+
+    def _answer(
+        self, at: str, files: Sequence[Path], limits: Limits, say: Callable[[str], None]
+    ) -> tuple[Answer, Decision]:
         report = collect(load_all(files, say))
         if not report.comparisons:
             raise ConfigError(" ".join(report.notes))
@@ -129,14 +156,13 @@ class Sweep:
         decision = decide(points, limits)
         answer = Answer(
             **head(describe()),
+            device=at or None,
             checkpoint_sha256=self.checkpoint_sha256,
             limits=limits,
             candidates=tuple(map(_candidate, points)),
             ship=None if decision.ship is None else _candidate(decision.ship),
         )
-        save(self.folder / ANSWER, answer)
-        files.append(self.folder / ANSWER)
-        run_verb("report", *map(str, files), "-o", str(self.folder / REPORT), quiet=True)
+        save(self._saved(at), answer)
         return answer, decision
 
     def _do(self, step: Step) -> None:
@@ -231,14 +257,27 @@ class Sweep:
             # What they are compared with runs in the same turns.
             models = [form.name for form in self.forms if not form.stochastic]
             batch, compare = "1", ["--compare", engine]
-        run_verb(
+        words = [
             "benchmark",
             *(str(self._model(name)) for name in models),
             *("--threads", str(threads), "--batch", batch, "--runs", str(self.config.runs)),
             *compare,
-            *self.remote,
-            *("-o", str(self._benchmark(engine, threads))),
-        )
+        ]
+        if not self.devices:
+            run_verb(*words, "-o", str(self._benchmark(engine, threads, HERE)))
+            return
+        files = {at: self._benchmark(engine, threads, at) for at in self.devices}
+        missing = [at for at in files if at not in self.failed and not files[at].is_file()]
+        if not missing:
+            return
+        for at in missing:
+            words += ["--remote", self.devices[at]]
+        try:
+            run_verb(*words, *self.remote, "-o", str(files[missing[0]].parent))
+        except SbnError:
+            self.failed += [at for at in missing if not files[at].is_file()]
+            if len(self.failed) == len(self.devices):
+                raise
 
     def _model(self, name: str) -> Path:
         return self.folder / "models" / f"{name}.onnx"
@@ -246,10 +285,17 @@ class Sweep:
     def _evaluation(self, name: str) -> Path:
         return self.folder / "evaluations" / f"{name}.json"
 
-    def _benchmark(self, engine: str, threads: int) -> Path:
-        # An address in a name, which may hold no slash.
-        where = "".join(f"-{quote(word, safe='@')}" for word in self.remote[1:2])
-        return self.folder / "benchmarks" / f"{engine}-threads{threads}{where}.json"
+    def _loads(self) -> list[tuple[str, int]]:
+        """What is timed at once: engine and threads."""
+        return [(engine, n) for n in self.config.threads for engine in self.config.engines]
+
+    def _benchmark(self, engine: str, threads: int, at: str) -> Path:
+        path = self.folder / "benchmarks" / f"{engine}-threads{threads}"
+        return path.with_suffix(".json") if at == HERE else path / f"{file_name(at)}.json"
+
+    def _saved(self, at: str) -> Path:
+        """The answer."""
+        return self.folder / ("answer.json" if at == HERE else f"answer-{file_name(at)}.json")
 
 
 def _state(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import requires
 from pathlib import Path
@@ -33,8 +33,8 @@ WAIT_S = 10
 
 CONFIG = """
 ListenAddress 127.0.0.1
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/user_key.pub
+HostKey {keys}/host_key
+AuthorizedKeysFile {keys}/user_key.pub
 AuthenticationMethods publickey
 PidFile none
 StrictModes no
@@ -174,54 +174,77 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def device(
-    packages: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Device]:
-    """A device that has Python with numpy and onnxruntime, and no network."""
+def keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what sshd and ssh need to know each other; this ssh comes first on PATH."""
     missing = [name for name in PROGRAMS if not shutil.which(name)]
     if SSHD is None or missing:
         names = ", ".join(missing) or "sshd"
         pytest.skip(f"{names} not installed. Type: sudo apt-get install openssh-server")
     folder = tmp_path_factory.mktemp("sshd")
-    for name in ("device", "home", "programs", "client"):
-        (folder / name).mkdir()
     for key in ("host_key", "user_key"):
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", folder / key],
             check=True,
         )
-    environment = {
-        "PATH": f"{folder}/programs",
-        "HOME": f"{folder}/home",
-        "PIP_NO_INDEX": "1",
-    }
-    stated = " ".join(f"{name}={value}" for name, value in environment.items())
-    (folder / "sshd_config").write_text(CONFIG.format(folder=folder, environment=stated))
     (folder / "client_config").write_text(CLIENT.format(folder=folder))
+    (folder / "known_hosts").touch()
     wrapper = folder / "client" / "ssh"
+    wrapper.parent.mkdir()
     wrapper.write_text(WRAPPER.format(program=shutil.which("ssh"), folder=folder))
     wrapper.chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{folder}/client:{os.environ['PATH']}")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def device(keys: Path, packages: Path) -> Iterator[Device]:
+    """A device that has Python with numpy and onnxruntime, and no network."""
+    with running(keys, keys, packages) as found:
+        yield found
+
+
+@pytest.fixture
+def scalar_device(
+    keys: Path, packages: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Device]:
+    """Another one, whose processor has none of our vector instructions."""
+    folder = tmp_path_factory.mktemp("scalar")
+    with running(keys, folder, packages, SBN_ISA="scalar") as found:
+        yield found
+
+
+@contextmanager
+def running(keys: Path, folder: Path, packages: Path, **variables: str) -> Iterator[Device]:
+    """A device in `folder`, with these environment variables."""
+    assert SSHD is not None
+    for name in ("device", "home", "programs"):
+        (folder / name).mkdir()
+    environment = {
+        "PATH": f"{folder}/programs",
+        "HOME": f"{folder}/home",
+        "PIP_NO_INDEX": "1",
+    } | variables
+    stated = " ".join(f"{name}={value}" for name, value in environment.items())
+    (folder / "sshd_config").write_text(CONFIG.format(keys=keys, environment=stated))
     port, process = start_sshd(SSHD, folder)
-    key = (folder / "host_key.pub").read_text()
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}")
+    key = (keys / "host_key.pub").read_text()
+    with (keys / "known_hosts").open("a") as known:
+        known.write(f"[127.0.0.1]:{port} {key}")
     python = getattr(sys, "_base_executable", sys.executable)
     site = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
     target = Target(getpass.getuser(), "127.0.0.1", port, f"{folder}/device")
-    running = Device(target, folder / "device", folder / "home", folder / "programs", process)
+    found = Device(target, folder / "device", folder / "home", folder / "programs", process)
     for name in DEVICE_PROGRAMS:
-        found = shutil.which(name)
-        assert found
-        (running.programs / name).symlink_to(found)
-    running.program(
+        program = shutil.which(name)
+        assert program
+        (found.programs / name).symlink_to(program)
+    found.program(
         "python3", PYTHON.format(python=python, packages=packages, site=site).partition("\n")[2]
     )
-    yield running
-    running.cut()
+    yield found
+    found.cut()
     process.kill()
     process.wait()
 

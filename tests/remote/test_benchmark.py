@@ -117,7 +117,7 @@ def test_json(there: Device, model: Path, wheel: Path, data: str) -> None:
     assert record["remote"]["differing_labels"] == 0
     assert "labels" not in record
     remote = record["remote"]
-    assert (remote["host"], remote["program"]) == ("127.0.0.1", wheel.name)
+    assert (remote["host"], remote["program"]) == (there.target.name, wheel.name)
     assert remote["device"]["packages"] is True
     assert any("sbn_deploy.remote.device" in command for command in remote["commands"])
 
@@ -176,13 +176,13 @@ def test_baselines_are_made_here_and_run_there(there: Device, wheel: Path, tmp_p
 def test_no_python(there: Device, model: Path, wheel: Path) -> None:
     (there.programs / "python3").unlink()
     line = benchmark(there, model, wheel).refused_after_progress()
-    assert line.startswith("127.0.0.1: there is no python3; install it")
+    assert line.startswith(f"{there.target.name}: there is no python3; install it")
 
 
 def test_broken_python(there: Device, model: Path, wheel: Path) -> None:
     there.program("python3", "echo cannot load libpython >&2; exit 127")
     line = benchmark(there, model, wheel).refused_after_progress()
-    assert line == "127.0.0.1: python3 does not run there: cannot load libpython"
+    assert line == f"{there.target.name}: python3 does not run there: cannot load libpython"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_missing_packages_without_a_network(there: Device, model: Path, wheel: P
         (there.programs / "python3").read_text().replace("/packages", "/nothing")
     )
     line = benchmark(there, model, wheel).refused_after_progress()
-    assert line.startswith("127.0.0.1: numpy and onnxruntime cannot be installed")
+    assert line.startswith(f"{there.target.name}: numpy and onnxruntime cannot be installed")
     assert "No matching distribution" in line
 
 
@@ -236,14 +236,14 @@ def test_too_little_space(there: Device, model: Path, wheel: Path) -> None:
 def test_folder_that_cannot_be_written_to(there: Device, model: Path, wheel: Path) -> None:
     arguments = ("--remote", f"{there.url}/none", "--wheel", str(wheel))
     line = sbn("benchmark", model, *arguments).refused_after_progress()
-    assert f"127.0.0.1: cannot make a folder in {there.folder}/none" in line
+    assert f"{there.target.name}: cannot make a folder in {there.folder}/none" in line
 
 
 @pytest.mark.long
-def test_measuring_that_fails_there(changed: Callable[..., Outcome]) -> None:
+def test_measuring_that_fails_there(there: Device, changed: Callable[..., Outcome]) -> None:
     fails = 'raise SbnError("so\\nit is"); record = measure'
     line = changed("remote/device", "record = measure", fails).refused_after_progress()
-    assert line == "127.0.0.1: measuring failed: so it is"
+    assert line == f"{there.target.name}: measuring failed: so it is"
 
 
 @pytest.mark.long
@@ -303,7 +303,7 @@ def test_disk_full(there: Device, model: Path, wheel: Path, wheels: float) -> No
         plenty = "echo 'tmpfs 9000000 0 9000000 0% /'"
         there.program("df", f'[ -e {stamp} ] && exec {df} "$@"; cat </dev/null >{stamp}; {plenty}')
         line = benchmark(there, model, wheel).refused_after_progress()
-        assert line.startswith("127.0.0.1: the disk is full; free some space")
+        assert line.startswith(f"{there.target.name}: the disk is full; free some space")
         assert there.left_behind() == []
     finally:
         subprocess.run(["umount", there.folder], check=True)
@@ -345,7 +345,7 @@ def test_profile(there: Device, model: Path, wheel: Path) -> None:
         layer["name"] for layer in here["layers"]
     ]
     assert record["machine"]["sbn_deploy"] == "0.0.0"
-    assert record["remote"]["host"] == "127.0.0.1"
+    assert record["remote"]["host"] == there.target.name
     assert sum(layer["us"] for layer in record["layers"]) <= record["call_us"] * (1 + 1e-9)
 
 

@@ -22,7 +22,7 @@ from sbn_runtime import MissingDependencyError, RemoteError
 
 from .conftest import WAIT_S, Device
 
-LOST = r"the connection to 127\.0\.0\.1 was lost"
+LOST = r"the connection to 127\.0\.0\.1:\d+ was lost"
 
 
 PYTHON = "python3"
@@ -57,7 +57,7 @@ def test_run_and_copy(
         with pytest.raises(StepError, match=r"^broken$"):
             connection.run("echo broken >&2; exit 3")
         assert Path(connection.folder).exists()
-    assert said == [f"removed {connection.folder} on 127.0.0.1"]
+    assert said == [f"removed {connection.folder} on {device.target.name}"]
     assert device.left_behind() == []
 
 

@@ -25,8 +25,11 @@ from sbn_deploy import cli
 from sbn_deploy.benchmark.stability import RULE_OF_CORE
 from sbn_deploy.engines.engine import example
 from sbn_deploy.evaluate.scores import classified
+from sbn_deploy.records.files import load
+from sbn_deploy.records.sweep import Sweep
 from sbn_deploy.remote import adb, connection, phone, program
 from sbn_deploy.remote.phone import Twin
+from sbn_deploy.sweep import steps
 from sbn_runtime import Session, isa
 
 from ..packaging.native import arm_program, need
@@ -36,8 +39,10 @@ from ..small_models import (
     SIZE,
     Classifier,
     StochasticClassifier,
+    random_images,
     write_float_model,
 )
+from .conftest import Device
 from .fake_adb import ELF
 
 WAIT_S = 10
@@ -335,6 +340,56 @@ def test_accuracy(
     assert record["remote"]["differing_labels"] == 0
     pushes = (fake.folder / "pushes").read_text().splitlines()
     assert pushes[1:] == ["images", "images"]
+
+
+@pytest.mark.long
+def test_beside_a_board(
+    benchmark: Run,
+    device: Device,
+    wheel: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both run the same file, each in its engine."""
+    # This phone loses patience sooner than others.
+    monkeypatch.setattr(connection, "BEAT_S", 1)
+    data = tmp_path / "set.npz"
+    images, labels = random_images(40), np.arange(40) % 3
+    np.savez(data, images=images, labels=labels, test_images=images, test_labels=labels)
+    more = ("--remote", device.url, "--wheel", str(wheel), "--data", f"npz:{data}")
+    status, output, errors = benchmark(*more, "-o", str(tmp_path / "fleet"), runs=12)
+    assert status == 0, errors
+    rows = [line.split()[:2] for line in output.splitlines()[1:3]]
+    assert rows == [[SERIAL, "native"], [device.target.name, "sbn"]]
+    page = tmp_path / "report.html"
+    assert cli.main(["report", str(tmp_path / "fleet"), "-o", str(page)]) == 0
+    compared = json.loads(page.with_suffix(".json").read_text())["devices"]
+    assert {row["timing"]["engine"] for row in compared} == {"native", "sbn"}
+    assert [row["differing"] for row in compared] == [0, 0]
+    assert device.left_behind() == []
+
+
+@pytest.mark.long
+def test_sweep_on_a_phone(
+    fake: FakePhone, programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sbn benchmark` runs in a process of its own there."""
+    monkeypatch.setattr(program, "PROGRAMS", programs)
+    monkeypatch.setattr(steps, "run_verb", lambda *words, **_: cli.main([*words]))
+    monkeypatch.setattr(phone, "BUSY_S", 0.01)
+    checkpoint = Path(__file__).parents[2] / "models/digits-cnn/checkpoint.safetensors"
+    config = tmp_path / "digits.toml"
+    config.write_text(
+        f'checkpoint = "{checkpoint}"\nweights = ["threshold"]\nsamples = [2]\nruns = 10\n'
+        "images = 60\n"
+    )
+    words = ["sweep", str(config), "--out", str(tmp_path / "out"), "--remote", f"adb:{SERIAL}"]
+    assert cli.main(words) == 0
+    answer = load(tmp_path / "out" / f"answer-adb+{SERIAL}.json")
+    assert isinstance(answer, Sweep)
+    assert answer.device == f"adb:{SERIAL}"
+    assert [one.engine for one in answer.candidates] == ["native", "native"]
+    assert all(one.accuracy is not None for one in answer.candidates)
 
 
 def test_profile(

@@ -31,12 +31,14 @@ from sbn_deploy.records.evaluation import (
 from sbn_deploy.records.files import save
 from sbn_deploy.records.measurement import Measurement, Model, head
 from sbn_deploy.records.profile import Bottleneck, Layer, Peak, Profile
+from sbn_deploy.records.remote import Remote
 from sbn_deploy.tasks import find
 from sbn_runtime import Calibration
 
 RESAMPLES = 200
 SERVER = {"cpu": "Xeon Gold 6338", "isa": "avx512", "cores": 4, "id": "server"}
 BOARD = {"cpu": "Raspberry Pi 5 Model B, Cortex-A76", "isa": "neon", "cores": 4, "id": "board"}
+PHONE = {"cpu": "Phone 1, SM1234", "isa": "neon", "cores": 8, "id": "0A1B2C"}
 DIGITS = tuple("0123456789")
 CIFAR = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -68,6 +70,20 @@ def model(name: str, **said: Any) -> Model:
 def begin(machine: Mapping[str, Any], command: str) -> dict[str, Any]:
     """The first entries of a measurement, on a machine that is made up."""
     return head(replace(HERE, **machine)) | {"command": command}
+
+
+def remote(host: str, *, differing_labels: int | None = None) -> Remote:
+    """A device that was reached over a connection."""
+    return Remote(
+        host=host,
+        device={},
+        load_average_before=0.0,
+        program="sbn_deploy-0.1.0-py3-none-any.whl",
+        program_sha256="0" * 64,
+        commands=(),
+        differing_labels=differing_labels,
+        here=HERE,
+    )
 
 
 @dataclass(frozen=True)

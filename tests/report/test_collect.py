@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sbn_deploy.records.evaluation import Evaluation, Skipped
+from sbn_deploy.records.machine import CpuState
 from sbn_deploy.records.measurement import Model
 from sbn_deploy.records.sweep import Limits, Sweep
 from sbn_deploy.report import Report, write
@@ -73,6 +74,37 @@ def test_machines_batches_and_data_are_not_mixed(collected: Collected) -> None:
     assert {choice.comparison for choice in report.choices} == {
         i for i, entry in enumerate(report.comparisons) if entry.batch == 1
     }
+
+
+def test_devices_are_compared_where_they_ran_the_same(collected: Collected, tmp_path: Path) -> None:
+    """Phones have an engine of their own, which computes the same network; baselines do not."""
+    here = builder.benchmark([builder.Case(FAST, 2.0), builder.Case(FAST, 9.0, batch=8)])
+    scores = accuracy(FAST, 3.0).scores
+    board = builder.benchmark(
+        [builder.Case(FAST, 4.0), builder.Case(FAST, 5.0, "onnxruntime-fp32")],
+        machine=builder.BOARD,
+        unstable=["it was hot"],
+    )
+    board = replace(
+        board,
+        accuracy=scores,
+        data="cifar10",
+        after=CpuState(temperature_c=71.4),
+        remote=builder.remote("board-1", differing_labels=2),
+    )
+    phone = builder.benchmark([builder.Case(FAST, 1.0, "native")], machine=builder.PHONE)
+    phone = replace(phone, remote=builder.remote("0A1B2C"))
+    alone = builder.benchmark([builder.Case(GOOD, 1.0)])
+    report = collected(here=here, board=board, phone=phone, alone=alone)
+    assert [row.device for row in report.devices] == ["0A1B2C", None, "board-1"]
+    assert {(row.timing.threads, row.timing.batch) for row in report.devices} == {(1, 1)}
+    hot = report.devices[-1]
+    assert (hot.temperature_c, hot.steady) == (71.4, False)
+    assert (hot.accuracy, hot.images, hot.differing) == (scores.accuracy, 1000, 2)
+    write(report, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert '<section id="devices"' in text
+    assert "2 of 1,000" in text
 
 
 def test_boards_of_one_kind_are_kept_apart(collected: Collected) -> None:
