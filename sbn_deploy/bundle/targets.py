@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,24 +20,23 @@ IOS_LIBRARIES = tuple(
     for slice in ("ios-arm64", "ios-arm64_x86_64-simulator")
 )
 
-# How to get what is built for 64-bit ARM besides.
-CROSS_REMEDY = (
-    "in the folder of the source, `sudo apt-get install g++-aarch64-linux-gnu && pip install -C"
-    " cmake.define.SBN_AARCH64=ON .` builds it; the wheel for x86-64 of `make wheels` has it"
-)
-ARM_REMEDY = f"{CROSS_REMEDY}, and so has any installation on 64-bit ARM"
-ANDROID_REMEDY = (
-    "in the folder of the source, `sudo apt-get install clang-19 lld-19 openjdk-17-jdk-headless &&"
-    " pip install -C cmake.define.SBN_ANDROID=ON .` builds it; the wheels of `make wheels` have it"
-)
-IOS_REMEDY = (
-    "in the folder of the source, `sudo apt-get install clang-19 lld-19 llvm-19 && pip install -C"
-    " cmake.define.SBN_IOS=ON .` builds it; the wheels of `make wheels` have it"
-)
-WEB_REMEDY = (
-    "in the folder of the source, `sudo apt-get install clang-19 lld-19 && pip install -C"
-    " cmake.define.SBN_WEB=ON .` builds it; the wheels of `make wheels` have it"
-)
+
+def _remedy(packages: str, option: str) -> str:
+    """How to get what is built besides where CMake is told to."""
+    wheels = "the wheels that `make wheels` builds on Linux have it"
+    if sys.platform != "linux":
+        return wheels
+    return (
+        f"in the folder of the source, `sudo apt-get install {packages} && pip install -C"
+        f" cmake.define.{option}=ON .` builds it; {wheels}"
+    )
+
+
+CROSS_REMEDY = _remedy("g++-aarch64-linux-gnu", "SBN_AARCH64")
+ARM_REMEDY = f"{CROSS_REMEDY}, and so has any installation on 64-bit ARM Linux"
+ANDROID_REMEDY = _remedy("clang-19 lld-19 openjdk-17-jdk-headless", "SBN_ANDROID")
+IOS_REMEDY = _remedy("clang-19 lld-19 llvm-19", "SBN_IOS")
+WEB_REMEDY = _remedy("clang-19 lld-19", "SBN_WEB")
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,7 @@ TARGETS = {
         Target("android", "android", (ANDROID_LIBRARY,), ANDROID_REMEDY),
         Target("ios", "ios", IOS_LIBRARIES, IOS_REMEDY),
         Target("linux-arm64", "aarch64", (OPERATORS, RUNTIME), ARM_REMEDY, AARCH64),
-        Target(
-            "linux-x86_64", "x86_64", (OPERATORS, RUNTIME), "bundle on an x86-64 machine", X86_64
-        ),
+        Target("linux-x86_64", "x86_64", (OPERATORS, RUNTIME), "bundle on x86-64 Linux", X86_64),
         Target("web", "web", (WEB_LIBRARY,), WEB_REMEDY),
     )
 }

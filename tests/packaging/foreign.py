@@ -6,13 +6,23 @@ import base64
 import hashlib
 import shutil
 import zipfile
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
+from sbn_deploy.bundle import TARGETS
 from tests.platforms import macho, pe
 from tests.platforms.host import functions, operator_functions
 
-from .wheels import ROOT, build_folder, pip_wheel
+from .wheels import (
+    CROSS_COMPILER,
+    ROOT,
+    build_folder,
+    can_build_for_android,
+    can_build_for_browsers,
+    can_build_for_ios,
+    pip_wheel,
+)
 
 TOOLS = ("clang++-19", "lld-link-19", "llvm-lib-19", "ld64.lld-19")
 # An index takes no larger file without asking.
@@ -52,12 +62,19 @@ def can_build() -> bool:
     return all(map(shutil.which, TOOLS))
 
 
+def can_build_for_boards() -> bool:
+    """Whether a wheel can hold the library for 64-bit ARM Linux as well."""
+    return shutil.which(CROSS_COMPILER) is not None
+
+
 def build(tag: str, folder: Path) -> Path:
     """The wheel of a tag in `PLATFORMS`, in `folder`."""
     platform = PLATFORMS[tag]
     definitions = {
         "CMAKE_TOOLCHAIN_FILE": str(ROOT / f"runtime/cmake/{platform.toolchain}.cmake"),
         "SBN_TARGET": platform.triple,
+        "SBN_AARCH64": "ON" if can_build_for_boards() else "OFF",
+        "SBN_AARCH64_DIR": str(build_folder("aarch64")),
     }
     return pip_wheel(f"py3-none-{tag}", build_folder(tag), definitions, folder)
 
@@ -72,7 +89,7 @@ def check(wheel: Path) -> str:
     platform = PLATFORMS[tag]
     with zipfile.ZipFile(wheel) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
-    wrong = _wrong_record(contents)
+    wrong = _wrong_record(contents) + _missing_for_bundles(contents)
     for name, expected in (
         (platform.operators, operator_functions()),
         (platform.runtime, functions()),
@@ -107,6 +124,23 @@ def _wrong_record(contents: dict[str, bytes]) -> list[str]:
             if digest != f"sha256={sha256.decode().rstrip('=')}":
                 wrong.append(f"{path} is not as listed")
     return wrong
+
+
+def _missing_for_bundles(contents: Container[str]) -> list[str]:
+    """What `sbn bundle` needs for other systems, as far as it can be built here."""
+    can = {
+        "aarch64": can_build_for_boards(),
+        "android": can_build_for_android(),
+        "ios": can_build_for_ios(),
+        "web": can_build_for_browsers(),
+    }
+    return [
+        f"has no {name} for {target.name}"
+        for target in TARGETS.values()
+        if can.get(target.folder)
+        for name in target.needs
+        if f"sbn_deploy/libraries/{target.folder}/{name}" not in contents
+    ]
 
 
 def _wrong_dll(data: bytes, platform: Platform, expected: set[str]) -> list[str]:
