@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from ..once import once
+from ..sampled import few
+from ..tools.sme2_assembly import ASSEMBLY
 from . import sme2
 from .native import ROOT, arm_build, need, run, try_run
 
 COMPILER = "aarch64-linux-gnu-g++"
 PROBLEMS = 64
+THRESHOLDS = {"conv_threshold", "dense_threshold"}
+# What does nothing, by what it was, and the kernels that are wrong then.
+FAULTS = {
+    "bmops za0.s": THRESHOLDS,
+    "bmopa za2.s": {"conv_float", "dense_float"},
+    "usmopa za1.s": {"pixel_conv_threshold", "pixel_conv_float"},
+    "addha za3.s": THRESHOLDS | {"pixel_conv_threshold"},
+    "cmplt p4.b": THRESHOLDS | {"pixel_conv_threshold"},
+}
 
 
 @pytest.fixture(scope="module")
-def kernel_test(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the program kernel_test, and of what it was linked."""
     if sme2.qemu() is None:
         pytest.skip(f"no qemu with SME2. {sme2.REMEDY}")
     need(COMPILER)
 
     def make(folder: Path) -> None:
-        objects = arm_build("sbn_operators").glob("CMakeFiles/sbn_operators.dir/**/*.o")
-        options = ("-std=c++17", "-O1", "-static", "-DSBN_SME2=1", f"-I{ROOT / 'runtime' / 'src'}")
+        options = ("-std=c++17", "-O1", "-DSBN_SME2=1", f"-I{ROOT / 'runtime' / 'src'}", "-c")
         source = ROOT / "runtime" / "tests" / "kernel_test.cc"
-        run(COMPILER, *options, source, *objects, "-o", folder / "kernel_test")
+        run(COMPILER, *options, source, "-o", folder / "kernel_test.o")
+        link(folder / "kernel_test", folder / "kernel_test.o", *operators())
 
-    return once(tmp_path_factory, "sme2", make) / "kernel_test"
+    return once(tmp_path_factory, "sme2", make)
+
+
+@pytest.fixture
+def kernel_test(folder: Path) -> Path:
+    return folder / "kernel_test"
+
+
+def operators() -> list[Path]:
+    """The objects of the library."""
+    return list(arm_build("sbn_operators").glob("CMakeFiles/sbn_operators.dir/**/*.o"))
+
+
+def link(program: Path, *objects: Path) -> None:
+    run(COMPILER, "-static", *objects, "-o", program)
 
 
 def on_processor(length: int, program: Path, *arguments: str) -> list[str]:
@@ -41,6 +68,21 @@ def test_every_kernel_computes_its_definition(kernel_test: Path, length: int) ->
     assert failures == "0 failures"
     # Made for 512 bits, and taken by itself there only.
     assert (fastest == "fastest kernel set: sme2") == (length == 512)
+
+
+@pytest.mark.parametrize("instruction", few(FAULTS, 2))
+def test_a_missing_instruction_is_noticed(folder: Path, tmp_path: Path, instruction: str) -> None:
+    pattern = rf"\.inst\t\S+(?=  // {re.escape(instruction)})"
+    code, faults = re.subn(pattern, "nop", ASSEMBLY.read_text())
+    assert faults
+    broken = tmp_path / "broken.s"
+    broken.write_text(code)
+    others = [path for path in operators() if path.name != f"{ASSEMBLY.name}.o"]
+    link(tmp_path / "kernel_test", folder / "kernel_test.o", broken, *others)
+    done = try_run(*sme2.command(512, tmp_path / "kernel_test", "16", "0", "sme2"))
+    assert done.returncode == 1, done.stderr
+    found = set(re.findall(r"^FAILED (\w+)_sme2: ", done.stdout, re.MULTILINE))
+    assert found == FAULTS[instruction]
 
 
 def test_longer_vectors_are_not_for_these_kernels(kernel_test: Path) -> None:

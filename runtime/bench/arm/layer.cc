@@ -1,8 +1,9 @@
-// Computes one binary layer as the runtime does, and calls sbn_marker() before and after: what is
+// Computes one binary or 8-bit layer as the runtime does, and calls sbn_marker() before and after: what is
 // executed between is counted (sme2.py).
 //
 //   layer KERNEL conv CHANNELS OUTPUTS GROUPS KERNEL_SIZE STRIDE SIZE residual|plain
 //   layer KERNEL dense ROWS PRODUCTS OUTPUTS plain
+//   layer KERNEL pixels CHANNELS OUTPUTS KERNEL_SIZE STRIDE SIZE plain
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,12 +22,12 @@ const KernelRow* row_of_name(const char* name) {
   exit(2);
 }
 
-template <class Problem, class Node, class Execute>
+template <class Element, class Problem, class Node, class Execute>
 void count(const Problem& problem, const Node& node, Size scratch_size, Execute execute_node) {
   const Guarded y(output_bytes(problem.epilogue, problem.pixels(), problem.shape.outputs));
   const Guarded scratch(whole_lines(scratch_size.value()));
   sbn_marker();
-  execute_node(node, problem.x.template as<const uint64_t>(), y.as<void>(), scratch.as<void>(),
+  execute_node(node, problem.x.template as<const Element>(), y.as<void>(), scratch.as<void>(),
                serial());
   sbn_marker();
 }
@@ -53,7 +54,7 @@ void conv(const KernelRow& row, char** sizes, const Steps& steps) {
   const Guarded scratch(whole_lines(conv_prepare_scratch(node).value()));
   conv_prepare_offsets(node, scratch.as<void>(), offsets.as<void>());
   node.packed_offsets = offsets.as<void>();
-  count(problem, node, conv_scratch(node), conv_execute);
+  count<uint64_t>(problem, node, conv_scratch(node), conv_execute);
 }
 
 void dense(const KernelRow& row, char** sizes, const Steps& steps) {
@@ -71,7 +72,26 @@ void dense(const KernelRow& row, char** sizes, const Steps& steps) {
   std::vector<int32_t> scratch(static_cast<size_t>(s.outputs));
   dense_prepare_offsets(node, scratch.data(), offsets.as<void>());
   node.packed_offsets = offsets.as<void>();
-  count(problem, node, dense_scratch(node), dense_execute);
+  count<uint64_t>(problem, node, dense_scratch(node), dense_execute);
+}
+
+void pixels(const KernelRow& row, char** sizes, const Steps& steps) {
+  const auto& kernel = *static_cast<const PixelConvKernel*>(row.kernel);
+  PixelConvShape s = {};
+  s.channels = atoll(sizes[0]), s.outputs = atoll(sizes[1]);
+  s.kernel_h = s.kernel_w = atoll(sizes[2]), s.stride_h = s.stride_w = atoll(sizes[3]);
+  s.height = s.width = atoll(sizes[4]);
+  s.batch = s.dilation_h = s.dilation_w = 1;
+  s.pad_top = s.pad_left = s.pad_bottom = s.pad_right = s.kernel_h / 2;
+  if (pixel_conv_fix(&s) || !resize(&s)) exit(2);
+  Random random(0);
+  PixelConvProblem problem(random, row.op, steps, s, 0);
+  problem.epilogue.dot_offset = 0;
+  PixelConvNode node = problem.node(kernel);
+  const Guarded weights(whole_lines(kernel.weight_bytes(s)));
+  kernel.pack_weights(s, node.w, weights.as<void>());
+  node.packed_weights = weights.as<void>();
+  count<uint8_t>(problem, node, pixel_conv_scratch(node), pixel_conv_execute);
 }
 
 }  // namespace
@@ -84,5 +104,6 @@ int main(int argc, char** argv) {
   const bool residual = !strcmp(argv[argc - 1], "residual");
   const Steps steps = {false, residual, residual, false};
   if (!sbn::kernel_available(row)) return 3;
-  strcmp(argv[2], "conv") ? dense(row, argv + 3, steps) : conv(row, argv + 3, steps);
+  const auto compute = !strcmp(argv[2], "conv") ? conv : !strcmp(argv[2], "dense") ? dense : pixels;
+  compute(row, argv + 3, steps);
 }

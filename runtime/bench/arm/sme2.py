@@ -1,4 +1,4 @@
-"""Binary layers by SME2: what is executed, counted under qemu, and what that may take.
+"""Layers by SME2: what is executed, counted under qemu, and what that may take.
 
 LLVM has no model of a core with SME2. A core is described by what is known or guessed of it.
 """
@@ -26,24 +26,29 @@ RATES = (1, 2, 4)  # cycles of a BMOPA
 
 @dataclass(frozen=True)
 class Layer:
-    """A binary convolution of 3x3 taps with a border of zeros.
+    """A binary convolution with a border of zeros, or one of bytes.
 
     Attributes:
         channels, outputs: of it.
         size: height and width of the input.
         stride: of both.
+        kernel: height and width of the kernel.
+        bytes: of which the input is.
     """
 
     channels: int
     outputs: int
     size: int
     stride: int = 1
+    kernel: int = 3
+    bytes: bool = False
 
     @property
     def name(self) -> str:
         """As the page has it."""
         stride = f", stride {self.stride}" if self.stride > 1 else ""
-        return f"{self.size}×{self.size}×{self.channels} → {self.outputs}{stride}"
+        kind = f", {self.kernel}×{self.kernel} taps of 8 bits" if self.bytes else ""
+        return f"{self.size}×{self.size}×{self.channels} → {self.outputs}{stride}{kind}"
 
     @property
     def macs(self) -> int:
@@ -58,6 +63,11 @@ NETWORKS = {
     "quicknet": dict.fromkeys(SAME, 4),
     "birealnet18": {SAME[0]: 4} | dict.fromkeys(SAME[1:], 3) | dict.fromkeys(NARROWING, 1),
 }
+# And with which layer each begins.
+FIRST = {
+    "quicknet": Layer(3, 16, 224, stride=2, bytes=True),
+    "birealnet18": Layer(3, 64, 224, stride=2, kernel=7, bytes=True),
+}
 OPS = {"threshold": "plain", "float": "residual"}
 
 
@@ -66,7 +76,7 @@ class Counts:
     """Instructions of a layer.
 
     Attributes:
-        outer: BMOPA and BMOPS.
+        outer: outer products.
         loaded: bytes that streaming mode loads.
         unit: other instructions for the matrix unit; a store counts for each of its vectors.
         scalar: what the core does beside it in streaming mode.
@@ -99,20 +109,23 @@ class Core:
     switch: tuple[float, float]
     rate: tuple[float, float]
 
-    def parts(self, counts: Counts, bmopa: float, case: int) -> dict[str, float]:
-        """Cycles by what takes them; `case` is 0 for the best, 1 for the worst."""
+    def parts(self, counts: Counts, rate: float, case: int) -> dict[str, float]:
+        """Cycles by what takes them, an outer product `rate` of them.
+
+        `case` is 0 for the best, 1 for the worst.
+        """
         loads = counts.loaded / self.loads[case]
-        outer = counts.outer * bmopa
+        outer = counts.outer * rate
         return {
-            "loads" if loads > outer else "BMOPA": max(loads, outer),
+            "loads" if loads > outer else "products": max(loads, outer),
             "unit": counts.unit * self.unit[case],
             "modes": counts.switches * self.switch[case],
             "NEON": counts.outside / self.rate[case],
         }
 
-    def cycles(self, counts: Counts, bmopa: float, case: int) -> float:
+    def cycles(self, counts: Counts, rate: float, case: int) -> float:
         """Their sum."""
-        return sum(self.parts(counts, bmopa, case).values())
+        return sum(self.parts(counts, rate, case).values())
 
 
 CORES = (
@@ -135,26 +148,35 @@ def measure(build: Path) -> dict[str, dict[str, dict[str, int]]]:
         headers = (f"-I{SOURCES / 'src'}", f"-I{SOURCES / 'tests'}")
         options = ("-std=c++17", "-O2", "-static", "-DSBN_SME2=1", *headers)
         run(COMPILER, *options, str(HERE / "layer.cc"), *map(str, objects), "-o", str(program))
+        ops = {layer: tuple(OPS) for layer in (*SAME, *NARROWING)}
+        ops |= dict.fromkeys(FIRST.values(), ("float",))
         return {
-            layer.name: {op: asdict(count(program, layer, op)) for op in OPS}
-            for layer in (*SAME, *NARROWING)
+            layer.name: {op: asdict(count(program, layer, op)) for op in some}
+            for layer, some in ops.items()
         }
 
 
 def count(program: Path, layer: Layer, op: str) -> Counts:
     """What the kernel executes for the layer, its index included, but not the padded copy."""
     code, streaming, marker = _disassembled(program)
-    shape = (layer.channels, layer.outputs, 1, 3, layer.stride, layer.size)
-    arguments = (f"conv_{op}_sme2", "conv", *map(str, shape), OPS[op])
+    if layer.bytes:
+        shape = (layer.channels, layer.outputs, layer.kernel, layer.stride, layer.size)
+        arguments = (f"pixel_conv_{op}_sme2", "pixels", *map(str, shape), "plain")
+    else:
+        shape = (layer.channels, layer.outputs, 1, layer.kernel, layer.stride, layer.size)
+        arguments = (f"conv_{op}_sme2", "conv", *map(str, shape), OPS[op])
     executed: Counter[int] = Counter()
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
         command = processor.command(LENGTH, program, *arguments)
-        ranges = f"{marker:#x}+4,{min(code):#x}..{max(code) + 4:#x}"
-        each = ("-one-insn-per-tb", "-d", "exec,nochain", "-D", log.name, "-dfilter", ranges)
-        subprocess.run([command[0], *each, *command[1:]], check=True)
+        starts = [at for at in code if at - 4 not in code]
+        ends = [at + 4 for at in code if at + 4 not in code]
+        each = (f"{start:#x}..{end:#x}" for start, end in zip(starts, ends, strict=True))
+        ranges = ",".join((f"{marker:#x}+4", *each))
+        options = ("-one-insn-per-tb", "-d", "exec,nochain", "-D", log.name, "-dfilter", ranges)
+        subprocess.run([command[0], *options, *command[1:]], check=True)
         marks = 0
-        for found in re.finditer(r"\[[0-9a-f]+/([0-9a-f]+)/", log.read()):
-            address = int(found[1], 16)
+        for line in log:
+            address = int(line.split("/")[1], 16)
             marks += address == marker
             if marks == 1 and address in code:
                 executed[address] += 1
@@ -194,7 +216,7 @@ def _counts(executed: Counter[int], code: dict[int, str], streaming: set[int]) -
         vectors = len(re.findall(r"\bz\d+\.", operands.split("}")[0])) if "{" in operands else 1
         if re.search(r"z\d+\.\w - z\d+", operands.split("}")[0]):
             vectors = 4
-        if name in ("bmopa", "bmops"):
+        if name in ("bmopa", "bmops", "usmopa"):
             found["outer"] += times
         elif name.startswith("ld") and re.match(r"\{ *z", operands):
             found["loaded"] += times * (16 if name == "ld1b" else LENGTH // 8 * vectors)

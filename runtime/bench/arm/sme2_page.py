@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .sme2 import CORES, LENGTH, NARROWING, NETWORKS, OPS, RATES, SAME, Core, Counts, Layer
+from .sme2 import CORES, FIRST, LENGTH, NARROWING, NETWORKS, RATES, SAME, Core, Counts, Layer
 
 GHZ = 4.0
 BOARD = "Raspberry Pi 5"  # whose figures stand for what a network does besides
@@ -20,9 +20,9 @@ def section(figures: dict[str, Any], models: list[str]) -> Iterator[str]:
         models: the heads of the columns of `figures["loops"]`.
     """
     counts = {
-        (layer, op): Counts(**figures["sme2"][layer.name][op])
-        for layer in (*SAME, *NARROWING)
-        for op in OPS
+        (layer, op): Counts(**here)
+        for layer in (*SAME, *NARROWING, *FIRST.values())
+        for op, here in figures["sme2"][layer.name].items()
     }
     yield from (
         "## SME2",
@@ -39,12 +39,14 @@ def section(figures: dict[str, Any], models: list[str]) -> Iterator[str]:
         "SBN_ISA=neon_lut2 sbn benchmark MODEL.onnx -o neon_lut2.json",
         "```",
         "",
-        f"Instructions of a layer of 3×3 taps with a border of zeros, vectors of {LENGTH} bits, in"
-        " thousands: BMOPA; what else goes to the matrix unit, and bytes that it loads; what the"
-        " core does beside it; and outside streaming mode, the index and the float epilogue"
-        " (residual and signs) by NEON among it.",
+        f"Instructions of a layer, binary of 3×3 taps with a border of zeros where it says nothing"
+        f" else, with vectors of {LENGTH} bits, in thousands: outer products, which are BMOPA, and"
+        " USMOPA of bytes; what else goes to the matrix unit, and bytes that it loads; what the"
+        " core does beside it; and outside streaming mode, the index and the float epilogue by"
+        " NEON among it (with residual and signs where the layer is binary).",
         "",
-        "| layer | result | BMOPA | others of the unit | MB loaded | scalar | outside | modes |",
+        "| layer | result | outer products | others of the unit | MB loaded | scalar | outside"
+        " | modes |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     )
     for (layer, op), c in counts.items():
@@ -52,43 +54,63 @@ def section(figures: dict[str, Any], models: list[str]) -> Iterator[str]:
         yield f"| {layer.name} | {op} | " + " | ".join(cells) + f" | {c.switches} |"
     yield from (
         "",
-        "Thousands of cycles for 1, 2 and 4 cycles a BMOPA, and what takes most of them.",
+        "Thousands of cycles for 1, 2 and 4 cycles an outer product, and what takes most of them.",
     )
     for core in CORES:
         yield from _layers(core, counts)
     yield from (
         "",
         f"Milliseconds of whole networks at {GHZ} GHz, one image, one thread. Everything but the"
-        f" binary layers takes what LLVM's model of the {BOARD} gives it, or half of that. With"
-        f" `neon_lut2`, MACs are as in the table of loops for {MODEL}, and the epilogue is the"
-        " same.",
+        " binary layers and the 8-bit one takes what LLVM's model of the"
+        f" {BOARD} gives it, or half of that (`others`). With `neon_lut2`, MACs of binary layers"
+        f" are as in the table of loops for {MODEL} and their epilogue is the same, and the 8-bit"
+        " layer takes what the others do. The last column divides best case by best and worst by"
+        " worst.",
         "",
-        "| core | network | `neon_lut2` | 1 cycle a BMOPA | 2 | 4 | of it not binary |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| core | network | `neon_lut2` | 1 cycle an outer product | 2 | 4 | others"
+        " | `neon_lut2` ÷ 2 cycles |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     )
     [loop] = (row for row in figures["loops"] if row[0] == LUT2)
     macs = float(loop[2 + models.index(MODEL)])
     for core in CORES:
         for network, layers in NETWORKS.items():
             parts = figures["networks"][BOARD][network]["parts"]
-            rest = sum(part["cycles"] for name, part in parts.items() if name != "binary")
-            others = (rest / 2, rest)
+            first = _halved(parts["first"]["cycles"])
+            others = _halved(
+                sum(p["cycles"] for name, p in parts.items() if name not in ("binary", "first"))
+            )
 
-            def total(case: int, cycles: Any, layers: dict[Layer, int] = layers) -> float:
-                return sum(times * cycles(layer, case) for layer, times in layers.items())
+            def look_ups(case: int, layers: dict[Layer, int] = layers, core: Core = core) -> float:
+                return sum(
+                    times * (layer.macs / macs + counts[layer, "float"].outside / core.rate[case])
+                    for layer, times in layers.items()
+                )
 
-            def look_ups(layer: Layer, case: int, core: Core = core) -> float:
-                return layer.macs / macs + counts[layer, "float"].outside / core.rate[case]
+            def outer(
+                case: int, rate: int, all_layers: dict[Layer, int], core: Core = core
+            ) -> float:
+                return sum(
+                    times * core.cycles(counts[layer, "float"], rate, case)
+                    for layer, times in all_layers.items()
+                )
 
-            cells = [_range(*(total(case, look_ups) + others[case] for case in (0, 1)))]
-            for rate in RATES:
-
-                def outer(layer: Layer, case: int, core: Core = core, rate: int = rate) -> float:
-                    return core.cycles(counts[layer, "float"], rate, case)
-
-                cells.append(_range(*(total(case, outer) + others[case] for case in (0, 1))))
-            yield f"| {core.name} | {network} | " + " | ".join((*cells, _range(*others))) + " |"
+            before = [look_ups(case) + first[case] + others[case] for case in (0, 1)]
+            all_layers = layers | {FIRST[network]: 1}
+            after = {
+                rate: [outer(case, rate, all_layers) + others[case] for case in (0, 1)]
+                for rate in RATES
+            }
+            cells = [_range(*before), *(_range(*after[rate]) for rate in RATES), _range(*others)]
+            gains = sorted(b / a for b, a in zip(before, after[2], strict=True))
+            cells.append("–".join(f"{gain:.1f}" for gain in gains))
+            yield f"| {core.name} | {network} | " + " | ".join(cells) + " |"
     yield from ("", *_assumed())
+
+
+def _halved(cycles: float) -> tuple[float, float]:
+    """What it may take: half of that, and all."""
+    return cycles / 2, cycles
 
 
 def _range(low: float, high: float) -> str:
@@ -121,8 +143,8 @@ def _assumed() -> Iterator[str]:
         )
         yield (
             f"- **{core.name}**: {unit} cycles for another instruction of the matrix unit; {loads}"
-            f" bytes loaded in a cycle, while BMOPA runs; {switch} cycles to enter streaming mode"
-            f" and to leave it; {rate} instructions in a cycle outside. These are added up."
+            f" bytes loaded in a cycle, while these run; {switch} cycles to enter streaming"
+            f" mode and to leave it; {rate} instructions in a cycle outside. These are added up."
             + {
                 "M4-like": " Public microbenchmarks of M4 give the worse figure of the unit for"
                 " arithmetic of single vectors; integer outer products of 8 and 16 bits start every"
@@ -136,6 +158,6 @@ def _assumed() -> Iterator[str]:
         " streaming mode only."
     )
     yield (
-        "- The 8-bit first layer has no kernel of SME2: SMOPA would take on what then is a large"
-        " part of birealnet18."
+        "- What is left of quicknet are mostly float 1×1 convolutions, which onnxruntime computes;"
+        " there is no kernel of SME2 for floats."
     )
