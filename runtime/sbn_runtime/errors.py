@@ -50,7 +50,7 @@ class MissingDependencyError(SbnError):
 
 
 class RemoteError(SbnError):
-    """A device cannot be reached, lacks what is needed, or was lost."""
+    """A device or another process cannot be reached, lacks what is needed, or was lost."""
 
 
 LONGEST = 300

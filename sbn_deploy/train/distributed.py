@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sbn_deploy.train.config import TrainConfig
-from sbn_runtime.errors import ConfigError
+from sbn_runtime.errors import ConfigError, RemoteError, reason
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def ranks(config: TrainConfig) -> Iterator[Ranks]:
 
     Raises:
         ConfigError: no CUDA device, or a batch that cannot be shared equally.
+        RemoteError: another process was not reached, or was lost meanwhile.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if config.device == "cuda" and not torch.cuda.is_available():
@@ -86,8 +87,17 @@ def ranks(config: TrainConfig) -> Iterator[Ranks]:
         torch.cuda.set_device(device)
     # Sizes of one have no one stride; the layout is right all the same.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
-    dist.init_process_group("nccl" if cuda else "gloo")
     try:
+        dist.init_process_group("nccl" if cuda else "gloo")
         yield Ranks(dist.get_rank(), count, device)
+    except RuntimeError as error:
+        # What gloo raises has no class of its own.
+        if isinstance(error, dist.DistError) or "gloo" in str(error).lower():
+            raise RemoteError(
+                f"process {os.environ['RANK']} of {count} lost the others, or did not reach them:"
+                f" {reason(error)}"
+            ) from error
+        raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()

@@ -95,6 +95,7 @@ def train(
             numbers that are no longer finite.
         InputError: too few validation images to calibrate on, if that is wanted.
         ArtifactError: a state, a teacher or weights to start from that cannot be read.
+        RemoteError: a process that trains too was not reached, or was lost.
         Stopped: SIGTERM or Ctrl-C came; the state is saved.
     """
     saved = None
@@ -109,7 +110,20 @@ def train(
     elif not overwrite:
         _check_free(config.out)
     with threads(config.threads), ranks(config) as group, own_generators(group):
+        _check_shared(config, group, saved)
         return _train(config, group, saved, report, after_epoch, answer)
+
+
+def _check_shared(config: TrainConfig, group: Ranks, saved: Saved | None) -> None:
+    """Raises ConfigError unless all processes begin, or resume at the same step."""
+    here = torch.tensor([-1, -1])
+    if saved is not None:
+        here = torch.tensor([saved.position.epoch, saved.position.step])
+    if not all(torch.equal(there, here) for there in group.gather(here)):
+        raise ConfigError(
+            f"not all processes see the same run in {config.out}; it must be a folder that all"
+            " machines share"
+        )
 
 
 def _finished(config: TrainConfig) -> TrainResult | None:
