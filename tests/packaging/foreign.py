@@ -119,7 +119,9 @@ def _wrong_record(contents: dict[str, bytes]) -> list[str]:
     listed = [line.rsplit(",", 2) for line in contents[name].decode().splitlines()]
     wrong = [f"{path} is not listed" for path in contents.keys() - {path for path, *_ in listed}]
     for path, digest, _ in listed:
-        if path != name:
+        if path not in contents:
+            wrong.append(f"{path} is listed and missing")
+        elif path != name:
             sha256 = base64.urlsafe_b64encode(hashlib.sha256(contents[path]).digest())
             if digest != f"sha256={sha256.decode().rstrip('=')}":
                 wrong.append(f"{path} is not as listed")

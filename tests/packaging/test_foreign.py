@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ..once import once
-from .foreign import PLATFORMS, TOOLS, build, can_build, check
+from .foreign import PLATFORMS, TOOLS, build, can_build, can_build_for_boards, check
+from .wheels import CROSS_COMPILER
 
 pytestmark = [
     pytest.mark.long,
@@ -65,3 +66,17 @@ def test_a_file_that_was_changed_is_seen(
             to.writestr(name, data + b" " if name == "sbn_runtime/py.typed" else data)
     with pytest.raises(ValueError, match=r"sbn_runtime/py.typed is not as listed"):
         check(changed)
+
+
+@pytest.mark.skipif(not can_build_for_boards(), reason=f"missing: {CROSS_COMPILER}")
+def test_a_library_that_bundles_need_is_missed(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    good = wheel(tmp_path_factory, "win_amd64")
+    lacking = tmp_path / good.name
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(lacking, "w") as to:
+        for name in archive.namelist():
+            if not name.startswith("sbn_deploy/libraries/aarch64/"):
+                to.writestr(name, archive.read(name))
+    with pytest.raises(ValueError, match=r"has no libsbn\.so for linux-arm64"):
+        check(lacking)

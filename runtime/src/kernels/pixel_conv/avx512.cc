@@ -125,8 +125,8 @@ SBN_TARGET_AVX512BW SBN_INLINE void run_tile(const Patches& patches, const uint3
       }
     }
   }
-  // Of a copy, whose elements an epilogue may choose in a loop: clang would keep all sums in memory
-  // for it, above too.
+  // An epilogue may choose among copies in a loop: clang would keep the sums themselves in memory for
+  // it, and store each of them in every step.
   __m512i done[Pixels][Registers];
   SBN_UNROLL
   for (int p = 0; p < Pixels; ++p) {

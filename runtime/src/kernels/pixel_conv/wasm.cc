@@ -90,9 +90,17 @@ SBN_INLINE void multiply(const Patches& patches, const uint32_t* w, int64_t stri
       }
     }
   }
+  // The loop below chooses among copies: clang would keep the sums themselves in memory for it, and
+  // store each of them in every step.
+  v128_t done[Pixels][Registers];
+  SBN_UNROLL
+  for (int p = 0; p < Pixels; ++p) {
+    SBN_UNROLL
+    for (int r = 0; r < Registers; ++r) done[p][r] = sums[p][r];
+  }
   SBN_ROLL
   for (int p = 0; p < Pixels; ++p) {
-    bits[p] |= epilogue(sums[p], pixel + p, channel, count) << shift;
+    bits[p] |= epilogue(done[p], pixel + p, channel, count) << shift;
   }
 }
 
