@@ -66,8 +66,9 @@ def test_every_kernel_computes_its_definition(kernel_test: Path, length: int) ->
     ops = ("conv", "dense", "pixel_conv")
     assert tested == [f"tested {op}_{end}_sme2" for op in ops for end in ("threshold", "float")]
     assert failures == "0 failures"
-    # Made for 512 bits, and taken by itself there only.
-    assert (fastest == "fastest kernel set: sme2") == (length == 512)
+    # Made for 512 bits, and taken by itself there; with others a timing decides.
+    sets = ("sme2",) if length == 512 else ("neon", "neon_lut2", "sme2")
+    assert fastest.removeprefix("fastest kernel set: ") in sets
 
 
 @pytest.mark.parametrize("instruction", few(FAULTS, 2))
