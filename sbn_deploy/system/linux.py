@@ -61,6 +61,7 @@ __all__ = [
     "peak_bytes",
     "release",
     "resident_bytes",
+    "sme_bits",
     "start_bound",
     "usable_cores",
     "use_console",
@@ -110,6 +111,11 @@ def cpu_name() -> str | None:
 
 def cpu_features() -> frozenset[str]:
     return frozenset(" ".join(_cpuinfo("flags") or _cpuinfo("Features")).split())
+
+
+def sme_bits() -> int | None:
+    length = read_text(Path("/proc/sys/abi/sme_default_vector_length"))
+    return 8 * int(length) if length else None
 
 
 def machine_id() -> str:

@@ -60,6 +60,7 @@ __all__ = [
     "peak_bytes",
     "release",
     "resident_bytes",
+    "sme_bits",
     "start_bound",
     "usable_cores",
     "use_console",
@@ -84,6 +85,7 @@ _FEATURES = {
     "hw.optional.avx512vbmi": "avx512vbmi",
     "hw.optional.arm.FEAT_DotProd": "asimddp",
     "hw.optional.arm.FEAT_I8MM": "i8mm",
+    "hw.optional.arm.FEAT_SME2": "sme2",
 }
 
 
@@ -110,6 +112,11 @@ def cpu_name() -> str | None:
 
 def cpu_features() -> frozenset[str]:
     return frozenset(name for key, name in _FEATURES.items() if sysctl_number(key))
+
+
+def sme_bits() -> int | None:
+    length = sysctl_number("hw.optional.arm.sme_max_svl_b")
+    return 8 * length if length else None
 
 
 def machine_id() -> str:
