@@ -112,7 +112,7 @@ test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of L
 test-engines: $(STAMPS)/engines  ## batches of pictures in Ray, one of two nodes killed, and in Spark (a few minutes)
 	build/engines/bin/python -m pytest -rs tests/many $(ARGS)
 
-sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE, 500 in WebAssembly and on emulated ARM (three hours)
+sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE, 500 in WebAssembly and on emulated ARM, 1,200 with SME2 (four hours)
 	$(PYTEST) --hypothesis-profile=thorough tests/converters/test_random_networks.py \
 		tests/converters/test_drawn_networks.py tests/converters/tflite/test_random_networks.py \
 		tests/web/test_random_networks.py tests/native/test_random_on_arm.py

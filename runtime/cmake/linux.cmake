@@ -8,7 +8,8 @@ endif()
 if(PROCESSOR STREQUAL "x86_64")
   list(APPEND PLATFORM_OPTIONS -fcf-protection=none)
 elseif(PROCESSOR STREQUAL "aarch64")
-  list(APPEND PLATFORM_OPTIONS -mno-outline-atomics)
+  # Android keeps a stack in x18.
+  list(APPEND PLATFORM_OPTIONS -mno-outline-atomics -ffixed-x18)
 endif()
 
 function(link_operators)

@@ -14,7 +14,7 @@ from sbn_runtime.native import native_version
 
 EXTENSIONS = (
     *("avx2", "avx512f", "avx512bw", "avx512_vpopcntdq", "avx512vbmi", "avx_vnni"),
-    *("avx512_vnni", "amx_int8", "asimddp", "i8mm"),
+    *("avx512_vnni", "amx_int8", "asimddp", "i8mm", "sme2"),
 )
 
 
@@ -32,6 +32,7 @@ def describe() -> Machine:
         memory_bytes=host.memory_bytes(),
         isa=isa(),
         extensions=tuple(name for name in EXTENSIONS if name in features),
+        sme_bits=host.sme_bits(),
         lacks=host.LACKS,
         state=read_state(),
         system=platform.platform(),

@@ -48,6 +48,8 @@ class Machine(Record):
     memory_bytes: int | None = None
     extensions: tuple[str, ...] = ()
     """Extensions of the instruction set that decide how fast integer networks are."""
+    sme_bits: int | None = None
+    """Length of a vector of SME."""
     lacks: tuple[str, ...] = ()
     """What measurements cannot have on this system, a sentence each."""
     core: int | None = None

@@ -17,6 +17,7 @@ All else in sbn_deploy asks it, and nothing that only some systems have is used 
 | `load_average()` | processes that wanted to run, mean over the last minute; None if unknown |
 | `cpu_name()` | model of the CPU, with the board of an ARM machine; None if unknown |
 | `cpu_features()` | extensions of the instruction set, by Linux's names |
+| `sme_bits()` | length of a vector of SME; None without, or if unknown |
 | `machine_id()` | a text that no other installation has; empty if unknown |
 | `memory_bytes()` | memory of this machine |
 | `memory_limit()` | what this process may have of it, as far as the system tells |

@@ -89,6 +89,11 @@ def cpu_features() -> frozenset[str]:
     return frozenset(" ".join(_cpuinfo("flags") or _cpuinfo("Features")).split())
 
 
+def sme_bits() -> int | None:
+    length = read_text(Path("/proc/sys/abi/sme_default_vector_length"))
+    return 8 * int(length) if length else None
+
+
 def machine_id() -> str:
     return read_text(Path("/etc/machine-id")) or ""
 

@@ -42,6 +42,7 @@ _FEATURES = {
     "hw.optional.avx512vbmi": "avx512vbmi",
     "hw.optional.arm.FEAT_DotProd": "asimddp",
     "hw.optional.arm.FEAT_I8MM": "i8mm",
+    "hw.optional.arm.FEAT_SME2": "sme2",
 }
 
 
@@ -68,6 +69,11 @@ def cpu_name() -> str | None:
 
 def cpu_features() -> frozenset[str]:
     return frozenset(name for key, name in _FEATURES.items() if sysctl_number(key))
+
+
+def sme_bits() -> int | None:
+    length = sysctl_number("hw.optional.arm.sme_max_svl_b")
+    return 8 * length if length else None
 
 
 def machine_id() -> str:

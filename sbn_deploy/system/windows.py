@@ -82,6 +82,11 @@ def cpu_features() -> frozenset[str]:
     return frozenset(name for number, name in _FEATURES.items() if has(number))
 
 
+def sme_bits() -> int | None:
+    """Windows does not say."""
+    return None
+
+
 def machine_id() -> str:
     return _registry(r"SOFTWARE\Microsoft\Cryptography", "MachineGuid")
 

@@ -113,6 +113,15 @@ def test_the_library_loads_on_android(archive: Path, abi: str) -> None:
     assert library.stat().st_size <= 1_200_000
 
 
+def test_the_platform_keeps_its_register(archive: Path) -> None:
+    """Android has a stack in x18."""
+    need("aarch64-linux-gnu-objdump")
+    library = archive / "jni/arm64-v8a/libsbn_native.so"
+    code = run("aarch64-linux-gnu-objdump", "--disassemble", "--no-show-raw-insn", library)
+    assert re.search(r"\bx17\b", code)
+    assert not re.search(r"\b[xw]18\b", code)
+
+
 def test_it_exports_what_the_header_declares(archive: Path) -> None:
     need("readelf")
     header = (RUNTIME / "include/sbn.h").read_text(encoding="utf-8")

@@ -53,6 +53,15 @@ def test_library_needs_nothing(library: Path) -> None:
     assert "Library soname: [libsbn.so]" in dynamic
 
 
+def test_the_platform_keeps_its_register() -> None:
+    """Android has a stack in x18."""
+    library = arm_library()
+    need("aarch64-linux-gnu-objdump")
+    code = run("aarch64-linux-gnu-objdump", "--disassemble", "--no-show-raw-insn", library)
+    assert re.search(r"\bx17\b", code)
+    assert not re.search(r"\b[xw]18\b", code)
+
+
 def test_library_stays_loaded(library: Path) -> None:
     """onnxruntime's Java API closes it with the session's options, before the session."""
     assert re.search(r"FLAGS_1.*NODELETE", readelf("--dynamic", library))

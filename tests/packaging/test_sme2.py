@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,9 @@ def test_every_kernel_computes_its_definition(kernel_test: Path, length: int) ->
     ops = ("conv", "dense", "pixel_conv")
     assert tested == [f"tested {op}_{end}_sme2" for op in ops for end in ("threshold", "float")]
     assert failures == "0 failures"
-    # Made for 512 bits, and taken by itself there only.
-    assert (fastest == "fastest kernel set: sme2") == (length == 512)
+    # Made for 512 bits, and taken by itself there; with others a timing decides.
+    sets = ("sme2",) if length == 512 else ("neon", "neon_lut2", "sme2")
+    assert fastest.removeprefix("fastest kernel set: ") in sets
 
 
 @pytest.mark.parametrize("instruction", few(FAULTS, 2))
@@ -92,9 +94,20 @@ def test_longer_vectors_are_not_for_these_kernels(kernel_test: Path) -> None:
     assert failures == "0 failures"
 
 
-def test_a_core_without_sme_does_not_run_them(kernel_test: Path) -> None:
+@pytest.mark.parametrize("core", ["cortex-a76", "max,sme=off"])
+def test_a_core_without_sme_does_not_run_them(kernel_test: Path, core: str) -> None:
+    """The emulator ends a program at the first instruction that the core lacks."""
     emulator = sme2.qemu()
     assert emulator
-    done = try_run(emulator, "-cpu", "cortex-a76", kernel_test, "1", "0", "sme2")
+    done = try_run(emulator, "-cpu", core, kernel_test, "1", "0")
     assert done.returncode == 0
     assert "skipped conv_float_sme2: not on this machine" in done.stdout
+    assert "tested conv_float_neon\n" in done.stdout
+
+
+def test_they_make_no_wheel_much_larger() -> None:
+    """That for 64-bit ARM has them in two libraries."""
+    need(COMPILER)
+    ours = [path for path in operators() if "sme2" in path.name or path.parent.name == "sme2"]
+    assert len(ours) == 5
+    assert 2 * sum(len(zlib.compress(path.read_bytes())) for path in ours) < 100_000

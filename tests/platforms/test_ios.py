@@ -79,6 +79,14 @@ def test_each_object_is_for_its_platform(slice: str) -> None:
         assert one.minimum == (14, 0)
 
 
+def test_the_platform_keeps_its_register() -> None:
+    """Apple clears x18."""
+    need("llvm-objdump-19")
+    code = run("llvm-objdump-19", "--disassemble", "--no-show-raw-insn", str(archive(DEVICE)))
+    assert "x17" in code
+    assert not re.search(r"\b[xw]18\b", code)
+
+
 @pytest.mark.parametrize("slice", EXPECTED)
 def test_needs_nothing_but_the_system(slice: str) -> None:
     for processor in EXPECTED[slice]:

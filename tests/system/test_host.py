@@ -23,6 +23,7 @@ found = dict(
     threads=default_threads(),
     cpu=host.cpu_name(),
     features=sorted(host.cpu_features()),
+    sme_bits=host.sme_bits(),
     identified=isinstance(host.machine_id(), str),
     usable=len(host.usable_cores()),
     busy=sum(time.busy for time in host.core_times().values()),
@@ -75,8 +76,9 @@ def test_a_mac(tmp_path: Path) -> None:
     found = asked("darwin", tmp_path)
     assert found["module"] == "sbn_deploy.system.macos"
     assert (found["cores"], found["threads"]) == (8, 4)
-    assert found["cpu"] == "Apple M2"
-    assert found["features"] == ["asimddp", "i8mm"]
+    assert found["cpu"] == "Apple M4"
+    assert found["features"] == ["asimddp", "i8mm", "sme2"]
+    assert found["sme_bits"] == 512
     assert "threads are not pinned: macOS lets no program choose its cores" in found["lacks"]
 
 
@@ -111,6 +113,7 @@ for name, mask in (("fast", 0x0f), ("slow", 0x31), ("few", 0x01)):
     assert (found["fast"], found["slow"], found["few"]) == (2, 1, 1)
     assert found["cpu"] == "AMD Ryzen 7 5800X 8-Core Processor"
     assert found["features"] == ["avx2"]
+    assert found["sme_bits"] is None
     assert found["bound"] == found["pid"]
     assert found["console"] == 3 | 4
 

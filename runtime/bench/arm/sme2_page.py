@@ -150,7 +150,8 @@ def _assumed() -> Iterator[str]:
                 " arithmetic of single vectors; integer outer products of 8 and 16 bits start every"
                 " second cycle there, so that 2 cycles a BMOPA are the likely case.",
                 "C1-like": " Nothing about it is published that we know of, its vector length"
-                " included: with another than 512 bits, `sme2` is not taken by itself.",
+                " included: with another than 512 bits, `sme2` is taken where a timing in the first"
+                " session says that it is faster.",
             }[core.name]
         )
     yield (

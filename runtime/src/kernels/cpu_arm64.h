@@ -8,8 +8,9 @@ namespace sbn::arm64 {
 // The features of this machine (cpu.h).
 uint32_t detect();
 
-// Whether kernels of SME2 are taken where they can run: with vectors of 512 bits, for which
-// they are made. Nothing is timed.
+// Whether kernels of SME2 are taken where they can run: with vectors of 512 bits, for which they are
+// made, and with others where they are faster than the rest, which is timed in the same way as
+// look-ups are.
 bool sme2_is_faster();
 
 // Whether convolution by look-ups is faster than by counting bits on the core that this

@@ -1,4 +1,4 @@
-// What other systems have in C: a Mac with an M2, and a PC with two fast and two slow cores.
+// What other systems have in C: a Mac with an M4, and a PC with two fast and two slow cores.
 
 #include <stdint.h>
 #include <string.h>
@@ -11,13 +11,15 @@ static int number(void* out, size_t* size, uint64_t value, size_t bytes) {
 }
 
 int sysctlbyname(const char* name, void* out, size_t* size, void* in, size_t in_size) {
-  static const char brand[] = "Apple M2";
+  static const char brand[] = "Apple M4";
   if (in || in_size) return -1;
   if (!strcmp(name, "hw.nperflevels")) return number(out, size, 2, 4);
   if (!strcmp(name, "hw.perflevel0.physicalcpu")) return number(out, size, 4, 4);
   if (!strcmp(name, "hw.physicalcpu")) return number(out, size, 8, 4);
   if (!strcmp(name, "hw.optional.arm.FEAT_DotProd")) return number(out, size, 1, 4);
   if (!strcmp(name, "hw.optional.arm.FEAT_I8MM")) return number(out, size, 1, 8);
+  if (!strcmp(name, "hw.optional.arm.FEAT_SME2")) return number(out, size, 1, 4);
+  if (!strcmp(name, "hw.optional.arm.sme_max_svl_b")) return number(out, size, 64, 4);
   if (!strcmp(name, "hw.optional.avx2_0")) return number(out, size, 0, 4);
   if (strcmp(name, "machdep.cpu.brand_string") || *size < sizeof brand) return -1;
   memcpy(out, brand, sizeof brand);

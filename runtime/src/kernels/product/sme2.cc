@@ -133,4 +133,17 @@ void pack_offsets(int64_t outputs, const int32_t* offsets, void* packed) {
   for (int64_t o = 0; o < outputs + kChannels; ++o) to[o] = o < outputs ? offsets[o] : 0;
 }
 
+uint64_t finish(const Output& out, int32x4_t (&dot)[4], int64_t pixel, int64_t channel,
+                int64_t count) {
+  if (count >= kGroup) return neon::finish_fours(out, dot, pixel, channel, kGroup);
+  uint64_t bits = 0;
+  SBN_ROLL
+  for (int64_t i = 0; 4 * i < count; ++i) {
+    int32x4_t four[] = {dot[i]};
+    bits |= uint64_t{neon::finish_fours(out, four, pixel, channel + 4 * i, count - 4 * i)}
+            << 4 * i;
+  }
+  return bits;
+}
+
 }  // namespace sbn::sme2

@@ -82,6 +82,11 @@ struct Bytes {
   static SBN_INLINE int32x4_t dot(int32x4_t sums, const int32_t*, int64_t) { return sums; }
 };
 
+// The float epilogue of the first `count` of 16 channels of a pixel: one function for all kernels,
+// which is long. Returns which results are negative where the signs are wanted.
+uint64_t finish(const Output& out, int32x4_t (&dot)[4], int64_t pixel, int64_t channel,
+                int64_t count);
+
 // Epilogues: what becomes of the results of `positions` pixels from `pixel` on, and output channels
 // [channel, channel + count), count <= 64. offsets(i) are those of a pixel from `channel` on.
 template <class Product>
@@ -153,24 +158,10 @@ struct Float {
         for (int r = 0; r < 4; ++r) {
           dot[r] = Product::dot(load<int32x4_t>(sums + i * room + 4 * r), offsets(p), i + 4 * r);
         }
-        negative |= finish(dot, pixel + p, channel + i, count - i) << i;
+        negative |= finish(out, dot, pixel + p, channel + i, count - i) << i;
       }
       if (out.epilogue.signs) store_block(out, pixel + p, channel, negative & low_bits(count));
     }
-  }
-
- private:
-  SBN_INLINE uint64_t finish(int32x4_t (&dot)[4], int64_t pixel, int64_t channel,
-                             int64_t count) const {
-    if (count >= kGroup) return neon::finish_fours(out, dot, pixel, channel, kGroup);
-    uint64_t bits = 0;
-    SBN_ROLL
-    for (int64_t i = 0; 4 * i < count; ++i) {
-      int32x4_t four[] = {dot[i]};
-      bits |= uint64_t{neon::finish_fours(out, four, pixel, channel + 4 * i, count - 4 * i)}
-              << 4 * i;
-    }
-    return bits;
   }
 };
 
