@@ -99,6 +99,7 @@ def test_two_processes_are_one_that_accumulates(tmp_path: Path, kind: dict[str, 
         assert torch.equal(two[name], value), name
 
 
+@pytest.mark.long
 def test_running_statistics_are_those_of_the_first_process(tmp_path: Path) -> None:
     """After one step from the same beginning, of the images of its half."""
     settings = {**SMALL, **PLAIN, "out": tmp_path, "epochs": 1, "batch_size": 1024}
