@@ -109,8 +109,8 @@ test-long: $(STAMPS)/dev arm-tools  ## what `make test` leaves out: Python 3.12 
 test-lce: $(STAMPS)/tflite  ## exported .tflite files against the converter of Larq Compute Engine, which brings TensorFlow (2 GB)
 	$(BIN)/python -m pytest tests/official tests/cli/test_import.py tests/engines $(ARGS)
 
-test-engines: $(STAMPS)/engines  ## batches of pictures in Ray, one of two nodes killed, and in Spark (a few minutes)
-	build/engines/bin/python -m pytest -rs tests/many $(ARGS)
+test-engines: $(STAMPS)/engines  ## batches of pictures in Ray, one of two nodes killed, and in Spark; sbn tune on a PostgreSQL server (10 minutes)
+	build/engines/bin/python -m pytest -rs tests/many tests/tune/test_server.py $(ARGS)
 
 sweep: $(STAMPS)/dev  ## 1,000 random networks in every engine against torch, bit for bit, 300 with stochastic signs, 500 in LCE, 500 in WebAssembly and on emulated ARM, 1,200 with SME2 (four hours)
 	$(PYTEST) --hypothesis-profile=thorough tests/converters/test_random_networks.py \
@@ -275,13 +275,14 @@ $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch
 	$(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev,tflite]'
 	touch $(STAMPS)/demo $(STAMPS)/dev $@
 
-# Ray and Spark in an environment of their own, which sees all that .venv has. Without aiohttp,
-# threads of Ray 2.60 fail at an import that each of them tries.
+# Ray, Spark and the driver of PostgreSQL in an environment of their own, which sees all that .venv
+# has. Without aiohttp, threads of Ray 2.60 fail at an import that each of them tries.
 $(STAMPS)/engines: constraints.txt | $(STAMPS)/dev
 	$(call debian,java,openjdk-17-jre-headless)
+	$(call debian,/usr/lib/postgresql,postgresql)
 	test -x build/engines/bin/python || $(BIN)/python -m venv build/engines
 	build/engines/bin/python -m pip --disable-pip-version-check install --no-compile \
-		-c constraints.txt 'ray[data]' aiohttp pyspark pandas
+		-c constraints.txt 'ray[data]' aiohttp pyspark pandas 'psycopg[binary]'
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		> $$(build/engines/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dev.pth
 	touch $@

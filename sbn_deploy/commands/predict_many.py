@@ -89,7 +89,8 @@ def _workers(
 
     if options.ray is None:
         processes = min(parts, options.processes or default_threads() or core_count())
-        yield partial(in_processes, classifier, processes), f"with {processes} processes"
+        title = "in this process" if processes == 1 else f"in {processes} processes"
+        yield partial(in_processes, classifier, processes), title
         return
     from sbn_deploy.many.on_ray import Cluster
 

@@ -65,8 +65,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--storage",
         default="",
         metavar="URL",
-        help="database that machines share, such as postgresql://user@host/name (default: a file"
-        " in DIR)",
+        help="database that machines share, such as postgresql+psycopg://user@host/name (default:"
+        " a file in DIR)",
     )
 
 

@@ -24,35 +24,42 @@ _classifier: BatchClassifier | None = None
 def in_processes(
     classifier: BatchClassifier, processes: int, units: Iterable[tuple[Path, Unit]]
 ) -> Finished:
-    """Classifies in so many processes, see `run.Workers`.
+    """Classifies in so many processes, of which a single one is this one; see `run.Workers`.
 
     Raises SbnError where one ends unexpectedly.
     """
-    running: dict[Future[bytes], Path] = {}
+    if processes == 1:
+        for path, unit in units:
+            yield path, _answers(classifier, unit)
+        return
+    running: dict[Future[bytes | ConfigError], Path] = {}
 
     def finished(at_most: int) -> Finished:
         """Waits until no more than `at_most` units are running."""
         while len(running) > at_most:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                path = running.pop(future)
-                try:
-                    yield path, future.result()
-                except ConfigError as error:
-                    yield path, error
+                yield running.pop(future), future.result()
 
     with _pool(classifier, processes) as pool:
         for path, unit in units:
             with _without_ctrl_c():
-                running[pool.submit(_answers, unit)] = path
+                running[pool.submit(_answers_there, unit)] = path
             # One more for each waits, so that none of them has to.
             yield from finished(2 * processes - 1)
         yield from finished(0)
 
 
-def _answers(unit: Unit) -> bytes:
+def _answers(classifier: BatchClassifier, unit: Unit) -> bytes | ConfigError:
+    try:
+        return part.answers(classifier, unit)
+    except ConfigError as error:
+        return error
+
+
+def _answers_there(unit: Unit) -> bytes | ConfigError:
     """In a process of its own."""
     assert _classifier is not None
-    return part.answers(_classifier, unit)
+    return _answers(_classifier, unit)
 
 
 def _start(classifier: BatchClassifier) -> None:

@@ -33,8 +33,11 @@ from sbn_runtime.files import check_writable
 from .config import Range, TuneConfig, as_toml
 
 DATABASE = "study.db"
+DRIVEN = "postgresql+psycopg://USER@HOST/NAME"
+"""With the driver, as its default depends on the version of SQLAlchemy."""
 BEAT_S, GRACE_S = 10, 30
 """A trial whose process has not been heard of for so long is tried again."""
+LOOK_S = 1
 OPENINGS, OPENING_WAIT_S = 5, 0.2
 SQLITE_WAIT_S = 60
 STARTUP_TRIALS = 5
@@ -83,7 +86,8 @@ class Search:
                 self.study = self._opened()
             except ImportError as error:
                 raise MissingDependencyError(
-                    f"storage {self._place} needs a driver that is not installed: {error}"
+                    f"storage {self._place} needs a driver that is not installed: {error}; for"
+                    f" PostgreSQL: pip install 'psycopg[binary]', and --storage {DRIVEN}"
                 ) from error
             self._claim()
 
@@ -114,7 +118,7 @@ class Search:
             return sorted(self.study.best_trials, key=lambda trial: trial.number)
 
     def run(self, trials: int, say: Callable[[str], None]) -> None:
-        """Goes on until the study has so many trials that came to an end.
+        """Goes on until the study has so many trials that came to an end, here or elsewhere.
 
         Raises:
             Stopped: SIGTERM or Ctrl-C came; the trial is the next one of the next run.
@@ -122,6 +126,10 @@ class Search:
         """
         with self._talking():
             while (done := len(self.trials)) < trials:
+                if done + self._running() >= trials:
+                    # Its process may die yet: then the trial is taken up here.
+                    time.sleep(LOOK_S)
+                    continue
                 say(f"trial {done + 1} of {trials}")
                 self.study.optimize(
                     self._try, n_trials=1, callbacks=[lambda _, trial: say(self._said(trial))]
@@ -129,6 +137,11 @@ class Search:
         refused = [trial.user_attrs.get(REFUSED) for trial in self.trials]
         if all(refused):
             raise ConfigError(f"every trial was refused; the last one: {refused[-1]}")
+
+    def _running(self) -> int:
+        """How many trials other processes train; those of dead ones become trials that wait."""
+        optuna.storages.fail_stale_trials(self.study)
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     def values(self, trial: FrozenTrial) -> dict[str, Any]:
         """The settings of a trial by name."""
@@ -297,6 +310,11 @@ class Search:
             "recipe": self.base.model_dump(mode="json", exclude={"out"}, exclude_unset=True),
         }
         before = self.study.user_attrs.get(CLAIM)
+        if before is None and self.study.get_trials(deepcopy=False):
+            raise ConfigError(
+                f"{self._place} holds a study {self.study.study_name!r} that is not one of sbn"
+                " tune; give another folder with --out"
+            )
         if before is None:
             self.study.set_user_attr(CLAIM, claim)
         elif changed := [name for name in claim if before[name] != claim[name]]:

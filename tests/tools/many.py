@@ -73,7 +73,7 @@ def main() -> int:
     options = parser.parse_args()
     kinds = pictures(options.model)
     size = best_size(options.model, kinds)
-    print(f"A bare Session is fastest with batches of {size}.\n")
+    print(f"The loop's batches are of {size} pictures, with which a bare Session is fastest.\n")
     print(
         "| pictures | in | processes | loop, pictures/s | `sbn predict -o` | of the loop's speed |"
         " by processor time | memory of the loop, MB | memory, MB |"
@@ -85,7 +85,7 @@ def main() -> int:
             files = write(folder, form, count, kinds)
             output = folder / "answers"
             words = [str(options.model), *map(str, files)]
-            loop = cost([*LOOP, words[0], f"{output}.loop", str(processes), *words[1:]])
+            loop = cost([*LOOP, f"{output}.loop", str(processes), str(size), *words])
             ours = cost([*SBN, *words, "-o", f"{output}.parquet", "--processes", str(processes)])
             compare(Path(f"{output}.loop"), Path(f"{output}.parquet"))
         print(row(count, form, processes, loop, ours), flush=True)
@@ -99,14 +99,14 @@ def main() -> int:
 def cases(counts: Sequence[int], processes: Sequence[int]) -> Iterator[tuple[int, str, int]]:
     """Pictures, form and processes of each row.
 
-    As many as there are cores for all counts; others for the largest but one.
+    As many as there are cores for all counts; others, and archives, for the largest but one.
     """
     *_, middle, largest = sorted(counts)
     cores = core_count()
     yield from ((count, FORMS[0], cores) for count in sorted(counts) if count < middle)
     for form in FORMS:
         yield from ((middle, form, count) for count in processes)
-    yield from ((largest, form, cores) for form in FORMS)
+    yield from ((largest, form, cores) for form in ("parquet", "npz"))
 
 
 def row(count: int, form: str, processes: int, loop: Cost, ours: Cost) -> str:

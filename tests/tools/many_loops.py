@@ -1,10 +1,10 @@
 """What somebody writes who does not know of `sbn predict -o`: files shared among processes.
 
-    python -m tests.tools.many_loops MODEL OUTPUT PROCESSES FILE…
+    python -m tests.tools.many_loops OUTPUT PROCESSES BATCH MODEL FILE…
 
 The answers to the pictures of parquet files, tar archives or `.npz` files go to one parquet file.
-Pictures are decoded as `sbn predict` does it, and computed by a `Session` in batches of 128; at the
-end come label, confidence and entropy of each.
+Pictures are decoded as `sbn predict` does it, and computed by a `Session` in batches of BATCH; of
+each come label, confidence and entropy.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from sbn_runtime import Session
 from sbn_runtime.given import read_picture
 from sbn_runtime.preprocess import Preprocess
 
-BATCH = 128
-
 session: Session
+size: int
 
 
-def start(model: str) -> None:
+def start(model: str, batch: int) -> None:
     """Opens the model in a process."""
-    global session
-    session = Session(model, threads=1)
+    global session, size
+    session, size = Session(model, threads=1), batch
 
 
 def wanted() -> Preprocess:
@@ -52,7 +51,7 @@ def encoded(path: Path) -> Iterator[bytes]:
                     yield file.read()
     else:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH, columns=["image"]):
+            for batch in file.iter_batches(size, columns=["image"]):
                 yield from batch.column("image").field("bytes").to_pylist()
 
 
@@ -61,13 +60,13 @@ def batches(path: Path) -> Iterator[NDArray[np.uint8]]:
     if path.suffix == ".npz":
         with np.load(path) as archive:
             images = archive["images"]
-        for start in range(0, len(images), BATCH):
-            yield images[start : start + BATCH]
+        for start in range(0, len(images), size):
+            yield images[start : start + size]
         return
     model, waiting = wanted(), []
     for content in encoded(path):
         waiting.append(read_picture(content, model))
-        if len(waiting) == BATCH:
+        if len(waiting) == size:
             yield np.stack(waiting)
             waiting = []
     if waiting:
@@ -86,10 +85,10 @@ def answer(path: Path) -> dict[str, NDArray[Any]]:
     }
 
 
-def main(model: str, output: str, processes: str, *files: str) -> None:
+def main(output: str, processes: str, batch: str, model: str, *files: str) -> None:
     """Answers all files."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(int(processes), start, (model,)) as pool:
+    with context.Pool(int(processes), start, (model, int(batch))) as pool:
         writer = None
         for path, found in zip(files, pool.imap(answer, map(Path, files)), strict=True):
             table = pa.table({"file": [path] * len(found["label"]), **found})
