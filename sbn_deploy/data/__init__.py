@@ -8,11 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
-from sbn_deploy.data import bundled, signals
+from sbn_deploy.data import bundled, signals, stored
 from sbn_deploy.data.bundled import NAMES as BUNDLED
 from sbn_deploy.data.dataset import Dataset, Split, formed
 from sbn_deploy.data.form import ImageForm
-from sbn_deploy.data.stored import stored
 from sbn_deploy.data.stream import Stream, of_memory, some
 from sbn_deploy.names import suggest
 from sbn_runtime.errors import ConfigError
@@ -96,7 +95,7 @@ def load_stored(
     Raises what `load` raises; problems with single images when they are read.
     """
     kind, path = _located(spec)
-    return stored(_reader(kind).stream(path, split), form, workers)
+    return stored.of_stream(_reader(kind).stream(path, split), form, workers)
 
 
 def is_classified_images(spec: str) -> bool:

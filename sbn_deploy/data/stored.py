@@ -108,7 +108,7 @@ class StoredImages:
         return found
 
 
-def stored(stream: Stream, form: ImageForm, workers: int | None = None) -> Dataset:
+def of_stream(stream: Stream, form: ImageForm, workers: int | None = None) -> Dataset:
     """A data set of the images of a stream, which stay where they are.
 
     Size and colours that the form leaves open are those of some evenly spaced images.

@@ -137,14 +137,18 @@ class TrainConfig(Settings):
         allow_inf_nan=False,
         description="weight of KL(theta, 1/2) in the loss, for mirror descent",
     )
+    weight_moments: Literal["adam", "sgd"] = Field(
+        default="adam",
+        description="of the gradients of real weights and the rest; sgd has a momentum of 0.9",
+    )
     weight_lr: float = Field(
-        default=1e-3, gt=0, allow_inf_nan=False, description="learning rate of real weights (Adam)"
+        default=1e-3, gt=0, allow_inf_nan=False, description="learning rate of real weights"
     )
     step: float = Field(
         default=0.01,
         gt=0,
         allow_inf_nan=False,
-        description="learning rate of the rest (Adam): batch-norm",
+        description="learning rate of the rest: batch-norm",
     )
     schedule: Literal["cosine", "step", "constant"] = Field(
         default="cosine",

@@ -72,7 +72,7 @@ class Batches(Protocol):
         """
 
     def close(self) -> None:
-        """Ends what was started to make batches."""
+        """Ends the processes that make batches; they start again when they are needed."""
 
 
 def batches(dataset: Dataset, config: TrainConfig, device: torch.device) -> Batches:

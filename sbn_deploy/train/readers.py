@@ -32,7 +32,7 @@ Key = tuple[int, Indices]
 class Readers:
     """Reads batches of images in other processes, in the order in which they are asked for.
 
-    The processes are started when they are needed first, and stay until `close`.
+    The processes are started when they are needed, and stay until `close`.
 
     Args:
         images: that are read.
@@ -88,7 +88,7 @@ class Readers:
             ) from error
 
     def close(self) -> None:
-        """Ends the processes."""
+        """Ends the processes, if none of their batches is waited for."""
         self.loader = None
 
     def _loader(self) -> DataLoader[Tensor | SbnError]:

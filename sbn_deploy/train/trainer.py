@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Adam, Optimizer
+from torch.optim import SGD, Adam, Optimizer
 
 from sbn_deploy.data import Dataset
 from sbn_deploy.materialize import materialize
@@ -39,6 +39,7 @@ from sbn_deploy.train.kept import Kept, best_epoch
 from sbn_deploy.train.logs import HISTORY, TENSORBOARD, TensorBoard, write_csv
 from sbn_deploy.train.optim import Bop, MirrorDescent, ProjectedGradient, split_parameters
 from sbn_deploy.train.progress import Report, progress
+from sbn_deploy.train.readers import part_count
 from sbn_deploy.train.schedule import factor
 from sbn_runtime.errors import ConfigError, SbnError
 
@@ -354,6 +355,8 @@ class Trainer:
     def _validate(self, images: Dataset) -> dict[str, float]:
         """The main metric, and that to choose by, of the deterministic network as it is used."""
         random = self._random_state()
+        if part_count(images) > 1:
+            self.images.close()  # other processes read these
         try:
             calibration = None
             if self.config.batchnorm_images:
@@ -396,10 +399,13 @@ def _optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
         for parameters, rate in ((weights, config.weight_lr), (vectors, config.step))
         if parameters
     ]
-    adam: list[Optimizer] = [Adam(groups)] if groups else []
+    real: list[Optimizer] = []
+    if groups:
+        sgd = config.weight_moments == "sgd"
+        real.append(SGD(groups, momentum=MOMENTUM) if sgd else Adam(groups))
     betas = (MOMENTUM, 0.999)
     if not latents:
-        return adam
+        return real
     match config.optimizer:
         case "mirror":
             return [
@@ -410,17 +416,17 @@ def _optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
                     betas=betas,
                     decay=config.latent_decay,
                 ),
-                *adam,
+                *real,
             ]
         case "projected":
             return [
                 ProjectedGradient(
                     latents, lr=config.latent_lr, moments=config.moments, betas=betas
                 ),
-                *adam,
+                *real,
             ]
         case "bop":
-            return [Bop(latents, lr=config.latent_lr), *adam]
+            return [Bop(latents, lr=config.latent_lr), *real]
 
 
 def choosing_metric(objective: Objective, config: TrainConfig) -> Metric:

@@ -13,7 +13,8 @@ from sbn_deploy.train.config import TrainConfig, load
 from sbn_deploy.train.schedule import factor
 from sbn_runtime.errors import ConfigError
 
-RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*/recipe.toml"))
+MODELS = Path(__file__).parents[2] / "models"
+RECIPES = sorted([*MODELS.glob("*/recipe.toml"), *MODELS.glob("imagenet/*.toml")])
 
 
 def written(folder: Path, text: str) -> Path:
@@ -39,7 +40,7 @@ def test_every_setting_is_documented() -> None:
         assert field.description, name
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recipes_are_valid(recipe: Path, tmp_path: Path) -> None:
     config = load(recipe, out=tmp_path)
     width = {"width": 4} if "width" in models.settings(config.arch) else {}

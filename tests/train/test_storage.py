@@ -6,6 +6,8 @@ import io
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterable
@@ -31,6 +33,7 @@ from sbn_deploy.train.trainer import Stopped, Trainer
 from sbn_runtime.errors import ConfigError
 
 from ..photos import CLASSES, write_photos
+from ..tools.storage_memory import write_pictures
 from .test_data import encoded, labels_of, random_images, write_folder, write_parquet
 
 SIZE = 8
@@ -46,7 +49,7 @@ RECIPE: dict[str, Any] = {
     "batchnorm_images": 20,
     "validation": True,
 }
-CHANGED = {"images": "storage", "crop": 0.2, "flip": True}
+CHANGED = {"images": "storage", "crop": 0.2, "flip": True, "weight_moments": "sgd"}
 
 
 def photos(folder: Path) -> list[tuple[bytes, int]]:
@@ -354,6 +357,43 @@ def test_a_set_too_large_for_memory_stays_in_storage(
 def test_what_cannot_be_in_storage(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         train(TrainConfig(out=tmp_path, **settings))
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
+    """Training, validation and scoring, in a process that has done the same with fewer images."""
+    small, large, side = 150, 600, 128
+    for count in (small, large):
+        write_pictures(tmp_path / str(count), count, side)
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    return nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(192, 4))\n"
+    )
+    code = f"""
+import resource
+from pathlib import Path
+from sbn_deploy.data import stored
+from sbn_deploy.train.loop import TrainConfig, train
+
+stored.PART, stored.BATCH = 1 << 18, 8
+for count in ({small}, {large}):
+    train(TrainConfig(
+        out=Path(str(count) + "-out"), data=f"folder:{{count}}", size={side}, images="storage",
+        workers=0, arch="net.py:build", epochs=1, batch_size=16, validation=True,
+    ))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = (1024 * int(line) for line in done.stdout.split())
+    more = (large - small) * side * side * 3
+    assert second - first < more / 2
 
 
 def test_calibration_needs_memory(sets: dict[str, str], tmp_path: Path) -> None:
