@@ -49,8 +49,6 @@ class Cluster:
     """
 
     def __init__(self, address: str, classifier: BatchClassifier) -> None:
-        # Warnings of its C++ part go to the terminal otherwise.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         import ray
 
         if address != ANY:
