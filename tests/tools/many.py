@@ -161,6 +161,8 @@ def write(folder: Path, form: str, count: int, kinds: list[tuple[bytes, Any]]) -
                         member = tarfile.TarInfo(f"{number:08}{suffix}")
                         member.size = len(data)
                         archive.addfile(member, io.BytesIO(data))
+    # Else each part that is written waits for these.
+    os.sync()
     return found
 
 
