@@ -21,6 +21,7 @@ All else in sbn_deploy asks it, and nothing that only some systems have is used 
 | `machine_id()` | a text that no other installation has; empty if unknown |
 | `memory_bytes()` | memory of this machine |
 | `memory_limit()` | what this process may have of it, as far as the system tells |
+| `return_memory()` | lets this process return larger blocks at once, as else it may grow for long |
 | `resident_bytes()`, `peak_bytes()` | of this process, now and at most; None if unknown |
 | `forget_peak()` | lets the peak begin anew, where the system can |
 | `hold(process)`, `release(process)` | stops a process, and lets it go on |

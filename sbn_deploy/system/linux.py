@@ -37,6 +37,7 @@ MEMORY_GROUPS = {
     "memory": (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
 }
 _PR_SET_PDEATHSIG = 1
+_M_MMAP_THRESHOLD = -3
 
 
 def usable_cores() -> list[int]:
@@ -56,6 +57,13 @@ def memory_limit() -> int:
             found = read_text(folder / outer / name) or ""
             limits += [int(found)] if found.isdecimal() else []
     return min(limits)
+
+
+def return_memory() -> None:
+    # Else glibc keeps blocks of up to 32 MB in heaps, where gaps remain. Other libraries do not.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 16)
 
 
 def keep_to(cores: Sequence[int]) -> None:

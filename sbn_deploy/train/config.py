@@ -287,6 +287,12 @@ class TrainConfig(Settings):
         return ImageForm(sides, self.fit, self.colour)
 
     @property
+    def binding(self) -> set[str]:
+        """The settings that were given, but for those that a run may change when it is resumed."""
+        free = {"out", "workers", *(("images",) if self.images == "auto" else ())}
+        return self.model_fields_set - free
+
+    @property
     def forward(self) -> Forward:
         """How activations are evaluated in training."""
         if self.estimator == unit_estimators.DEFAULT:

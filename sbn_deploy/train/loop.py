@@ -35,7 +35,7 @@ from sbn_deploy.train.plan import Prepared, plan
 from sbn_deploy.train.progress import progress
 from sbn_deploy.train.score import score, steps
 from sbn_deploy.train.start import start_from
-from sbn_deploy.train.state import FREE, STATE, Saved, check_disk
+from sbn_deploy.train.state import STATE, Saved, check_disk
 from sbn_deploy.train.trainer import AfterEpoch, Stopped, Trainer, choosing_metric, resumable
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.files import check_writable, write_atomically
@@ -133,7 +133,7 @@ def _finished(config: TrainConfig) -> TrainResult | None:
         return None
     metrics = parse_json(path.read_bytes(), path, remedy="train again without --resume")
     recipe = metrics.get("recipe", {})
-    asked = config.model_dump(mode="json", include=config.model_fields_set - FREE - {"data"})
+    asked = config.model_dump(mode="json", include=config.binding - {"data"})
     for key, value in asked.items():
         if key in recipe and value != recipe[key]:
             raise ConfigError(

@@ -120,9 +120,12 @@ def parts(dataset: data.Dataset) -> Iterator[data.Dataset]:
     readers = Readers(images)
     if len(keys) == 1:  # processes would take longer to start
         readers.workers = 0
-    for (_, indices), pixels in zip(keys, readers.read(keys), strict=True):
-        part = pixels.permute(0, 2, 3, 1).numpy()
-        yield replace(dataset, images=part, labels=dataset.labels[indices])
+    try:
+        for (_, indices), pixels in zip(keys, readers.read(keys), strict=True):
+            part = pixels.permute(0, 2, 3, 1).numpy()
+            yield replace(dataset, images=part, labels=dataset.labels[indices])
+    finally:
+        readers.close()
 
 
 def part_count(dataset: data.Dataset) -> int:
@@ -179,6 +182,7 @@ def _good(found: Tensor | SbnError) -> Tensor:
 def _start(_: int) -> None:
     # Ctrl-C is for the process that trains, which still needs the batches of its last step.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    host.return_memory()
 
 
 def _context() -> multiprocessing.context.BaseContext:

@@ -25,8 +25,6 @@ FORMAT = "sbn-training-state"
 VERSION = 1
 STATE = "state.safetensors"
 REMEDY = "delete it and train again"
-FREE = frozenset({"out", "workers"})
-"""Settings that may change when a run is resumed: results do not depend on them."""
 
 
 @dataclass
@@ -124,9 +122,9 @@ class Saved:
         with warnings.catch_warnings():
             # It may have been written when settings had other names.
             warnings.simplefilter("ignore", RenamedWarning)
-            free = {key: getattr(asked, key) for key in FREE}
+            free = {"out": asked.out, "workers": asked.workers}
             found = TrainConfig(**(self.config | free))
-        for key in sorted(asked.model_fields_set - FREE):
+        for key in sorted(asked.binding):
             if getattr(asked, key) != getattr(found, key):
                 raise ConfigError(
                     f"{self.path} belongs to a run with {key} = {getattr(found, key)!r}, not "

@@ -54,6 +54,7 @@ with open("lock", "a+b", 0) as first, open("lock", "a+b", 0) as second:
         host.lock(second)
     except BlockingIOError:
         found["locked"] = True
+host.return_memory()
 host.use_console()
 found["pid"] = process.pid
 """

@@ -306,7 +306,7 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on(
         patch.setattr(Trainer, "_step", counted)
         with pytest.raises(Stopped):
             train(TrainConfig(out=tmp_path / "a", workers=0, **config))
-    again = TrainConfig(out=tmp_path / "a", workers=1 if steps == 5 else 0)
+    again = TrainConfig(out=tmp_path / "a", workers=1 if steps == 5 else 0, images="auto")
     assert of_run(again, resume=True) == whole
 
 
