@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .calibrated import UNKNOWN, Answered, network_rows, refused
 from .conformal import LAC
+from .engines import find
 from .errors import InputError, ModelError
 from .given import read_picture
 from .preprocess import Preprocess, Standardize, preprocess_from
@@ -96,7 +97,8 @@ class BatchClassifier:
         self.column, self.keep = column, tuple(keep)
         self.coverage, self.reject = coverage, reject
         self.samples, self.seed = samples, seed
-        self._chosen, self.threads = engine, threads
+        # The same in all processes that it is pickled to.
+        self.engine, self.threads = find(engine).name, threads
         self._open()
         # What does not apply to the model is refused now, not by the first batch.
         self._predict(self._session.preprocess(_blank(self.wanted)))
@@ -158,9 +160,7 @@ class BatchClassifier:
         self._open()
 
     def _open(self) -> None:
-        session = self._session = _opened(self.path, _state(self.path), self._chosen, self.threads)
-        # The same in all processes that it is pickled to.
-        self.engine = self._chosen = session.engine
+        session = self._session = _opened(self.path, _state(self.path), self.engine, self.threads)
         if session.task != CLASSIFICATION:
             raise ModelError(
                 f"{self.path}: its task is {session.task}; batches are answered by classifiers"
@@ -258,7 +258,7 @@ class BatchClassifier:
 
 
 @lru_cache(maxsize=1)
-def _opened(path: Path, _: tuple[int, int] | None, engine: str | None, threads: int) -> Session:
+def _opened(path: Path, _: tuple[int, int] | None, engine: str, threads: int) -> Session:
     """One session for all classifiers of a process that are of this file as it is now."""
     return Session(path, engine=engine, threads=threads)
 

@@ -99,7 +99,7 @@ def test_noise(options: dict[str, Any], message: str) -> None:
     [
         ({}, "does not record how pictures become its input"),
         ({"preprocess": {"shape": [4], "mean": [], "std": []}}, "takes numbers, not pictures"),
-        ({"preprocess": PREPROCESS | {"sound": {}}}, "takes recordings, not pictures"),
+        ({"preprocess": PREPROCESS | {"sound": {}}}, "says that its sounds are impossible: {}"),
         ({"preprocess": PREPROCESS | {"interpolation": "cubic"}}, "resized by cubic"),
         ({"preprocess": PREPROCESS | {"channels": 2}}, "takes 2 channels"),
         ({"task": "regression"}, "predict() is for classification, the task of this model is"),
