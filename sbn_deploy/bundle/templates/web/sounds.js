@@ -64,12 +64,14 @@ class SoundPage extends Page {
 
   async start() {
     this.clear();
+    $("microphone").disabled = true; // while the browser asks
     try {
       this.microphone = await this.opened();
       $("microphone").textContent = "Stop";
     } catch (error) {
       show(new Error(`The microphone cannot be opened: ${error.message}`));
     }
+    $("microphone").disabled = false;
   }
 
   async opened() {
@@ -78,17 +80,21 @@ class SoundPage extends Page {
     }
     // As it is: the recordings to train on were not cleaned either.
     const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-    const stream = await navigator.mediaDevices.getUserMedia({ audio });
     const context = new AudioContext();
     // A page that was opened as a file may not read a blob of its own.
     await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(TAP)}`);
+    const stream = await navigator.mediaDevices.getUserMedia({ audio }).catch((error) => {
+      context.close();
+      throw error;
+    });
     const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
     const listener = new Listener(this.model, { rate: context.sampleRate, ...this.options });
     tap.port.onmessage = ({ data }) => {
       if (this.microphone?.tap !== tap) return;
       for (const answer of listener.push(data.map((value) => Math.min(Math.max(value, -1), 1)))) {
         this.levels = answer.pixels;
-        this.look();
+        this.tell(answer);
+        this.clock(this.model.normalise(this.pixels()));
         this.note(answer);
       }
     };
