@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sbn_deploy.engines.table import same_network, shown_as
+from sbn_deploy.records.benchmark import Timing
 from sbn_deploy.records.evaluation import CalibrationScores, SetScore
 from sbn_deploy.tasks import find
 
@@ -78,14 +79,9 @@ def comparison_table(comparison: Comparison) -> Table:
                 Cell(point.model),
                 Cell(shown_as(timing.engine)),
                 Cell(front),
-                Cell(str(timing.threads), timing.threads),
-                Cell(str(timing.batch), timing.batch),
+                *_load(timing),
                 *_accuracy(accuracy),
-                Cell(number(timing.p50_ms), timing.p50_ms),
-                Cell(
-                    interval(timing.prediction_low_ms, timing.prediction_high_ms),
-                    timing.prediction_low_ms,
-                ),
+                *_median(timing),
                 Cell(number(timing.p90_ms), timing.p90_ms),
                 Cell(number(timing.p99_ms), timing.p99_ms),
                 Cell(count(timing.images_per_s), timing.images_per_s),
@@ -133,13 +129,8 @@ def device_table(rows: Sequence[DeviceRow]) -> Table:
                 Cell(row.device or NONE),
                 Cell(row.model),
                 Cell(shown_as(timing.engine)),
-                Cell(str(timing.threads), timing.threads),
-                Cell(str(timing.batch), timing.batch),
-                Cell(number(timing.p50_ms), timing.p50_ms),
-                Cell(
-                    interval(timing.prediction_low_ms, timing.prediction_high_ms),
-                    timing.prediction_low_ms,
-                ),
+                *_load(timing),
+                *_median(timing),
                 Cell(count(timing.images_per_s), timing.images_per_s),
                 Cell(number(timing.p50_ms / timing.batch), timing.p50_ms / timing.batch),
                 Cell(number(timing.joules_per_image), timing.joules_per_image),
@@ -398,6 +389,17 @@ def layer_table(entry: Profiled) -> Table:
     marked = [i for i, x in enumerate(entry.profile.layers) if first and x.name == first.name]
     caption = f"Layers: {entry.model}"
     return _without_empty(Table(caption, columns, rows, frozenset(marked)))
+
+
+def _load(timing: Timing) -> tuple[Cell, Cell]:
+    return Cell(str(timing.threads), timing.threads), Cell(str(timing.batch), timing.batch)
+
+
+def _median(timing: Timing) -> tuple[Cell, Cell]:
+    """With the interval in which the next measurement is expected."""
+    low = timing.prediction_low_ms
+    bounds = Cell(interval(low, timing.prediction_high_ms), low)
+    return Cell(number(timing.p50_ms), timing.p50_ms), bounds
 
 
 def _accuracy(accuracy: Accuracy | None) -> tuple[Cell, Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ def wheel(factory: pytest.TempPathFactory, tag: str) -> Path:
     folder = once(factory, f"wheel-{tag}", lambda folder: build(tag, folder))
     (found,) = folder.glob("*.whl")
     return found
+
+
+def rewritten(good: Path, folder: Path, change: Callable[[str, bytes], bytes | None]) -> Path:
+    """A wheel with what `change` makes of each file, without those that it leaves out."""
+    path = folder / good.name
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w") as to:
+        for name in archive.namelist():
+            data = change(name, archive.read(name))
+            if data is not None:
+                to.writestr(name, data)
+    return path
 
 
 @pytest.mark.parametrize("tag", PLATFORMS)
@@ -59,11 +71,9 @@ def test_a_file_that_was_changed_is_seen(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     good = wheel(tmp_path_factory, "win_amd64")
-    changed = tmp_path / good.name
-    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(changed, "w") as to:
-        for name in archive.namelist():
-            data = archive.read(name)
-            to.writestr(name, data + b" " if name == "sbn_runtime/py.typed" else data)
+    changed = rewritten(
+        good, tmp_path, lambda name, data: data + b" " if name == "sbn_runtime/py.typed" else data
+    )
     with pytest.raises(ValueError, match=r"sbn_runtime/py.typed is not as listed"):
         check(changed)
 
@@ -73,10 +83,10 @@ def test_a_library_that_bundles_need_is_missed(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     good = wheel(tmp_path_factory, "win_amd64")
-    lacking = tmp_path / good.name
-    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(lacking, "w") as to:
-        for name in archive.namelist():
-            if not name.startswith("sbn_deploy/libraries/aarch64/"):
-                to.writestr(name, archive.read(name))
+    lacking = rewritten(
+        good,
+        tmp_path,
+        lambda name, data: None if name.startswith("sbn_deploy/libraries/aarch64/") else data,
+    )
     with pytest.raises(ValueError, match=r"has no libsbn\.so for linux-arm64"):
         check(lacking)

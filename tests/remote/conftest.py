@@ -24,6 +24,10 @@ from sbn_deploy.remote import wheels
 from sbn_deploy.remote.target import Target
 from sbn_runtime import library_path
 
+from .fake_phone import benchmark, fake, model, programs
+
+__all__ = ["benchmark", "fake", "model", "programs"]
+
 ROOT = Path(__file__).resolve().parents[2]
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 PROGRAMS = ("ssh", "ssh-keygen")
