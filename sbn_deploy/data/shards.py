@@ -19,8 +19,15 @@ from sbn_deploy.data.dataset import (
 )
 from sbn_deploy.data.decode import decode
 from sbn_deploy.data.form import ImageForm
-from sbn_deploy.data.stream import Encoded, Indices, Stream, Unreadable, digest, states
-from sbn_deploy.reading.parquet import NO_LABEL
+from sbn_deploy.data.stream import (
+    Encoded,
+    Indices,
+    Stream,
+    Unreadable,
+    check_labelled,
+    digest,
+    states,
+)
 from sbn_runtime.decode import decode as decoded
 from sbn_runtime.decode import formats
 from sbn_runtime.errors import ConfigError, InputError
@@ -95,11 +102,7 @@ class Layout:
     def _dataset(self, part: str, form: ImageForm) -> Dataset:
         shards = self._shards(part)
         labels = shards.labels
-        if (labels == NO_LABEL).any():
-            first = int(np.flatnonzero(labels == NO_LABEL)[0])
-            raise ConfigError(
-                f"{self.name}: {shards.title(first)} has no label; each needs one from 0 up"
-            )
+        check_labelled(labels, self.name, shards.title)
         contents = shards.contents(np.arange(len(labels)))
         titled = ((shards.title(index), content) for index, content in enumerate(contents))
         pixels = decode(titled, self.name, form)

@@ -11,8 +11,7 @@ import numpy as np
 from sbn_deploy.data.dataset import Dataset, check_labels, evenly_spaced, numbered, of_pixels
 from sbn_deploy.data.decode import differ
 from sbn_deploy.data.form import ImageForm, size_text
-from sbn_deploy.data.stream import Indices, Pixels, Stream, Unreadable
-from sbn_deploy.reading.parquet import NO_LABEL
+from sbn_deploy.data.stream import Indices, Pixels, Stream, Unreadable, check_labelled
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 from sbn_runtime.raster import Raster
@@ -123,11 +122,7 @@ def of_stream(stream: Stream, form: ImageForm, workers: int | None = None) -> Da
     labels = stream.labels
     if not len(stream):
         raise ConfigError(f"{stream.name} contains no images; choose another data set")
-    if (labels == NO_LABEL).any():
-        first = int(np.flatnonzero(labels == NO_LABEL)[0])
-        raise ConfigError(
-            f"{stream.name}: {stream.title(first)} has no label; each needs one from 0 up"
-        )
+    check_labelled(labels, stream.name, stream.title)
     classes = stream.classes or numbered(labels, stream.name)
     check_labels(labels, classes, stream.name)
     images = replace(_images(stream, form), workers=workers)
@@ -148,11 +143,11 @@ def _images(stream: Stream, form: ImageForm) -> StoredImages:
         shape = form.size
     else:
         anything = StoredImages(stream, of_pixels(3, 1, 1), any_size=True, any_colour=True)
-        seen = [*anything.read(evenly_spaced(len(stream), LOOKED_AT))]
+        looked_at = evenly_spaced(len(stream), LOOKED_AT)
+        seen = [*anything.read(looked_at)]
         sizes: dict[tuple[int, ...], str] = {}
         for place, image in seen:
-            index = evenly_spaced(len(stream), LOOKED_AT)[place]
-            sizes.setdefault(image.shape[:2], stream.title(int(index)))
+            sizes.setdefault(image.shape[:2], stream.title(int(looked_at[place])))
         if form.size is None and len(sizes) > 1:
             raise ConfigError(f"{stream.name}: {differ(sizes, form)}")
         height, width = next(iter(sizes))

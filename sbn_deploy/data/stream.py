@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.data.dataset import TEST_EVERY, Dataset, evenly_spaced, of_whole
+from sbn_deploy.reading.parquet import NO_LABEL
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.preprocess import Preprocess
 from sbn_runtime.raster import Raster
@@ -175,6 +176,15 @@ def of_memory(dataset: Dataset) -> Stream:
         read=lambda wanted: (dataset.images[index] for index in wanted),
         fingerprint=lambda: digest(dataset.images.tobytes(), dataset.labels.tobytes()),
     )
+
+
+def check_labelled(labels: Indices, name: str, title: Callable[[int], str]) -> None:
+    """Raises ConfigError where an image of a set called `name` has no label."""
+    missing = np.flatnonzero(labels == NO_LABEL)
+    if len(missing):
+        raise ConfigError(
+            f"{name}: {title(int(missing[0]))} has no label; each needs one from 0 up"
+        )
 
 
 def digest(*parts: bytes) -> str:
