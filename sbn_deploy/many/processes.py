@@ -15,6 +15,7 @@ from pathlib import Path
 from sbn_deploy.many import part
 from sbn_deploy.many.run import Finished
 from sbn_deploy.many.sources import Unit
+from sbn_deploy.system import host
 from sbn_runtime import BatchClassifier
 from sbn_runtime.errors import ConfigError, SbnError
 
@@ -42,7 +43,7 @@ def in_processes(
 
     with _pool(classifier, processes) as pool:
         for path, unit in units:
-            with _without_ctrl_c():
+            with host.starting_deaf():
                 running[pool.submit(_answers_there, unit)] = path
             # One more for each waits, so that none of them has to.
             yield from finished(2 * processes - 1)
@@ -97,16 +98,3 @@ def _pool(classifier: BatchClassifier, processes: int) -> Iterator[ProcessPoolEx
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """A process that is started in here is deaf to Ctrl-C from its first moment on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -26,6 +26,7 @@ All else in sbn_deploy asks it, and nothing that only some systems have is used 
 | `forget_peak()` | lets the peak begin anew, where the system can |
 | `hold(process)`, `release(process)` | stops a process, and lets it go on |
 | `start_bound(command, …)` | Popen of a process that ends with this one, even while it is held |
+| `starting_deaf()` | what is started in this context is deaf to Ctrl-C, where the system can |
 | `bind_to_parent()` | is called in that process, for systems where it takes its own help |
 | `lock(file)` | for this process, until it closes the file; BlockingIOError if another has it |
 | `forbid_core_file()` | a crash of this process leaves no file behind |

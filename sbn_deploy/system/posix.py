@@ -10,6 +10,8 @@ import fcntl
 import os
 import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from subprocess import Popen
 from typing import IO, Any
 
@@ -34,6 +36,16 @@ def load_average() -> float | None:
         return os.getloadavg()[0]
     except OSError:
         return None
+
+
+@contextmanager
+def starting_deaf() -> Iterator[None]:
+    # A process inherits what is blocked. If it were ignored, that of this process would be lost.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def hold(process: Popen[Any]) -> None:

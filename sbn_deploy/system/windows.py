@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from math import nan
 from subprocess import Popen
 from typing import IO, Any
@@ -99,6 +99,11 @@ def memory_bytes() -> int:
 
 def memory_limit() -> int:
     return memory_bytes()
+
+
+def starting_deaf() -> AbstractContextManager[None]:
+    """What a process inherits here is set in consoles, not by signals."""
+    return nullcontext()
 
 
 def return_memory() -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from sbn_deploy.system import host
 
 from .other import SYSTEMS, run
 
@@ -55,6 +60,8 @@ with open("lock", "a+b", 0) as first, open("lock", "a+b", 0) as second:
     except BlockingIOError:
         found["locked"] = True
 host.return_memory()
+with host.starting_deaf():
+    pass
 host.use_console()
 found["pid"] = process.pid
 """
@@ -135,3 +142,18 @@ print(json.dumps(found))
 """
     found = json.loads(run(system, code, tmp_path))
     assert found == {"fork": system == "darwin", "affinity": False, "real": True}
+
+
+def test_ctrl_c_that_comes_while_a_process_starts_is_kept() -> None:
+    """And the process does not hear it, from its first moment on."""
+    ask = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    said = []
+
+    def start() -> None:
+        with host.starting_deaf():
+            signal.raise_signal(signal.SIGINT)
+            said.append(subprocess.check_output([sys.executable, "-c", ask], text=True))
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert said == ["True\n"]
