@@ -24,6 +24,20 @@ from sbn_runtime.errors import ConfigError
 from sbn_runtime.fit import LONGEST, Fit
 from sbn_runtime.threads import MOST_THREADS
 
+CHECKPOINT = "checkpoint.safetensors"
+TWIN = "twin"
+"""Folder, under that of the results, of the stage that trains the fp32 twin."""
+BINARY_ONLY = {
+    "weights",
+    "activations",
+    "estimator",
+    "gumbel_temperature",
+    "latent_decay",
+    "deterministic_epochs",
+    "twin_epochs",
+}
+"""Settings that do not apply to an fp32 twin."""
+
 
 class TrainConfig(Settings):
     """The settings of a training run. The defaults train a small network on the digits.
@@ -105,6 +119,12 @@ class TrainConfig(Settings):
         "float form; including batch-norms",
     )
     twin: bool = Field(default=False, description="train the fp32 twin instead")
+    twin_epochs: int = Field(
+        default=0,
+        ge=0,
+        description="epochs in which the fp32 twin is trained first, in OUT/twin; the network then "
+        "starts from its weights; 0: there is no such stage",
+    )
     seed: int = Field(
         default=0,
         ge=0,
@@ -203,7 +223,9 @@ class TrainConfig(Settings):
         description="weigh images by one over the size of their class, for classes of uneven size",
     )
     distill: bool = Field(
-        default=False, description="learn from the network of start_from as well as from labels"
+        default=False,
+        description="learn from the network of start_from, or the twin of twin_epochs, as well as "
+        "from labels",
     )
     teacher: Path | None = Field(
         default=None, description="checkpoint of this project, or safetensors file of a state dict"
@@ -300,9 +322,27 @@ class TrainConfig(Settings):
         return unit_estimators.forward_of(self.estimator)
 
     @property
+    def first_weights(self) -> Path | None:
+        """The checkpoint whose weights training starts from, if there is one."""
+        return self.out / TWIN / CHECKPOINT if self.twin_epochs else self.start_from
+
+    @property
     def taught_by(self) -> Path | None:
         """The file of the teacher, if there is one."""
-        return self.start_from if self.distill else self.teacher
+        return self.first_weights if self.distill else self.teacher
+
+    def of_twin(self) -> TrainConfig:
+        """The first stage of a recipe with `twin_epochs`.
+
+        Raises ConfigError where its settings leave no such stage.
+        """
+        left = BINARY_ONLY | {"twin_epochs", "distill", "teacher", "teacher_arch"}
+        settings = self.model_dump(exclude_unset=True, exclude=left)
+        own = {"twin": True, "epochs": self.twin_epochs, "out": self.out / TWIN}
+        try:
+            return TrainConfig(**(settings | own))
+        except ConfigError as error:
+            raise ConfigError(f"twin_epochs is {self.twin_epochs}: {error}") from error
 
     def _contradiction(self) -> str | None:
         """The first pair of settings that exclude each other."""
@@ -330,8 +370,11 @@ class TrainConfig(Settings):
             "latent_decay needs optimizer 'mirror'": (
                 self.latent_decay > 0 and self.optimizer != "mirror"
             ),
-            "distill needs start_from, whose network is the teacher": (
-                self.distill and self.start_from is None
+            "distill needs start_from or twin_epochs, whose network is the teacher": (
+                self.distill and self.first_weights is None
+            ),
+            "start_from and twin_epochs both say where training starts; leave one of them out": (
+                self.twin_epochs > 0 and self.start_from is not None
             ),
             "distill already uses the network of start_from as teacher; leave one of them out": (
                 self.distill and self.teacher is not None
@@ -354,9 +397,11 @@ class TrainConfig(Settings):
                 self.batch_size % parts != 0
             ),
         }
-        for key in ("weights", "activations", "estimator", "latent_decay", "deterministic_epochs"):
+        for key in sorted(BINARY_ONLY):
             if self.twin and getattr(self, key) != type(self).model_fields[key].default:
                 return f"{key} does not apply to the fp32 twin; leave it out with twin"
+        if self.twin_epochs:
+            self.of_twin()
         return next((text for text, wrong in problems.items() if wrong), None)
 
 

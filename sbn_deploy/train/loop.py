@@ -24,18 +24,18 @@ from sbn_deploy.reading.text import parse_json
 from sbn_deploy.system import host
 from sbn_deploy.train import checkpoint
 from sbn_deploy.train.choose import choose
-from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.train.config import CHECKPOINT, TWIN, TrainConfig
 from sbn_deploy.train.distributed import Ranks, ranks
 from sbn_deploy.train.evaluation import Answer, in_torch
 from sbn_deploy.train.given import given
 from sbn_deploy.train.head import Head, first
 from sbn_deploy.train.kept import BEST, LAST, Kept, best_epoch
 from sbn_deploy.train.logs import HISTORY
-from sbn_deploy.train.plan import Prepared, plan
+from sbn_deploy.train.plan import Prepared, expected, plan
 from sbn_deploy.train.progress import progress
 from sbn_deploy.train.score import score, steps
 from sbn_deploy.train.start import start_from
-from sbn_deploy.train.state import STATE, Saved, check_disk
+from sbn_deploy.train.state import STATE, Live, Position, Saved, check_disk, save
 from sbn_deploy.train.trainer import AfterEpoch, Stopped, Trainer, choosing_metric, resumable
 from sbn_runtime.errors import ConfigError
 from sbn_runtime.files import check_writable, write_atomically
@@ -43,7 +43,6 @@ from sbn_runtime.tasks import CLASSIFICATION
 
 __all__ = ["CHECKPOINT", "METRICS", "Stopped", "TrainConfig", "TrainResult", "train"]
 
-CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.json"
 SHARE = 8
 """Images of more than one in this many bytes of memory stay in storage."""
@@ -73,7 +72,8 @@ def train(
 
     Writes `checkpoint.safetensors`, `metrics.json` and `history.csv` to `config.out`. During
     training its state is there too, saved atomically after each epoch, and the network after the
-    last epoch as `last.safetensors`. With `config.validation` the checkpoint is that of the best
+    last epoch as `last.safetensors`. With `config.twin_epochs` the same of the twin is in the
+    folder `twin` in it. With `config.validation` the checkpoint is that of the best
     epoch, and `last.safetensors` stays. On a CPU the same configuration gives the same
     checkpoint, bit for bit, whether or not training was stopped and resumed in between. The
     caller's random generator is left as it was.
@@ -109,6 +109,8 @@ def train(
             return finished
     elif not overwrite:
         _check_free(config.out)
+        if config.twin_epochs:
+            _check_free(config.out / TWIN)
     with threads(config.threads), ranks(config) as group, own_generators(group):
         _check_shared(config, group, saved)
         return _train(config, group, saved, report, after_epoch, answer)
@@ -202,7 +204,10 @@ def _train(
     report: Callable[[str], None] | None,
     after_epoch: AfterEpoch | None,
     answer: Answer,
+    run: Path | None = None,
 ) -> TrainResult:
+    """As `train`; `run` is the folder to resume, where it is not `config.out`."""
+    run = run or config.out
     ready = prepare(config, saved)
     config, images, built, head = ready.config, ready.images, ready.built, ready.head
     model = built.module
@@ -234,13 +239,16 @@ def _train(
         None if stored_images(images) is not None else digests(images.images),
         chosen_by,
     )
-    trainer = Trainer(model, head, images, validation, config, group, kept, after_epoch)
-    if saved is not None:
-        trainer.restore(saved)
-    elif group.first:
+    if saved is None and group.first:
         for name in (CHECKPOINT, METRICS, HISTORY, STATE, LAST, BEST):
             (config.out / name).unlink(missing_ok=True)
     say = report or (lambda _: None)
+    if config.twin_epochs and (saved is None or not saved.position.begun):
+        start_from(model, _train_twin(ready, group, saved, report, answer))
+        saved = None
+    trainer = Trainer(model, head, images, validation, config, group, kept, after_epoch, run)
+    if saved is not None:
+        trainer.restore(saved)
     if report is not None and group.first:
         for line in plan(ready, validation, test, trainer):
             report(line)
@@ -264,7 +272,7 @@ def _train(
         )
     say(f"scoring on {len(test):,} test {'images' if test.pixels else 'inputs'}")
     with (
-        resumable(config.out),
+        resumable(run),
         progress("scoring", steps(model, config.members), quiet=QUIET) as scored,
     ):
         scores = score(
@@ -296,6 +304,43 @@ def _train(
     for name in (STATE, BEST, *(() if chosen_by is not None else (LAST,))):
         (config.out / name).unlink(missing_ok=True)
     return TrainResult(path, metrics, config)
+
+
+def _train_twin(
+    ready: Prepared,
+    group: Ranks,
+    saved: Saved | None,
+    report: Callable[[str], None] | None,
+    answer: Answer,
+) -> Path:
+    """Trains the fp32 twin that the network is to start from, or what is left of it."""
+    config = ready.config
+    twin = config.of_twin()
+    twin_saved = None
+    if saved is None:
+        # A run that stops in this stage is resumed by its own settings.
+        random = group.gather(torch.get_rng_state())
+        if group.first:
+            live = Live(ready.built.module, [], None, None)
+            save(config.out / STATE, live, Position(), config, random)
+    elif (twin.out / STATE).exists():
+        twin_saved = Saved(twin.out / STATE)
+        twin = twin_saved.configuration(twin)
+    elif done := _finished(twin):
+        return done.checkpoint_path
+    _check_shared(twin, group, twin_saved)
+    say = report if report is not None and group.first else lambda _: None
+    if report is not None and group.count == 1:
+        say(
+            f"two stages: the fp32 twin, then the network from its weights; of the network alone,"
+            f" {expected(ready, group)}"
+        )
+    say("stage 1, the fp32 twin")
+    with own_generators(group):
+        done = _train(twin, group, twin_saved, report, None, answer, run=config.out)
+    group.wait()  # the first process has written the checkpoint
+    say("stage 2, the network")
+    return done.checkpoint_path
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,12 +15,11 @@ from sbn_deploy.data.form import size_text
 from sbn_deploy.data.stored import stored_images
 from sbn_deploy.networks import Built
 from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.train.distributed import Ranks
 from sbn_deploy.train.head import Head
+from sbn_deploy.train.trainer import Trainer
 from sbn_runtime.preprocess import Preprocess
 from sbn_runtime.tasks import CLASSIFICATION
-
-if TYPE_CHECKING:
-    from sbn_deploy.train.trainer import Trainer
 
 TIMED = 2
 UNEVEN = 2
@@ -102,11 +100,7 @@ def plan(
         )
     if trainer.group.count == 1 and steps > 0:
         cost = measured(trainer)
-        yield (
-            f"expected: {duration(cost.seconds * steps)} to train, at {cost.seconds * 1e3:,.0f} ms"
-            f" a step on {_where(trainer)}; {cost.memory / 1e6:,.0f} MB of memory besides torch"
-            " itself"
-        )
+        yield _expected(trainer, cost, steps)
         if stored is not None:
             yield (
                 f"reading: {cost.reading * 1e3:,.0f} ms for the images of a step, divided among"
@@ -119,6 +113,26 @@ def plan(
                 f"class sizes are uneven, {sizes.min():,} to {sizes.max():,}: look at the"
                 " balanced accuracy; --set class_weights=true gives them equal weight"
             )
+
+
+def expected(ready: Prepared, group: Ranks) -> str:
+    """What `plan` will say of the cost of training that begins later.
+
+    A teacher that is yet to be trained is left out. Times a few steps, which change nothing.
+    """
+    config = ready.config.model_copy(update={"distill": False, "tensorboard": False})
+    trainer = Trainer(ready.built.module, ready.head, ready.images, None, config, group)
+    try:
+        return _expected(trainer, measured(trainer), config.epochs * trainer.steps)
+    finally:
+        trainer.images.close()
+
+
+def _expected(trainer: Trainer, cost: Cost, steps: int) -> str:
+    return (
+        f"expected: {duration(cost.seconds * steps)} to train, at {cost.seconds * 1e3:,.0f} ms a"
+        f" step on {_where(trainer)}; {cost.memory / 1e6:,.0f} MB of memory besides torch itself"
+    )
 
 
 @dataclass(frozen=True)

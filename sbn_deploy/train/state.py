@@ -45,6 +45,11 @@ class Position:
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a step was taken."""
+        return self.epoch > 0 or self.step > 0
+
 
 @dataclass(frozen=True)
 class Live:

@@ -72,6 +72,7 @@ class Trainer:
         group: the processes that train together.
         kept: writes checkpoints after each epoch, if any are wanted.
         after_epoch: is given the records of all epochs so far once the state is saved.
+        run: the folder to resume, where it is not that of the results.
 
     Attributes:
         position: how far training has come.
@@ -93,8 +94,10 @@ class Trainer:
         group: Ranks,
         kept: Kept | None = None,
         after_epoch: AfterEpoch | None = None,
+        run: Path | None = None,
     ) -> None:
         self.config = config
+        self.run = run or config.out
         self.after_epoch = after_epoch
         self.kept = kept
         self.group = group
@@ -244,7 +247,7 @@ class Trainer:
                 self._save()
                 raise Stopped(
                     f"stopped in epoch {position.epoch + 1} after step {position.step} of "
-                    f"{self.steps}; resume with: sbn train --resume --out {config.out}",
+                    f"{self.steps}; resume with: sbn train --resume --out {self.run}",
                     terminated.signal,
                 )
         position.seconds = time.perf_counter() - start
@@ -252,7 +255,7 @@ class Trainer:
     @contextlib.contextmanager
     def _resumable(self) -> Iterator[None]:
         """Saves the state where an image in storage cannot be read."""
-        with resumable(self.config.out):
+        with resumable(self.run):
             try:
                 yield
             except SbnError:

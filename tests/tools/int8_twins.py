@@ -26,12 +26,11 @@ from sbn_deploy import data
 from sbn_deploy.benchmark.float_baselines import export_fp32, quantise_int8
 from sbn_deploy.nn import models
 from sbn_deploy.train import checkpoint
-from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.train.config import BINARY_ONLY, TrainConfig
 
 RANGES = 512
 BATCH = 100
 WIDTHS = ("widths", "width")
-BINARY_ONLY = {"weights", "activations", "estimator", "latent_decay", "deterministic_epochs"}
 
 
 @dataclass(frozen=True)
