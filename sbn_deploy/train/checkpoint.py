@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sbn_deploy.networks import Built, loading
-from sbn_deploy.nn import models, storage
+from sbn_deploy.nn import BinaryLayer, models, storage
 from sbn_deploy.nn.header import FORMAT, VERSION, Header
 from sbn_deploy.nn.models import Network
 from sbn_runtime import __version__
 from sbn_runtime.errors import ArtifactError
 
-__all__ = ["FORMAT", "VERSION", "Header", "load", "load_all", "save"]
+__all__ = ["FORMAT", "VERSION", "Header", "load", "load_all", "round_latents", "save"]
+
+KEPT = torch.float16
+"""Of latents: half the size, and their probabilities are kept to better than a thousandth."""
 
 
 def save(
@@ -30,6 +33,8 @@ def save(
     digests: NDArray[np.uint64] | None = None,
 ) -> None:
     """Write parameters and buffers (latents, not sampled weights) and the header.
+
+    Latents are written as float16, see `round_latents`.
 
     `meta` is JSON-able: data, task, classes, preprocess, metrics, seed; see `Header`. `calibration`
     are training images, uint8 [N, H, W, C], from which batch-norm statistics are
@@ -54,12 +59,32 @@ def save(
         **({"source_sha256": model.sha256} if model.sha256 else {}),
     }
     tensors: dict[str, Tensor] = dict(model.module.state_dict())
+    for name in _latents(model.module):
+        tensors[name] = _rounded(tensors[name])
     if calibration is not None:
         tensors[storage.CALIBRATION] = torch.from_numpy(calibration)
     if digests is not None:
         # Not every version of torch has unsigned numbers of 64 bits.
         tensors[storage.DIGESTS] = torch.from_numpy(digests.view(np.int64))
     storage.write(Path(path), tensors, header)
+
+
+def round_latents(model: nn.Module) -> None:
+    """Gives latents the numbers that a checkpoint keeps of them, so that both are one network."""
+    with torch.no_grad():
+        for name in _latents(model):
+            latent = model.get_parameter(name)
+            latent.copy_(_rounded(latent))
+
+
+def _latents(model: nn.Module) -> list[str]:
+    return [f"{name}.latent" for name, m in model.named_modules() if isinstance(m, BinaryLayer)]
+
+
+def _rounded(latent: Tensor) -> Tensor:
+    """As float16, finite."""
+    largest = torch.finfo(KEPT).max
+    return latent.detach().clamp(-largest, largest).to(KEPT)
 
 
 def load(path: str | Path) -> tuple[nn.Module, Header]:

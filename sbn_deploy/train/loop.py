@@ -270,6 +270,7 @@ def _train(
             f"best epoch: {number} of {len(history)}, validation {chosen_by.title} "
             f"{chosen_by.show(best[key])}"
         )
+    checkpoint.round_latents(model)
     say(f"scoring on {len(test):,} test {'images' if test.pixels else 'inputs'}")
     with (
         resumable(run),

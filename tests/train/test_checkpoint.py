@@ -56,6 +56,28 @@ def test_checkpoint_round_trip(tmp_path: Path, twin: bool) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_latents_take_half_the_space_and_are_those_that_were_scored(tmp_path: Path) -> None:
+    model = small()
+    latents = [p for name, p in model.named_parameters() if name.endswith("latent")]
+    with torch.no_grad():
+        latents[0].view(-1)[:4] = torch.tensor([1e6, -1e6, 1e-12, -1e-12])
+    before = [latent.detach().clone() for latent in latents]
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoint.save(path, model, META)
+    assert all(torch.equal(a, b) for a, b in zip(latents, before, strict=True))  # training goes on
+    written = {name: t for name, t in load_file(path).items() if name.endswith("latent")}
+    assert {tensor.dtype for tensor in written.values()} == {torch.float16}
+    loaded = checkpoint.load(path)[0].state_dict()
+    checkpoint.round_latents(model)
+    for name, tensor in model.state_dict().items():
+        assert loaded[name].dtype == tensor.dtype
+        assert torch.equal(loaded[name], tensor)
+    for latent, exact in zip(latents, before, strict=True):
+        assert latent.isfinite().all()
+        # tanh is the mean of a weight under logistic noise.
+        torch.testing.assert_close(latent.tanh(), exact.tanh(), atol=5e-4, rtol=0)
+
+
 def test_digests_of_training_images(tmp_path: Path, saved: Path) -> None:
     assert checkpoint.load_all(saved)[2].digests is None
     found = np.array([3, 2**63 + 1], np.uint64)
