@@ -3,7 +3,7 @@
     python -m tests.tools.int8_twins models/cifar-s --data cifar10:PATH [--shares 1,0.5,0.35]
 
 The twin has real weights and the same architecture with a share of the channels. It is trained by
-the model's recipe, quantised to 8 bits by onnxruntime (static, weights by channel, ranges of 512
+the model's recipe, on the same images and for as many epochs as both stages of it, quantised to 8 bits by onnxruntime (static, weights by channel, ranges of 512
 training images) and timed together with the model, one image on one thread. Runs are kept in
 runs/twins. Writes a table in Markdown.
 """
@@ -65,7 +65,8 @@ def twin(folder: Path, images: str, share: float, runs: Path) -> Candidate:
     recipe = tomllib.loads((folder / "recipe.toml").read_text())
     widths = scaled(recipe["model"], share)
     out = runs / f"{folder.name}-{share:g}"
-    settings = {f"model.{key}": value for key, value in widths.items()} | {"calibrate": False}
+    settings = {f"model.{key}": value for key, value in widths.items()}
+    settings["epochs"] = recipe["epochs"] + recipe.get("twin_epochs", 0)
     for key in BINARY_ONLY & recipe.keys():
         settings[key] = TrainConfig.model_fields[key].default
     words = [w for key, value in settings.items() for w in ("--set", f"{key}={json.dumps(value)}")]
