@@ -72,8 +72,9 @@ the same folder, as wheels for its Python:
 example, there:
 
   python3 -m pip install --no-index --no-deps --target .gpu/packages .gpu/wheels/*.whl
-  PYTHONPATH=.:converters:runtime:.gpu/packages python3 -m tests.tools.gpu_training \\
-    --data cifar10:.gpu/cifar10 --recipe models/cifar-m/recipe.toml
+  export PYTHONPATH=.:converters:runtime:.gpu/packages
+  python3 -m pytest --noconftest -q tests/train/test_device_steps.py -k gpu  # if it has pytest
+  python3 -m tests.tools.gpu_training --data cifar10:.gpu/cifar10 --minutes 8
 
 example, on a CPU, with the built-in digits:
 

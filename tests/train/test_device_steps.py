@@ -95,6 +95,7 @@ def test_what_waits_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert made.position.step == 0
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda chosen: next(iter(chosen)))
 def test_steps_do_not_wait_for_a_gpu(
