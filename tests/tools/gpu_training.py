@@ -45,8 +45,7 @@ from sbn_deploy.train.loop import METRICS, own_generators, prepare, train
 from sbn_deploy.train.trainer import Trainer
 from sbn_runtime.errors import ConfigError, SbnError
 
-MODELS = Path("models")
-RECIPES = tuple(MODELS / name / "recipe.toml" for name in ("cifar-m", "cifar-l", "cifar-vgg"))
+RECIPES = sorted(Path("models").glob("cifar-*/recipe.toml"))
 FIGURES = "figures.json"
 TIMED = 2
 """Epochs of a recipe that are timed; the last of them counts."""
@@ -74,7 +73,8 @@ example, there:
   python3 -m pip install --no-index --no-deps --target .gpu/packages .gpu/wheels/*.whl
   export PYTHONPATH=.:converters:runtime:.gpu/packages
   python3 -m pytest --noconftest -q tests/train/test_device_steps.py -k gpu  # if it has pytest
-  python3 -m tests.tools.gpu_training --data cifar10:.gpu/cifar10 --minutes 8
+  python3 -m tests.tools.gpu_training --data cifar10:.gpu/cifar10 \\
+    --recipe models/cifar-m/recipe.toml --minutes 8
 
 example, on a CPU, with the built-in digits:
 
@@ -246,14 +246,10 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         default=RECIPES,
         metavar="FILE",
-        help=f"to be timed (default: {' '.join(map(str, RECIPES))})",
+        help="to be timed (default: models/cifar-*/recipe.toml)",
     )
     parser.add_argument(
-        "--recipe",
-        type=Path,
-        default=RECIPES[0],
-        metavar="FILE",
-        help=f"to be trained (default: {RECIPES[0]})",
+        "--recipe", type=Path, required=True, metavar="FILE", help="to be timed and trained"
     )
     parser.add_argument("--data", required=True, metavar="SET", help="as of sbn train")
     parser.add_argument(

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from sbn_deploy.train import checkpoint
-from sbn_deploy.train.config import CHECKPOINT, TrainConfig
+from sbn_deploy.train.config import CHECKPOINT, TrainConfig, load
 from sbn_runtime.errors import ConfigError
 
 from . import gpu_training
 
+ROOT = Path(__file__).parents[2]
 RECIPE = """
 twin_epochs = 2
 epochs = 4
@@ -86,6 +87,18 @@ def test_lengths_fit_into_the_time(tmp_path: Path) -> None:
     assert gpu_training.fitted(taught, 400, network=2.0, twin=1.0)["epochs"] < 160
     none = gpu_training.fitted(config, 1e-3, network=2.0, twin=1.0)
     assert (none["epochs"], none["twin_epochs"], none["warmup"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    sorted((ROOT / "models").glob("cifar-*/recipe.toml")),
+    ids=lambda path: path.parent.name,
+)
+def test_recipes_that_are_timed(recipe: Path, tmp_path: Path) -> None:
+    config = load(recipe, out=tmp_path)
+    larger = gpu_training.changed(config, gpu_training.scaled(config, 512))
+    assert larger.latent_lr > config.latent_lr
+    gpu_training.changed(larger, gpu_training.fitted(larger, 400, network=2.0, twin=1.0))
 
 
 def test_rates_follow_the_batch(tmp_path: Path) -> None:
