@@ -8,16 +8,24 @@ import torch
 from torch import Tensor, nn
 
 
+def finite_gradients(model: nn.Module) -> Tensor:
+    """Whether all gradients are finite; a boolean on their device, which is not waited for."""
+    return _norms(model)[1].isfinite().all()
+
+
 def bad_gradient(model: nn.Module) -> str | None:
     """The last layer with a gradient that is not finite: the one nearest to the loss."""
-    named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
-    # One number shows whether there is anything to look for.
-    norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
-    if norms.isfinite().all():
-        return None
+    names, norms = _norms(model)
     finite = norms.isfinite().tolist()
-    name = [name for (name, _), good in zip(named, finite, strict=True) if not good][-1]
-    return name.rpartition(".")[0] or name
+    bad = [name for name, good in zip(names, finite, strict=True) if not good]
+    return bad[-1].rpartition(".")[0] or bad[-1] if bad else None
+
+
+def _norms(model: nn.Module) -> tuple[list[str], Tensor]:
+    """The names of the parameters with a gradient, and its norms: one number of each shows all."""
+    named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
+    norms = torch._foreach_norm([gradient for _, gradient in named])
+    return [name for name, _ in named], torch.stack(norms)
 
 
 @torch.no_grad()

@@ -53,16 +53,20 @@ def in_torch(
     samples: int = 0,
     seed: int = 0,
     report: Callable[[], None] = lambda: None,
+    device: torch.device = CPU,
 ) -> NDArray[np.float32]:
-    """Runs networks in torch, see `Answer`. The caller's random generator is left as it was."""
+    """Runs networks in torch, see `Answer`. The caller's random generators are left as they were.
+
+    device: where copies of them run.
+    """
+    networks = [copy.deepcopy(network).to(device) for network in networks]
     if not samples:
-        return of_parts(networks, images, head, report=report)
-    (network,) = networks
-    noisy = copy.deepcopy(network)
+        return of_parts(networks, images, head, device, report)
+    (noisy,) = networks
     set_eval_forward(noisy, activations="sampled")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[] if device == CPU else [device]):
         torch.manual_seed(seed)
-        return of_parts([noisy] * samples, images, head, report=report)
+        return of_parts([noisy] * samples, images, head, device, report)
 
 
 def of_parts(

@@ -145,7 +145,8 @@ class TrainingImages:
         return images if self.normalize is None else self.normalize(images), targets
 
     def steps(self, order: Tensor, epoch: int) -> Iterator[Iterable[Batch]]:
-        return (map(self.batch, parts) for parts in order)
+        # All at once: a GPU would wait for each copy.
+        return (map(self.batch, parts) for parts in order.to(self.labels.device))
 
     def close(self) -> None:
         """Nothing was started."""
@@ -191,7 +192,8 @@ class _FromStorage:
 
     def steps(self, order: Tensor, epoch: int) -> Iterator[Iterable[Batch]]:
         read = self._readers.read((epoch, part.numpy()) for step in order for part in step)
-        for step in order:
+        # All at once: a GPU would wait for each copy.
+        for step in order.to(self.device):
             # All of a step are read before its first part changes anything.
             images = [next(read) for _ in step]
             yield map(self._made, images, step)

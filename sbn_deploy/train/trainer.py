@@ -28,7 +28,7 @@ from sbn_deploy.tasks import Metric, Objective
 from sbn_deploy.tasks.classes import BALANCED
 from sbn_deploy.train import state
 from sbn_deploy.train.config import TrainConfig
-from sbn_deploy.train.diagnose import bad_gradient, bad_layer
+from sbn_deploy.train.diagnose import bad_gradient, bad_layer, finite_gradients
 from sbn_deploy.train.distill import Loss, load_teacher
 from sbn_deploy.train.distributed import Ranks
 from sbn_deploy.train.ema import Ema
@@ -44,6 +44,8 @@ from sbn_deploy.train.schedule import factor
 from sbn_runtime.errors import ConfigError, SbnError
 
 MOMENTUM = 0.9
+EVERY = {"cpu": 1, "cuda": 32}
+"""Steps after which their losses are read, by the device: a GPU would wait for each reading."""
 
 AfterEpoch = Callable[[Sequence[Mapping[str, Any]]], None]
 """Takes the history of a run; what it raises ends the run."""
@@ -75,7 +77,7 @@ class Trainer:
         run: the folder to resume, where it is not that of the results.
 
     Attributes:
-        position: how far training has come.
+        position: how far training has come; on a GPU its sums lag behind, see `EVERY`.
         steps: steps in one epoch.
         schedule: the factor of all learning rates by the number of the step.
 
@@ -110,6 +112,9 @@ class Trainer:
         self.steps = len(images) // config.batch_size
         self.schedule: Callable[[int], float] = lambda step: factor(config, step, self.steps)
         self.position = state.Position()
+        self.every = EVERY[self.device.type]
+        self.unread = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.back: Callable[[], None] | None = None
         self.model = model.to(self.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -190,29 +195,41 @@ class Trainer:
         """The step at `position`: the loss of its batch, and how many answers were right."""
         set_train_forward(self.model, activations=self.config.forward)
         self.model.train()
-        order, epoch = self._order(), self.position.epoch
-        parts = (self.images.batch(part, epoch) for part in order[self.position.step])
-        return self._step(self.model, parts)
+        loss, correct, _ = self._step(self.model, self._parts(self._order()), True).tolist()
+        return loss, correct
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:
         """What is trained inside is undone: parameters, moments, means and random numbers."""
+        back = self._kept()
+        try:
+            yield
+        finally:
+            back()
+
+    def _kept(self) -> Callable[[], None]:
+        """What undoes all training from now on, once."""
         live, random = self.live, self._random_state()
         parameters = copy.deepcopy(self.model.state_dict())
         moments = [copy.deepcopy(optimizer.state_dict()) for optimizer in self.optimizers]
         means = [mean.clone() for mean in live.ema.means] if live.ema is not None else []
-        position = copy.deepcopy(self.position)
-        try:
-            yield
-        finally:
+        own = live.weight_generator
+        own_random = torch.empty(0) if own is None else own.get_state()
+        position = copy.copy(self.position)
+
+        def back() -> None:
             self.model.load_state_dict(parameters)
             for optimizer, before in zip(self.optimizers, moments, strict=True):
                 optimizer.load_state_dict(before)
                 optimizer.zero_grad()
             if live.ema is not None:
                 live.ema.load(means)
+            if own is not None:
+                own.set_state(own_random)
             self.position = position
             self._set_random_state(random)
+
+        return back
 
     def _stale(self) -> bool:
         """Whether the validation score has not improved for too long."""
@@ -238,10 +255,13 @@ class Trainer:
             position.seconds = time.perf_counter() - start
             with self._resumable():
                 parts = next(steps)
-            loss, correct = self._step(wrapped, parts)
+            if self.every > 1 and self.back is None:
+                self.back = self._kept()
+            self.unread += self._step(wrapped, parts, self.every == 1)
             position.step += 1
-            position.loss += loss
-            position.correct += correct
+            if position.step % self.every and position.step < self.steps:
+                continue
+            self._read(wrapped)
             if self.group.any(terminated.is_set()):
                 position.seconds = time.perf_counter() - start
                 self._save()
@@ -261,6 +281,7 @@ class Trainer:
             except SbnError:
                 # Others that train along know nothing of it, and all have to save together.
                 if self.group.count == 1:
+                    self._read(self.model)
                     self._save()
                 raise
 
@@ -274,11 +295,49 @@ class Trainer:
         own = order.view(self.steps, group.count, -1)[:, group.rank]
         return own.reshape(self.steps, config.gradient_accumulation, -1)
 
-    def _step(self, wrapped: nn.Module, parts: Iterable[Batch]) -> tuple[float, float]:
-        """One step; the loss of its batch and how many answers were right, in this process."""
+    def _parts(self, order: Tensor) -> Iterable[Batch]:
+        """The batches of the step at `position`, made now."""
+        epoch = self.position.epoch
+        return (self.images.batch(part, epoch) for part in order[self.position.step])
+
+    def _read(self, wrapped: nn.Module) -> None:
+        """Waits for the steps that were not read, and takes their sums into `position`.
+
+        Raises ConfigError where numbers of them are not finite.
+        """
+        loss, correct, bad = self.unread.tolist()
+        self.unread.zero_()
+        back, self.back = self.back, None
+        if back is not None and self.group.any(bad > 0):
+            self._find(wrapped, back)
+        self.position.loss += loss
+        self.position.correct += correct
+
+    def _find(self, wrapped: nn.Module, back: Callable[[], None]) -> None:
+        """Repeats steps after `back`, and raises ConfigError where numbers are not finite."""
+        last = self.position.step
+        back()
+        first, order = self.position.step + 1, self._order()
+        while self.position.step < last:
+            self._step(wrapped, self._parts(order), True)
+            self.position.step += 1
+        raise ConfigError(
+            f"the loss or a gradient is not finite in one of steps {first} to {last} of epoch"
+            f" {self.position.epoch + 1}; use smaller learning rates"
+        )
+
+    def _step(self, wrapped: nn.Module, parts: Iterable[Batch], check: bool) -> Tensor:
+        """One step. Nothing in it waits for a GPU, unless `check` is set.
+
+        Args:
+            check: raise ConfigError where numbers are not finite, before they change anything.
+
+        Returns:
+            Of its batch in this process, float64 [3] on the device: the loss, how many answers
+            were right, and 1 if the loss or a gradient is not finite, else 0.
+        """
         config, position = self.config, self.position
-        number = position.epoch * self.steps + position.step
-        share = self.schedule(number)
+        share = self.schedule(position.epoch * self.steps + position.step)
         for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * share
@@ -292,9 +351,7 @@ class Trainer:
             # Gradients are exchanged with the last part only.
             waiting = isinstance(wrapped, DistributedDataParallel) and index + 1 < count
             with wrapped.no_sync() if waiting else contextlib.nullcontext():  # type: ignore[operator]
-                with torch.autocast(
-                    self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
-                ):
+                with self._arithmetic():
                     output = wrapped(x)
                 raw = self.head.raw(output)
                 loss = self.loss(raw, x, targets) / count
@@ -303,22 +360,26 @@ class Trainer:
             hits = self.head.objective.hits(raw.detach(), targets)
             if hits is not None:
                 correct = correct + hits
-        value = total.item()
-        where = f"in step {position.step + 1} of epoch {position.epoch + 1}"
-        if not math.isfinite(value):
-            first = bad_layer(self.model, x)
-            raise ConfigError(
-                f"the loss is {value} {where}, caused by {first}; use smaller learning rates"
-            )
-        if layer := bad_gradient(self.model):
-            raise ConfigError(
-                f"the gradient of {layer} is not finite {where}; use smaller learning rates"
-            )
+        good = total.isfinite() & finite_gradients(self.model)
+        if check and not good:
+            raise ConfigError(f"{self._fault(total.item(), x)}; use smaller learning rates")
         for optimizer in self.optimizers:
             optimizer.step()
         if self.live.ema is not None:
             self.live.ema.update()
-        return value, correct.item()
+        return torch.stack([total.double(), correct.double(), (~good).double()])
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
+        if self.config.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _fault(self, loss: float, x: Tensor) -> str:
+        """What is not finite in the step at `position`, with inputs x, and where."""
+        where = f"in step {self.position.step + 1} of epoch {self.position.epoch + 1}"
+        if math.isfinite(loss):
+            return f"the gradient of {bad_gradient(self.model)} is not finite {where}"
+        return f"the loss is {loss} {where}, caused by {bad_layer(self.model, x)}"
 
     def _finish_epoch(self) -> dict[str, Any]:
         """Record, log and save an epoch; its record."""

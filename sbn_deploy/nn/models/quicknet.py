@@ -186,8 +186,8 @@ class _Blur(nn.Conv2d):
         self.weight = nn.Parameter(weight, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not torch.is_autocast_enabled(x.device.type):
+        if not (self.training and x.is_cpu and torch.is_autocast_enabled("cpu")):
             return super().forward(x)
         # The gradient of a depthwise convolution is many times slower in bfloat16 on a CPU.
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast("cpu", enabled=False):
             return super().forward(x.float())
