@@ -3,9 +3,9 @@
     python -m tests.tools.int8_twins models/cifar-s --data cifar10:PATH [--shares 1,0.5,0.35]
 
 The twin has real weights and the same architecture with a share of the channels. It is trained by
-the model's recipe, on the same images and for as many epochs as both stages of it, quantised to 8 bits by onnxruntime (static, weights by channel, ranges of 512
-training images) and timed together with the model, one image on one thread. Runs are kept in
-runs/twins. Writes a table in Markdown.
+the model's recipe, on the same images and for as many epochs as both stages of it, quantised to 8
+bits by onnxruntime (static, weights by channel, ranges of 512 training images) and timed together
+with the model, one image on one thread. Runs are kept in runs/twins. Writes a table in Markdown.
 """
 
 from __future__ import annotations
