@@ -614,7 +614,7 @@ void test_stream() {
       : "r"(za.data()), "r"(bytes), "r"(&block)
       : "x12", "x13", "memory", "cc");
   const sme2::Product nothing = {};
-  sme2::stream(sme2::sbn_sme2_counts, nothing);
+  sme2::stream(nothing);
   __asm__ volatile(
       "mrs %0, fpsr\n\t"
       "mrs %1, S3_3_C13_C0_5\n\t"

@@ -216,7 +216,7 @@ def _counts(executed: Counter[int], code: dict[int, str], streaming: set[int]) -
         vectors = len(re.findall(r"\bz\d+\.", operands.split("}")[0])) if "{" in operands else 1
         if re.search(r"z\d+\.\w - z\d+", operands.split("}")[0]):
             vectors = 4
-        if name in ("bmopa", "bmops", "usmopa"):
+        if name in ("bmops", "usmopa", "fmopa"):
             found["outer"] += times
         elif name.startswith("ld") and re.match(r"\{ *z", operands):
             found["loaded"] += times * (16 if name == "ld1b" else LENGTH // 8 * vectors)
