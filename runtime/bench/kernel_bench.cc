@@ -114,10 +114,10 @@ void sme2_peak() {
   for (int64_t i = 0; i < kPeakSteps; ++i) steps[i] = i * product.plane;
   product.steps = steps;
   product.count = kPeakSteps;
-  product.words = 1;
+  product.step_words = 1;
   product.channels = sme2::kChannels;
   product.result = mismatches;
-  sme2::stream(sme2::sbn_sme2_counts, product);
+  sme2::stream(product);
 }
 #endif
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.packaging import arm
 
-from . import loops, mca, networks, sme2
+from . import loops, mca, native, networks, sme2
 from .page import page
 from .tools import run
 
@@ -34,6 +34,7 @@ def main() -> None:
         "tools": f"{compiler}; llvm-mca {mca.version()}",
         "loops": loops.rows(options.build),
         "networks": networks.measure(options.build),
+        "native": native.measure(options.build),
         "sme2": sme2.measure(options.build),
     }
     options.output.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")

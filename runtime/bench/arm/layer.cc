@@ -1,9 +1,10 @@
-// Computes one binary or 8-bit layer as the runtime does, and calls sbn_marker() before and after: what is
-// executed between is counted (sme2.py).
+// Computes one layer as the runtime does, and calls sbn_marker() before and after: what is executed
+// between is counted (sme2.py).
 //
 //   layer KERNEL conv CHANNELS OUTPUTS GROUPS KERNEL_SIZE STRIDE SIZE residual|plain
 //   layer KERNEL dense ROWS PRODUCTS OUTPUTS plain
 //   layer KERNEL pixels CHANNELS OUTPUTS KERNEL_SIZE STRIDE SIZE plain
+//   layer KERNEL product ROWS TERMS COLUMNS plain
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -94,6 +95,20 @@ void pixels(const KernelRow& row, char** sizes, const Steps& steps) {
   count<uint8_t>(problem, node, pixel_conv_scratch(node), pixel_conv_execute);
 }
 
+void product(const KernelRow& row, char** sizes, const Steps&) {
+  const auto& kernel = *static_cast<const FloatProductKernel*>(row.kernel);
+  const int64_t rows = atoll(sizes[0]);
+  const FloatProductShape s = {atoll(sizes[1]), atoll(sizes[2])};
+  std::vector<float> x(static_cast<size_t>(rows * s.terms), 0.5f);
+  std::vector<float> w(static_cast<size_t>(s.terms * s.columns), 0.5f);
+  std::vector<float> bias(static_cast<size_t>(s.columns)), y(static_cast<size_t>(rows * s.columns));
+  const Guarded packed(static_cast<size_t>(float_product_bytes(kernel, s)));
+  float_product_pack(kernel, s, w.data(), s.columns, 1, packed.as<void>());
+  sbn_marker();
+  kernel.run(s, x.data(), s.terms, packed.as<const void>(), bias.data(), y.data(), s.columns, rows);
+  sbn_marker();
+}
+
 }  // namespace
 }  // namespace sbn::test
 
@@ -104,6 +119,12 @@ int main(int argc, char** argv) {
   const bool residual = !strcmp(argv[argc - 1], "residual");
   const Steps steps = {false, residual, residual, false};
   if (!sbn::kernel_available(row)) return 3;
-  const auto compute = !strcmp(argv[2], "conv") ? conv : !strcmp(argv[2], "dense") ? dense : pixels;
-  compute(row, argv + 3, steps);
+  const struct {
+    const char* name;
+    void (*compute)(const sbn::KernelRow&, char**, const Steps&);
+  } kinds[] = {{"conv", conv}, {"dense", dense}, {"pixels", pixels}, {"product", product}};
+  for (const auto& kind : kinds) {
+    if (!strcmp(argv[2], kind.name)) return kind.compute(row, argv + 3, steps), 0;
+  }
+  return 2;
 }

@@ -30,7 +30,8 @@ NETWORKS = (
 # The parts of an inference, and the folders of src/kernels or the libraries that do them.
 BINARY, FIRST, FLOAT, ONNXRUNTIME, REST = "binary", "first", "float", "onnxruntime", "rest"
 PARTS = (BINARY, FIRST, FLOAT, ONNXRUNTIME, REST)
-KERNELS = {"pixel_conv": FIRST, "window": FLOAT}
+PRODUCT = "product"  # of floats, in the native runtime
+KERNELS = {"pixel_conv": FIRST, "window": FLOAT, "float_product": PRODUCT}
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def measured(trace: Trace, board: Board, part_of: Callable[[Place], str]) -> dic
     }
 
 
-def parts_by_place(linker_map: str) -> Callable[[Place], str]:
+def parts_by_place(linker_map: str, library: str = "libsbn.so") -> Callable[[Place], str]:
     """A function that says to which part of an inference a block of instructions belongs.
 
-    `linker_map` is what the linker wrote about libsbn.so.
+    `linker_map` is what the linker wrote about the library.
     """
     pattern = r"^ \.text\S*\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+\S*src/(\S+)$"
     sections = sorted(
@@ -106,7 +107,7 @@ def parts_by_place(linker_map: str) -> Callable[[Place], str]:
     def part_of(place: Place) -> str:
         if "onnxruntime" in place.file:
             return ONNXRUNTIME
-        if place.file != "libsbn.so":
+        if place.file != library:
             return REST
         at = bisect_right(sections, (place.offset, 1 << 64, "")) - 1
         _, end, source = sections[at]

@@ -34,7 +34,7 @@ def page(figures: dict[str, Any]) -> str:
 
     Args:
         figures: `tools`, what compiled and modelled, with versions; `loops`, the lines of the
-            first table; `networks` and `sme2`, what the `measure` of each returned.
+            first table; `networks`, `native` and `sme2`, what the `measure` of each returned.
     """
     networks = figures["networks"]
     lines = [

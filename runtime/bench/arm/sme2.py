@@ -55,6 +55,35 @@ class Layer:
         """Multiplications and additions of one image."""
         return (self.size // self.stride) ** 2 * self.channels * self.outputs * 9
 
+    def arguments(self, op: str) -> tuple[str, ...]:
+        """Those of layer.cc."""
+        shape = [self.kernel, self.stride, self.size]
+        if self.bytes:
+            kind, ending = "pixels", "plain"
+        else:
+            kind, ending, shape = "conv", OPS[op], [1, *shape]
+        sizes = map(str, (self.channels, self.outputs, *shape))
+        return (f"{'pixel_' * self.bytes}conv_{op}_sme2", kind, *sizes, ending)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of float matrices: a 1×1 convolution of `rows` pixels, or a dense layer."""
+
+    rows: int
+    terms: int
+    columns: int
+
+    @property
+    def name(self) -> str:
+        """As the page has it."""
+        return f"{self.rows}×{self.terms} by {self.terms}×{self.columns}"
+
+    def arguments(self, op: str) -> tuple[str, ...]:
+        """Those of layer.cc."""
+        sizes = map(str, (self.rows, self.terms, self.columns))
+        return (f"{op}_product_sme2", "product", *sizes, "plain")
+
 
 SAME = tuple(Layer(channels, channels, 3584 // channels) for channels in (64, 128, 256, 512))
 NARROWING = tuple(Layer(c, 2 * c, 3584 // c, stride=2) for c in (64, 128, 256))
@@ -67,6 +96,13 @@ NETWORKS = {
 FIRST = {
     "quicknet": Layer(3, 16, 224, stride=2, bytes=True),
     "birealnet18": Layer(3, 64, 224, stride=2, kernel=7, bytes=True),
+}
+# And the products of floats of each.
+_DENSE = Product(1, 512, 1000)
+_NARROWING = tuple(Product((3584 // 2 // c) ** 2, c, 2 * c) for c in (64, 128, 256))
+PRODUCTS = {
+    "quicknet": (Product(56**2, 16, 64), *_NARROWING, _DENSE),
+    "birealnet18": (*_NARROWING, _DENSE),
 }
 OPS = {"threshold": "plain", "float": "residual"}
 
@@ -148,26 +184,20 @@ def measure(build: Path) -> dict[str, dict[str, dict[str, int]]]:
         headers = (f"-I{SOURCES / 'src'}", f"-I{SOURCES / 'tests'}")
         options = ("-std=c++17", "-O2", "-static", "-DSBN_SME2=1", *headers)
         run(COMPILER, *options, str(HERE / "layer.cc"), *map(str, objects), "-o", str(program))
-        ops = {layer: tuple(OPS) for layer in (*SAME, *NARROWING)}
-        ops |= dict.fromkeys(FIRST.values(), ("float",))
+        ops: dict[Layer | Product, tuple[str, ...]] = dict.fromkeys((*SAME, *NARROWING), tuple(OPS))
+        ops |= dict.fromkeys((*FIRST.values(), *PRODUCTS["quicknet"]), ("float",))
         return {
             layer.name: {op: asdict(count(program, layer, op)) for op in some}
             for layer, some in ops.items()
         }
 
 
-def count(program: Path, layer: Layer, op: str) -> Counts:
+def count(program: Path, layer: Layer | Product, op: str) -> Counts:
     """What the kernel executes for the layer, its index included, but not the padded copy."""
     code, streaming, marker = _disassembled(program)
-    if layer.bytes:
-        shape = (layer.channels, layer.outputs, layer.kernel, layer.stride, layer.size)
-        arguments = (f"pixel_conv_{op}_sme2", "pixels", *map(str, shape), "plain")
-    else:
-        shape = (layer.channels, layer.outputs, 1, layer.kernel, layer.stride, layer.size)
-        arguments = (f"conv_{op}_sme2", "conv", *map(str, shape), OPS[op])
     executed: Counter[int] = Counter()
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
-        command = processor.command(LENGTH, program, *arguments)
+        command = processor.command(LENGTH, program, *layer.arguments(op))
         starts = [at for at in code if at - 4 not in code]
         ends = [at + 4 for at in code if at + 4 not in code]
         each = (f"{start:#x}..{end:#x}" for start, end in zip(starts, ends, strict=True))
@@ -216,7 +246,7 @@ def _counts(executed: Counter[int], code: dict[int, str], streaming: set[int]) -
         vectors = len(re.findall(r"\bz\d+\.", operands.split("}")[0])) if "{" in operands else 1
         if re.search(r"z\d+\.\w - z\d+", operands.split("}")[0]):
             vectors = 4
-        if name in ("bmopa", "bmops", "usmopa"):
+        if name in ("bmops", "usmopa", "fmopa"):
             found["outer"] += times
         elif name.startswith("ld") and re.match(r"\{ *z", operands):
             found["loaded"] += times * (16 if name == "ld1b" else LENGTH // 8 * vectors)

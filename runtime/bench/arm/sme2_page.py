@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .sme2 import CORES, FIRST, LENGTH, NARROWING, NETWORKS, RATES, SAME, Core, Counts, Layer
+from . import networks as parts_of
+from .sme2 import (
+    CORES,
+    FIRST,
+    LENGTH,
+    NARROWING,
+    NETWORKS,
+    PRODUCTS,
+    RATES,
+    SAME,
+    Core,
+    Counts,
+    Layer,
+    Product,
+)
 
 GHZ = 4.0
 BOARD = "Raspberry Pi 5"  # whose figures stand for what a network does besides
@@ -16,12 +30,12 @@ def section(figures: dict[str, Any], models: list[str]) -> Iterator[str]:
     """Lines of Markdown.
 
     Args:
-        figures: those of the page; `sme2` is what `sme2.measure` returned.
+        figures: those of the page; `sme2` and `native` are what the `measure` of each returned.
         models: the heads of the columns of `figures["loops"]`.
     """
-    counts = {
+    counts: dict[tuple[Layer | Product, str], Counts] = {
         (layer, op): Counts(**here)
-        for layer in (*SAME, *NARROWING, *FIRST.values())
+        for layer in (*SAME, *NARROWING, *FIRST.values(), *PRODUCTS["quicknet"])
         for op, here in figures["sme2"][layer.name].items()
     }
     yield from (
@@ -40,10 +54,11 @@ def section(figures: dict[str, Any], models: list[str]) -> Iterator[str]:
         "```",
         "",
         f"Instructions of a layer, binary of 3×3 taps with a border of zeros where it says nothing"
-        f" else, with vectors of {LENGTH} bits, in thousands: outer products, which are BMOPA, and"
-        " USMOPA of bytes; what else goes to the matrix unit, and bytes that it loads; what the"
-        " core does beside it; and outside streaming mode, the index and the float epilogue by"
-        " NEON among it (with residual and signs where the layer is binary).",
+        f" else, with vectors of {LENGTH} bits, in thousands: outer products, which are BMOPS,"
+        " USMOPA of bytes, and FMOPA of the products of float matrices; what else goes to the"
+        " matrix unit, and bytes that it loads; what the core does beside it; and outside streaming"
+        " mode, the index and the float epilogue by NEON among it (with residual and signs where"
+        " the layer is binary).",
         "",
         "| layer | result | outer products | others of the unit | MB loaded | scalar | outside"
         " | modes |",
@@ -60,52 +75,68 @@ def section(figures: dict[str, Any], models: list[str]) -> Iterator[str]:
         yield from _layers(core, counts)
     yield from (
         "",
-        f"Milliseconds of whole networks at {GHZ} GHz, one image, one thread. Everything but the"
-        " binary layers and the 8-bit one takes what LLVM's model of the"
-        f" {BOARD} gives it, or half of that (`others`). With `neon_lut2`, MACs of binary layers"
-        f" are as in the table of loops for {MODEL} and their epilogue is the same, and the 8-bit"
-        " layer takes what the others do. The last column divides best case by best and worst by"
+        f"Milliseconds of whole networks at {GHZ} GHz, one image, one thread, with either engine:"
+        " `sbn` is onnxruntime with our operators, `native` our own runtime, whose products of"
+        " floats (1×1 convolutions and dense layers) SME2 computes too. Everything else but the"
+        f" binary layers and the 8-bit one takes what LLVM's model of the {BOARD} gives it, or half"
+        " of that (`others`). With `neon_lut2`, MACs of binary layers are as in the table of loops"
+        f" for {MODEL} and their epilogue is the same, and the 8-bit layer and the products of"
+        " floats take what the others do. The last column divides best case by best and worst by"
         " worst.",
         "",
-        "| core | network | `neon_lut2` | 1 cycle an outer product | 2 | 4 | others"
+        "| core | engine | network | `neon_lut2` | 1 cycle an outer product | 2 | 4 | others"
         " | `neon_lut2` ÷ 2 cycles |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     )
     [loop] = (row for row in figures["loops"] if row[0] == LUT2)
     macs = float(loop[2 + models.index(MODEL)])
+    engines = {"sbn": figures["networks"][BOARD], "native": figures["native"]}
     for core in CORES:
-        for network, layers in NETWORKS.items():
-            parts = figures["networks"][BOARD][network]["parts"]
-            first = _halved(parts["first"]["cycles"])
-            others = _halved(
-                sum(p["cycles"] for name, p in parts.items() if name not in ("binary", "first"))
-            )
-
-            def look_ups(case: int, layers: dict[Layer, int] = layers, core: Core = core) -> float:
-                return sum(
-                    times * (layer.macs / macs + counts[layer, "float"].outside / core.rate[case])
-                    for layer, times in layers.items()
-                )
-
-            def outer(
-                case: int, rate: int, all_layers: dict[Layer, int], core: Core = core
-            ) -> float:
-                return sum(
-                    times * core.cycles(counts[layer, "float"], rate, case)
-                    for layer, times in all_layers.items()
-                )
-
-            before = [look_ups(case) + first[case] + others[case] for case in (0, 1)]
-            all_layers = layers | {FIRST[network]: 1}
-            after = {
-                rate: [outer(case, rate, all_layers) + others[case] for case in (0, 1)]
-                for rate in RATES
-            }
-            cells = [_range(*before), *(_range(*after[rate]) for rate in RATES), _range(*others)]
-            gains = sorted(b / a for b, a in zip(before, after[2], strict=True))
-            cells.append("–".join(f"{gain:.1f}" for gain in gains))
-            yield f"| {core.name} | {network} | " + " | ".join(cells) + " |"
+        for engine, measured in engines.items():
+            for network, layers in NETWORKS.items():
+                parts = {name: part["cycles"] for name, part in measured[network]["parts"].items()}
+                products = PRODUCTS[network] if engine == "native" else ()
+                times = layers | {FIRST[network]: 1} | dict.fromkeys(products, 1)
+                cells = _network(core, counts, macs, parts, layers, times)
+                yield f"| {core.name} | `{engine}` | {network} | " + " | ".join(cells) + " |"
     yield from ("", *_assumed())
+
+
+def _network(
+    core: Core,
+    counts: dict[tuple[Layer | Product, str], Counts],
+    macs: float,
+    parts: dict[str, float],
+    binary: dict[Layer, int],
+    times: dict[Layer | Product, int],
+) -> list[str]:
+    """The cells of a network's row.
+
+    Args:
+        macs: a cycle, of the loop of `neon_lut2`.
+        parts: cycles without SME2.
+        binary: how often there is each binary layer.
+        times: how often each that SME2 computes.
+    """
+    replaced = {parts_of.BINARY, parts_of.FIRST, parts_of.PRODUCT} & parts.keys()
+    others = _halved(sum(cycles for name, cycles in parts.items() if name not in replaced))
+    without = _halved(sum(parts[name] for name in replaced - {parts_of.BINARY}))
+    before, after = [], {rate: [] for rate in RATES}
+    for case in (0, 1):
+        look_ups = sum(
+            count * (layer.macs / macs + counts[layer, "float"].outside / core.rate[case])
+            for layer, count in binary.items()
+        )
+        before.append(look_ups + without[case] + others[case])
+        for rate in RATES:
+            outer = sum(
+                count * core.cycles(counts[layer, "float"], rate, case)
+                for layer, count in times.items()
+            )
+            after[rate].append(outer + others[case])
+    gains = sorted(b / a for b, a in zip(before, after[2], strict=True))
+    ranges = (_range(*both) for both in (before, *after.values(), others))
+    return [*ranges, "–".join(f"{gain:.1f}" for gain in gains)]
 
 
 def _halved(cycles: float) -> tuple[float, float]:
@@ -117,7 +148,7 @@ def _range(low: float, high: float) -> str:
     return f"{low / GHZ / 1e6:.1f}–{high / GHZ / 1e6:.1f}"
 
 
-def _layers(core: Core, counts: dict[tuple[Layer, str], Counts]) -> Iterator[str]:
+def _layers(core: Core, counts: dict[tuple[Layer | Product, str], Counts]) -> Iterator[str]:
     yield from (
         "",
         f"| {core.name}: layer | result | 1 | 2 | 4 | most, best case | most, worst case |",
@@ -159,6 +190,6 @@ def _assumed() -> Iterator[str]:
         " streaming mode only."
     )
     yield (
-        "- What is left of quicknet are mostly float 1×1 convolutions, which onnxruntime computes;"
-        " there is no kernel of SME2 for floats."
+        "- What is left of quicknet with `sbn` are mostly float 1×1 convolutions, which onnxruntime"
+        " computes."
     )

@@ -15,6 +15,7 @@ SBN_INLINE Vector load_first(const Element* from, int64_t count) {
   constexpr int64_t kLanes = sizeof(Vector) / sizeof(Element);
   if (count >= kLanes) return load<Vector>(from);
   Element all[kLanes] = {};
+  SBN_ROLL
   for (int64_t i = 0; i < count; ++i) all[i] = load<Element>(from + i);
   return load<Vector>(all);
 }
@@ -26,6 +27,7 @@ SBN_INLINE void store_first(Element* to, Vector values, int64_t count) {
   if (count >= kLanes) return store(to, values);
   Element all[kLanes];
   store(all, values);
+  SBN_ROLL
   for (int64_t i = 0; i < count; ++i) store(to + i, all[i]);
 }
 

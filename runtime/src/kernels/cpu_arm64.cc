@@ -125,12 +125,12 @@ struct OuterProducts {
     alignas(64) int32_t sums[kPositions * sme2::kChannels];
     sme2::Product product = {};
     product.x = x, product.w = w, product.steps = steps;
-    product.count = kSteps, product.words = 2;
+    product.count = kSteps, product.step_words = 2;
     product.positions = product.room = kPositions;
     product.channels = sme2::kChannels;
     product.result = sums;
     constexpr int64_t kTimes = 4;
-    for (int64_t i = 0; i < kTimes; ++i) sme2::stream(sme2::sbn_sme2_counts, product);
+    for (int64_t i = 0; i < kTimes; ++i) sme2::stream(product);
     keep(sums);
     return kTimes * kPositions * sme2::kChannels * kWords * 32;
   }

@@ -17,7 +17,8 @@ constexpr int64_t kMostKernel = 1 << 15;
 // Packs `groups` groups of weights, each [columns, terms] or [terms, columns], and the bias.
 Status* pack(const Operands& o, int64_t groups, const FloatProductShape& shape, bool by_term,
              Pool* pool, PackedProduct* to) {
-  to->kernel = select_kernel<Op::float_product>(current_isa());
+  to->kernel = select_kernel<Op::float_product>(
+      current_isa(), [&](const FloatProductKernel& kernel) { return fits(kernel, shape); });
   to->shape = shape;
   to->group_bytes = float_product_bytes(*to->kernel, shape);
   SBN_TRY(pool->array(static_cast<size_t>(groups * to->group_bytes), &to->weights,

@@ -6,14 +6,11 @@
 
 #include "kernels/registry.h"
 
-namespace sbn {
+namespace sbn::sme2 {
 namespace {
 
-using sme2::kChannels;
-using sme2::kPositions;
-
 int64_t weight_bytes(const ConvShape& s) {
-  const int64_t words = s.kernel_h * s.kernel_w * sme2::half_words(s.group_channels);
+  const int64_t words = s.kernel_h * s.kernel_w * half_words(s.group_channels);
   return sme2::weight_bytes(conv_blocks(s, kChannels), words);
 }
 
@@ -36,7 +33,7 @@ struct Planes {
     pitch = div_up(s.padded_w, s.stride_w);
     phase = div_up(s.padded_h, s.stride_h) * pitch;
     plane = s.stride_w * s.stride_h * phase;
-    words = sme2::half_words(s.group_channels);
+    words = half_words(s.group_channels);
     image = s.groups * words * plane;
   }
 
@@ -56,8 +53,9 @@ void build_index(const ConvShape& s, const uint64_t* padded_row, int64_t row, vo
   for (int64_t column = 0; column < s.stride_w; ++column, to += s.stride_h * planes.phase) {
     const int64_t count = div_up(max(s.padded_w - column, 0), s.stride_w);
     for (int64_t group = 0; group < s.groups; ++group) {
-      sme2::to_planes(padded_row + column * pixel + group * s.group_words, s.stride_w * pixel, count,
-                      planes.words, to + group * planes.words * planes.plane, planes.plane);
+      const uint64_t* from = padded_row + column * pixel + group * s.group_words;
+      to_planes(reinterpret_cast<const uint32_t*>(from), 2 * s.stride_w * pixel, count,
+                planes.words, to + group * planes.words * planes.plane, planes.plane);
     }
   }
 }
@@ -91,7 +89,7 @@ class Positions {
 
   // Which rows of offsets each tile from position `begin` on has. Not inlined, so that it can be
   // counted by itself (bench/arm).
-  SBN_NOINLINE void list_offsets(int64_t begin, int64_t end, sme2::Offsets* list) const {
+  SBN_NOINLINE void list_offsets(int64_t begin, int64_t end, Offsets* list) const {
     int64_t y = begin / planes_.pitch, x = begin % planes_.pitch;
     for (; begin < end; begin += kPositions, ++list) {
       store(list->row, vdupq_n_u8(0));
@@ -132,19 +130,19 @@ class Positions {
 };
 
 int64_t count_steps(const ConvShape& s) {
-  const int64_t words = sme2::half_words(s.group_channels);
-  return s.kernel_h * s.kernel_w * words / sme2::step_words(words);
+  const int64_t words = half_words(s.group_channels);
+  return s.kernel_h * s.kernel_w * words / step_words(words);
 }
 
 // With groups of 8 outputs, floats take more instructions than with NEON alone (14x14x64 to 8: 98,000
 // against 64,000), with 16 a quarter, nearly all of them outside streaming mode.
 bool gains(const ConvShape& s) {
-  return s.group_outputs >= sme2::kGroup && count_steps(s) <= sme2::kSteps;
+  return s.group_outputs >= kGroup && count_steps(s) <= kSteps;
 }
 
 // From the first element under the first tap to those of each step.
 void list_steps(const ConvShape& s, const Planes& planes, int64_t* steps) {
-  const int64_t words = sme2::step_words(planes.words);
+  const int64_t words = step_words(planes.words);
   for (int64_t i = 0; i < s.kernel_h; ++i) {
     const int64_t y = i * s.dilation_h;
     for (int64_t j = 0; j < s.kernel_w; ++j) {
@@ -158,51 +156,57 @@ void list_steps(const ConvShape& s, const Planes& planes, int64_t* steps) {
   }
 }
 
-template <class Epilogue>
-void run_blocks(const ConvRun& run, Range blocks, Range tiles) {
-  constexpr int64_t kTiles = Epilogue::kRoom / kPositions;
+void run(const ConvRun& run, Range blocks, Range tiles) {
   const ConvShape& s = *run.shape;
   const Planes planes(s);
-  const Epilogue epilogue = {run.output};
+  const bool bits = ends_in_bits(run.output);
+  const int64_t most = most_tiles(run.output);
   const int64_t positions = planes.positions(s), per_image = planes.tiles(s);
-  alignas(64) typename Epilogue::Result results[Epilogue::kRoom];
-  sme2::Offsets offsets[Epilogue::kIsBits ? kTiles : 1];
-
-  sme2::Product product = {};
-  product.plane = planes.plane;
-  int64_t steps[sme2::kSteps];
+  Results results;
+  Offsets offsets[kBits / kPositions];
+  int64_t steps[kSteps];
   list_steps(s, planes, steps);
+
+  Product product = {};
+  product.words = Words::signs;
+  product.plane = planes.plane;
   product.steps = steps;
   product.count = count_steps(s);
-  product.words = sme2::step_words(planes.words);
-  product.offsets = offsets;
-  product.result = results;
+  product.step_words = step_words(planes.words);
+  product.block = product.count * product.step_words * kChannels;
+  product.offsets = bits ? offsets : nullptr;
+  product.result = results.data;
   for (int64_t tile = tiles.begin; tile < tiles.end;) {
     const int64_t image = tile / per_image, first = tile % per_image;
-    const int64_t count = min(min(per_image - first, kTiles), tiles.end - tile);
+    const int64_t count = min(min(per_image - first, most), tiles.end - tile);
     const int64_t begin = first * kPositions;
     const int64_t end = min(begin + count * kPositions, positions);
     const Positions walked(run, image);
-    if (Epilogue::kIsBits) walked.list_offsets(begin, end, offsets);
+    if (bits) walked.list_offsets(begin, end, offsets);
     product.positions = end - begin;
     product.room = count * kPositions;
     for (int64_t index = blocks.begin; index < blocks.end;) {
       const ConvBlock block = conv_block(s, index, kChannels);
       const int64_t channels = min((block.group + 1) * s.group_outputs - block.channel,
-                                   min(blocks.end - index, kTiles / count) * kChannels);
+                                   min(blocks.end - index, most / count) * kChannels);
       product.x = static_cast<const uint32_t*>(run.index) + image * planes.image +
                   block.group * planes.words * planes.plane + begin;
-      product.w = static_cast<const uint32_t*>(run.weights) + index * kChannels * product.count * product.words;
+      product.w = static_cast<const uint32_t*>(run.weights) + index * product.block;
       product.channel = block.channel;
       product.channels = div_up(channels, kChannels) * kChannels;
-      sme2::stream(Epilogue::kFunction, product);
-      for (int64_t channel = 0; channel < channels; channel += kChannels, ++index) {
-        const auto* here = results + channel / kChannels * product.room;
+      stream(product);
+      Strip strip = {results, product.room};
+      for (int64_t channel = 0; channel < channels; channel += kChannels, ++strip.block, ++index) {
+        strip.channel = block.channel + channel;
+        strip.count = min(channels - channel, kChannels);
         walked.each_row(begin, end, [&](int64_t y, int64_t x, int64_t outputs, int64_t at) {
-          epilogue(
-              Epilogue::at(here, at - begin), product.room, outputs,
-              [&](int64_t i) { return walked.offsets(y, x + i) + block.channel + channel; },
-              walked.pixel(y, x), block.channel + channel, min(channels - channel, kChannels));
+          strip.position = at - begin;
+          strip.positions = outputs;
+          strip.pixel = walked.pixel(y, x);
+          strip.offsets = static_cast<const char*>(run.offsets) + run.row_offset[y] +
+                          strip.channel * int64_t{sizeof(int32_t)};
+          strip.next_offset = run.column_offset + x;
+          finish(run.output, strip);
         });
       }
     }
@@ -210,24 +214,19 @@ void run_blocks(const ConvRun& run, Range blocks, Range tiles) {
   }
 }
 
-void run_float(const ConvRun& run, Range blocks, Range tiles) {
-  if (run.output.straight && run.shape->group_outputs % sme2::kGroup == 0) {
-    return run_blocks<sme2::StraightFloat<sme2::Signs>>(run, blocks, tiles);
-  }
-  run_blocks<sme2::Float<sme2::Signs>>(run, blocks, tiles);
-}
-
-constexpr ConvKernel kernel(void (*run)(const ConvRun&, Range, Range), double task_macs) {
-  return {sme2::kMaxProducts, kChannels,   kChannels,   weight_bytes, pack_weights, offset_bytes,
-          pack_offsets,       index_bytes, build_index, units,        run,          gains,
+constexpr ConvKernel kernel(double task_macs) {
+  return {kMaxProducts, kChannels,   kChannels,   weight_bytes, pack_weights, offset_bytes,
+          pack_offsets, index_bytes, build_index, units,        run,          gains,
           task_macs};
 }
 
 }  // namespace
+}  // namespace sbn::sme2
 
-const ConvKernel conv_threshold_sme2 =
-    kernel(run_blocks<sme2::Threshold<sme2::Signs>>, 1 << 27);
+namespace sbn {
+
+const ConvKernel conv_threshold_sme2 = sme2::kernel(1 << 27);
 // Most of this is done outside the matrix unit, of which threads that share it have one each.
-const ConvKernel conv_float_sme2 = kernel(run_float, 1 << 26);
+const ConvKernel conv_float_sme2 = sme2::kernel(1 << 26);
 
 }  // namespace sbn

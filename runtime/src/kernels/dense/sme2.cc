@@ -3,11 +3,8 @@
 
 #include "kernels/registry.h"
 
-namespace sbn {
+namespace sbn::sme2 {
 namespace {
-
-using sme2::kChannels;
-using sme2::kPositions;
 
 // The planes of 16 rows lie on the stack.
 constexpr int64_t kMaxBits = 8192;
@@ -29,70 +26,65 @@ void pack_offsets(const DenseShape& s, const int32_t* offsets, void* packed) {
 // A row alone uses one of 16 positions; what is smaller than this, NEON has done by the time that
 // streaming mode is entered and left.
 bool gains(const DenseShape& s) {
-  return s.outputs >= sme2::kGroup && s.outputs * s.words >= 1024;
+  return s.outputs >= kGroup && s.outputs * s.words >= 1024;
 }
 
-template <class Epilogue>
-void run_blocks(const DenseRun& run, Range blocks, Range rows) {
+void run(const DenseRun& run, Range blocks, Range rows) {
   const DenseShape& s = *run.shape;
-  const Epilogue epilogue = {run.output};
-  alignas(64) typename Epilogue::Result results[Epilogue::kRoom];
+  Results results;
   alignas(64) uint32_t planes[kMaxBits / 32 * kPositions];
   int64_t steps[kMaxBits / 64];
-  sme2::Offsets offsets = {};
-  offsets.rows[0] = static_cast<const int32_t*>(run.offsets);
-  offsets.count = 1;
+  Offsets offsets = {};
+  offsets.find(static_cast<const int32_t*>(run.offsets));
+  static constexpr int64_t kSame[kPositions] = {};
 
-  sme2::Product product = {};
-  product.words = 2;
+  Product product = {};
+  product.words = Words::signs;
+  product.step_words = 2;
   product.steps = steps;
   product.count = s.words;
+  product.block = 2 * s.words * kChannels;
   product.room = kPositions;
-  product.offsets = &offsets;
-  product.result = results;
+  product.offsets = ends_in_bits(run.output) ? &offsets : nullptr;
+  product.result = results.data;
   for (int64_t row = rows.begin; row < rows.end; row += kPositions) {
-    const uint64_t* x = run.x + row * s.words;
     product.positions = min(rows.end - row, kPositions);
-    product.x = reinterpret_cast<const uint32_t*>(x);
+    product.x = reinterpret_cast<const uint32_t*>(run.x + row * s.words);
     product.plane = 1;
     if (product.positions > 1) {
-      sme2::to_planes(x, s.words, product.positions, 2 * s.words, planes, kPositions);
+      to_planes(product.x, 2 * s.words, product.positions, 2 * s.words, planes, kPositions);
       product.x = planes;
       product.plane = kPositions;
     }
     for (int64_t i = 0; i < s.words; ++i) steps[i] = 2 * i * product.plane;
     for (int64_t first = blocks.begin; first < blocks.end;) {
-      const int64_t count = min(blocks.end - first, Epilogue::kRoom / kPositions);
+      const int64_t count = min(blocks.end - first, most_tiles(run.output));
       product.channels = count * kChannels;
-      product.w = static_cast<const uint32_t*>(run.weights) + first * kChannels * 2 * s.words;
+      product.w = static_cast<const uint32_t*>(run.weights) + first * product.block;
       product.channel = first * kChannels;
-      sme2::stream(Epilogue::kFunction, product);
-      for (int64_t i = 0; i < count; ++i, ++first) {
-        const int64_t channel = first * kChannels;
-        epilogue(
-            Epilogue::at(results + i * kPositions, 0), kPositions, product.positions,
-            [&](int64_t) { return static_cast<const int32_t*>(run.offsets) + channel; }, row,
-            channel, min(s.outputs - channel, kChannels));
+      stream(product);
+      Strip strip = {results, kPositions, 0, 0, product.positions, row};
+      strip.next_offset = kSame;
+      for (; strip.block < count; ++strip.block, ++first) {
+        strip.channel = first * kChannels;
+        strip.count = min(s.outputs - strip.channel, kChannels);
+        strip.offsets = static_cast<const char*>(run.offsets) +
+                        strip.channel * int64_t{sizeof(int32_t)};
+        finish(run.output, strip);
       }
     }
   }
 }
 
-void run_float(const DenseRun& run, Range blocks, Range rows) {
-  if (run.output.straight && run.shape->outputs % sme2::kGroup == 0) {
-    return run_blocks<sme2::StraightFloat<sme2::Signs>>(run, blocks, rows);
-  }
-  run_blocks<sme2::Float<sme2::Signs>>(run, blocks, rows);
-}
-
-constexpr DenseKernel kernel(void (*run)(const DenseRun&, Range, Range)) {
-  return {kMaxBits, kChannels, weight_bytes, pack_weights, offset_bytes, pack_offsets, run,
-          gains};
-}
+constexpr DenseKernel kKernel = {kMaxBits,     kChannels,    weight_bytes, pack_weights,
+                                 offset_bytes, pack_offsets, run,          gains};
 
 }  // namespace
+}  // namespace sbn::sme2
 
-const DenseKernel dense_threshold_sme2 = kernel(run_blocks<sme2::Threshold<sme2::Signs>>);
-const DenseKernel dense_float_sme2 = kernel(run_float);
+namespace sbn {
+
+const DenseKernel dense_threshold_sme2 = sme2::kKernel;
+const DenseKernel dense_float_sme2 = sme2::kKernel;
 
 }  // namespace sbn

@@ -27,7 +27,14 @@ struct FloatProductKernel {
   // Computes `rows` rows of Y, `y_step` floats apart, of rows of X that are `x_step` apart.
   void (*run)(const FloatProductShape& shape, const float* x, int64_t x_step, const void* weights,
               const float* bias, float* y, int64_t y_step, int64_t rows);
+
+  // Whether a kernel of a lower set is slower; null: always.
+  bool (*gains)(const FloatProductShape& shape) = nullptr;
 };
+
+SBN_INLINE bool fits(const FloatProductKernel& kernel, const FloatProductShape& s) {
+  return !kernel.gains || kernel.gains(s);
+}
 
 SBN_INLINE int64_t float_product_bytes(const FloatProductKernel& kernel,
                                        const FloatProductShape& s) {

@@ -4,11 +4,8 @@
 
 #include "kernels/registry.h"
 
-namespace sbn {
+namespace sbn::sme2 {
 namespace {
-
-using sme2::kChannels;
-using sme2::kPositions;
 
 // On the stack: planes, and a row of an image with its border.
 constexpr int64_t kPlaneWords = 6144;
@@ -16,14 +13,14 @@ constexpr int64_t kRowBytes = 8192;
 // Bytes that the last word of a row may have beyond it.
 constexpr int64_t kSlack = 3;
 // Tiles of one stay in streaming mode.
-constexpr int64_t kTiles = sme2::kCounts / kPositions;
+constexpr int64_t kTiles = kSums / kPositions;
 
 // How the products of a row of the kernel become words: in runs of neighbours in the image.
-struct Words {
+struct Runs {
   int64_t runs, bytes;  // of a run
   int64_t run, row;     // words of a run, and of a row of the kernel
 
-  explicit Words(const PixelConvShape& s) {
+  explicit Runs(const PixelConvShape& s) {
     const bool joined = s.dilation_w == 1;
     runs = joined ? 1 : s.kernel_w;
     bytes = joined ? s.kernel_w * s.channels : s.channels;
@@ -40,22 +37,22 @@ int64_t bytes_under(const PixelConvShape& s, int64_t outputs) {
 
 // Output pixels of a row that there is room for at once.
 int64_t most_outputs(const PixelConvShape& s) {
-  const int64_t words = rows_under(s) * Words(s).row;
+  const int64_t words = rows_under(s) * Runs(s).row;
   const int64_t spare = kRowBytes - kSlack - bytes_under(s, 1);
   const int64_t most = min(kPlaneWords / words, spare / (s.stride_w * s.channels) + 1);
   return spare < 0 ? 0 : most / kPositions * kPositions;
 }
 
 bool gains(const PixelConvShape& s) {
-  return s.kernel_h * Words(s).row <= sme2::kSteps && most_outputs(s) > 0;
+  return s.kernel_h * Runs(s).row <= kSteps && most_outputs(s) > 0;
 }
 
 int64_t weight_bytes(const PixelConvShape& s) {
-  return sme2::weight_bytes(div_up(s.outputs, kChannels), s.kernel_h * Words(s).row);
+  return sme2::weight_bytes(div_up(s.outputs, kChannels), s.kernel_h * Runs(s).row);
 }
 
 void pack_weights(const PixelConvShape& s, const int8_t* w, void* packed) {
-  const Words words(s);
+  const Runs words(s);
   const auto at = [&](int64_t o, int64_t step) {
     const int64_t first = step % words.run * 4;
     const int8_t* run = w + o * s.products + step / words.run * words.bytes;
@@ -65,7 +62,7 @@ void pack_weights(const PixelConvShape& s, const int8_t* w, void* packed) {
     }
     return word;
   };
-  sme2::pack_block(s.outputs, s.kernel_h * words.row, static_cast<uint32_t*>(packed), at);
+  pack_blocks(s.outputs, s.kernel_h * words.row, static_cast<uint32_t*>(packed), at);
 }
 
 // Planes of `count` neighbouring output pixels, by row of the padded image and word of a row.
@@ -133,7 +130,7 @@ class Planes {
 
   const PixelConvShape& s_;
   const uint8_t* x_;
-  const Words words_;
+  const Runs words_;
   const int64_t column_, count_;  // output pixels
   const int64_t rows_;            // that are there at once
   int64_t image_ = -1, end_ = 0;  // the row after the last one that is there
@@ -141,33 +138,36 @@ class Planes {
   uint8_t row_[kRowBytes];
 };
 
-// Thresholds as streaming mode adds them to sums, of `count` channels.
+// Thresholds as streaming mode adds them to sums, of `count` channels, in whole blocks.
 void negate(const int32_t* threshold, int64_t count, int32_t* to) {
   // Further from 0 than any sum.
   constexpr int64_t kFar = kMaxPixelProducts * 255 * 128 + 1;
   static_assert(2 * kFar <= INT32_MAX, "differences are int32");
+  static_assert(kFar <= kNever && kFar <= INT32_MAX - kNever, "no sum reaches it");
   for (int64_t i = 0; i < count; ++i) {
     to[i] = static_cast<int32_t>(-clamp(load<int32_t>(threshold + i), -kFar, kFar));
   }
+  for (int64_t i = count; i % kChannels != 0; ++i) to[i] = kNever;
 }
 
-template <class Epilogue>
-void run_rows(const PixelConvRun& run, Range pixels) {
+void run(const PixelConvRun& run, Range pixels) {
   const PixelConvShape& s = *run.shape;
-  const Epilogue epilogue = {run.output};
-  const int64_t words = s.kernel_h * Words(s).row;
-  alignas(64) typename Epilogue::Result results[kTiles * kPositions];
-  int32_t limits[Epilogue::kIsBits ? kTiles * kChannels : 1];
-  sme2::Offsets offsets[Epilogue::kIsBits ? kTiles : 1] = {};
-  for (sme2::Offsets& tile : offsets) tile.find(limits);
-  int64_t steps[sme2::kSteps];
+  const bool bits = ends_in_bits(run.output);
+  const int64_t row_words = Runs(s).row, words = s.kernel_h * row_words;
+  Results results;
+  int32_t limits[kTiles * kChannels];
+  Offsets offsets[kTiles] = {};
+  for (Offsets& tile : offsets) tile.find(limits);
+  int64_t steps[kSteps];
 
-  sme2::Product product = {};
-  product.words = sme2::step_words(Words(s).row);
-  product.count = words / product.words;
+  Product product = {};
+  product.words = Words::bytes;
+  product.step_words = step_words(row_words);
+  product.count = words / product.step_words;
+  product.block = words * kChannels;
   product.steps = steps;
-  product.offsets = offsets;
-  product.result = results;
+  product.offsets = bits ? offsets : nullptr;
+  product.result = results.data;
   for (int64_t column = 0, count; column < s.out_w; column += count) {
     count = min(s.out_w - column, most_outputs(s));
     Planes planes(run, column, count);
@@ -175,7 +175,7 @@ void run_rows(const PixelConvRun& run, Range pixels) {
     for (int64_t row = pixels.begin / s.out_w; row < pixels.end / s.out_w; ++row) {
       const int64_t y = row % s.out_h;
       planes.move(row / s.out_h, y);
-      planes.list_steps(y, product.words, steps);
+      planes.list_steps(y, product.step_words, steps);
       for (int64_t at = 0; at < count; at += product.positions) {
         product.x = planes.words() + at;
         product.positions = min(count - at, kTiles * kPositions);
@@ -185,15 +185,14 @@ void run_rows(const PixelConvRun& run, Range pixels) {
           const int64_t channels = min(s.outputs - first, kTiles / tiles * kChannels);
           product.channels = div_up(channels, kChannels) * kChannels;
           product.w = static_cast<const uint32_t*>(run.weights) + first * words;
-          if (Epilogue::kIsBits) negate(run.output.epilogue.threshold + first, channels, limits);
-          sme2::stream(Epilogue::kFunction, product);
-          const auto* here = results;
-          for (int64_t channel = 0; channel < channels; channel += kChannels) {
-            epilogue(Epilogue::at(here, 0), product.room, product.positions,
-                     [](int64_t) -> const int32_t* { return nullptr; },
-                     row * s.out_w + column + at, first + channel,
-                     min(channels - channel, kChannels));
-            here += product.room;
+          if (bits) negate(run.output.epilogue.threshold + first, channels, limits);
+          stream(product);
+          Strip strip = {results, product.room, 0, 0, product.positions};
+          strip.pixel = row * s.out_w + column + at;
+          for (int64_t channel = 0; channel < channels; channel += kChannels, ++strip.block) {
+            strip.channel = first + channel;
+            strip.count = min(channels - channel, kChannels);
+            finish(run.output, strip);
           }
         }
       }
@@ -201,21 +200,14 @@ void run_rows(const PixelConvRun& run, Range pixels) {
   }
 }
 
-void run_float(const PixelConvRun& run, Range pixels) {
-  if (run.output.straight && run.shape->outputs % sme2::kGroup == 0) {
-    return run_rows<sme2::StraightFloat<sme2::Bytes>>(run, pixels);
-  }
-  run_rows<sme2::Float<sme2::Bytes>>(run, pixels);
-}
-
-constexpr PixelConvKernel kernel(void (*run)(const PixelConvRun&, Range)) {
-  return {weight_bytes, pack_weights, run, gains};
-}
+constexpr PixelConvKernel kKernel = {weight_bytes, pack_weights, run, gains};
 
 }  // namespace
+}  // namespace sbn::sme2
 
-const PixelConvKernel pixel_conv_threshold_sme2 =
-    kernel(run_rows<sme2::Threshold<sme2::Bytes>>);
-const PixelConvKernel pixel_conv_float_sme2 = kernel(run_float);
+namespace sbn {
+
+const PixelConvKernel pixel_conv_threshold_sme2 = sme2::kKernel;
+const PixelConvKernel pixel_conv_float_sme2 = sme2::kKernel;
 
 }  // namespace sbn
