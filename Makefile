@@ -268,7 +268,7 @@ $(STAMPS)/ios: $(STAMPS)/dev | platform-tools
 	touch $@
 
 $(STAMPS)/android: $(STAMPS)/dev | android-tools
-	if [[ ! -f build/android/sbn-runtime.aar ]]; then $(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev]'; fi
+	if [[ ! -f build/android/sbn-runtime.zip ]]; then $(call EDITABLE,ON) '.[train,onnx,report,tune,docs,dev]'; fi
 	touch $@
 
 $(STAMPS)/tflite: pyproject.toml constraints.txt $(NATIVE) | $(STAMPS)/torch

@@ -1,5 +1,6 @@
-# sbn-runtime.aar: the library for the machines that phones and emulators have, the classes around
-# it, and for C and C++ the header and the library as a package that the NDK's tools find (prefab).
+# sbn-runtime.zip: the library for the machines that phones and emulators have, the classes around
+# it, and for C and C++ the header and what makes a package of it that the NDK's tools find (prefab).
+# `sbn bundle` makes sbn-runtime.aar of it, which has each library a second time, in that package.
 include(ExternalProject)
 find_program(SBN_JAVAC javac REQUIRED)
 get_filename_component(JDK ${SBN_JAVAC} DIRECTORY)
@@ -31,8 +32,7 @@ foreach(MACHINE ABI IN ZIP_LISTS MACHINES ABIS)
     INSTALL_COMMAND "")
   set(LIBRARY ${ANDROID}/${MACHINE}/libsbn_native.so)
   list(APPEND COPY_LIBRARIES
-       COMMAND ${COPY} ${LIBRARY} ${ARCHIVE}/jni/${ABI}/libsbn_native.so
-       COMMAND ${COPY} ${LIBRARY} ${PREFAB}/libs/android.${ABI}/libsbn_native.so)
+       COMMAND ${COPY} ${LIBRARY} ${ARCHIVE}/jni/${ABI}/libsbn_native.so)
   configure_file(${SOURCE}/archive/abi.json.in ${PREFAB}/libs/android.${ABI}/abi.json @ONLY)
   file(MAKE_DIRECTORY ${ARCHIVE}/jni/${ABI})
 endforeach()
@@ -61,10 +61,10 @@ add_custom_target(
   ${COPY_LIBRARIES}
   COMMAND ${SBN_JAVAC} --release 8 -Xlint:all,-options -Werror -d ${ANDROID}/classes ${JAVA_SOURCES}
   COMMAND ${ZIP} ${ARCHIVE}/classes.jar -C ${ANDROID}/classes sbn
-  COMMAND ${ZIP} ${ANDROID}/sbn-runtime.aar ${CONTENT}
+  COMMAND ${ZIP} ${ANDROID}/sbn-runtime.zip ${CONTENT}
   DEPENDS android-aarch64 android-x86_64
   VERBATIM)
 install(
-  FILES ${ANDROID}/sbn-runtime.aar
+  FILES ${ANDROID}/sbn-runtime.zip
   DESTINATION sbn_deploy/libraries/android
   COMPONENT android)

@@ -34,7 +34,8 @@ class BundleReport:
         path, file_bytes: the zip file.
         targets: platforms.
         files: the names in it.
-        model_bytes, library_bytes: sizes before compression, those of libraries by target.
+        model_bytes: size before compression.
+        library_bytes: sizes of the installed files that a target needs.
         version: of sbn-deploy, and so of the libraries.
     """
 

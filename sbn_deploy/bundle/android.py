@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sbn_runtime import Session, __version__
 
+from . import aar
 from .facts import Facts
 from .fill import fill
 
@@ -21,7 +22,7 @@ def project(model: Path, session: Session, library: Path) -> dict[str, bytes]:
 
     Args:
         session: of the model.
-        library: sbn-runtime.aar.
+        library: sbn-runtime.zip.
 
     Raises:
         ModelError: the model does something else than classify pictures, or the runtime lacks one
@@ -47,7 +48,7 @@ def project(model: Path, session: Session, library: Path) -> dict[str, bytes]:
         else:
             text = files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
         contents[name.removesuffix(_FILLED)] = text.encode()
-    contents[f"app/libs/{library.name}"] = library.read_bytes()
+    contents[f"app/libs/{aar.NAME}"] = aar.archive(library)
     contents[f"app/src/main/assets/{facts.file}"] = model.read_bytes()
     return contents
 

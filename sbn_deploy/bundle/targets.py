@@ -13,7 +13,7 @@ from sbn_runtime import MissingDependencyError, library_path
 X86_64, AARCH64 = 62, 183
 
 OPERATORS, RUNTIME = "libsbn.so", "libsbn_native.so"
-WEB_LIBRARY, ANDROID_LIBRARY = "sbn.wasm", "sbn-runtime.aar"
+WEB_LIBRARY, ANDROID_LIBRARY = "sbn.wasm", "sbn-runtime.zip"
 IOS_FRAMEWORK = "sbn_native.xcframework"
 IOS_LIBRARIES = tuple(
     f"{IOS_FRAMEWORK}/{slice}/libsbn_native.a"

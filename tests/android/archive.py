@@ -6,6 +6,7 @@ for the name of the library, `libc.so`, and that of bionic's `errno`.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import zipfile
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from sbn_deploy.bundle import aar
 from sbn_deploy.bundle.targets import TARGETS
 from sbn_runtime import MissingDependencyError
 
@@ -25,8 +27,8 @@ BIONIC = "#include <errno.h>\nint* __errno(void);\nint* __errno(void) { return &
 MACHINES = {"arm64-v8a": "AArch64", "x86_64": "Advanced Micro Devices X86-64"}
 
 
-def path() -> Path:
-    """sbn-runtime.aar of this installation; skips the test where there is none."""
+def installed() -> Path:
+    """sbn-runtime.zip of this installation; skips the test where there is none."""
     try:
         (found,) = TARGETS["android"].libraries()
     except MissingDependencyError:
@@ -34,11 +36,16 @@ def path() -> Path:
     return found
 
 
+def packed() -> bytes:
+    """sbn-runtime.aar, as a bundle has it; skips the test where there is none."""
+    return aar.archive(installed())
+
+
 def unpacked(factory: pytest.TempPathFactory) -> Path:
     """The archive's files, once for all tests."""
 
     def make(folder: Path) -> None:
-        with zipfile.ZipFile(path()) as archive:
+        with zipfile.ZipFile(io.BytesIO(packed())) as archive:
             archive.extractall(folder)
 
     return once(factory, "android", make)

@@ -28,7 +28,7 @@ from ..small_models import (
     StochasticClassifier,
     write_pixel_classifier,
 )
-from .archive import HERE, compiled, jvm, path, unpacked
+from .archive import HERE, compiled, installed, jvm, packed, unpacked
 
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 SOURCES = "app/src/main/java/com/example/classifier"
@@ -38,10 +38,10 @@ PICTURE = Preprocess(3, 4, 4, 200, (0.5,) * 3, (0.5,) * 3, fit="pad")
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The folder of a bundle."""
-    path()
+    installed()
     model = write_pixel_classifier(tmp_path / "fruit.onnx", 3, preprocess=PICTURE.to_json())
     done = sbn("bundle", model, "--target", "android", "-o", tmp_path / "f.zip", "--json")
-    assert done.json["library_bytes"] == {"android": path().stat().st_size}
+    assert done.json["library_bytes"] == {"android": installed().stat().st_size}
     with zipfile.ZipFile(tmp_path / "f.zip") as archive:
         assert archive.namelist() == done.json["files"]
         archive.extractall(tmp_path)
@@ -86,7 +86,7 @@ def test_the_project_is_whole(project: Path) -> None:
         assert str(ROOT) not in text
         if file.suffix == ".xml":
             ElementTree.fromstring(text)
-    assert (project / "app/libs/sbn-runtime.aar").read_bytes() == path().read_bytes()
+    assert (project / "app/libs/sbn-runtime.aar").read_bytes() == packed()
     model = (project.parents[1] / "fruit.onnx").read_bytes()
     assert (project / "app/src/main/assets/fruit.onnx").read_bytes() == model
     gradle = (project / "app/build.gradle").read_text()
@@ -153,7 +153,7 @@ def test_the_app_answers_as_python(
     ],
 )
 def test_models_that_no_app_shows(metadata: dict[str, Any], message: str, tmp_path: Path) -> None:
-    path()
+    installed()
     said = {"classes": CLASSES, "preprocess": PREPROCESS} | metadata
     model = Classifier.random().write(tmp_path / "model.onnx", metadata=said)
     with pytest.raises(ModelError, match=message):
@@ -162,7 +162,7 @@ def test_models_that_no_app_shows(metadata: dict[str, Any], message: str, tmp_pa
 
 
 def test_what_its_readme_says_of_the_file(tmp_path: Path) -> None:
-    path()
+    installed()
     for noise, calibration in ((False, False), (True, True)):
         kind = StochasticClassifier if noise else Classifier
         model = kind.random().write(tmp_path / f"{noise}.onnx")

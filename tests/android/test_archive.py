@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -16,7 +17,7 @@ from ..built import ROOT, RUNTIME
 from ..packaging.arm import CORES_TO_TEST
 from ..packaging.native import CROSS_COMPILER, STRICT, emulator, need, run
 from ..small_models import write_pixel_classifier
-from .archive import MACHINES, bionic, path, unpacked
+from .archive import MACHINES, bionic, packed, unpacked
 
 PREFAB = "prefab/modules/sbn_native"
 API = 26
@@ -38,14 +39,16 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_is_whole(archive: Path) -> None:
-    with zipfile.ZipFile(path()) as packed:
-        assert packed.testzip() is None
-        names = {name for name in packed.namelist() if not name.endswith("/")}
+    with zipfile.ZipFile(io.BytesIO(packed())) as whole:
+        assert whole.testzip() is None
+        names = [name for name in whole.namelist() if not name.endswith("/")]
+    assert len(names) == len(set(names))
+    assert packed() == packed()
     libraries = {
         *(f"jni/{abi}/libsbn_native.so" for abi in MACHINES),
         *(f"{PREFAB}/libs/android.{abi}/libsbn_native.so" for abi in MACHINES),
     }
-    assert names == libraries | {
+    assert set(names) == libraries | {
         "AndroidManifest.xml", "LICENSE", "R.txt", "classes.jar", "proguard.txt",
         "META-INF/com/android/build/gradle/aar-metadata.properties",
         "prefab/prefab.json", f"{PREFAB}/module.json", f"{PREFAB}/include/sbn.h",

@@ -46,7 +46,7 @@ COMPILED = {
     "sbn_deploy/libraries/aarch64/libsbn.so",
     "sbn_deploy/libraries/aarch64/libsbn_native.so",
     "sbn_deploy/libraries/aarch64/sbn_measure",
-    "sbn_deploy/libraries/android/sbn-runtime.aar",
+    "sbn_deploy/libraries/android/sbn-runtime.zip",
     *(f"sbn_deploy/libraries/ios/{name}" for name in IOS_LIBRARIES),
     f"{WEB[0]}sbn.wasm",
 }

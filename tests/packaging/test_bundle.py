@@ -200,7 +200,7 @@ def test_missing_library_is_named_with_the_remedy(
     name, remedy = {
         ARM: ("libsbn.so", "g++-aarch64-linux-gnu && pip install -C cmake.define.SBN_AARCH64=ON"),
         "android": (
-            "sbn-runtime.aar",
+            "sbn-runtime.zip",
             "jdk-headless && pip install -C cmake.define.SBN_ANDROID=ON",
         ),
         "web": ("sbn.wasm", "clang-19 lld-19 && pip install -C cmake.define.SBN_WEB=ON"),

@@ -107,13 +107,13 @@ def test_wheel_holds_every_file_and_the_libraries(names: set[str]) -> None:
 def test_wheel_holds_nothing_else(names: set[str], project: dict[str, Any]) -> None:
     known = (*PACKAGES, f"sbn_deploy-{project['version']}.dist-info")
     assert {name.split("/")[0] for name in names} == set(known)
-    compiled = {name for name in names if name.endswith((".so", ".a", ".wasm", ".aar"))}
+    compiled = {name for name in names if name.endswith((".so", ".a", ".wasm", ".zip"))}
     arm = "sbn_deploy/libraries/aarch64"
     others = {
         f"{arm}/libsbn.so": shutil.which(CROSS_COMPILER) is not None,
         f"{arm}/libsbn_native.so": shutil.which(CROSS_COMPILER) is not None,
         "sbn_deploy/libraries/web/sbn.wasm": can_build_for_browsers(),
-        "sbn_deploy/libraries/android/sbn-runtime.aar": can_build_for_android(),
+        "sbn_deploy/libraries/android/sbn-runtime.zip": can_build_for_android(),
         **{f"sbn_deploy/libraries/ios/{name}": can_build_for_ios() for name in IOS_LIBRARIES},
     }
     assert compiled == LIBRARIES | {name for name, can_be_built in others.items() if can_be_built}
