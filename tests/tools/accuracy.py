@@ -45,7 +45,8 @@ FINDINGS = """\
 
 - Shortcuts of real numbers matter by far the most: the network without them is 10 points worse.
 - The same network in fp32 is 4 to 5 points better. Starting from it, once it is trained (`--from`),
-  recovers more than half of that, for the price of its training.
+  recovers more than half of that, for the price of its training. At full length nothing is left of
+  it ([training](training.md#starting-from-a-float-network)).
 - Training without any noise gains about two points thresholded, and loses more where the network
   is then used with noise. One that is to be sampled must be trained so.
 - Eight bits in the last layer and in the 1×1 layers cost nothing that can be seen here, nor do they
