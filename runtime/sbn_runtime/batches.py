@@ -192,10 +192,11 @@ class BatchClassifier:
             found[name][readable] = getattr(answer, name)
         if "unknown" in found:
             found["unknown"][readable] = ~known
-        for row, index in enumerate(readable):
-            if known[row]:
-                found["class"][index] = self._name(answer.label[row])
-            if sets is not None:
+        labels, places = np.unique(answer.label[known], return_inverse=True)
+        names = np.array([self._name(label) for label in labels], object)
+        found["class"][np.asarray(readable)[known]] = names[places]
+        if sets is not None:
+            for row, index in enumerate(readable):
                 order = np.argsort(-answer.probabilities[row], kind="stable")
                 found["set"][index] = [self._name(k) for k in order if sets[row, k]]
 
