@@ -14,7 +14,7 @@ from sbn_deploy.reading.parsing import check_memory, parsing
 from sbn_runtime.errors import ConfigError, MissingDependencyError
 
 # Encoded images in memory at once.
-ROWS = 256
+ROWS = 512
 NO_LABEL = -1
 
 
