@@ -22,7 +22,7 @@ from .session import Session
 from .tasks import CLASSIFICATION
 from .uncertainty import Prediction
 
-FEWEST, MOST, NUMBERS = 64, 256, 1 << 20
+FEWEST, MOST, NUMBERS = 64, 512, 1 << 21
 """Pictures computed at once, however many a batch has: more of small ones, up to so many numbers in
 all, since what a call costs by itself is then shared by more."""
 COLUMNS = {
@@ -192,10 +192,11 @@ class BatchClassifier:
             found[name][readable] = getattr(answer, name)
         if "unknown" in found:
             found["unknown"][readable] = ~known
-        for row, index in enumerate(readable):
-            if known[row]:
-                found["class"][index] = self._name(answer.label[row])
-            if sets is not None:
+        labels, places = np.unique(answer.label[known], return_inverse=True)
+        names = np.array([self._name(label) for label in labels], object)
+        found["class"][np.asarray(readable)[known]] = names[places]
+        if sets is not None:
+            for row, index in enumerate(readable):
                 order = np.argsort(-answer.probabilities[row], kind="stable")
                 found["set"][index] = [self._name(k) for k in order if sets[row, k]]
 
@@ -233,18 +234,19 @@ class BatchClassifier:
 
     def _read(self, picture: Any) -> NDArray[Any]:
         """One picture as `Session.preprocess` takes it, or other numbers. Raises InputError."""
-        if isinstance(picture, Mapping):
+        # Bytes first, as most pictures are: the other checks take long beside a small picture.
+        if not isinstance(picture, bytes) and isinstance(picture, Mapping):
             content = picture.get("bytes")
             picture = picture.get("path") if content is None else content
         wanted = self.wanted
-        if isinstance(picture, np.ndarray):
+        source: Path | bytes
+        if isinstance(picture, bytes | bytearray | memoryview):
+            source = bytes(picture)
+        elif isinstance(picture, np.ndarray):
             (taken,) = _as_taken(picture[np.newaxis], wanted)
             return np.asarray(taken)
-        source: Path | bytes
-        if isinstance(picture, str | PathLike):
+        elif isinstance(picture, str | PathLike):
             source = Path(picture)
-        elif isinstance(picture, bytes | bytearray | memoryview):
-            source = bytes(picture)
         else:
             said = "missing" if picture is None else f"of type {type(picture).__name__}"
             raise InputError(f"the picture is {said}; give bytes, a path, or an array")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -52,8 +53,10 @@ def written_atomically(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    # Windows does not let a file be replaced that a program has open.
-    held = "close what has it open, or " if path.is_file() else ""
-    return OutputError(
-        f"cannot write {path}: {error.strerror or error}; {held}choose a writable folder"
-    )
+    if error.errno == errno.ENOSPC:
+        remedy = "free some, or choose another folder"
+    else:
+        # Windows does not let a file be replaced that a program has open.
+        held = "close what has it open, or " if path.is_file() else ""
+        remedy = f"{held}choose a writable folder"
+    return OutputError(f"cannot write {path}: {error.strerror or error}; {remedy}")

@@ -57,6 +57,7 @@ def calibrate(
     *,
     output: Path | None = None,
     threads: int | None = None,
+    trusted: bool = False,
 ) -> Calibrated:
     """Measures a file on held-out data and writes the calibration into it, atomically. An existing
     calibration is replaced. See `sbn_runtime.calibration` for what is
@@ -64,9 +65,11 @@ def calibrate(
 
     Args:
         model: ONNX file of `sbn export`.
-        data: inputs with targets that the network was not trained on.
+        data: inputs with targets that the network was not trained on; they may be in storage.
         split: which part of the data set that is, to be noted.
         output: write a copy there instead.
+        trusted: the data was held out by the training itself, so there is no warning where the
+            file does not record its training images, which those from storage are not.
 
     Raises:
         InputError: too few inputs, inputs that were trained on, classes that the model or the
@@ -98,7 +101,7 @@ def calibrate(
             f"{model}: its task is {session.task}; calibration is for {' and '.join(TASKS)}"
         )
     data = fitted(session, data, str(model))
-    notes = _check(session, data, metadata, model)
+    notes = _check(session, data, metadata, model, trusted)
     wanted = measure.counts(session)
     make = _of_classes if session.task == CLASSIFICATION else _of_numbers
     figures = make(session, data, wanted)
@@ -128,7 +131,9 @@ def _content(model: Path) -> bytes:
     return model.read_bytes()
 
 
-def _check(session: Session, data: Dataset, metadata: dict[str, Any], model: Path) -> list[str]:
+def _check(
+    session: Session, data: Dataset, metadata: dict[str, Any], model: Path, trusted: bool
+) -> list[str]:
     """What to warn of. Raises InputError for data that cannot be calibrated on."""
     calibrating.check(data)
     count, notes = len(data), []
@@ -139,12 +144,12 @@ def _check(session: Session, data: Dataset, metadata: dict[str, Any], model: Pat
             f" {2 * points:.0f} points; {FEW:,} or more are better"
         )
     said = metadata.get(TRAINING_IMAGES)
-    if said is None:
+    if said is None and not trusted:
         notes.append(
-            f"{model} does not record its training images (it is older, or from elsewhere): make"
-            f" sure that {data.name} has none of it"
+            f"{model} does not record its training images (they were read from storage, or the file"
+            f" is older, or from elsewhere): make sure that {data.name} has none of them"
         )
-    else:
+    elif said is not None:
         sketch = Sketch.parse(said)
         found = digests(data.images)
         share, (asked, known) = sketch.overlap(found), sketch.asked(found)
@@ -174,6 +179,7 @@ def _check(session: Session, data: Dataset, metadata: dict[str, Any], model: Pat
 def _of_classes(session: Session, data: Dataset, wanted: Counts) -> dict[str, Any]:
     """The entries of a `Calibration` of a classifier."""
     part = data.evenly(SHIFTED)
+    part = replace(part, images=part.images[:])
     changed = _shifted(part, session)
     steps = sum(map(_batches, (data, part, *changed)))
     with progress("calibrating", steps) as report:

@@ -18,7 +18,13 @@ SAMPLES = 8
 
 
 def calibrated_forms(
-    checkpoint: Path, spec: str, task: str, members: int, *, report: Callable[[str], None]
+    checkpoint: Path,
+    spec: str,
+    task: str,
+    members: int,
+    *,
+    stored: bool = False,
+    report: Callable[[str], None],
 ) -> list[Calibrated]:
     """Writes thresholded.onnx, members.onnx, noise.onnx and both.onnx beside a checkpoint.
 
@@ -28,6 +34,7 @@ def calibrated_forms(
         checkpoint: of a training that held out the validation images.
         spec, task: of its data; "" for the task of its targets.
         members: of the forms with members.
+        stored: whether the images are read from storage.
         report: told what is done.
 
     Raises what `export_checkpoint` and `calibrate` raise.
@@ -39,12 +46,13 @@ def calibrated_forms(
         if stochastic_signs(model):
             forms["noise"] = Form(activations="stochastic", samples=SAMPLES)
             forms["both"] = replace(forms["noise"], weights="sample", members=members)
-    held_out = data.load(spec, "validation", data.ImageForm.of(header.preprocess))
+    load = data.load_stored if stored else data.load
+    held_out = load(spec, "validation", data.ImageForm.of(header.preprocess))
     held_out = held_out.for_task(task) if task else held_out
     found = []
     for name, form in forms.items():
         path = checkpoint.parent / f"{name}.onnx"
         report(f"exporting and calibrating {path}")
         export_checkpoint(checkpoint, path, form)
-        found.append(calibrate(path, held_out, "validation"))
+        found.append(calibrate(path, held_out, "validation", trusted=stored))
     return found

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_deploy.data import Dataset
+from sbn_deploy.train.readers import parts
 from sbn_runtime import Session, conformal, ood
 from sbn_runtime.calibrated import network_rows
 from sbn_runtime.tasks import TASKS
@@ -143,7 +144,8 @@ def _by_sample(rows: NDArray[Any], wanted: Counts) -> NDArray[Any]:
 def _inputs(session: Session, data: Dataset, report: Report) -> Iterator[NDArray[Any]]:
     """Batches in the form that the model takes; numbers as they are if it does not say how."""
     as_it_is = "preprocess" not in session.metadata and not data.pixels
-    for start in range(0, len(data), BATCH):
-        x = data.images[start : start + BATCH]
-        yield x if as_it_is else session.preprocess(x)
-        report(data.name)
+    for part in parts(data):
+        for start in range(0, len(part), BATCH):
+            x = part.images[start : start + BATCH]
+            yield x if as_it_is else session.preprocess(x)
+            report(data.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -74,7 +74,24 @@ def remote_devices(options: argparse.Namespace) -> dict[str, Target | Phone]:
     phones = [device for device in found.values() if isinstance(device, Phone)]
     if len(phones) > 1 and any(phone.serial is None for phone in phones):
         raise InputError("--remote adb: means the only phone; name each of several by its serial")
+    _check_different([device for device in found.values() if not isinstance(device, Phone)])
     return found
+
+
+def _check_different(boards: Sequence[Target]) -> None:
+    """Raises InputError where two names are of one machine, which would be measured busy."""
+    from sbn_deploy.remote.destination import destinations
+
+    if len(boards) < 2:
+        return
+    known: dict[tuple[str, ...], str] = {}
+    for board in boards:
+        for place in destinations(board):
+            if known.setdefault(place, board.name) != board.name:
+                raise InputError(
+                    f"--remote: {known[place]} and {board.name} are the same device ({place[0]},"
+                    f" port {place[1]}); name it once"
+                )
 
 
 def has_phone(options: argparse.Namespace) -> bool:

@@ -267,7 +267,12 @@ def run(options: argparse.Namespace) -> int:
         from sbn_deploy.calibrate.forms import calibrated_forms
 
         calibrated = calibrated_forms(
-            result.checkpoint_path, done.data, done.task, done.members, report=say
+            result.checkpoint_path,
+            done.data,
+            done.task,
+            done.members,
+            stored=result.metrics["recipe"].get("images") == "storage",
+            report=say,
         )
     if options.json:
         files = {"calibrated": [str(made.path) for made in calibrated]} if calibrated else {}

@@ -18,7 +18,7 @@ from sbn_runtime.raster import Raster
 
 LOOKED_AT = 32
 """Images, evenly spaced, from which size and colours follow where they are not asked for."""
-PART = 1 << 23
+PART = 1 << 20
 """Bytes of images in a part, about; see `StoredImages.parts`."""
 BATCH = 64
 """A part is a multiple of it, so that networks see the batches that they see of a whole set."""

@@ -7,7 +7,9 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -97,24 +99,42 @@ def _archives(files: list[Path]) -> _Archives:
     firsts, begins, sizes, labels = array("q"), array("q"), array("q"), array("q")
     for path in files:
         firsts.append(len(labels))
-        for name, members in groupby(_samples(path, suffixes), lambda member: member[0]):
-            found: dict[str, int] = {}
-            for _, kind, value in members:
-                if kind in found:
-                    raise ConfigError(f"{path}: {readable(name)} has two images or classes")
-                found[kind] = value
-            if LABEL not in found or len(found) < 3:
-                lacks = f"class ({readable(name)}.{LABEL})" if LABEL not in found else "image"
-                raise ConfigError(f"{path}: {readable(name)} has no {lacks}; each sample needs one")
-            begins.append(found["begin"])
-            sizes.append(found["size"])
-            labels.append(found[LABEL])
+        for sample in _samples(path, suffixes):
+            begins.append(sample.begin)
+            sizes.append(sample.size)
+            labels.append(sample.label)
     arrays = (np.frombuffer(numbers, np.int64) for numbers in (firsts, begins, sizes, labels))
     return _Archives(files, *arrays)
 
 
-def _samples(path: Path, suffixes: set[str]) -> Iterator[tuple[str, str, int]]:
-    """What is told of samples, a number at a time: the sample's name, what it is, its value."""
+class _Sample(NamedTuple):
+    """Where an image is in its archive, begin and size in bytes, and its class."""
+
+    begin: int
+    size: int
+    label: int
+
+
+def _samples(path: Path, suffixes: set[str]) -> Iterator[_Sample]:
+    """Raises ConfigError for a sample without exactly one image and one class."""
+    for name, members in groupby(_members(path, suffixes), itemgetter(0)):
+        image: tar.Member | None = None
+        label: int | None = None
+        for _, member, own in members:
+            if (image if own is None else label) is not None:
+                raise ConfigError(f"{path}: {readable(name)} has two images or classes")
+            if own is None:
+                image = member
+            else:
+                label = own
+        if image is None or label is None:
+            lacks = f"class ({readable(name)}.{LABEL})" if label is None else "image"
+            raise ConfigError(f"{path}: {readable(name)} has no {lacks}; each sample needs one")
+        yield _Sample(image.start, image.size, label)
+
+
+def _members(path: Path, suffixes: set[str]) -> Iterator[tuple[str, tar.Member, int | None]]:
+    """Images and classes: the name of the sample, the member, and its class; None of an image."""
     for member, file in tar.members(path):
         folder, base = os.path.split(member.name)
         stem, _, ending = base.partition(".")
@@ -123,10 +143,9 @@ def _samples(path: Path, suffixes: set[str]) -> Iterator[tuple[str, str, int]]:
         name = os.path.join(folder, stem)
         kind = ending.rpartition(".")[2].lower()
         if kind == LABEL:
-            yield name, LABEL, _label(path, member, tar.content(path, member, file))
+            yield name, member, _label(path, member, tar.content(path, member, file))
         elif kind in suffixes:
-            yield name, "begin", member.start
-            yield name, "size", member.size
+            yield name, member, None
 
 
 def _label(path: Path, member: tar.Member, content: bytes) -> int:

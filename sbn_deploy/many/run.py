@@ -19,7 +19,6 @@ from typing import IO, Any, Self
 
 from sbn_deploy.many import part
 from sbn_deploy.many.sources import Unit
-from sbn_deploy.reading.parsing import parsing
 from sbn_deploy.system import host
 from sbn_runtime import BatchClassifier
 from sbn_runtime.errors import ConfigError, InputError
@@ -31,6 +30,8 @@ Workers = Callable[[Iterable[tuple[Path, Unit]]], Finished]
 the content of the parts as they are finished, or what is wrong with the file of a unit. It ends all
 that it started when it is closed."""
 LOCK = "lock"
+PART = ".arrow"
+"""The suffix of parts."""
 ROW_GROUP = 65_536
 """Rows of the output that are in memory at once."""
 
@@ -69,7 +70,7 @@ class Parts:
             ) from None
         # Of runs that were killed while they wrote.
         for unfinished in (
-            *self.folder.glob(".*.parquet.*"),
+            *self.folder.glob(f".*{PART}.*"),
             *output.parent.glob(f".{glob.escape(output.name)}.*"),
         ):
             unfinished.unlink()
@@ -84,12 +85,12 @@ class Parts:
         """Where the answers to a unit are, or will be."""
         text = json.dumps({**self._settings, "unit": unit.state()}, sort_keys=True)
         digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-        return self.folder / f"{number:08}-{digest[:32]}.parquet"
+        return self.folder / f"{number:08}-{digest[:32]}{PART}"
 
     def discard(self) -> None:
         """Deletes the folder with all parts."""
         self._lock.close()
-        for file in (*self.folder.glob("*-*.parquet"), self.folder / LOCK):
+        for file in (*self.folder.glob(f"*-*{PART}"), self.folder / LOCK):
             file.unlink(missing_ok=True)
         with suppress(OSError):  # something else is in it
             self.folder.rmdir()
@@ -173,8 +174,7 @@ def _join(paths: Iterable[Path], output: Path, classifier: BatchClassifier) -> O
     ):
         waiting: list[Any] = []
         for path in paths:
-            with parsing(ConfigError, path, "is damaged", "delete it and run the command again"):
-                table = pq.ParquetFile(path).read()
+            table = part.read(path)
             waiting.append(table)
             pictures += len(table)
             unreadable += len(table) - table["error"].null_count

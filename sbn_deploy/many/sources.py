@@ -21,7 +21,7 @@ from sbn_runtime.errors import ConfigError, InputError
 
 ROWS = 1024
 """Pictures in a unit, about: what a killed run loses at most in each process."""
-BATCH = 256
+BATCH = 512
 """Pictures that are read at once."""
 PARQUET, TAR, NPZ = ".parquet", ".tar", ".npz"
 SHARDS = (PARQUET, TAR, NPZ)
@@ -122,10 +122,9 @@ class Groups(_OfFile):
         row = self.row
         with ParquetFile(Path(self.file)) as file:
             for group in range(self.first, self.end):
-                for pictures in file.named_images(group):
-                    contents = [content for content, _ in pictures]
-                    yield self._batch(row, [name for _, name in pictures], contents)
-                    row += len(pictures)
+                for contents, names in file.named_images(group):
+                    yield self._batch(row, names, contents)
+                    row += len(contents)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sbn_deploy.reading.parsing import check_memory, parsing
 from sbn_runtime.errors import ConfigError, MissingDependencyError
 
 # Encoded images in memory at once.
-ROWS = 256
+ROWS = 512
 NO_LABEL = -1
 
 
@@ -78,11 +78,11 @@ class ParquetFile:
 
     def images(self, group: int) -> Iterator[list[bytes]]:
         """The encoded images of a row group, some at a time; empty where there is none."""
-        for images in self.named_images(group):
-            yield [content for content, _ in images]
+        for contents, _ in self.named_images(group):
+            yield contents
 
-    def named_images(self, group: int) -> Iterator[list[tuple[bytes, str | None]]]:
-        """The same, each with its `path`, which need not be there."""
+    def named_images(self, group: int) -> Iterator[tuple[list[bytes], list[str | None]]]:
+        """The same, and the `path` of each, which need not be there."""
         rows = 0
         with self._parsing():
             batches = self._file.iter_batches(ROWS, row_groups=[group], columns=[self.image_column])
@@ -91,9 +91,10 @@ class ParquetFile:
                 batch = next(batches, None)
                 if batch is None:
                     break
-                images = [(row.get("bytes") or b"", _text(row.get("path"))) for row in _rows(batch)]
-            rows += len(images)
-            yield images
+                contents = [content or b"" for content in _field(batch, "bytes")]
+                names = [name if isinstance(name, str) else None for name in _field(batch, "path")]
+            rows += len(contents)
+            yield contents, names
         if rows != self.groups[group]:
             raise ConfigError(f"{self.path} is damaged: group {group} has {rows} images")
 
@@ -103,12 +104,12 @@ class ParquetFile:
         )
 
 
-def _rows(batch: Any) -> list[dict[str, Any]]:
-    return [row or {} for row in batch.column(0).to_pylist()]
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _field(batch: Any, name: str) -> list[Any]:
+    """A field of the structs in the only column; None where it, or the whole struct, is null."""
+    column = batch.column(0)
+    index = column.type.get_field_index(name)
+    # A dict for each row would take several times as long.
+    return column.flatten()[index].to_pylist() if index >= 0 else [None] * len(column)
 
 
 def _holds_images(kind: Any) -> bool:

@@ -47,7 +47,7 @@ def readable(text: str) -> str:
 
     It can be written in any file and shown in any terminal.
     """
-    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def readable_names(names: Iterable[object]) -> tuple[str, ...]:

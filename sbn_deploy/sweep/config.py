@@ -60,10 +60,10 @@ class SweepConfig(Settings):
     )
     seed: int = Field(default=0, ge=0, lt=2**32, description="of sampled weights and signs")
 
-    engines: list[Literal["sbn", "lce"]] = Field(
+    engines: list[Literal["sbn", "native", "lce"]] = Field(
         default=["sbn"],
         min_length=1,
-        description="sbn, and lce for the forms without stochastic signs",
+        description="sbn, native, and lce for the forms without stochastic signs",
     )
     threads: list[Annotated[int, Field(ge=1, le=MOST_THREADS)]] = Field(
         default=[1], min_length=1, description="threads that share a call"

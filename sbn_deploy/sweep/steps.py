@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sbn_deploy.engines.table import SBN
+from sbn_deploy.engines.table import ENGINES, LCE, SBN
 from sbn_deploy.machine.describe import describe
 from sbn_deploy.reading.text import parse_json
 from sbn_deploy.records.files import load_all, save
@@ -255,8 +255,10 @@ class Sweep:
         batch, compare = ",".join(map(str, self.config.batch)), []
         if engine != SBN:
             # What they are compared with runs in the same turns.
-            models = [form.name for form in self.forms if not form.stochastic]
-            batch, compare = "1", ["--compare", engine]
+            models = [form.name for form in self.forms if engine != LCE or not form.stochastic]
+            compare = ["--compare", engine]
+            if ENGINES[engine].one_image:
+                batch = "1"
         words = [
             "benchmark",
             *(str(self._model(name)) for name in models),

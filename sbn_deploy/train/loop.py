@@ -175,8 +175,7 @@ def _split(config: TrainConfig) -> data.Split:
 
 def prepare(config: TrainConfig, saved: Saved | None = None) -> Prepared:
     """The data, and the network as training begins. Raises as `train`."""
-    config = with_place(config)
-    images = _load(config, _split(config), config.form)
+    config, images = _training_images(config)
     if len(images) < config.batch_size:
         smaller = 2 ** max(1, (len(images) // 4).bit_length() - 1)
         raise ConfigError(
@@ -392,35 +391,30 @@ def _sides(images: data.Dataset) -> str:
     return "x".join(map(str, images.input_shape))
 
 
-def with_place(config: TrainConfig) -> TrainConfig:
-    """The configuration with a place for the images, memory or storage.
+def _training_images(config: TrainConfig) -> tuple[TrainConfig, data.Dataset]:
+    """The images to train on, and the configuration with their place, memory or storage.
 
-    Raises ConfigError for data or settings with which the one that is asked for cannot be.
+    Raises ConfigError for data or settings with which the one that is asked for cannot be, and
+    what `data.load` raises.
     """
-    place = config.images
-    if place == "auto":
-        place = "storage" if config.crop or _is_large(config) else "memory"
-    config = config.model_copy(update={"images": place})
-    if place == "storage":
-        if not data.stores(config.data):
-            why = "crop" if config.crop else "images = 'storage'"
-            raise ConfigError(
-                f"{why} is for data sets of {', '.join(data.STORED)}, not for {config.data}"
-            )
-        if config.calibrate:
-            raise ConfigError(
-                "calibrate needs the images in memory; leave it out, and calibrate an exported"
-                " file with sbn calibrate"
-            )
-    return config
 
+    def placed(place: str) -> tuple[TrainConfig, data.Dataset]:
+        found = config.model_copy(update={"images": place})
+        return found, _load(found, _split(found), found.form)
 
-def _is_large(config: TrainConfig) -> bool:
-    """Whether the images to train on would take too much of the memory."""
-    if not data.stores(config.data):
-        return False
-    images = data.load_stored(config.data, _split(config), config.form).images
-    return images.nbytes > host.memory_limit() // SHARE
+    storable = data.stores(config.data)
+    if (config.crop or config.images == "storage") and not storable:
+        why = "crop" if config.crop else "images = 'storage'"
+        raise ConfigError(
+            f"{why} is for data sets of {', '.join(data.STORED)}, not for {config.data}"
+        )
+    if config.crop or config.images == "storage":
+        return placed("storage")
+    if config.images == "auto" and storable:
+        found = placed("storage")
+        if found[1].images.nbytes > host.memory_limit() // SHARE:
+            return found
+    return placed("memory")
 
 
 def with_network(config: TrainConfig, images: data.Dataset) -> TrainConfig:

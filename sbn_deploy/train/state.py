@@ -186,6 +186,6 @@ def check_disk(folder: Path, model: nn.Module) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ConfigError(
-            f"{folder} has {free / 1e6:.0f} MB left, and training needs {needed / 1e6:.0f} MB; "
+            f"{folder} has {free / 1e6:.1f} MB left, and training needs {needed / 1e6:.1f} MB; "
             "free some, or choose another folder"
         )

@@ -163,7 +163,7 @@ def is_running(group: int) -> bool:
 
 
 def finished(parts: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in parts.glob("0*.parquet")}
+    return {path: path.stat().st_mtime_ns for path in parts.glob("0*.arrow")}
 
 
 def test_interrupted_it_says_how_to_go_on(model: Path, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_changed_pictures_are_classified_again(
     sbn(*arguments)
     first = answers(output)
     parts.mkdir()
-    stale = parts / f"{0:08}-{'0' * 32}.parquet"
+    stale = parts / f"{0:08}-{'0' * 32}.arrow"
     shutil.copy(output, stale)
     (folder / "000" / "00000.png").write_bytes(pictures[1])
     sbn(*arguments)

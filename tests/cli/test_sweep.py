@@ -33,6 +33,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sweep") / "digits.toml"
     path.write_text(
         f'checkpoint = "{CHECKPOINT}"\nmembers = [2]\nsamples = [2]\nruns = 10\nimages = 60\n'
+        'engines = ["sbn", "native"]\n'
     )
     return path
 
@@ -59,9 +60,11 @@ def test_everything_is_measured(swept: Path) -> None:
         record = load(swept / "evaluations" / f"{name}.json")
         assert isinstance(record, Evaluation)
         assert record.scores.samples == 60
-    timed = load(swept / "benchmarks" / "sbn-threads1.json")
-    assert isinstance(timed, Benchmark)
-    assert {result.model for result in timed.results} == names
+    for file, engines in (("sbn", {"sbn"}), ("native", {"sbn", "native"})):
+        timed = load(swept / "benchmarks" / f"{file}-threads1.json")
+        assert isinstance(timed, Benchmark)
+        found = {(result.model, result.engine) for result in timed.results}
+        assert found == {(name, engine) for name in names for engine in engines}
     assert (swept / "report.html").stat().st_size > 10_000
 
 

@@ -143,11 +143,11 @@ def test_the_command_goes_on_when_a_node_dies(cluster: Any, tmp_path: Path) -> N
     words = (model, shards, "-o", output, "--ray", cluster.address)
     parts = tmp_path / "a.parquet.parts"
     run = predict(*words)
-    while not [*parts.glob("0*.parquet")] and run.poll() is None:
+    while not [*parts.glob("0*.arrow")] and run.poll() is None:
         time.sleep(0.01)
     run.kill()
     run.communicate()
-    begun = {path: path.stat().st_mtime_ns for path in parts.glob("0*.parquet")}
+    begun = {path: path.stat().st_mtime_ns for path in parts.glob("0*.arrow")}
     assert begun
     run = predict(*words)
     (other,) = [node for node in cluster.list_all_nodes() if node != cluster.head_node]
@@ -178,7 +178,7 @@ def test_a_damaged_shard_on_a_cluster(
     assert run.returncode == 2
     assert "error: a.parquet is damaged" in said.splitlines()[-1]
     assert "the others are done" in said
-    assert len([*Path("out.parquet.parts").glob("0*.parquet")]) == 1
+    assert len([*Path("out.parquet.parts").glob("0*.arrow")]) == 1
     # Paths are those of the folder in which the command was typed.
     run = predict(model, "in", "-o", "out.parquet", "--ray", cluster.address)
     assert run.communicate()[0].startswith("20 pictures, 2 of them unreadable")

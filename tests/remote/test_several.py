@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -18,7 +19,8 @@ import pytest
 from sbn_deploy.records.benchmark import Benchmark
 from sbn_deploy.records.files import load
 from sbn_deploy.remote import connection
-from sbn_deploy.remote.target import file_name
+from sbn_deploy.remote.destination import destinations
+from sbn_deploy.remote.target import Target, file_name, parse
 from sbn_deploy.remote.together import at_once
 from sbn_runtime import InputError, RemoteError, SbnError
 
@@ -194,6 +196,8 @@ def test_sweep(both: tuple[Device, Device], hanging: Device, wheel: Path, tmp_pa
     ("words", "message"),
     [
         (["ssh://a", "ssh://pi@a/tmp"], "--remote ssh://pi@a/tmp: a is given twice"),
+        (["ssh://127.0.0.1", "ssh://[127.0.0.1]"], "127.0.0.1 is given twice"),
+        (["ssh://localhost", "ssh://127.0.0.1"], "localhost and 127.0.0.1 are the same device"),
         (["adb:", "adb:0A1B"], "--remote adb: means the only phone; name each"),
         (["ssh://a", "ssh://b", "-o", "fleet.json"], "-o fleet.json: with several --remote, name"),
     ],
@@ -202,6 +206,27 @@ def test_unfit_options(model: Path, words: list[str], message: str) -> None:
     options = [w for word in words for w in (("--remote", word) if ":" in word else (word,))]
     for verb in ("benchmark", "profile"):
         assert message in sbn(verb, model, *options).refused()
+
+
+def test_names_of_one_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aliases of ssh's settings, and what is behind a jump host."""
+    (tmp_path / "config").write_text(
+        "Host board\nHostName 127.0.0.1\nPort 2222\n"
+        "Host far other\nHostName 10.0.0.7\nProxyJump gate\n"
+    )
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tmp_path}/config "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def found(address: str) -> set[tuple[str, ...]]:
+        target = parse(address)
+        assert isinstance(target, Target)
+        return destinations(target)
+
+    assert found("ssh://board") == found("ssh://pi@127.0.0.1:2222/tmp") == {("127.0.0.1", "2222")}
+    assert found("ssh://127.0.0.1") == {("127.0.0.1", "22")}
+    assert found("ssh://far") == found("ssh://other") == {("10.0.0.7", "22", "gate")}
 
 
 def test_what_ends_one_ends_all() -> None:

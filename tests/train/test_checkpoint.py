@@ -160,7 +160,7 @@ def test_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OutputError, match="No space left on device"):
+    with pytest.raises(OutputError, match="No space left on device; free some, or choose"):
         checkpoint.save(saved, small(twin=True), {})
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]

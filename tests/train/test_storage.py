@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbn_deploy import data
+from sbn_deploy.calibrate import calibrate
 from sbn_deploy.data import ImageForm
 from sbn_deploy.data.class_folders import Names
 from sbn_deploy.data.stored import stored_images
@@ -32,6 +33,7 @@ from sbn_deploy.train.state import STATE, Saved
 from sbn_deploy.train.trainer import Stopped, Trainer
 from sbn_runtime.errors import ConfigError
 
+from ..command import sbn
 from ..photos import CLASSES, write_photos
 from ..tools.storage_memory import write_pictures
 from .test_data import encoded, labels_of, random_images, write_folder, write_parquet
@@ -396,7 +398,22 @@ for count in ({small}, {large}):
     assert second - first < more / 2
 
 
-def test_calibration_needs_memory(sets: dict[str, str], tmp_path: Path) -> None:
-    config = RECIPE | {"images": "storage", "calibrate": True}
-    with pytest.raises(ConfigError, match="calibrate needs the images in memory; leave it out"):
-        train(TrainConfig(out=tmp_path, data=sets["folder"], **config))
+def test_calibration_reads_from_storage(tmp_path: Path) -> None:
+    """The files are those that the same images in memory would have given."""
+    for part, count in (("train", 160), ("val", 120)):
+        write_pictures(tmp_path / "set" / part, count, SIZE)
+    spec, out = f"folder:{tmp_path / 'set'}", tmp_path / "out"
+    settings = ("arch=digits-cnn", "model.width=2", "batch_size=16", "members=2", "images=storage")
+    words = [word for setting in settings for word in ("--set", setting)]
+    done = sbn(
+        *("train", "--data", spec, "--size", SIZE, "--epochs", 1, *words, "--set", "workers=0"),
+        *("--calibrate", "--out", out),
+    )
+    assert done.status == 0, done.stderr
+    assert "training images" not in done.stderr
+    held_out = data.load(spec, "validation", FORM)
+    for form in ("thresholded", "both"):
+        again = out / "again.onnx"
+        made = calibrate(out / f"{form}.onnx", held_out, "validation", output=again)
+        assert again.read_bytes() == (out / f"{form}.onnx").read_bytes()
+        assert any("they were read from storage" in note for note in made.notes)
