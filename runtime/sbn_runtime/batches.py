@@ -22,7 +22,7 @@ from .session import Session
 from .tasks import CLASSIFICATION
 from .uncertainty import Prediction
 
-FEWEST, MOST, NUMBERS = 64, 512, 1 << 21
+FEWEST, MOST, NUMBERS = 64, 256, 1 << 20
 """Pictures computed at once, however many a batch has: more of small ones, up to so many numbers in
 all, since what a call costs by itself is then shared by more."""
 COLUMNS = {

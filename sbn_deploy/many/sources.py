@@ -21,7 +21,7 @@ from sbn_runtime.errors import ConfigError, InputError
 
 ROWS = 1024
 """Pictures in a unit, about: what a killed run loses at most in each process."""
-BATCH = 512
+BATCH = 256
 """Pictures that are read at once."""
 PARQUET, TAR, NPZ = ".parquet", ".tar", ".npz"
 SHARDS = (PARQUET, TAR, NPZ)
