@@ -23,6 +23,7 @@ from sbn_deploy.records.files import load
 from sbn_runtime import Session
 
 from ..command import COMMAND, sbn
+from ..once import once
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "models" / "digits-cnn" / "checkpoint.safetensors"
@@ -39,12 +40,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def swept(config: Path) -> Path:
-    folder = config.parent / "out"
-    outcome = sbn("sweep", config, "--out", folder)
-    assert outcome.status == 0, outcome
-    assert "ship " in outcome.stdout
-    return folder
+def swept(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def make(folder: Path) -> None:
+        outcome = sbn("sweep", config, "--out", folder / "out")
+        assert outcome.status == 0, outcome
+        assert "ship " in outcome.stdout
+
+    made = once(tmp_path_factory, "swept", make) / "out"
+    # A copy for each process: some tests sweep it again.
+    return shutil.copytree(made, config.parent / "out")
 
 
 def modified(folder: Path) -> dict[Path, int]:
