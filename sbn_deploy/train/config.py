@@ -336,7 +336,8 @@ class TrainConfig(Settings):
 
         Raises ConfigError where its settings leave no such stage.
         """
-        left = BINARY_ONLY | {"twin_epochs", "distill", "teacher", "teacher_arch"}
+        # A twin has no latents to optimise, and learns from labels alone.
+        left = BINARY_ONLY | {"optimizer", "distill", "teacher", "teacher_arch"}
         settings = self.model_dump(exclude_unset=True, exclude=left)
         own = {"twin": True, "epochs": self.twin_epochs, "out": self.out / TWIN}
         try:

@@ -74,6 +74,12 @@ def test_a_run_stopped_in_either_stage_is_resumed_by_its_folder(
     assert not (run / state.STATE).exists()
 
 
+def test_the_optimiser_of_latents_is_of_the_second_stage_alone(tmp_path: Path) -> None:
+    done = train(staged(tmp_path, optimizer="bop", weights="deterministic", latent_decay=0.0))
+    assert done.metrics["recipe"]["optimizer"] == "bop"
+    assert (tmp_path / "twin" / CHECKPOINT).exists()
+
+
 def test_what_is_said_of_both(tmp_path: Path) -> None:
     said: list[str] = []
     train(staged(tmp_path), report=said.append)
