@@ -377,7 +377,7 @@ class TrainConfig(Settings):
             "start_from and twin_epochs both say where training starts; leave one of them out": (
                 self.twin_epochs > 0 and self.start_from is not None
             ),
-            "distill is taught by the network that it starts from; leave teacher or distill out": (
+            "distill has the network that it starts from as its teacher; leave one of them out": (
                 self.distill and self.teacher is not None
             ),
             f"estimator {self.estimator!r} says how activations are evaluated in training; leave "
