@@ -13,10 +13,8 @@ from torch import Tensor
 from sbn_deploy.data import Dataset
 from sbn_deploy.data.form import size_text
 from sbn_deploy.data.stored import stored_images
-from sbn_deploy.networks import Built
-from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import Ranks
-from sbn_deploy.train.head import Head
+from sbn_deploy.train.prepare import Prepared
 from sbn_deploy.train.trainer import Trainer
 from sbn_runtime.preprocess import Preprocess
 from sbn_runtime.tasks import CLASSIFICATION
@@ -27,25 +25,6 @@ UNEVEN = 2
 MANY = 12
 UNUSED = 8
 """A message is shown if more than one in this many images is not trained on."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What training begins with.
-
-    Attributes:
-        config: with a network.
-        images: to train on.
-        built: the network with its initial parameters.
-        head: what its output means.
-        named: whether the network was asked for.
-    """
-
-    config: TrainConfig
-    images: Dataset
-    built: Built
-    head: Head
-    named: bool
 
 
 def plan(

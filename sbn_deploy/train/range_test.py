@@ -12,7 +12,8 @@ from sbn_deploy.nn.threads import threads
 from sbn_deploy.train import state
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import ranks
-from sbn_deploy.train.loop import own_generators, prepare
+from sbn_deploy.train.loop import own_generators
+from sbn_deploy.train.prepare import prepare
 from sbn_deploy.train.progress import progress
 from sbn_deploy.train.trainer import Trainer
 from sbn_runtime.errors import ConfigError

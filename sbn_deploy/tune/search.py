@@ -24,7 +24,8 @@ from sbn_deploy.records.files import load as load_measurement
 from sbn_deploy.tasks import Metric
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.kept import best_epoch
-from sbn_deploy.train.loop import Stopped, TrainResult, prepare, train
+from sbn_deploy.train.loop import Stopped, TrainResult, train
+from sbn_deploy.train.prepare import prepare
 from sbn_deploy.train.trainer import choosing_metric
 from sbn_deploy.verbs import run_verb
 from sbn_runtime.errors import ConfigError, MissingDependencyError

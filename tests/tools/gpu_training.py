@@ -41,7 +41,8 @@ from sbn_deploy.train.distributed import ranks
 from sbn_deploy.train.evaluation import in_torch
 from sbn_deploy.train.kept import LAST
 from sbn_deploy.train.logs import HISTORY
-from sbn_deploy.train.loop import METRICS, own_generators, prepare, train
+from sbn_deploy.train.loop import METRICS, own_generators, train
+from sbn_deploy.train.prepare import prepare
 from sbn_deploy.train.trainer import Trainer
 from sbn_runtime.errors import ConfigError, SbnError
 

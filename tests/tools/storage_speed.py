@@ -25,8 +25,9 @@ from PIL import Image
 from sbn_deploy.nn.threads import threads
 from sbn_deploy.train.config import TrainConfig, load
 from sbn_deploy.train.distributed import ranks
-from sbn_deploy.train.loop import own_generators, prepare
+from sbn_deploy.train.loop import own_generators
 from sbn_deploy.train.plan import Cost, measured
+from sbn_deploy.train.prepare import prepare
 from sbn_deploy.train.trainer import Trainer
 
 RECIPES = Path(__file__).parents[2] / "models" / "imagenet"

@@ -19,7 +19,8 @@ from torch.utils._pytree import tree_leaves
 from sbn_deploy.train import state, trainer
 from sbn_deploy.train.config import TrainConfig
 from sbn_deploy.train.distributed import Ranks
-from sbn_deploy.train.loop import METRICS, prepare, train
+from sbn_deploy.train.loop import METRICS, train
+from sbn_deploy.train.prepare import prepare
 from sbn_deploy.train.trainer import Trainer
 from sbn_runtime.errors import ConfigError
 

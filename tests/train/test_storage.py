@@ -26,7 +26,7 @@ from sbn_deploy.data import ImageForm
 from sbn_deploy.data.class_folders import Names
 from sbn_deploy.data.stored import stored_images
 from sbn_deploy.system import host
-from sbn_deploy.train import loop
+from sbn_deploy.train import checkpoint, prepare
 from sbn_deploy.train.images import PIECES, grouped_order
 from sbn_deploy.train.loop import METRICS, TrainConfig, train
 from sbn_deploy.train.state import STATE, Saved
@@ -100,7 +100,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def of_run(config: TrainConfig, **options: Any) -> dict[str, Any]:
     """What a run came to: parameters, and what is known but how long it took."""
     result = train(config, **options)
-    model, _ = loop.checkpoint.load(result.checkpoint_path)
+    model, _ = checkpoint.load(result.checkpoint_path)
     tensors = {name: value.numpy().tobytes() for name, value in model.state_dict().items()}
     timed = ("seconds", "images_per_second")
     history = [
@@ -337,7 +337,9 @@ def test_a_set_too_large_for_memory_stays_in_storage(
     count = len(data.load_stored(sets["tar"], "train", FORM))
     needed = count * SIZE * SIZE * 3
     for spare, place in ((0, "memory"), (-1, "storage")):
-        monkeypatch.setattr(host, "memory_limit", lambda spare=spare: loop.SHARE * needed + spare)
+        monkeypatch.setattr(
+            host, "memory_limit", lambda spare=spare: prepare.SHARE * needed + spare
+        )
         config = TrainConfig(out=tmp_path, data=sets["tar"], workers=0, **RECIPE)
         result = train(config, overwrite=True)
         assert result.metrics["recipe"]["images"] == result.config.images == place
