@@ -3,9 +3,10 @@
     python -m tests.tools.spoken_networks ARCHIVE.npz FOLDER [--speakers 0,1,2]
 
 Trains the networks of models/spoken-digits (2-D) and models/spoken-digits-1d, and the fp32 twin of
-each, with all settings of their recipes but the number of epochs; one seed. Tests on takes that
-were not trained on, of speakers that were, and then on one speaker after the other who was not.
-Everything is kept in FOLDER; run the same command to resume.
+each, with all settings of their recipes but the number of epochs, on all recordings (`calibrate`
+holds some out); one seed. Tests on takes that were not trained on, of speakers that were, and then
+on one speaker after the other who was not. Everything is kept in FOLDER; run the same command to
+resume.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def trained(name: str, twin: bool, place: Path) -> tuple[float, int]:
         data=f"sounds:{place}",
         epochs=EPOCHS[name],
         twin=twin,
+        calibrate=False,
         **without_noise,
     )
     result = train(config, resume=True)
