@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,12 @@ from sbn_deploy.export import export_checkpoint
 from sbn_deploy.materialize import Form, stochastic_signs
 from sbn_deploy.nn.kinds import has_our_layers
 from sbn_deploy.train import checkpoint as checkpoints
+from sbn_runtime import calibration_json
+from sbn_runtime.calibration import KEY
+from sbn_runtime.errors import ModelError
 
 from . import Calibrated, calibrate
+from .rewrite import read_metadata
 
 SAMPLES = 8
 
@@ -29,6 +34,8 @@ def calibrated_forms(
     """Writes thresholded.onnx, members.onnx, noise.onnx and both.onnx beside a checkpoint.
 
     A network without binary layers has the first form only, one without noise the first two.
+    Files of this checkpoint that have been calibrated stay, so the same call goes on where an
+    earlier one was stopped.
 
     Args:
         checkpoint: of a training that held out the validation images.
@@ -49,10 +56,31 @@ def calibrated_forms(
     load = data.load_stored if stored else data.load
     held_out = load(spec, "validation", data.ImageForm.of(header.preprocess))
     held_out = held_out.for_task(task) if task else held_out
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     found = []
     for name, form in forms.items():
         path = checkpoint.parent / f"{name}.onnx"
+        if (finished := _finished(path, digest, held_out.name)) is not None:
+            report(f"{path} is calibrated")
+            found.append(finished)
+            continue
         report(f"exporting and calibrating {path}")
         export_checkpoint(checkpoint, path, form)
         found.append(calibrate(path, held_out, "validation", trusted=stored))
     return found
+
+
+def _finished(path: Path, digest: str, data: str) -> Calibrated | None:
+    """What is in a file that was calibrated for this checkpoint."""
+    if not path.exists():
+        return None
+    try:
+        metadata = read_metadata(path.read_bytes(), path)
+        if metadata.get("checkpoint_sha256") != digest or KEY not in metadata:
+            return None
+        calibration = calibration_json.read(metadata[KEY], path)
+    except ModelError:  # something else of that name, which is replaced
+        return None
+    if (calibration.data, calibration.split) != (data, "validation"):
+        return None
+    return Calibrated(path, calibration, ())

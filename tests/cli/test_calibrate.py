@@ -189,10 +189,8 @@ def test_export_calibrates(trained: Trained, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_training_calibrates_every_form(tmp_path: Path) -> None:
-    outcome = sbn(
-        *("train", "--out", tmp_path, "--epochs", "2", "--calibrate", "--json"),
-        *("--set", "members=2"),
-    )
+    command = ("train", "--out", tmp_path, "--epochs", "2", "--calibrate", "--set", "members=2")
+    outcome = sbn(*command, "--json")
     assert outcome.status == 0, outcome
     names = ["thresholded", "members", "noise", "both"]
     assert outcome.json["calibrated"] == [str(tmp_path / f"{name}.onnx") for name in names]
@@ -200,5 +198,17 @@ def test_training_calibrates_every_form(tmp_path: Path) -> None:
         found = Session(tmp_path / f"{name}.onnx").calibration
         assert found is not None
         assert (found.split, found.class_networks) == ("validation", networks)
-    twin = sbn("train", "--out", tmp_path, "--epochs", "1", "--calibrate", "--twin", "--json")
+    # One that was stopped while it calibrated goes on with what is left.
+    kept = (tmp_path / "noise.onnx").stat().st_mtime_ns
+    (tmp_path / "both.onnx").unlink()
+    resumed = sbn(*command, "--resume", "--json")
+    assert resumed.json["calibrated"] == outcome.json["calibrated"]
+    assert f"{tmp_path / 'noise.onnx'} is calibrated" in resumed.stderr
+    assert (tmp_path / "noise.onnx").stat().st_mtime_ns == kept
+    assert Session(tmp_path / "both.onnx").calibration is not None
+    twin = sbn(
+        *("train", "--out", tmp_path, "--epochs", "1", "--calibrate", "--twin"),
+        *("--overwrite", "--json"),
+    )
     assert twin.json["calibrated"] == [str(tmp_path / "thresholded.onnx")]
+    assert "is calibrated" not in twin.stderr
