@@ -125,9 +125,8 @@ class Logistic(Noise, name="logistic"):
         return 1 - torch.tanh(a).square()
 
     def mean_and_slope(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        # On a CPU torch's sigmoid takes a fraction of the time of its tanh.
-        mean = torch.sigmoid(2 * a.to(torch.promote_types(a.dtype, torch.float32)))
-        mean.mul_(2).sub_(1)
+        # In float32, where torch's tanh takes a fifth of the time that it does in bfloat16.
+        mean = torch.tanh(a.to(torch.promote_types(a.dtype, torch.float32)))
         slope = torch.addcmul(mean.new_ones(()), mean, mean, value=-1)
         return mean.to(a.dtype), slope.to(a.dtype)
 
