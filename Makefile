@@ -53,7 +53,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-demo: $(STAMPS)/demo  ## train, export, validate and compare on handwritten digits (about 6 minutes)
+demo: $(STAMPS)/demo  ## train, export, validate and compare on handwritten digits (about 4 minutes)
 	$(BIN)/sbn demo
 
 test: $(STAMPS)/dev  ## everything that must pass: lint, native tests, Python tests
