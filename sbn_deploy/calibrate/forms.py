@@ -12,12 +12,9 @@ from sbn_deploy.export import export_checkpoint
 from sbn_deploy.materialize import Form, stochastic_signs
 from sbn_deploy.nn.kinds import has_our_layers
 from sbn_deploy.train import checkpoint as checkpoints
-from sbn_runtime import calibration_json
-from sbn_runtime.calibration import KEY
-from sbn_runtime.errors import ModelError
+from sbn_runtime import ModelError, Session
 
 from . import Calibrated, calibrate
-from .rewrite import read_metadata
 
 SAMPLES = 8
 
@@ -75,12 +72,12 @@ def _finished(path: Path, digest: str, data: str) -> Calibrated | None:
     if not path.exists():
         return None
     try:
-        metadata = read_metadata(path.read_bytes(), path)
-        if metadata.get("checkpoint_sha256") != digest or KEY not in metadata:
-            return None
-        calibration = calibration_json.read(metadata[KEY], path)
-    except ModelError:  # something else of that name, which is replaced
+        session = Session(path)
+    except ModelError:  # something else of that name, or weights that were changed: replaced
         return None
-    if (calibration.data, calibration.split) != (data, "validation"):
+    found = session.calibration
+    if found is None or session.metadata.get("checkpoint_sha256") != digest:
         return None
-    return Calibrated(path, calibration, ())
+    if (found.data, found.split) != (data, "validation"):
+        return None
+    return Calibrated(path, found, ())

@@ -201,11 +201,13 @@ def test_training_calibrates_every_form(tmp_path: Path) -> None:
     # One that was stopped while it calibrated goes on with what is left.
     kept = (tmp_path / "noise.onnx").stat().st_mtime_ns
     (tmp_path / "both.onnx").unlink()
+    (tmp_path / "members.onnx").write_bytes(b"cut short")
     resumed = sbn(*command, "--resume", "--json")
     assert resumed.json["calibrated"] == outcome.json["calibrated"]
     assert f"{tmp_path / 'noise.onnx'} is calibrated" in resumed.stderr
     assert (tmp_path / "noise.onnx").stat().st_mtime_ns == kept
-    assert Session(tmp_path / "both.onnx").calibration is not None
+    for name in ("members", "both"):
+        assert Session(tmp_path / f"{name}.onnx").calibration is not None
     twin = sbn(
         *("train", "--out", tmp_path, "--epochs", "1", "--calibrate", "--twin"),
         *("--overwrite", "--json"),
