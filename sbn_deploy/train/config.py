@@ -261,8 +261,10 @@ class TrainConfig(Settings):
         default=8, ge=1, le=MOST_MEMBERS, description="size of the ensembles that are scored"
     )
 
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="of training arithmetic; bfloat16 by autocast"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="of training arithmetic; bfloat16 by autocast; auto: bfloat16 for networks that"
+        " are large enough, where the machine has instructions for it",
     )
     channels_last: bool = Field(default=False, description="memory layout; faster for large images")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to train")
@@ -311,8 +313,8 @@ class TrainConfig(Settings):
     @property
     def binding(self) -> set[str]:
         """The settings that were given, but for those that a run may change when it is resumed."""
-        free = {"out", "workers", *(("images",) if self.images == "auto" else ())}
-        return self.model_fields_set - free
+        chosen = {key for key in ("images", "precision") if getattr(self, key) == "auto"}
+        return self.model_fields_set - {"out", "workers"} - chosen
 
     @property
     def forward(self) -> Forward:

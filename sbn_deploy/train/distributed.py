@@ -56,6 +56,13 @@ class Ranks:
         return [part.cpu() for part in parts]
 
 
+def device_of(config: TrainConfig) -> torch.device:
+    """Where this process trains."""
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+
+
 @contextmanager
 def ranks(config: TrainConfig) -> Iterator[Ranks]:
     """Join the processes that torchrun started, if any, and choose the device.
@@ -67,8 +74,8 @@ def ranks(config: TrainConfig) -> Iterator[Ranks]:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is 'cuda', but torch finds no CUDA device; use 'cpu' or 'auto'")
-    cuda = config.device != "cpu" and torch.cuda.is_available()
-    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu")
+    device = device_of(config)
+    cuda = device.type == "cuda"
     parts = config.gradient_accumulation
     if config.batch_size % (count * parts):
         raise ConfigError(

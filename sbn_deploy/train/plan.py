@@ -14,6 +14,7 @@ from sbn_deploy.data import Dataset
 from sbn_deploy.data.form import size_text
 from sbn_deploy.data.stored import stored_images
 from sbn_deploy.train.distributed import Ranks
+from sbn_deploy.train.precision import has_bfloat16
 from sbn_deploy.train.prepare import Prepared
 from sbn_deploy.train.trainer import Trainer
 from sbn_runtime.preprocess import Preprocess
@@ -80,6 +81,11 @@ def plan(
     if trainer.group.count == 1 and steps > 0:
         cost = measured(trainer)
         yield _expected(trainer, cost, steps)
+        if config.precision == "bfloat16" and not has_bfloat16(trainer.device):
+            yield (
+                "bfloat16 is slow here, because this CPU has no instructions for it; --set"
+                " precision=auto uses it only where it is fast"
+            )
         if stored is not None:
             yield (
                 f"reading: {cost.reading * 1e3:,.0f} ms for the images of a step, divided among"
@@ -110,7 +116,8 @@ def expected(ready: Prepared, group: Ranks) -> str:
 def _expected(trainer: Trainer, cost: Cost, steps: int) -> str:
     return (
         f"expected: {duration(cost.seconds * steps)} to train, at {cost.seconds * 1e3:,.0f} ms a"
-        f" step on {_where(trainer)}; {cost.memory / 1e6:,.0f} MB of memory besides torch itself"
+        f" step on {_where(trainer)} in {trainer.config.precision};"
+        f" {cost.memory / 1e6:,.0f} MB of memory besides torch itself"
     )
 
 

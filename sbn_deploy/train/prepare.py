@@ -6,13 +6,16 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from sbn_deploy import data, tasks
 from sbn_deploy.networks import Built, build, trial
 from sbn_deploy.networks.loading import header_of
 from sbn_deploy.system import host
+from sbn_deploy.train import precision
 from sbn_deploy.train.choose import choose
 from sbn_deploy.train.config import TrainConfig
+from sbn_deploy.train.distributed import device_of
 from sbn_deploy.train.given import given
 from sbn_deploy.train.head import Head, first
 from sbn_deploy.train.start import start_from
@@ -29,7 +32,7 @@ class Prepared:
     """What training begins with.
 
     Attributes:
-        config: with a network.
+        config: with a network, and with what it left open chosen.
         images: to train on.
         built: the network with its initial parameters.
         head: what its output means.
@@ -63,6 +66,9 @@ def prepare(config: TrainConfig, saved: Saved | None = None) -> Prepared:
         raise ConfigError(f"label_smoothing is for classes, but the task is {images.task}")
     if config.class_weights and not head.objective.weighted:
         raise ConfigError(f"class_weights is for classes, but the task is {images.task}")
+    if config.precision == "auto":
+        found = precision.chosen(built, _example(images), device_of(config))
+        config = config.model_copy(update={"precision": found})
     return Prepared(config, images, built, head, named)
 
 
@@ -176,7 +182,7 @@ def _head(built: Built, images: data.Dataset) -> Head:
 
     Raises ConfigError unless it takes the inputs and answers as the targets need it.
     """
-    example = torch.from_numpy(images.preprocess.apply(images.images[:2]))
+    example = _example(images)
     objective = tasks.find(images.task)
     answer = trial.answer(built, [example])
     try:
@@ -193,6 +199,10 @@ def _head(built: Built, images: data.Dataset) -> Head:
             f" {images.name} needs {what} {wanted}"
         )
     return Head.of(lambda: trial.answer(built, [example]), objective)
+
+
+def _example(images: data.Dataset) -> Tensor:
+    return torch.from_numpy(images.preprocess.apply(images.images[:2]))
 
 
 def _squeezed(found: list[int], wanted: list[int]) -> bool:

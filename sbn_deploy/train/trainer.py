@@ -370,7 +370,7 @@ class Trainer:
         return torch.stack([total.double(), correct.double(), (~good).double()])
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
-        if self.config.precision == "float32":
+        if self.config.precision != "bfloat16":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 

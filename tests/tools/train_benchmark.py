@@ -26,6 +26,7 @@ from sbn_deploy.nn.threads import threads
 from sbn_deploy.reading.text import read_toml
 from sbn_deploy.train.augment import random_flip, random_shift
 from sbn_deploy.train.optim import MirrorDescent, split_parameters
+from sbn_deploy.train.precision import has_bfloat16
 
 MEMORY_STEPS = 3
 PARTS_STEPS = 3
@@ -166,26 +167,30 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     recipe = options.recipe
+    # Without instructions for it, bfloat16 would take minutes and say nothing.
+    fast = has_bfloat16(torch.device("cpu"))
+    variants = {name: v for name, v in VARIANTS.items() if fast or not v["bfloat16"]}
     with threads(options.threads):
-        steps = {name: make_step(recipe, **variant) for name, variant in VARIANTS.items()}
+        steps = {name: make_step(recipe, **variant) for name, variant in variants.items()}
         taken = seconds(steps, options.rounds)
         found = {name: parts(step) for name, step in steps.items()}
-        rates = {of: product_rate(of) for of in (torch.float32, torch.bfloat16)}
+        arithmetics = (torch.float32, torch.bfloat16) if fast else (torch.float32,)
+        rates = {of: product_rate(of) for of in arithmetics}
     print("| step | ms | to the twin | memory |\n|---|---:|---:|---:|")
-    for name, variant in VARIANTS.items():
-        twin = next(n for n, v in VARIANTS.items() if v == variant | {"twin": True})
+    for name, variant in variants.items():
+        twin = next(n for n, v in variants.items() if v == variant | {"twin": True})
         grown = memory(recipe, cores=options.threads, **variant)
         print(
             f"| {name} | {1e3 * taken[name]:.0f} | {taken[name] / taken[twin]:.2f}× |"
             f" {grown:.0f} MB |"
         )
-    print(f"\n| part, ms | {' | '.join(VARIANTS)} |\n|---|{'---:|' * len(VARIANTS)}")
+    print(f"\n| part, ms | {' | '.join(variants)} |\n|---|{'---:|' * len(variants)}")
     for part in (*PARTS, REST):
-        row = [f"{found[name][part]:.0f}" for name in VARIANTS]
+        row = [f"{found[name][part]:.0f}" for name in variants]
         print(f"| {part} | {' | '.join(row)} |")
     macs = convolution_macs(recipe)
     shares = []
-    for name, variant in VARIANTS.items():
+    for name, variant in variants.items():
         # Gradients of inputs and of weights are two more products of the same size.
         spent = sum(found[name][part] for part in list(PARTS)[:2])
         rate = 3 * macs / (spent / 1e3)
