@@ -96,6 +96,12 @@ def train(
         elif finished := _finished(config):
             if report is not None:
                 report(f"{config.out} holds a finished run; nothing is left to train")
+                if finished.metrics["recipe"].get("calibrate") and not config.calibrate:
+                    # Where its data are is not kept.
+                    report(
+                        "forms that are not calibrated yet are if you give --data and --calibrate"
+                        " as well"
+                    )
             return finished
     elif not overwrite:
         _check_free(config.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -74,6 +75,8 @@ class Readers:
                 yield self.here(indices, epoch)
             return
         self.keys = keys
+        # More processes than cores were asked for; images are the same with any number.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
         if self.loader is None:
             self.loader = self._loader()
         try:

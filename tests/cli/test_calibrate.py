@@ -208,6 +208,8 @@ def test_training_calibrates_every_form(tmp_path: Path) -> None:
     assert (tmp_path / "noise.onnx").stat().st_mtime_ns == kept
     for name in ("members", "both"):
         assert Session(tmp_path / f"{name}.onnx").calibration is not None
+    alone = sbn("train", "--out", tmp_path, "--resume")
+    assert "are if you give --data and --calibrate as well" in alone.stderr
     twin = sbn(
         *("train", "--out", tmp_path, "--epochs", "1", "--calibrate", "--twin"),
         *("--overwrite", "--json"),
