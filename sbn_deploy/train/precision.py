@@ -16,7 +16,7 @@ INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 LARGE = 10_000_000
 """Multiply-accumulates for one input from which bfloat16 is chosen.
 
-In smaller networks conversions take about as long as it saves.
+Smaller ones train in minutes anyway, and keep all bits.
 """
 
 
@@ -38,7 +38,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Windows has no name for them, and torch before 2.11 does not tell.
+    # Windows has no name for them, and older versions of torch do not tell.
     told: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     names = host.cpu_features().union(name for name, has in told.items() if has)
     return not names.isdisjoint(INSTRUCTIONS)
