@@ -75,6 +75,9 @@ def export_fp32(model: nn.Module, shape: tuple[int, ...], path: Path) -> None:
 def quantise_int8(fp32: Path, path: Path, calibration: NDArray[np.float32]) -> None:
     """Quantises a file of `export_fp32` statically: weights by channel, activations by tensor.
 
+    Weights have 7 bits: on x86-64 without VNNI onnxruntime adds two products in 16 bits, which
+    would saturate and can cost most of the accuracy.
+
     Args:
         fp32: the file to quantise.
         path: replaced only when the quantisation succeeds.
@@ -92,6 +95,7 @@ def quantise_int8(fp32: Path, path: Path, calibration: NDArray[np.float32]) -> N
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,
         )
 
 
