@@ -31,9 +31,9 @@ INTRODUCTION = """\
 Each row is `sbn train` on CIFAR-10 with the recipe of `models/cifar-s`, for two epochs on one
 thread, in bfloat16, with one thing changed; its commands are below. So short a training favours
 what learns fast: sixteen epochs of the recipe reach 82.4 %. All figures are of the 10,000 test
-images. *Noisy*
-and *members* average four samples of the activations or of the weights. CPU seconds are those of
-the whole process, the scoring of all forms included, on a machine that did other things too.
+images. *Noisy* and *members* average four samples of the activations or of the weights. CPU
+seconds are those of the whole process, the scoring of all forms included, on a machine that did
+other things too.
 
 Differences are to the recipe. Their 95 % intervals are from the deviations between seeds within all
 rows together (a one-way analysis of variance), since two seeds say little about the spread of a

@@ -161,7 +161,7 @@ def test_a_killed_trial_is_tried_again_from_where_it_stood(
 
 def test_processes_share_a_study(recipe_file: Path, search_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    words = [recipe_file, "--search", search_file, "--out", folder, "--trials", "2"]
+    words = [recipe_file, "--search", search_file, "--out", folder, "--trials", "4"]
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "sbn_deploy.cli", "tune", *words],
@@ -177,7 +177,7 @@ def test_processes_share_a_study(recipe_file: Path, search_file: Path, tmp_path:
         assert process.returncode == 0, said
     study = optuna.load_study(study_name="study", storage=f"sqlite:///{folder / 'study.db'}")
     # The other one may have begun one more before the last was done.
-    assert 2 <= len(study.trials) <= 3
+    assert 4 <= len(study.trials) <= 5
     folders = [trial.user_attrs[search.FOLDER] for trial in study.trials]
     assert len(set(folders)) == len(folders)
 
