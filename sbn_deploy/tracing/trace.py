@@ -101,7 +101,7 @@ def trace(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Traced:
     _log.info("writing %d operations as ONNX", len(recording.graph_module.graph.nodes))
     batch = torch.export.Dim("N", min=1)
     try:
-        with _quiet(), _one_registry():
+        with _quiet(), _spared():
             made = torch.onnx.export(
                 recording.graph_module,
                 recording.example,
@@ -131,17 +131,21 @@ def _shortened(reason: str) -> str:
 
 
 @contextlib.contextmanager
-def _one_registry() -> Iterator[None]:
-    """Lets exports share torch's table of ONNX forms, which takes seconds to make each time.
+def _spared() -> Iterator[None]:
+    """Spares exports what torch does again each time, to the same effect.
 
-    Within an export torch also asks more than fifty times for all operators that it can
-    decompose; once is enough.
+    They share torch's table of ONNX forms, which takes seconds to make. Within an export torch also
+    asks more than fifty times for all operators that it can decompose; once is enough. And programs
+    that need no decomposition are not traced for it once more, which takes as long as the rest.
     """
     try:
         from torch._export import utils
+        from torch.onnx._internal.exporter import _fx_passes
         from torch.onnx._internal.exporter._registration import ONNXRegistry
 
         materialize = utils._materialize_cpp_cia_ops
+        decompose = _fx_passes.decompose_with_registry
+        is_registered = ONNXRegistry.is_registered
     except (AttributeError, ImportError):  # internal to torch; without it exports are only slower
         yield
         return
@@ -153,13 +157,34 @@ def _one_registry() -> Iterator[None]:
             _REGISTRIES[key] = made.__func__(cls, *args, **kwargs)
         return _REGISTRIES[key]
 
+    def decomposed(exported_program: torch.export.ExportedProgram, registry: Any) -> Any:
+        nodes = exported_program.graph.nodes
+        called = [node.target for node in nodes if node.op == "call_function"]
+        if all(is_registered(registry, target) and _stays(target) for target in called):
+            return exported_program
+        return decompose(exported_program, registry)
+
     setattr(ONNXRegistry, "from_torchlib", classmethod(shared))  # noqa: B010
     utils._materialize_cpp_cia_ops = functools.cache(materialize)
+    _fx_passes.decompose_with_registry = decomposed
     try:
         yield
     finally:
         setattr(ONNXRegistry, "from_torchlib", made)  # noqa: B010
         utils._materialize_cpp_cia_ops = materialize
+        _fx_passes.decompose_with_registry = decompose
+
+
+def _stays(target: Any) -> bool:
+    """Whether decomposing leaves an operation as it is.
+
+    It does if the operation changes no argument, and torch has no code in Python to trace in its
+    place, as for interpolation.
+    """
+    if not isinstance(target, torch._ops.OpOverload):
+        return True
+    kernels: set[Any] = set(getattr(target, "py_kernels", {None}))
+    return not target._schema.is_mutable and kernels <= {torch._C.DispatchKey.Meta}
 
 
 @contextlib.contextmanager
