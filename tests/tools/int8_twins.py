@@ -4,8 +4,9 @@
 
 The twin has real weights and the same architecture with a share of the channels. It is trained by
 the model's recipe, on the same images and for as many epochs as both stages of it, quantised to 8
-bits by onnxruntime (static, weights by channel, ranges of 512 training images) and timed together
-with the model, one image on one thread. Runs are kept in runs/twins. Writes a table in Markdown.
+bits by onnxruntime (static, weights by channel, ranges of 512 training images) and timed in turns
+with the model in both our engines, one image on one thread. Runs are kept in runs/twins. Writes a
+table in Markdown.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,12 @@ def main() -> None:
     ]
     record = given.runs / f"{given.model.name}.json"
     files = [candidate.file for candidate in candidates]
-    sbn("benchmark", *files, "--max-seconds", given.seconds, "-o", record)
+    timing = ["--compare", "native", "--max-seconds", given.seconds]
+    sbn("benchmark", *files, *timing, "-o", record)
     times = [result["p50_ms"] for result in json.loads(record.read_text())["results"]]
+    # The first file is timed in both engines.
+    native = replace(candidates[0], name=f"{candidates[0].name}, engine native")
+    candidates.insert(1, native)
     print("| network | accuracy | file | one image |\n|---|---:|---:|---:|")
     for candidate, milliseconds in zip(candidates, times, strict=True):
         size = candidate.file.stat().st_size / 1e3
