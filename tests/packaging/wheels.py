@@ -69,8 +69,7 @@ def can_build_for_browsers() -> bool:
 
 
 def can_build_for_ios() -> bool:
-    """Whether a wheel can hold the runtime for iOS as well: where `make ios` has built it, which takes
-    minutes."""
+    """Whether a wheel can hold the runtime for iOS as well: once `make ios` has built it."""
     programs = ("clang++-19", "ld64.lld-19", "llvm-lipo-19")
     return (ROOT / "build/ios").is_dir() and all(map(shutil.which, programs))
 
