@@ -25,7 +25,7 @@ CMAKE_BUILD := build/native
 ARM_BUILD := build/arm64
 # Whether the runtime for browsers can be built, each time it is asked for.
 WEB = $(shell command -v clang++-19 >/dev/null && command -v wasm-ld-19 >/dev/null && echo ON || echo OFF)
-# And for iOS, once it was asked for: its three libraries take a third of the time of all builds.
+# And for iOS, once it was asked for: its three libraries take minutes.
 IOS = $(if $(wildcard build/ios),ON,OFF)
 # And for Android.
 ANDROID = $(shell [[ $(WEB) == ON ]] && command -v javac >/dev/null && echo ON || echo OFF)
@@ -94,6 +94,7 @@ prepared: native-test
 	@$(MAKE) --silent --keep-going platform-tools android-tools || true
 	@$(MAKE) --silent web || echo 'The runtime for browsers is not tested.' >&2
 	@$(MAKE) --silent android || echo 'The runtime for Android is not tested.' >&2
+	@[[ -d build/ios ]] || echo 'Without what make ios builds, the runtime for iOS is not tested.' >&2
 	@$(MAKE) --silent $(RUN_HERE:%=build/platforms/%/built) || echo 'The code for Windows and macOS is not tested.' >&2
 	@[[ $(WINE) == ON ]] || echo 'Without Wine and a compiler for it (make wine-tools) the code for Windows on x86-64 is not tested.' >&2
 	$(BIN)/python -m tests.packaging.wheels build/wheels $$(uname -m)

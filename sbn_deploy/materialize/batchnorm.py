@@ -1,14 +1,12 @@
 """Batch-norm statistics of a fixed network.
 
-Training collects statistics under sampled weights and activations; a network
-whose weights and activations are fixed has slightly different ones. Whether
-that matters depends on the training: new ones gain a point and a half in models/cifar-s, half a
-point to three in early CIFAR-10 runs, and nothing in a network without shortcuts. On the digits
-they hurt: over nine
-networks, validation accuracy with statistics as trained
-and as estimated again was 98.3 and 97.7 % thresholded, 99.4 and 99.0 % for
-ensembles of eight. It is therefore off unless asked for: a recipe that wants it
-keeps training images in its checkpoint, so that materialising always gives the same networks.
+Training collects statistics under sampled weights and activations; a network whose weights and
+activations are fixed has slightly different ones. Whether that matters depends on the training: new
+ones gain a point and a half in models/cifar-s, and gained nothing to three points in earlier
+networks for CIFAR-10. On the digits they hurt: over nine networks, validation accuracy with
+statistics as trained and as estimated again was 98.3 and 97.7 % thresholded, 99.4 and 99.0 % for
+ensembles of eight. It is therefore off unless asked for: a recipe that wants it keeps training
+images in its checkpoint, so that materialising always gives the same networks.
 """
 
 from __future__ import annotations

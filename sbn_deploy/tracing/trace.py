@@ -136,7 +136,7 @@ def _spared() -> Iterator[None]:
 
     They share torch's table of ONNX forms, which takes seconds to make. Within an export torch also
     asks more than fifty times for all operators that it can decompose; once is enough. And programs
-    that need no decomposition are not traced for it once more, which takes as long as the rest.
+    that need no decomposition are not traced for it once more.
     """
     try:
         from torch._export import utils

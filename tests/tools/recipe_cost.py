@@ -9,10 +9,8 @@ a table in Markdown.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -23,7 +21,7 @@ from sbn_deploy.train.distributed import Ranks
 from sbn_deploy.train.prepare import prepare
 from sbn_deploy.train.trainer import Trainer
 
-WARMUP = 2
+from .train_benchmark import seconds
 
 
 def trainer(recipe: Path, data: str, changes: list[str], out: Path) -> Trainer:
@@ -33,40 +31,30 @@ def trainer(recipe: Path, data: str, changes: list[str], out: Path) -> Trainer:
     return Trainer(run.built.module, run.head, run.images, None, run.config, alone)
 
 
-def step_times(trainers: list[Trainer], rounds: int) -> Iterator[float]:
-    """The median CPU seconds of a step of each."""
-    taken: list[list[float]] = [[] for _ in trainers]
-    for index in range(WARMUP + rounds):
-        for times, one in zip(taken, trainers, strict=True):
-            begin = time.process_time()
-            one.step()
-            if index >= WARMUP:
-                times.append(time.process_time() - begin)
-    return map(statistics.median, taken)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", required=True, help="as in `sbn train --data`")
-    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
+    parser.add_argument(
+        "--set", action="append", required=True, dest="changes", metavar="KEY=VALUE"
+    )
     parser.add_argument("--rounds", type=int, default=50)
     given = parser.parse_args()
     print("| settings | epochs | steps | CPU ms a step | CPU s in all |\n|---|---:|---:|---:|---:|")
+    settings = {"the recipe": [], f"`{' '.join(given.changes)}`": given.changes}
     with tempfile.TemporaryDirectory() as folder, threads(1):
-        trainers = [
-            trainer(given.recipe, given.data, changes, Path(folder, str(len(changes))))
-            for changes in ([], given.changes)
-        ]
-        names = ("the recipe", f"`{' '.join(given.changes)}`")
-        for name, one, seconds in zip(
-            names, trainers, step_times(trainers, given.rounds), strict=True
-        ):
-            epochs = one.config.epochs
-            print(
-                f"| {name} | {epochs} | {epochs * one.steps:,} | {1e3 * seconds:.0f} |"
-                f" {epochs * one.steps * seconds:,.0f} |"
-            )
+        trainers = {
+            name: trainer(given.recipe, given.data, changes, Path(folder))
+            for name, changes in settings.items()
+        }
+        steps = {name: one.step for name, one in trainers.items()}
+        taken = seconds(steps, given.rounds, time.process_time)
+    for name, one in trainers.items():
+        count = one.config.epochs * one.steps
+        print(
+            f"| {name} | {one.config.epochs} | {count:,} | {1e3 * taken[name]:.0f} |"
+            f" {count * taken[name]:,.0f} |"
+        )
 
 
 if __name__ == "__main__":
